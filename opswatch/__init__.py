@@ -1,0 +1,1 @@
+"""opswatch: watches Azure Resource Manager operations to their end, and calls you back."""

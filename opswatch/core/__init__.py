@@ -1,0 +1,1 @@
+"""What opswatch decides, without I/O: no network, clock, environment, randomness or logging."""

@@ -1,6 +1,6 @@
 """The nouns: operations, watches and results, deliveries and attempts, and what is said of them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
@@ -102,7 +102,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmError:
-    """An ARM error: `json` holds the whole of it (code, message, target, details, additionalInfo)."""
+    """An ARM error; `json` is all of it: code, message, target, details, additionalInfo."""
 
     code: str | None
     message: str | None
@@ -241,17 +241,18 @@ class Delivery:
     operation: Key
     delivery_id: str  # msg_…, the same for ever
     callback_url: str
-    next_attempt_at: datetime
+    started_at: datetime  # of the present round: a replay begins the schedule again
+    next_attempt_at: datetime | None  # None once settled
     state: DeliveryState = DeliveryState.PENDING
-    reason: str | None = None
+    reason: str | None = None  # why it was abandoned
     attempts: int = 0
-    first_attempt: int = 0  # where the present round began: a replay starts the schedule again
+    round_attempts: int = 0  # of the present round
     seq: int = 1
     last_status_code: int | None = None
     last_error: str | None = None
     last_attempt_at: datetime | None = None
     delivered_at: datetime | None = None
-    attempt_log: tuple[Attempt, ...] = field(default=())
+    attempt_log: tuple[Attempt, ...] = ()  # oldest first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,327 @@
+"""The verbs: what follows from a message's fence number, from a poll, and from an attempt."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from hashlib import sha256
+from typing import assert_never
+
+from opswatch.core import webhook
+from opswatch.core.limits import fit_end
+from opswatch.core.model import (
+    Attempt,
+    Delivery,
+    DeliveryState,
+    End,
+    Ended,
+    FinalStatus,
+    Key,
+    Missed,
+    Observation,
+    Policy,
+    Registration,
+    Result,
+    Running,
+    TimelineEntry,
+    Watch,
+)
+from opswatch.core.schedule import next_poll_at
+from opswatch.core.timestamps import whole_seconds
+from opswatch.core.wire import delivery_id, delivery_key
+
+OVERDUE_GRACE = timedelta(minutes=2)  # by which a wake-up may be late before it counts as lost
+NOT_YET_DELAY = timedelta(seconds=5)
+_LOG_LENGTH = 20
+_JITTER = 0.2
+_MAX_DELAY = timedelta(days=7)  # of a queue message
+
+
+# --- the fence
+
+
+class Fence(Enum):
+    """What a message's number means beside the row's."""
+
+    WORK = auto()
+    DROP = auto()  # the row has moved on: a duplicate
+    NOT_YET = auto()  # the row's commit is under way, or was cut off: come again
+
+
+def fence(message_seq: int, row_seq: int) -> Fence:
+    """Compare a wake-up's number with that of its live row."""
+    if message_seq == row_seq:
+        return Fence.WORK
+    return Fence.DROP if message_seq < row_seq else Fence.NOT_YET
+
+
+def is_overdue(due_at: datetime, now: datetime) -> bool:
+    """Tell whether the wake-up for `due_at` must be lost: nobody has acted on it for so long."""
+    return due_at + OVERDUE_GRACE < now
+
+
+# --- watches
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The operation goes on: come again at the watch's `due_at`, under its new `seq`."""
+
+    watch: Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The watch has ended: keep its `end` before anything follows from it."""
+
+    watch: Watch
+
+
+Action = Wait | Finish
+
+
+def begin(registration: Registration, now: datetime, policy: Policy) -> Watch:
+    """Return the watch of a newly registered operation, due at once."""
+    callback = registration.callback_url
+    return Watch(
+        operation=registration.operation,
+        kind=registration.kind,
+        registered_at=now,
+        deadline_at=now + (registration.timeout or policy.timeout),
+        due_at=now,
+        callbacks=(callback,) if callback else (),
+        client_state=registration.client_state,
+    )
+
+
+def after_poll(watch: Watch, seen: Observation, now: datetime, policy: Policy) -> Action:
+    """Return what follows from a poll of `watch` that showed `seen`."""
+    watch = replace(watch, polls=watch.polls + 1, last_polled_at=now)
+    match seen:
+        case Ended():
+            return _finish_ended(watch, seen, now)
+        case Running():
+            watch = _progressed(watch, seen)
+        case Missed():
+            watch = _missed(watch, seen, now)
+            if watch.unreadable_since and now - watch.unreadable_since >= policy.miss_grace:
+                return _finish(watch, FinalStatus.LOST, now, lost_reason=seen.reason)
+        case _:
+            assert_never(seen)
+    if now >= watch.deadline_at:
+        return _finish(watch, FinalStatus.TIMED_OUT, now)
+    due_at = next_poll_at(watch, seen, now, policy)
+    return Wait(replace(watch, due_at=due_at, seq=watch.seq + 1))
+
+
+def stop(watch: Watch, now: datetime) -> Finish:
+    """Return the end that a user asked for; nobody is called back."""
+    return _finish(replace(watch, callbacks=()), FinalStatus.STOPPED, now)
+
+
+def _progressed(watch: Watch, seen: Running) -> Watch:
+    url = seen.next_url or watch.operation.url
+    return replace(
+        watch,
+        operation=replace(watch.operation, url=url),
+        status=seen.status,
+        start_time=seen.start_time or watch.start_time,
+        percent_complete=_known(seen.percent_complete, watch.percent_complete),
+        unreadable_since=None,
+    )
+
+
+def _missed(watch: Watch, seen: Missed, now: datetime) -> Watch:
+    """Count a miss; any answer but an unreadable one begins the grace anew, silence does not."""
+    since = watch.unreadable_since
+    if seen.unreadable:
+        since = since or now
+    elif seen.answered:
+        since = None
+    return replace(watch, misses=watch.misses + 1, last_miss=seen.reason, unreadable_since=since)
+
+
+def _finish_ended(watch: Watch, seen: Ended, now: datetime) -> Finish:
+    watch = replace(
+        watch,
+        status=seen.status,
+        start_time=seen.start_time or watch.start_time,
+        percent_complete=_known(seen.percent_complete, watch.percent_complete),
+        unreadable_since=None,
+    )
+    end = End(
+        status=FinalStatus(seen.status),
+        finished_at=now,
+        end_time=seen.end_time,
+        error=seen.error,
+        result=seen.result,
+    )
+    return Finish(replace(watch, end=fit_end(end)))
+
+
+def _finish(
+    watch: Watch, status: FinalStatus, now: datetime, *, lost_reason: str | None = None
+) -> Finish:
+    return Finish(replace(watch, end=End(status=status, finished_at=now, lost_reason=lost_reason)))
+
+
+def _known(new: float | None, old: float | None) -> float | None:
+    return old if new is None else new
+
+
+# --- results and their deliveries
+
+
+def result_of(watch: Watch, end: End) -> Result:
+    """Return the record of a watch that has ended."""
+    return Result(
+        operation=watch.operation,
+        registered_at=watch.registered_at,
+        deadline_at=watch.deadline_at,
+        kind=watch.kind,
+        status=watch.status,
+        start_time=watch.start_time,
+        last_polled_at=watch.last_polled_at,
+        percent_complete=watch.percent_complete,
+        polls=watch.polls,
+        misses=watch.misses,
+        last_miss=watch.last_miss,
+        callbacks=watch.callbacks,
+        client_state=watch.client_state,
+        end=end,
+    )
+
+
+def line_of(followed: Watch | Result) -> TimelineEntry:
+    """Return the line of the list of operations that a watch or a result has."""
+    end = followed.end
+    return TimelineEntry(
+        operation=followed.operation.key,
+        registered_at=followed.registered_at,
+        status=end.status if end else followed.status,
+        kind=followed.kind,
+        location=followed.operation.location,
+        start_time=followed.start_time,
+        end_time=end.end_time if end else None,
+        finished_at=end.finished_at if end else None,
+        error_code=end.error.code if end and end.error else None,
+    )
+
+
+def owe(operation: Key, callback_url: str, now: datetime, policy: Policy) -> Delivery:
+    """Return the new duty to tell `callback_url` how `operation` ended."""
+    key = delivery_key(operation, callback_url)
+    return Delivery(
+        key=key,
+        operation=operation,
+        delivery_id=delivery_id(key, callback_url),
+        callback_url=callback_url,
+        started_at=now,
+        next_attempt_at=now + _jittered(key, 0, policy.callback_schedule[0]),
+    )
+
+
+def replay(settled: Delivery, now: datetime, policy: Policy) -> Delivery:
+    """Return a settled delivery as owed once more: the same id, and its log goes on."""
+    return replace(
+        settled,
+        state=DeliveryState.PENDING,
+        reason=None,
+        started_at=now,
+        round_attempts=0,
+        next_attempt_at=now + _jittered(settled.key, 0, policy.callback_schedule[0]),
+        delivered_at=None,
+        seq=settled.seq + 1,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The delivery is still owed: come again at its `next_attempt_at`, under its new `seq`."""
+
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The delivery has ended, delivered or abandoned."""
+
+    delivery: Delivery
+
+
+def after_attempt(
+    delivery: Delivery, attempt: Attempt, reply: webhook.Reply, now: datetime, policy: Policy
+) -> Retry | Settle:
+    """Return what follows from an attempt that was answered with `reply`."""
+    delivery = _logged(delivery, attempt)
+    match reply:
+        case webhook.Accepted():
+            return Settle(_settled(delivery, DeliveryState.DELIVERED, None, now))
+        case webhook.Final(reason):
+            return Settle(_settled(delivery, DeliveryState.ABANDONED, reason, now))
+        case webhook.Unacceptable(reason) if delivery.round_attempts >= webhook.MAX_UNACCEPTABLE:
+            return Settle(_settled(delivery, DeliveryState.ABANDONED, reason, now))
+        case webhook.Unacceptable(reason):
+            return _retry(delivery, webhook.Failed(reason), now, policy)
+        case webhook.Failed():
+            return _retry(delivery, reply, now, policy)
+        case _:
+            assert_never(reply)
+
+
+def postpone(delivery: Delivery, reason: str, delay: timedelta, now: datetime) -> Retry:
+    """Return a delivery that could not be attempted at all; no attempt is counted."""
+    next_attempt_at = now + timedelta(seconds=max(1, whole_seconds(delay)))
+    return Retry(
+        replace(
+            delivery,
+            last_error=reason,
+            next_attempt_at=next_attempt_at,
+            seq=delivery.seq + 1,
+        )
+    )
+
+
+def _logged(delivery: Delivery, attempt: Attempt) -> Delivery:
+    return replace(
+        delivery,
+        attempts=delivery.attempts + 1,
+        round_attempts=delivery.round_attempts + 1,
+        last_attempt_at=attempt.at,
+        last_status_code=attempt.status_code,
+        last_error=attempt.error,
+        attempt_log=(*delivery.attempt_log, attempt)[-_LOG_LENGTH:],
+    )
+
+
+def _settled(
+    delivery: Delivery, state: DeliveryState, reason: str | None, now: datetime
+) -> Delivery:
+    delivered_at = now if state is DeliveryState.DELIVERED else None
+    return replace(
+        delivery, state=state, reason=reason, delivered_at=delivered_at, next_attempt_at=None
+    )
+
+
+def _retry(
+    delivery: Delivery, failed: webhook.Failed, now: datetime, policy: Policy
+) -> Retry | Settle:
+    """Wait as the schedule says, longer where the receiver asks; at its end, abandon.
+
+    A floor is never longer than the schedule's longest gap, so that a short schedule stays short;
+    what a receiver asks for is honoured up to what remains of the schedule.
+    """
+    schedule, made = policy.callback_schedule, delivery.round_attempts
+    if made >= len(schedule):
+        return Settle(_settled(delivery, DeliveryState.ABANDONED, failed.reason, now))
+    gap = _jittered(delivery.key, delivery.attempts, schedule[made])
+    floor = min(failed.floor, max(schedule))
+    asked = min(failed.retry_after or timedelta(0), sum(schedule[made:], timedelta(0)), _MAX_DELAY)
+    delay = timedelta(seconds=whole_seconds(max(gap, floor, asked)))
+    return Retry(replace(delivery, next_attempt_at=now + delay, seq=delivery.seq + 1))
+
+
+def _jittered(key: Key, attempt: int, gap: timedelta) -> timedelta:
+    """Return `gap` ± 20 %, spread by the delivery and the attempt, and the same each time."""
+    digest = sha256(f"{key.partition}/{key.row}/{attempt}".encode()).digest()
+    spread = int.from_bytes(digest[:4]) / 2**32  # 0 to 1
+    return gap * (1 + _JITTER * (2 * spread - 1))

@@ -1,0 +1,56 @@
+"""Keeping signed URLs, tokens and secrets out of what leaves the house: callbacks and logs.
+
+The results table keeps what ARM said whole; who reads it has the right to. A callback goes to
+whoever was named in a message.
+"""
+
+import re
+from typing import Any
+from urllib.parse import unquote
+
+REDACTED = "[redacted]"
+_QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?#\"'<>]+)\?([^\s\"'<>]*)", re.IGNORECASE)
+_HARMLESS = frozenset({"api-version", "view"})  # parameters that no signature is made of
+_SECRET_NAME = re.compile(
+    r"(password|pwd|secret|token|sas|credentials?|connectionstring"
+    r"|(primary|secondary|access|account|shared|api|private|master)_?keys?)$",
+    re.IGNORECASE,
+)
+_SECRET_TEXTS = (
+    re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"),  # a JSON web token
+    re.compile(r"\bBearer\s+[\w.~+/=-]{8,}", re.IGNORECASE),
+    re.compile(r"\bwhsec_[\w+/=-]+"),
+    re.compile(r"(?i)\b(?:\w*Key|\w*Signature|Password|Pwd)=[^;\s\"']{4,}"),  # connection strings
+)
+
+
+def redact(value: Any) -> Any:
+    """Return a JSON value without the queries of its URLs, its tokens and its secrets."""
+    match value:
+        case dict():
+            return {name: _property(name, inner) for name, inner in value.items()}
+        case list():
+            return [redact(inner) for inner in value]
+        case str():
+            return redact_text(value)
+        case _:
+            return value
+
+
+def redact_text(text: str) -> str:
+    """Return `text` with the query of each URL, each token and each key in it replaced."""
+    text = _QUERY.sub(_without_query, text)
+    for secret in _SECRET_TEXTS:
+        text = secret.sub(REDACTED, text)
+    return text
+
+
+def _property(name: str, value: Any) -> Any:
+    if isinstance(value, str) and value and _SECRET_NAME.search(name):
+        return REDACTED
+    return redact(value)
+
+
+def _without_query(match: re.Match[str]) -> str:
+    names = {unquote(part.partition("=")[0]).lower() for part in match[2].split("&")}
+    return match[0] if names <= _HARMLESS else f"{match[1]}?{REDACTED}"

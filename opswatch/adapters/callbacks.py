@@ -1,0 +1,225 @@
+"""Sends callbacks over HTTP to the addresses that the rules permit; knows nothing of deliveries."""
+
+import asyncio
+import re
+import socket
+import ssl
+from contextlib import suppress
+from datetime import timedelta
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from opswatch.core.addresses import CallbackRules, CallbackTarget
+from opswatch.core.model import CallbackRequest, HttpResponse, NoAnswer
+
+MAX_BODY = 4096  # bytes of an answer that are read
+MAX_ERROR = 512  # characters
+_CONNECTIONS_PER_HOST = 16  # a receiver that hangs holds up nobody but itself
+_HEADERS = {"User-Agent": "opswatch", "Accept-Encoding": "identity"}
+
+
+def _open_socket(addr_info: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol, _, _ = addr_info
+    return socket.socket(family, kind, protocol)
+
+
+class HttpCallbacks:
+    """Posts callbacks: made inside a running event loop, closed by `close`.
+
+    Every attempt resolves the name and opens a connection anew, so that an address is judged each
+    time it is used. Of several addresses the forbidden ones are left out and the others are tried;
+    where none remains, the attempt is refused.
+    """
+
+    def __init__(
+        self,
+        rules: CallbackRules,
+        *,
+        timeout: timedelta = timedelta(seconds=15),
+        open_socket: aiohttp.SocketFactoryType = _open_socket,
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._rules = rules
+        self._timeout = timeout
+        self._resolver = resolver or aiohttp.ThreadedResolver()
+        tls = tls or _system_tls()
+        self._sessions = {
+            scheme: _session(_Gate(rules, scheme, open_socket), self._resolver, tls)
+            for scheme in ("https", "http")
+        }
+
+    async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
+        """Send `request` and return what came of it; whatever a receiver does is a value.
+
+        The URL goes out as it was given, its host in ASCII (and less a `?` that nothing follows).
+        """
+        # The rules may have changed since the URL was registered.
+        if refusal := self._rules.refusal(request.url):
+            return NoAnswer("refused", _printable(refusal))
+        try:
+            return await self._exchange(request)
+        except TimeoutError:
+            return NoAnswer("timeout", f"no answer within {self._timeout.total_seconds():g} s")
+        except (aiohttp.ClientError, OSError) as error:
+            return _no_answer(error)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for session in self._sessions.values():
+            await session.close()
+        await self._resolver.close()
+
+    async def _exchange(self, request: CallbackRequest) -> HttpResponse:
+        target = CallbackTarget.parse(request.url)
+        deadline = asyncio.get_running_loop().time() + self._timeout.total_seconds()
+        async with asyncio.timeout_at(deadline):
+            response = await self._sessions[target.scheme].post(
+                URL(target.url, encoded=True),
+                data=request.body,
+                headers=request.headers,
+                allow_redirects=False,
+            )
+        try:
+            body = await _beginning(response.content, deadline)
+        finally:
+            response.close()  # and with it the connection, whatever is still to come
+        return HttpResponse(response.status, _headers(response), body)
+
+
+class _RefusedError(OSError):
+    """No connection is made to this address: aiohttp takes it for any other that fails."""
+
+
+class _Gate:
+    """Opens sockets for one scheme, to permitted addresses alone."""
+
+    def __init__(
+        self, rules: CallbackRules, scheme: str, open_socket: aiohttp.SocketFactoryType
+    ) -> None:
+        self._rules = rules
+        self._scheme = scheme
+        self._open_socket = open_socket
+
+    def verdict(self, address: str) -> str | None:
+        """Name why `address` is refused, as `CallbackRules.verdict` does."""
+        return self._rules.verdict(address, scheme=self._scheme)
+
+    def open(self, addr_info: aiohttp.AddrInfoType) -> socket.socket:
+        """Open a socket for `addr_info`, the very address that `connect` gets next.
+
+        This is the guard: no answer of a name server and no reading of a URL can get round it.
+        """
+        address = str(addr_info[4][0])
+        if reason := self.verdict(address):
+            raise _RefusedError(f"{reason} ({address})")
+        return self._open_socket(addr_info)
+
+
+class _PermittedAddresses(AbstractResolver):
+    """Leaves out what the gate would refuse, so that aiohttp's errors tell of the others alone."""
+
+    def __init__(self, gate: _Gate, resolver: AbstractResolver) -> None:
+        self._gate = gate
+        self._resolver = resolver
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        if not found:
+            raise OSError("the name has no address")
+        judged = [(result, self._gate.verdict(result["host"])) for result in found]
+        permitted = [result for result, reason in judged if reason is None]
+        if not permitted:
+            raise _RefusedError(
+                ", ".join(f"{reason} ({result['host']})" for result, reason in judged)
+            )
+        return permitted
+
+    async def close(self) -> None:
+        """Leave the resolver open: both sessions share it."""
+
+
+def _system_tls() -> ssl.SSLContext:
+    tls = ssl.create_default_context()
+    tls.minimum_version = ssl.TLSVersion.TLSv1_2
+    tls.set_alpn_protocols(["http/1.1"])
+    return tls
+
+
+def _session(gate: _Gate, resolver: AbstractResolver, tls: ssl.SSLContext) -> aiohttp.ClientSession:
+    """Return a session that takes nothing from the environment and keeps nothing for the next."""
+    connector = aiohttp.TCPConnector(
+        resolver=_PermittedAddresses(gate, resolver),
+        socket_factory=gate.open,
+        use_dns_cache=False,
+        force_close=True,
+        limit_per_host=_CONNECTIONS_PER_HOST,
+        ssl=tls,
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,  # neither proxies nor netrc
+        auto_decompress=False,
+        headers=_HEADERS,
+        timeout=aiohttp.ClientTimeout(),  # none: `post` has one for all of it
+    )
+
+
+async def _beginning(content: aiohttp.StreamReader, deadline: float) -> bytes:
+    """Read the first `MAX_BODY` bytes, or what comes of them before the `deadline`.
+
+    The status has been said: an answer that breaks off after it, or never ends, is still one.
+    """
+    body = bytearray()
+    with suppress(aiohttp.ClientError, OSError):  # a TimeoutError is an OSError
+        async with asyncio.timeout_at(deadline):
+            while len(body) < MAX_BODY and (chunk := await content.read(MAX_BODY - len(body))):
+                body += chunk
+    return bytes(body)
+
+
+def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
+    """Return the headers under lower-case names, repeated ones joined (RFC 9110 5.2)."""
+    names = {name.lower() for name in response.headers}
+    return {name: ", ".join(response.headers.getall(name)) for name in names}
+
+
+def _no_answer(error: aiohttp.ClientError | OSError) -> NoAnswer:
+    """Say which layer failed. No aiohttp error is quoted whole: some hold the URL."""
+    match error:
+        case aiohttp.ClientConnectorError(os_error=_RefusedError() as refused):
+            return NoAnswer("refused", _printable(str(refused)))
+        case aiohttp.ClientConnectorDNSError(os_error=cause):
+            return NoAnswer("dns", _reason(cause))
+        case aiohttp.ClientSSLError(os_error=cause):
+            return NoAnswer("tls", _reason(cause))
+        case aiohttp.ClientConnectorError(os_error=cause):
+            return NoAnswer("connect", _reason(cause))
+        case aiohttp.ClientResponseError(message=message):
+            return NoAnswer("http", f"not HTTP: {_printable(_unquoted(message))}")
+        case aiohttp.ServerDisconnectedError():
+            return NoAnswer("http", "the receiver closed the connection without an answer")
+        case OSError():
+            return NoAnswer("http", _reason(error))
+        case _:
+            return NoAnswer("http", type(error).__name__)
+
+
+def _reason(error: OSError) -> str:
+    return _printable(error.strerror or str(error) or type(error).__name__)
+
+
+def _unquoted(message: str) -> str:
+    """Return the parser's words without the receiver's, which may quote the URL."""
+    return re.split(r"[:\n'\"]", message, maxsplit=1)[0]
+
+
+def _printable(text: str) -> str:
+    """Return `text` with what cannot be printed escaped, cut to `MAX_ERROR` characters."""
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(escaped)[:MAX_ERROR]

@@ -45,7 +45,7 @@ class HttpCallbacks:
         self._rules = rules
         self._timeout = timeout
         self._resolver = resolver or aiohttp.ThreadedResolver()
-        tls = tls or _system_tls()
+        tls = tls or system_tls()
         self._sessions = {
             scheme: _session(_Gate(rules, scheme, open_socket), self._resolver, tls)
             for scheme in ("https", "http")
@@ -143,7 +143,8 @@ class _PermittedAddresses(AbstractResolver):
         """Leave the resolver open: both sessions share it."""
 
 
-def _system_tls() -> ssl.SSLContext:
+def system_tls() -> ssl.SSLContext:
+    """Return a context that verifies against the system's CAs, with TLS 1.2 at the least."""
     tls = ssl.create_default_context()
     tls.minimum_version = ssl.TLSVersion.TLSv1_2
     tls.set_alpn_protocols(["http/1.1"])

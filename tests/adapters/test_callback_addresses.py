@@ -1,0 +1,259 @@
+"""Hostile and permitted callback URLs: what each would connect to, without connecting anywhere.
+
+The sockets that the adapter asks for are noted and withheld: nothing here leaves the machine, and
+nothing even opens a socket.
+"""
+
+import json
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from opswatch.adapters.callbacks import HttpCallbacks
+from opswatch.core.addresses import CallbackRules
+from opswatch.core.model import CallbackRequest, HttpResponse, NoAnswer
+
+PUBLIC = CallbackRules()
+LOOPBACK = CallbackRules(networks=(ip_network("127.0.0.0/8"),))
+TLS = ssl.create_default_context()  # once: reading the CAs takes longer than any test here
+EVERYTHING = CallbackRules(networks=(ip_network("0.0.0.0/0"), ip_network("::/0")))
+
+# Groups of URLs and of addresses, by the trick that they try.
+CORPUS: dict[str, dict[str, list[str]]] = json.loads(
+    Path(__file__).with_name("callback_corpus.json").read_text(encoding="utf-8")
+)
+
+
+def corpus(name: str) -> list[str]:
+    return [entry for group in CORPUS[name].values() for entry in group]
+
+
+@dataclass
+class Names(AbstractResolver):
+    """A name server: every name has `addresses`, or what `answer` says this time."""
+
+    addresses: tuple[str, ...] = ("8.8.8.8",)
+    answer: Callable[[], tuple[str, ...]] | None = None
+    asked: list[str] = field(default_factory=list)
+    result: type[dict[str, Any]] = dict
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        self.asked.append(host)
+        addresses = self.answer() if self.answer else self.addresses
+        return [self._result(host, address, port, family) for address in addresses]
+
+    async def close(self) -> None:
+        pass
+
+    def _result(self, host: str, address: str, port: int, family: int) -> ResolveResult:
+        result: Any = self.result(
+            hostname=host, host=address, port=port, family=family, proto=0, flags=0
+        )
+        return result  # type: ignore[no-any-return]
+
+
+@dataclass
+class Withheld:
+    """Takes note of the addresses that a socket was wanted for, and gives none."""
+
+    wanted: list[str] = field(default_factory=list)
+
+    def __call__(self, addr_info: aiohttp.AddrInfoType) -> socket.socket:
+        self.wanted.append(addr_info[4][0])
+        raise ConnectionRefusedError(111, "withheld")
+
+
+@asynccontextmanager
+async def sender(
+    rules: CallbackRules, names: Names | None = None
+) -> AsyncIterator[tuple[HttpCallbacks, Withheld]]:
+    sockets = Withheld()
+    callbacks = HttpCallbacks(rules, open_socket=sockets, resolver=names or Names(), tls=TLS)
+    try:
+        yield callbacks, sockets
+    finally:
+        await callbacks.close()
+
+
+async def attempt(
+    url: str, *, rules: CallbackRules = PUBLIC, names: Names | None = None
+) -> tuple[HttpResponse | NoAnswer, set[str]]:
+    """Post to `url`; return the outcome and the addresses that a socket was wanted for."""
+    async with sender(rules, names) as (callbacks, sockets):
+        outcome = await callbacks.post(CallbackRequest(url, {}, b"{}"))
+    return outcome, set(sockets.wanted)
+
+
+def test_the_corpus_is_large_and_holds_nothing_twice() -> None:
+    assert len(corpus("hostile_urls")) >= 100
+    for name in CORPUS:
+        assert len(corpus(name)) == len(set(corpus(name)))
+
+
+@pytest.mark.parametrize("url", corpus("hostile_urls"), ids=ascii)
+async def test_a_hostile_url_is_refused_when_registered_and_reaches_no_socket(url: str) -> None:
+    names = Names()
+    outcome, wanted = await attempt(url, names=names)
+    assert PUBLIC.refusal(url)
+    assert isinstance(outcome, NoAnswer)
+    assert outcome.layer == "refused"
+    assert outcome.error.isprintable()
+    assert (names.asked, wanted) == ([], set())
+
+
+@pytest.mark.parametrize("address", corpus("hostile_addresses"))
+async def test_a_name_that_resolves_to_a_forbidden_address_reaches_no_socket(address: str) -> None:
+    outcome, wanted = await attempt("https://hook.example/", names=Names((address,)))
+    assert isinstance(outcome, NoAnswer)
+    assert outcome.layer == "refused"
+    assert outcome.error == f"{PUBLIC.verdict(address, scheme='https')} ({address})"
+    assert wanted == set()
+
+
+@pytest.mark.parametrize("url", corpus("permitted_urls"))
+async def test_a_permitted_url_gets_as_far_as_a_socket(url: str) -> None:
+    outcome, wanted = await attempt(url)
+    assert PUBLIC.refusal(url) is None
+    assert outcome == NoAnswer("connect", "withheld")
+    assert wanted == {"8.8.8.8"}
+
+
+@pytest.mark.parametrize("address", corpus("permitted_addresses"))
+async def test_a_public_address_gets_as_far_as_a_socket(address: str) -> None:
+    literal = f"[{address}]" if ":" in address else address
+    for url in ("https://hook.example/", f"https://{literal}:8443/"):
+        outcome, wanted = await attempt(url, names=Names((address,)))
+        assert outcome == NoAnswer("connect", "withheld")
+        assert wanted == {address}
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254", "64:ff9b::a83f:8110"])
+async def test_metadata_stays_out_of_reach_though_everything_is_permitted(address: str) -> None:
+    literal = f"[{address}]" if ":" in address else address
+    for url in ("http://hook.example/", f"http://{literal}/"):
+        outcome, wanted = await attempt(url, rules=EVERYTHING, names=Names((address,)))
+        assert isinstance(outcome, NoAnswer)
+        assert outcome.layer == "refused"
+        assert wanted == set()
+
+
+async def test_of_several_addresses_the_forbidden_ones_are_left_out() -> None:
+    names = Names(("10.0.0.1", "2606:4700::1111", "127.0.0.1", "::1", "8.8.8.8", "169.254.169.254"))
+    outcome, wanted = await attempt("https://hook.example/", names=names)
+    assert outcome == NoAnswer("connect", "withheld")
+    assert wanted == {"2606:4700::1111", "8.8.8.8"}
+
+
+async def test_a_refusal_names_every_address() -> None:
+    names = Names(("127.0.0.1", "10.0.0.1"))
+    outcome, _ = await attempt("https://hook.example/", names=names)
+    assert outcome == NoAnswer("refused", "loopback (127.0.0.1), private (10.0.0.1)")
+
+
+async def test_localhost_is_tried_on_the_permitted_network_alone() -> None:
+    names = Names(("::1", "127.0.0.1"))
+    outcome, wanted = await attempt("http://localhost:8080/", rules=LOOPBACK, names=names)
+    assert outcome == NoAnswer("connect", "withheld")
+    assert wanted == {"127.0.0.1"}
+
+
+async def test_plain_http_does_not_leave_the_permitted_networks() -> None:
+    names = Names(("8.8.8.8",))
+    outcome, wanted = await attempt("http://hook.example/", rules=LOOPBACK, names=names)
+    assert outcome == NoAnswer("refused", "plain-http (8.8.8.8)")
+    assert wanted == set()
+
+
+async def test_a_name_is_resolved_and_judged_anew_each_time() -> None:
+    answers: Iterator[tuple[str, ...]] = iter([("8.8.8.8",), ("127.0.0.1",), ("8.8.4.4",)])
+    async with sender(PUBLIC, Names(answer=lambda: next(answers))) as (callbacks, sockets):
+        request = CallbackRequest("https://rebinding.example/", {}, b"{}")
+        outcomes = [await callbacks.post(request) for _ in range(3)]
+    assert outcomes == [
+        NoAnswer("connect", "withheld"),
+        NoAnswer("refused", "loopback (127.0.0.1)"),
+        NoAnswer("connect", "withheld"),
+    ]
+    assert set(sockets.wanted) == {"8.8.8.8", "8.8.4.4"}
+
+
+class Chameleon(dict[str, Any]):
+    """A name server's answer that turns into loopback once it has been looked at."""
+
+    def __getitem__(self, key: str) -> Any:
+        value = super().__getitem__(key)
+        if key == "host":
+            self["host"] = "127.0.0.1"
+        return value
+
+
+async def test_the_gate_judges_the_address_that_the_socket_is_for() -> None:
+    outcome, wanted = await attempt("https://hook.example/", names=Names(result=Chameleon))
+    assert outcome == NoAnswer("refused", "loopback (127.0.0.1)")
+    assert wanted == set()
+
+
+class Careless(CallbackRules):
+    """Rules that let every URL be registered."""
+
+    def refusal(self, url: str) -> None:
+        """Find nothing wrong with `url`."""
+
+
+@pytest.mark.parametrize("address", [a for a in corpus("hostile_addresses") if "%" not in a])
+async def test_the_gate_holds_were_any_url_registered(address: str) -> None:
+    literal = f"[{address}]" if ":" in address else address
+    names = Names(("127.0.0.1",))
+    try:
+        outcome, wanted = await attempt(f"https://{literal}/", rules=Careless(), names=names)
+    except ValueError:
+        return  # no URL at all
+    assert isinstance(outcome, NoAnswer)
+    assert outcome.layer == "refused"
+    assert wanted == set()
+
+
+async def test_rules_that_have_changed_since_registration_apply() -> None:
+    narrow = CallbackRules(hosts=("*.example.com",))
+    outcome, wanted = await attempt("https://hook.example/", rules=narrow)
+    assert isinstance(outcome, NoAnswer)
+    assert outcome.layer == "refused"
+    assert wanted == set()
+
+
+async def test_the_name_server_is_asked_for_the_name_in_ascii() -> None:
+    names = Names()
+    await attempt("https://Bücher.example/", names=names)
+    assert names.asked == ["xn--bcher-kva.example"]
+
+
+async def test_a_name_without_addresses_is_an_answer_of_the_name_server() -> None:
+    outcome, _ = await attempt("https://hook.example/", names=Names(()))
+    assert outcome == NoAnswer("dns", "the name has no address")
+
+
+async def test_a_name_server_that_fails_is_a_value() -> None:
+    def fail() -> tuple[str, ...]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known\x07")
+
+    outcome, _ = await attempt("https://hook.example/?t=secret", names=Names(answer=fail))
+    assert outcome == NoAnswer("dns", "Name or service not known\\x07")
+
+
+async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for url, rules in (("https://hook.example/", PUBLIC), ("http://hook.example/", EVERYTHING)):
+        _, wanted = await attempt(url, rules=rules)
+        assert wanted == {"8.8.8.8"}

@@ -1,0 +1,446 @@
+"""Receivers of every temper, on this machine's loopback: whatever they do is a value."""
+
+import asyncio
+import datetime as dt
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from ipaddress import IPv4Address, ip_address, ip_network
+from pathlib import Path
+
+import aiohttp
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from opswatch.adapters.callbacks import MAX_BODY, MAX_ERROR, HttpCallbacks, system_tls
+from opswatch.core.addresses import CallbackRules
+from opswatch.core.model import CallbackRequest, HttpResponse, NoAnswer
+
+LOOPBACK = CallbackRules(networks=(ip_network("127.0.0.0/8"),))
+SHORT = timedelta(milliseconds=150)
+SECRET = "hush-hush"
+HEADERS = {"Content-Type": "application/cloudevents+json", "webhook-id": "msg_1"}
+BODY = b'{"specversion": "1.0"}'
+
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]
+
+
+@dataclass
+class Receiver:
+    """A server that reads one request a connection and answers it in its own way."""
+
+    answer: Answer
+    port: int = 0
+    requests: list[bytes] = field(default_factory=list)
+    open: int = 0
+    most_open: int = 0
+
+    def url(self, target: str = "/hook", *, scheme: str = "http", host: str = "127.0.0.1") -> str:
+        return f"{scheme}://{host}:{self.port}{target}?t={SECRET}"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open += 1
+        self.most_open = max(self.open, self.most_open)
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            self.requests.append(head + await reader.readexactly(len(BODY)))
+            await self.answer(reader, writer)
+        finally:
+            self.open -= 1
+
+
+@asynccontextmanager
+async def listening(serve: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Serve each connection with `serve` and close it; give the port."""
+    served: list[asyncio.Task[None] | None] = []
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(asyncio.current_task())
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await serve(reader, writer)
+        writer.close()
+        with suppress(ConnectionError, ssl.SSLError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+        await asyncio.gather(*filter(None, served))
+
+
+@asynccontextmanager
+async def receiver(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
+    server = Receiver(answer)
+    async with listening(server.serve, tls) as server.port:
+        yield server
+
+
+def says(text: bytes) -> Answer:
+    """Answer `text`, and no more."""
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(text)
+        await writer.drain()
+
+    return answer
+
+
+def repeats(text: bytes, begin: bytes = b"") -> Answer:
+    """Answer `begin`, then `text` until the other side has enough of it."""
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(begin)
+        while not writer.is_closing():
+            writer.write(text)
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    return answer
+
+
+def hangs(after: bytes = b"") -> Answer:
+    """Answer `after`, then nothing until the other side gives up."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(after)
+        await reader.read()
+
+    return answer
+
+
+def loopback_socket(addr_info: aiohttp.AddrInfoType) -> socket.socket:
+    """Open a socket, if it is for this machine: whatever the adapter thinks, no test goes out."""
+    family, kind, protocol, _, address = addr_info
+    assert ip_address(address[0]).is_loopback
+    return socket.socket(family, kind, protocol)
+
+
+async def post(
+    url: str,
+    *,
+    rules: CallbackRules = LOOPBACK,
+    timeout: timedelta = timedelta(seconds=15),  # noqa: ASYNC109 - the adapter's
+    tls: ssl.SSLContext | None = None,
+) -> HttpResponse | NoAnswer:
+    callbacks = HttpCallbacks(rules, timeout=timeout, open_socket=loopback_socket, tls=tls)
+    try:
+        outcome = await callbacks.post(CallbackRequest(url, HEADERS, BODY))
+    finally:
+        await callbacks.close()
+    if isinstance(outcome, NoAnswer):
+        assert SECRET not in outcome.error
+        assert outcome.error.isprintable()
+        assert 0 < len(outcome.error) <= MAX_ERROR
+    return outcome
+
+
+# --- what is sent
+
+
+async def test_a_request_goes_out_as_it_was_given() -> None:
+    target = "/a/../b//%2e%2E/c;d?x=%zz&y=a+b&z='\"<>|{}[]@:"
+    async with receiver(says(b"HTTP/1.1 204 No Content\r\n\r\n")) as server:
+        outcome = await post(server.url(target).replace(f"?t={SECRET}", ""))
+    assert outcome == HttpResponse(204, {}, b"")
+    request_line, *headers = server.requests[0].removesuffix(b"\r\n\r\n" + BODY).split(b"\r\n")
+    assert request_line == b"POST " + target.encode() + b" HTTP/1.1"
+    assert sorted(header.decode() for header in headers) == [
+        "Accept-Encoding: identity",
+        "Accept: */*",
+        "Connection: close",
+        f"Content-Length: {len(BODY)}",
+        "Content-Type: application/cloudevents+json",
+        f"Host: 127.0.0.1:{server.port}",
+        "User-Agent: opswatch",
+        "webhook-id: msg_1",
+    ]
+    assert server.requests[0].endswith(BODY)
+
+
+async def test_localhost_is_reached_where_loopback_is_permitted() -> None:
+    async with receiver(says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")) as server:
+        outcome = await post(server.url(host="localhost"))
+    assert isinstance(outcome, HttpResponse)
+    assert f"Host: localhost:{server.port}".encode() in server.requests[0]
+
+
+async def test_a_cookie_does_not_come_back() -> None:
+    answer = says(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\nContent-Length: 0\r\n\r\n")
+    async with receiver(answer) as server:
+        callbacks = HttpCallbacks(LOOPBACK)
+        for _ in range(2):
+            await callbacks.post(CallbackRequest(server.url(), HEADERS, BODY))
+        await callbacks.close()
+    assert len(server.requests) == 2
+    assert not any(b"cookie" in request.lower() for request in server.requests)
+
+
+async def test_nothing_is_opened_where_loopback_is_not_permitted() -> None:
+    async with receiver(says(b"")) as server:
+        outcome = await post(server.url(scheme="https"), rules=CallbackRules())
+    assert isinstance(outcome, NoAnswer)
+    assert outcome.layer == "refused"
+    assert "loopback" in outcome.error
+    assert server.requests == []
+
+
+# --- what is answered
+
+
+@pytest.mark.parametrize("status", [200, 201, 299, 400, 404, 410, 418, 429, 500, 503, 599])
+async def test_every_status_is_an_answer(status: int) -> None:
+    text = f"HTTP/1.1 {status} Word\r\nContent-Length: 4\r\n\r\nbody"
+    async with receiver(says(text.encode())) as server:
+        outcome = await post(server.url())
+    assert outcome == HttpResponse(status, {"content-length": "4"}, b"body")
+
+
+async def test_headers_have_lower_case_names_and_repeated_ones_are_joined() -> None:
+    text = b"HTTP/1.1 429 Slow\r\nRETRY-After: 120\r\nX-A: 1\r\nx-a: 2\r\nContent-Length: 0\r\n\r\n"
+    async with receiver(says(text)) as server:
+        outcome = await post(server.url())
+    headers = {"retry-after": "120", "x-a": "1, 2", "content-length": "0"}
+    assert outcome == HttpResponse(429, headers, b"")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed(status: int) -> None:
+    async with receiver(says(b"HTTP/1.1 200 OK\r\n\r\n")) as other:
+        location = f"Location: {other.url()}\r\nRefresh: 0; url=http://169.254.169.254/"
+        text = f"HTTP/1.1 {status} Elsewhere\r\n{location}\r\nContent-Length: 0\r\n\r\n"
+        async with receiver(says(text.encode())) as server:
+            outcome = await post(server.url())
+    assert isinstance(outcome, HttpResponse)
+    assert outcome.status_code == status
+    assert other.requests == []
+
+
+async def test_an_interim_answer_is_not_the_answer() -> None:
+    text = b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    async with receiver(says(text)) as server:
+        assert await post(server.url()) == HttpResponse(200, {"content-length": "0"}, b"")
+
+
+async def test_of_a_long_answer_the_beginning_is_read_and_the_connection_dropped() -> None:
+    sent = 0
+    size = 100_000_000
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode())
+        while sent < size:
+            writer.write(b"x" * 65536)
+            await writer.drain()
+            sent += 65536
+
+    async with receiver(answer) as server:
+        outcome = await post(server.url())
+    assert isinstance(outcome, HttpResponse)
+    assert (outcome.status_code, outcome.body) == (200, b"x" * MAX_BODY)
+    assert sent < size / 5  # what the buffers on the way hold
+
+
+async def test_an_endless_chunked_answer_is_cut_off() -> None:
+    begin = b"HTTP/1.1 500 Oops\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with receiver(repeats(b"1\r\nx\r\n", begin)) as server:
+        outcome = await post(server.url())
+    assert isinstance(outcome, HttpResponse)
+    assert (outcome.status_code, outcome.body) == (500, b"x" * MAX_BODY)
+
+
+async def test_a_compressed_answer_is_not_unpacked() -> None:
+    text = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\n\x1f\x8b\x08"
+    async with receiver(says(text)) as server:
+        outcome = await post(server.url())
+    assert isinstance(outcome, HttpResponse)
+    assert outcome.body == b"\x1f\x8b\x08"
+
+
+@pytest.mark.parametrize("end", [hangs, says], ids=["hangs", "breaks off"])
+async def test_an_answer_stands_though_its_body_never_ends(end: Callable[[bytes], Answer]) -> None:
+    async with receiver(end(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\npart")) as server:
+        outcome = await post(server.url(), timeout=SHORT)
+    assert outcome == HttpResponse(200, {"content-length": "99"}, b"part")
+
+
+# --- no answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        hangs(),
+        hangs(b"HTTP/1.1 200 OK\r\nX-Slow: a"),
+        repeats(b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ],
+    ids=["silence", "half a header", "interim answers for ever"],
+)
+async def test_who_does_not_answer_in_time_has_not_answered(answer: Answer) -> None:
+    async with receiver(answer) as server:
+        outcome = await post(server.url(), timeout=SHORT)
+    assert outcome == NoAnswer("timeout", "no answer within 0.15 s")
+
+
+async def test_a_receiver_that_never_takes_the_connection_up_is_a_timeout() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:  # the backlog connects, nobody accepts
+        outcome = await post(f"http://127.0.0.1:{server.getsockname()[1]}/", timeout=SHORT)
+    assert outcome == NoAnswer("timeout", "no answer within 0.15 s")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        says(b""),
+        says(b"HTTP/1.1 200"),
+        says(b"HTTP/1.1 200 OK\r\nX-Half: a"),
+        says(b"SSH-2.0-OpenSSH_9.6 ?t=hush-hush\r\n\r\n"),
+        says(b"HTTP/1.1 two hundred\r\n\r\n"),
+        says(b"HTTP/1.1 200 OK\r\nno header ?t=hush-hush\r\n\r\n"),
+        says(b"HTTP/1.1 200 OK\r\nX: \x00\x1b[2J hush-hush\r\n\r\n"),
+        says(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"),
+        says(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"),
+        says(b"HTTP/1.1 200 OK\r\nX: " + b"hush-hush" * 20_000 + b"\r\n\r\n"),
+        repeats(b"X-More: hush-hush\r\n", b"HTTP/1.1 200 OK\r\n"),
+        repeats(b"\x00" * 1000),
+    ],
+    ids=str,
+)
+async def test_what_is_not_http_is_a_failure_of_http(answer: Answer) -> None:
+    async with receiver(answer) as server:
+        outcome = await post(server.url())
+    assert isinstance(outcome, NoAnswer)
+    assert outcome.layer == "http"
+
+
+async def test_nobody_listening_is_a_failure_to_connect() -> None:
+    async with receiver(says(b"")) as server:
+        url = server.url()
+    outcome = await post(url)
+    assert isinstance(outcome, NoAnswer)
+    assert outcome.layer == "connect"
+    assert "onnect" in outcome.error
+
+
+async def test_a_host_holds_a_bounded_number_of_connections() -> None:
+    async with receiver(hangs()) as server:
+        callbacks = HttpCallbacks(LOOPBACK, timeout=SHORT * 3)
+        request = CallbackRequest(server.url(), HEADERS, BODY)
+        outcomes = await asyncio.gather(*(callbacks.post(request) for _ in range(40)))
+        await callbacks.close()
+    assert {type(outcome) for outcome in outcomes} == {NoAnswer}
+    assert 1 < server.most_open <= 16
+
+
+# --- TLS
+
+
+def certificate(
+    directory: Path, name: str, *, ended: bool = False
+) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return a server's context with a self-signed certificate for `name`, and a trusting one."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    today = dt.datetime.now(dt.UTC)
+    alternative: x509.GeneralName = x509.DNSName(name)
+    if name[0].isdigit():
+        alternative = x509.IPAddress(IPv4Address(name))
+    made = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(today - timedelta(days=9))
+        .not_valid_after(today + timedelta(days=-1 if ended else 9))
+        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = directory / "server.pem"
+    pem.write_bytes(
+        made.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(pem)
+    return server, ssl.create_default_context(cafile=str(pem))
+
+
+OK = says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+async def test_a_certificate_for_the_host_is_accepted(tmp_path: Path, host: str) -> None:
+    served, trusted = certificate(tmp_path, host)
+    async with receiver(OK, served) as server:
+        outcome = await post(server.url(scheme="https", host=host), tls=trusted)
+    assert outcome == HttpResponse(200, {"content-length": "0"}, b"")
+
+
+async def test_a_certificate_that_the_system_does_not_trust_is_a_failure_of_tls(
+    tmp_path: Path,
+) -> None:
+    served, _ = certificate(tmp_path, "localhost")
+    async with receiver(OK, served) as server:
+        outcome = await post(server.url(scheme="https", host="localhost"))
+    assert isinstance(outcome, NoAnswer)
+    assert outcome.layer == "tls"
+    assert "self-signed certificate" in outcome.error
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("name", "ended", "error"),
+    [("other.example", False, "mismatch"), ("localhost", True, "expired")],
+)
+async def test_a_certificate_that_is_another_s_or_has_ended_is_a_failure_of_tls(
+    tmp_path: Path, name: str, ended: bool, error: str
+) -> None:
+    served, trusted = certificate(tmp_path, name, ended=ended)
+    async with receiver(OK, served) as server:
+        outcome = await post(server.url(scheme="https", host="localhost"), tls=trusted)
+    assert isinstance(outcome, NoAnswer)
+    assert outcome.layer == "tls"
+    assert error in outcome.error
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "hello",
+    [
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"\x16\x03\x03\x00\x05hello",
+        b"\x15\x03\x01\x00\x02\x02\x46",  # an alert: protocol_version
+    ],
+    ids=ascii,
+)
+async def test_a_broken_hello_is_a_failure_of_tls(hello: bytes) -> None:
+    async with listening(says(hello)) as port:
+        outcome = await post(f"https://127.0.0.1:{port}/")
+    assert isinstance(outcome, NoAnswer)
+    assert outcome.layer == "tls"
+
+
+async def test_a_hello_that_never_comes_is_a_timeout() -> None:
+    async with listening(hangs()) as port:
+        outcome = await post(f"https://127.0.0.1:{port}/", timeout=SHORT)
+    assert outcome == NoAnswer("timeout", "no answer within 0.15 s")
+
+
+async def test_closing_instead_of_a_hello_is_a_failure_to_connect() -> None:
+    async with listening(says(b"")) as port:
+        outcome = await post(f"https://127.0.0.1:{port}/")
+    assert isinstance(outcome, NoAnswer)
+    assert outcome.layer == "connect"
+
+
+def test_tls_is_not_older_than_1_2_and_verified() -> None:
+    tls = system_tls()
+    assert tls.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert tls.verify_mode == ssl.CERT_REQUIRED
+    assert tls.check_hostname

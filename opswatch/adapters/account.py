@@ -1,4 +1,4 @@
-"""The storage account that the settings name: one HTTP session, and a client for each queue and table."""
+"""The storage account of the settings: one HTTP session, a client for each queue and table."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,9 +70,7 @@ class Account:
             return TableClient.from_connection_string(
                 self._storage.connection_string, name, **options
             )
-        return TableClient(
-            self._storage.table_uri, name, credential=self._credential, **options
-        )
+        return TableClient(self._storage.table_uri, name, credential=self._credential, **options)
 
     async def close(self) -> None:
         """Close every connection."""

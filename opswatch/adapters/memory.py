@@ -1,0 +1,200 @@
+"""In-memory twins of the ports: for tests and simulations, and shipped so that yours can use them.
+
+A table keeps encoded rows, as the real one does, so that nothing is shared and every codec is used.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any, Generic, TypeVar
+
+from opswatch.core.model import CallbackRequest, HttpResponse, Key, NoAnswer, WakeUp
+from opswatch.core.timestamps import whole_seconds
+from opswatch.core.wire import Codec, Row, wake_up_text
+from opswatch.ports import Poisoned, Sent, Versioned, Where
+
+T = TypeVar("T")
+
+
+class MemoryTable(Generic[T]):
+    """A table in memory."""
+
+    def __init__(self, codec: Codec[T]) -> None:
+        self._codec = codec
+        self._versions = count(1)
+        self.rows: dict[Key, tuple[Row, str]] = {}
+
+    async def get(self, key: Key) -> Versioned[T] | None:
+        """Return the row, or None where there is none."""
+        return self._read(self.rows[key]) if key in self.rows else None
+
+    async def insert(self, noun: T) -> Versioned[T] | None:
+        """Write a new row; return None, changing nothing, where another one stands already."""
+        key = self._codec.key(noun)
+        return self._if_same(key, noun) if key in self.rows else self._write(key, noun)
+
+    async def replace(self, noun: T, version: str) -> Versioned[T] | None:
+        """Write over the row that has `version`; return None where it has changed or is gone."""
+        key = self._codec.key(noun)
+        if key not in self.rows:
+            return None
+        if self.rows[key][1] != version:
+            return self._if_same(key, noun)
+        return self._write(key, noun)
+
+    async def put(self, noun: T) -> None:
+        """Write the row, whatever stands there."""
+        self._write(self._codec.key(noun), noun)
+
+    async def delete(self, key: Key, version: str | None = None) -> bool:
+        """Remove the row, if it has `version` where one is given; return False if it has not."""
+        if key in self.rows and version not in (None, self.rows[key][1]):
+            return False
+        self.rows.pop(key, None)
+        return True
+
+    async def find(self, where: Where) -> AsyncIterator[Versioned[T]]:
+        """Yield the rows that `where` selects, in the order of their keys."""
+        for key in sorted(self.rows, key=lambda key: (key.partition, key.row)):
+            if key in self.rows and _selects(where, self.rows[key][0], self._codec.due):
+                yield self._read(self.rows[key])
+
+    def nouns(self) -> list[T]:
+        """Return what the rows say, in the order of their keys."""
+        ordered = sorted(self.rows, key=lambda key: (key.partition, key.row))
+        return [self._read(self.rows[key]).noun for key in ordered]
+
+    def _write(self, key: Key, noun: T) -> Versioned[T]:
+        version = f'W/"{next(self._versions)}"'
+        self.rows[key] = (self._codec.row(noun), version)
+        return Versioned(noun, version)
+
+    def _if_same(self, key: Key, noun: T) -> Versioned[T] | None:
+        standing = self._read(self.rows[key])
+        return standing if standing.noun == noun else None
+
+    def _read(self, stored: tuple[Row, str]) -> Versioned[T]:
+        return Versioned(self._codec.read(dict(stored[0])), stored[1])
+
+
+def _selects(where: Where, row: Row, due: str) -> bool:
+    partition, key = row["PartitionKey"], row["RowKey"]
+    due_at: Any = row.get(due)
+    return (
+        where.partition in (None, partition)
+        and (where.partition_before is None or partition < where.partition_before)
+        and (where.row_prefix is None or key.startswith(where.row_prefix))
+        and (where.due_before is None or (due_at is not None and due_at < where.due_before))
+    )
+
+
+@dataclass(slots=True)
+class Message:
+    """A message of a queue in memory."""
+
+    message_id: str
+    body: bytes
+    visible_at: datetime
+    receipt: str = "0"
+    dequeue_count: int = 0
+
+
+class MemoryQueue:
+    """A queue in memory, with leases as the real one has them."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._ids = count(1)
+        self.messages: dict[str, Message] = {}
+
+    async def send(self, wake: WakeUp, delay: timedelta = timedelta(0)) -> Sent:
+        """Send a message that becomes visible after `delay` (whole seconds, at most 7 days)."""
+        return self.post(wake_up_text(wake).encode(), delay)
+
+    async def take_back(self, sent: Sent) -> None:
+        """Remove a message that was sent for nothing; no matter if it is gone."""
+        self.delete(sent)
+
+    def post(self, body: bytes, delay: timedelta = timedelta(0)) -> Sent:
+        """Send any message, as a user does."""
+        if not timedelta(0) <= delay <= timedelta(days=7):
+            raise ValueError(f"a queue cannot wait for {delay}")
+        message_id = str(next(self._ids))
+        visible_at = self._clock() + timedelta(seconds=whole_seconds(delay))
+        self.messages[message_id] = Message(message_id, body, visible_at)
+        return Sent(message_id, "0")
+
+    def receive(self, lease: timedelta = timedelta(minutes=10), most: int = 32) -> list[Message]:
+        """Return copies of visible messages, each leased under a new receipt."""
+        now = self._clock()
+        ready = [message for message in self.messages.values() if message.visible_at <= now]
+        for message in ready[:most]:
+            message.dequeue_count += 1
+            message.receipt = str(message.dequeue_count)
+            message.visible_at = now + lease
+        return [replace(message) for message in ready[:most]]
+
+    def delete(self, sent: Sent) -> bool:
+        """Remove a message, if the receipt is its latest."""
+        standing = self.messages.get(sent.message_id)
+        if standing is None or standing.receipt != sent.receipt:
+            return False
+        del self.messages[sent.message_id]
+        return True
+
+
+class MemoryPoisonQueue:
+    """A poison queue over a queue in memory."""
+
+    def __init__(self, queue: MemoryQueue) -> None:
+        self.queue = queue
+
+    async def take(self) -> list[Poisoned]:
+        """Return some of its messages, hidden for a while from everybody else."""
+        return [
+            Poisoned(message.body, Sent(message.message_id, message.receipt))
+            for message in self.queue.receive(timedelta(minutes=1))
+        ]
+
+    async def remove(self, poisoned: Poisoned) -> None:
+        """Remove a message that has been seen to."""
+        self.queue.delete(poisoned.sent)
+
+
+class MemoryArm:
+    """ARM as a function from URLs to answers; remembers what it was asked."""
+
+    def __init__(self, answer: Callable[[str], HttpResponse | NoAnswer]) -> None:
+        self._answer = answer
+        self.asked: list[str] = []
+
+    async def get(self, url: str) -> HttpResponse | NoAnswer:
+        """Return the function's answer."""
+        self.asked.append(url)
+        return self._answer(url)
+
+
+@dataclass(slots=True)
+class MemoryCallbacks:
+    """Receivers as a function from requests to answers; remembers what it was sent."""
+
+    answer: Callable[[CallbackRequest], HttpResponse | NoAnswer] = lambda _: HttpResponse(204, {})
+    requests: list[CallbackRequest] = field(default_factory=list)
+
+    async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
+        """Return the function's answer."""
+        self.requests.append(request)
+        return self.answer(request)
+
+
+Step = Callable[[bytes], Awaitable[None]]
+
+
+async def pump(queue: MemoryQueue, step: Step) -> int:
+    """Run `step` over every visible message, as the host does; return how many there were."""
+    received = queue.receive()
+    for message in received:
+        await step(message.body)
+        queue.delete(Sent(message.message_id, message.receipt))
+    return len(received)

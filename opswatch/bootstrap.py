@@ -1,0 +1,99 @@
+"""Settings to a world: the only place that wires adapters to ports."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from opswatch.adapters.account import Account
+from opswatch.adapters.arm import HttpArm
+from opswatch.adapters.callbacks import HttpCallbacks
+from opswatch.adapters.credentials import credential_for
+from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable, create_missing
+from opswatch.config import Settings
+from opswatch.core import wire
+from opswatch.core.intake import Intake
+from opswatch.ports import Store, World
+
+T = TypeVar("T")
+_IDENTITY_ENDPOINTS = ("IDENTITY_ENDPOINT", "MSI_ENDPOINT")  # set where a managed identity is
+
+
+@asynccontextmanager
+async def open_world(
+    env: Mapping[str, str], clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> AsyncIterator[World]:
+    """Yield the world that `env` describes, its queues and tables made; raise `ConfigError`."""
+    settings = Settings.from_env(env)
+    managed = settings.storage.managed_identity or any(
+        env.get(name) for name in _IDENTITY_ENDPOINTS
+    )
+    storage_credential = credential_for(
+        managed_identity=managed, client_id=settings.storage.client_id
+    )
+    arm_credential = credential_for(managed_identity=managed, client_id=settings.client_id)
+    account = Account(settings.storage, storage_credential)
+    arm = HttpArm(settings.arm_endpoint, settings.arm_scope, arm_credential)
+    callbacks = HttpCallbacks(settings.rules)
+    try:
+        await _create_missing(account)
+        yield World(
+            store=_store(account),
+            operations=AzureQueue(account.queue(wire.OPERATIONS_QUEUE)),
+            deliveries=AzureQueue(account.queue(wire.DELIVERIES_QUEUE)),
+            poison=tuple(
+                AzurePoisonQueue(account.queue(name + wire.POISON_SUFFIX)) for name in wire.QUEUES
+            ),
+            arm=arm,
+            callbacks=callbacks,
+            clock=clock,
+            intake=Intake(
+                endpoint=settings.arm_endpoint, defaults=settings.defaults, rules=settings.rules
+            ),
+            policy=settings.policy,
+            secrets=settings.secrets,
+        )
+    finally:
+        for closing in (callbacks, arm, account, arm_credential, storage_credential):
+            await closing.close()
+
+
+def _store(account: Account) -> Store:
+    def table(codec: wire.Codec[T]) -> AzureTable[T]:
+        return AzureTable(account.table(codec.table), codec)
+
+    return Store(
+        watches=table(wire.WATCHES),
+        results=table(wire.RESULTS),
+        outbox=table(wire.OUTBOX),
+        deliveries=table(wire.DELIVERIES),
+        timeline=table(wire.TIMELINE),
+        rejections=table(wire.REJECTIONS),
+    )
+
+
+async def _create_missing(account: Account) -> None:
+    await create_missing(
+        [account.queue(name) for name in wire.QUEUES], [account.table(name) for name in wire.TABLES]
+    )
+
+
+class Process:
+    """The world of one process: opened at its first use, and shared by all that runs in it."""
+
+    def __init__(self, env: Mapping[str, str] = os.environ) -> None:
+        self._env = env
+        self._context: AbstractAsyncContextManager[World]  # kept: without it, the world closes
+        self._opening: asyncio.Task[World] | None = None
+
+    async def world(self) -> World:
+        """Return the process's world; an opening that failed is tried again by the next caller."""
+        if self._opening is None or (self._opening.done() and self._opening.exception()):
+            self._opening = asyncio.create_task(self._open())
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> World:
+        self._context = open_world(self._env)
+        return await self._context.__aenter__()  # closed with the event loop

@@ -249,7 +249,7 @@ def _ascii(host: str) -> str:
         raise ValueError("the callback URL's host needs to be written in its ASCII form (xn--…)")
     try:
         return unicodedata.normalize("NFKC", host).encode("idna").decode("ascii").lower()
-    except (UnicodeError, AttributeError):  # the latter: CPython's slip on a label such as xn--é
+    except (UnicodeError, AttributeError):  # the latter: newer CPythons on xn--é
         raise ValueError("the callback URL's host is not a valid international name") from None
 
 

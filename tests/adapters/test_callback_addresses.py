@@ -17,9 +17,12 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
 
 from opswatch.adapters.callbacks import HttpCallbacks
-from opswatch.core.addresses import CallbackRules
+from opswatch.core.addresses import CallbackRules, CallbackTarget
 from opswatch.core.model import CallbackRequest, HttpResponse, NoAnswer
 
 PUBLIC = CallbackRules()
@@ -236,6 +239,17 @@ async def test_the_name_server_is_asked_for_the_name_in_ascii() -> None:
     names = Names()
     await attempt("https://Bücher.example/", names=names)
     assert names.asked == ["xn--bcher-kva.example"]
+
+
+@given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E)))
+def test_what_the_rules_read_is_what_aiohttp_sends(tail: str) -> None:
+    url = f"https://hook.example:8443/{tail}"
+    if PUBLIC.refusal(url) is None:
+        sent = URL(CallbackTarget.parse(url).url, encoded=True)
+        path, _, query = tail.partition("?")
+        assert (sent.scheme, sent.raw_user, sent.raw_host) == ("https", None, "hook.example")
+        assert (sent.port, sent.raw_fragment) == (8443, "")
+        assert sent.raw_path_qs == (f"/{path}?{query}" if query else f"/{path}")
 
 
 async def test_a_name_without_addresses_is_an_answer_of_the_name_server() -> None:

@@ -174,7 +174,7 @@ async def test_a_cookie_does_not_come_back() -> None:
     async with receiver(answer) as server:
         callbacks = HttpCallbacks(LOOPBACK)
         for _ in range(2):
-            await callbacks.post(CallbackRequest(server.url(), HEADERS, BODY))
+            await callbacks.post(CallbackRequest(server.url(host="localhost"), HEADERS, BODY))
         await callbacks.close()
     assert len(server.requests) == 2
     assert not any(b"cookie" in request.lower() for request in server.requests)
@@ -293,25 +293,35 @@ async def test_a_receiver_that_never_takes_the_connection_up_is_a_timeout() -> N
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "text",
     [
-        says(b""),
-        says(b"HTTP/1.1 200"),
-        says(b"HTTP/1.1 200 OK\r\nX-Half: a"),
-        says(b"SSH-2.0-OpenSSH_9.6 ?t=hush-hush\r\n\r\n"),
-        says(b"HTTP/1.1 two hundred\r\n\r\n"),
-        says(b"HTTP/1.1 200 OK\r\nno header ?t=hush-hush\r\n\r\n"),
-        says(b"HTTP/1.1 200 OK\r\nX: \x00\x1b[2J hush-hush\r\n\r\n"),
-        says(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"),
-        says(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"),
-        says(b"HTTP/1.1 200 OK\r\nX: " + b"hush-hush" * 20_000 + b"\r\n\r\n"),
-        repeats(b"X-More: hush-hush\r\n", b"HTTP/1.1 200 OK\r\n"),
-        repeats(b"\x00" * 1000),
+        b"",
+        b"HTTP/1.1 200",
+        b"HTTP/1.1 200 OK\r\nX-Half: a",
+        b"SSH-2.0-OpenSSH_9.6 ?t=hush-hush\r\n\r\n",
+        b"HTTP/1.1 two hundred\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nno header ?t=hush-hush\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: \x00\x1b[2J hush-hush\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"hush-hush" * 20_000 + b"\r\n\r\n",
     ],
-    ids=str,
+    ids=lambda text: ascii(text[:40]),
 )
-async def test_what_is_not_http_is_a_failure_of_http(answer: Answer) -> None:
-    async with receiver(answer) as server:
+async def test_what_is_not_http_is_a_failure_of_http(text: bytes) -> None:
+    async with receiver(says(text)) as server:
+        outcome = await post(server.url())
+    assert isinstance(outcome, NoAnswer)
+    assert outcome.layer == "http"
+
+
+@pytest.mark.parametrize(
+    ("begin", "text"),
+    [(b"HTTP/1.1 200 OK\r\n", b"X-More: hush-hush\r\n"), (b"", b"\x00" * 1000)],
+    ids=["headers", "zeroes"],
+)
+async def test_what_goes_on_for_ever_is_a_failure_of_http(begin: bytes, text: bytes) -> None:
+    async with receiver(repeats(text, begin)) as server:
         outcome = await post(server.url())
     assert isinstance(outcome, NoAnswer)
     assert outcome.layer == "http"
@@ -324,6 +334,21 @@ async def test_nobody_listening_is_a_failure_to_connect() -> None:
     assert isinstance(outcome, NoAnswer)
     assert outcome.layer == "connect"
     assert "onnect" in outcome.error
+
+
+async def test_a_cancelled_attempt_drops_its_connection() -> None:
+    reached = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        reached.set()
+        assert await reader.read() == b""  # the end
+
+    async with receiver(answer) as server:
+        attempt = asyncio.create_task(post(server.url()))
+        await reached.wait()
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
 
 
 async def test_a_host_holds_a_bounded_number_of_connections() -> None:

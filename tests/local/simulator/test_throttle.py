@@ -1,0 +1,35 @@
+from datetime import timedelta
+
+from opswatch.local.simulator import Limit, ManualClock
+from opswatch.local.simulator.throttle import Buckets
+
+
+def test_a_bucket_gives_its_capacity_and_then_says_when_to_come_back(clock: ManualClock) -> None:
+    buckets = Buckets(Limit(capacity=2, refill=0.5))
+    assert [buckets.take("s", clock()).remaining for _ in range(2)] == [1, 0]
+    refused = buckets.take("s", clock())
+    assert not refused.granted
+    assert refused.retry_after == timedelta(seconds=2)
+
+
+def test_a_bucket_refills_with_time_up_to_its_capacity(clock: ManualClock) -> None:
+    buckets = Buckets(Limit(capacity=2, refill=0.5))
+    for _ in range(3):
+        buckets.take("s", clock())
+    clock.advance(2)
+    assert buckets.take("s", clock()).granted
+    assert not buckets.take("s", clock()).granted
+    clock.advance(3600)
+    assert buckets.take("s", clock()).remaining == 1
+
+
+def test_each_subscription_has_its_own_bucket(clock: ManualClock) -> None:
+    buckets = Buckets(Limit(capacity=1, refill=1))
+    assert buckets.take("a", clock()).granted
+    assert buckets.take("b", clock()).granted
+
+
+def test_without_a_limit_everything_passes_and_the_count_goes_down(clock: ManualClock) -> None:
+    buckets = Buckets(None)
+    remaining = [buckets.take("s", clock()).remaining for _ in range(3)]
+    assert remaining == [11_998, 11_997, 11_996]

@@ -18,7 +18,7 @@ Outcomes = dict[str, float]  # script -> weight
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `main` reads."""
+    """Add the options of `opswatch simulate` to `parser`."""
     parser.add_argument("--port", type=int, default=7072, help="0 takes a free one")
     parser.add_argument("--seed", type=int, help="makes ids and random lives repeatable")
     parser.add_argument("--count", type=int, default=0, help="operations to start at once")
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scripts", action="store_true", help="list the named lives and stop")
 
 
-def main(arguments: argparse.Namespace) -> int:
+def command(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
     if arguments.scripts:
         print("\n".join(sorted(SCRIPTS)))

@@ -23,7 +23,7 @@ from opswatch.local.simulator.scripts import find_script
 from opswatch.local.simulator.throttle import Buckets, Limit
 
 IDENTITY_PATH = "/msi/token"
-_KEPT_REQUESTS = 1_000_000
+_KEPT_REQUESTS = 100_000  # a signed URL is several KB
 _HOST = "127.0.0.1"
 
 

@@ -9,14 +9,14 @@ import pytest
 from aiohttp import ClientSession
 
 from opswatch.local.simulator import parse_draw
-from opswatch.local.simulator.command import add_arguments, draw_life, main, parse_outcomes
+from opswatch.local.simulator.command import add_arguments, command, draw_life, parse_outcomes
 
 PROGRAM = """
 import argparse, sys
-from opswatch.local.simulator.command import add_arguments, main
+from opswatch.local.simulator.command import add_arguments, command
 parser = argparse.ArgumentParser()
 add_arguments(parser)
-sys.exit(main(parser.parse_args()))
+sys.exit(command(parser.parse_args()))
 """
 
 
@@ -34,7 +34,7 @@ def test_outcomes_have_weights() -> None:
     assert parse_outcomes("succeeded=8, failed") == {"succeeded": 8.0, "failed": 1.0}
 
 
-@pytest.mark.parametrize("text", ["", "no-such", "failed=x", "failed=-1", "failed=0"])
+@pytest.mark.parametrize("text", ["", "no-such", "failed=x", "succeeded=2,failed=-1", "failed=0"])
 def test_wrong_outcomes_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_outcomes(text)
@@ -64,7 +64,7 @@ def test_mistakes_on_the_command_line_are_explained(capsys: pytest.CaptureFixtur
 
 
 def test_the_scripts_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(parse("--scripts")) == 0
+    assert command(parse("--scripts")) == 0
     assert "redis-enterprise-create" in capsys.readouterr().out.splitlines()
 
 

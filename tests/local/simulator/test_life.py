@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from opswatch.local.simulator import (
+    ClaimsChallenge,
     CutOff,
     Envelope,
     HandOver,
@@ -143,10 +144,26 @@ def test_running_words_of_a_never_ending_life_come_one_a_poll() -> None:
     assert told == ["Accepted", "Creating", "Creating"]
 
 
-def test_a_wait_is_asked_for_only_while_it_runs() -> None:
-    life = Life(duration=TEN, retry_after=RetryAfter(wait=timedelta(0)))
+@pytest.mark.parametrize("style", Style)
+def test_a_wait_is_asked_for_only_while_it_runs(style: Style) -> None:
+    life = Life(duration=TEN, style=style, retry_after=RetryAfter(wait=timedelta(0)))
     assert tell(life, moment(1)).answer.headers["Retry-After"] == "0"
     assert "Retry-After" not in tell(life, moment(10)).answer.headers
+
+
+@pytest.mark.parametrize(
+    ("ending", "succeeds"),
+    [
+        ({"status": "Succeeded"}, True),
+        ({"status": "completed"}, True),
+        (None, True),
+        (RESOURCE, True),
+        (FAILED, False),
+        ({"status": "Cancelled"}, False),
+    ],
+)
+def test_a_life_succeeds_in_whatever_word(ending: dict[str, object] | None, succeeds: bool) -> None:
+    assert Life(ending=ending).succeeds is succeeds
 
 
 def test_a_life_without_a_running_word_is_refused() -> None:
@@ -159,21 +176,23 @@ def test_a_life_without_a_running_word_is_refused() -> None:
 NOT_FOUND = Reply(status=404, json={"error": {}})
 
 
+POLLS = [(1, 0.0), (1, 5.0), (2, 4.9), (2, 100.0), (3, 5.0)]  # (poll, age)
+
+
 @pytest.mark.parametrize(
     ("window", "hit"),
     [
-        ({"last_poll": 2}, [(1, 0), (2, 99)]),
-        ({"first_poll": 3}, [(3, 0), (9, 0)]),
-        ({"from_age": timedelta(seconds=5)}, [(1, 5), (1, 100)]),
-        ({"until_age": timedelta(seconds=5)}, [(1, 0), (9, 4.9)]),
+        ({}, POLLS),
+        ({"last_poll": 2}, [(1, 0), (1, 5), (2, 4.9), (2, 100)]),
+        ({"first_poll": 2}, [(2, 4.9), (2, 100), (3, 5)]),
+        ({"from_age": timedelta(seconds=5)}, [(1, 5), (2, 100), (3, 5)]),
+        ({"until_age": timedelta(seconds=5)}, [(1, 0), (2, 4.9)]),
+        ({"first_poll": 2, "until_age": timedelta(seconds=5)}, [(2, 4.9)]),
     ],
 )
 def test_a_fault_keeps_to_its_window(window: dict[str, Any], hit: list[tuple[int, float]]) -> None:
     fault = Reply(status=404, **window)
-    everything = [(1, 0), (2, 99), (3, 0), (9, 0), (1, 5), (1, 100), (9, 4.9)]
-    for poll, age in hit:
-        assert fault.befalls(moment(age, poll))
-    assert not all(fault.befalls(moment(age, poll)) for poll, age in everything)
+    assert [(poll, age) for poll, age in POLLS if fault.befalls(moment(age, poll))] == hit
 
 
 def test_a_share_of_the_polls_is_hit_and_always_the_same() -> None:
@@ -191,6 +210,11 @@ def test_a_reply_hides_the_end() -> None:
 def test_a_cut_off_answer_has_not_told_of_the_end() -> None:
     told = tell(Life(duration=TEN, faults=(CutOff(),)), moment(10))
     assert (told.answer.cut, told.ends) == (True, False)
+
+
+def test_a_claims_challenge_has_not_told_of_the_end() -> None:
+    told = tell(Life(duration=TEN, faults=(ClaimsChallenge(),)), moment(10))
+    assert (told.challenge, told.ends) == (True, False)
 
 
 def test_a_slow_answer_is_the_true_one_and_waits_add_up() -> None:

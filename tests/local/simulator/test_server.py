@@ -102,6 +102,11 @@ async def test_an_api_version_is_needed(arm: Simulator, client: ClientSession, q
     assert (status, body["error"]["code"]) == (400, "MissingApiVersionParameter")
 
 
+async def test_a_parameters_name_has_no_case(arm: Simulator, client: ClientSession) -> None:
+    url = arm.start().url.replace("api-version", "API-Version")
+    assert (await get(client, url))[0] == 200
+
+
 async def test_an_unknown_operation_is_not_found(arm: Simulator, client: ClientSession) -> None:
     known = arm.start()
     url = known.url.replace(known.id, "11111111-1111-1111-1111-111111111111")
@@ -373,10 +378,15 @@ async def test_the_headers_of_a_start_are_those_of_its_style(
 
 
 async def test_a_script_is_started_with_changes(arm: Simulator, anonymous: ClientSession) -> None:
-    body = {"script": "failed", "duration": "never", "place": {"location": "eastus"}}
+    body = {
+        "script": "failed",
+        "duration": "never",
+        "signed": True,
+        "place": {"location": "eastus"},
+    }
     _, started = await start(anonymous, arm, body)
     life = arm.operation(started["id"]).life
-    assert life.duration is None
+    assert (life.duration, life.signed) == (None, True)
     assert life.ending is not None
     assert life.ending["status"] == "Failed"
     assert "/locations/eastus/" in started["path"]

@@ -29,7 +29,8 @@ from opswatch.core.schedule import next_poll_at
 from opswatch.core.timestamps import whole_seconds
 from opswatch.core.wire import delivery_id, delivery_key
 
-OVERDUE_GRACE = timedelta(minutes=2)  # by which a wake-up may be late before it counts as lost
+# By which a row may be overdue before its wake-up counts as lost: longer than the slowest step.
+OVERDUE_GRACE = timedelta(minutes=2)
 NOT_YET_DELAY = timedelta(seconds=5)
 _LOG_LENGTH = 20
 _JITTER = 0.2
@@ -52,11 +53,6 @@ def fence(message_seq: int, row_seq: int) -> Fence:
     if message_seq == row_seq:
         return Fence.WORK
     return Fence.DROP if message_seq < row_seq else Fence.NOT_YET
-
-
-def is_overdue(due_at: datetime, now: datetime) -> bool:
-    """Tell whether the wake-up for `due_at` must be lost: nobody has acted on it for so long."""
-    return due_at + OVERDUE_GRACE < now
 
 
 # --- watches
@@ -114,8 +110,13 @@ def after_poll(watch: Watch, seen: Observation, now: datetime, policy: Policy) -
 
 
 def stop(watch: Watch, now: datetime) -> Finish:
-    """Return the end that a user asked for; nobody is called back."""
-    return _finish(replace(watch, callbacks=()), FinalStatus.STOPPED, now)
+    """Return the end that a user asked for."""
+    return _finish(watch, FinalStatus.STOPPED, now)
+
+
+def rewake_watch(watch: Watch, now: datetime) -> Watch:
+    """Return an overdue watch as due at once: under its new number, older messages are stale."""
+    return replace(watch, due_at=now, seq=watch.seq + 1)
 
 
 def _progressed(watch: Watch, seen: Running) -> Watch:
@@ -279,6 +280,20 @@ def postpone(delivery: Delivery, reason: str, delay: timedelta, now: datetime) -
             seq=delivery.seq + 1,
         )
     )
+
+
+def abandon(delivery: Delivery, reason: str) -> Settle:
+    """Return a delivery that has become impossible as settled."""
+    return Settle(
+        replace(
+            delivery, state=DeliveryState.ABANDONED, reason=reason, next_attempt_at=None
+        )
+    )
+
+
+def rewake_delivery(delivery: Delivery, now: datetime) -> Delivery:
+    """Return an overdue delivery as due at once: under its new number, older ones are stale."""
+    return replace(delivery, next_attempt_at=now, seq=delivery.seq + 1)
 
 
 def _logged(delivery: Delivery, attempt: Attempt) -> Delivery:

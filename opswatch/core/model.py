@@ -200,6 +200,11 @@ class Watch(Followed):
     unreadable_since: datetime | None = None  # nothing but 401/403/404/410 has come since
     end: End | None = None  # seen and kept; what follows from it is under way
 
+    @property
+    def key(self) -> Key:
+        """Where the watch lives: its operation's key."""
+        return self.operation.key
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result(Followed):
@@ -219,7 +224,7 @@ class DeliveryState(StrEnum):
     ABANDONED = "abandoned"
 
 
-Layer = Literal["dns", "connect", "tls", "timeout", "http", "refused"]
+Layer = Literal["dns", "connect", "tls", "timeout", "http", "refused", "token"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,7 @@ class Codec(Generic[T]):
     key: Callable[[T], Key]
     columns: Callable[[T], Mapping[str, Any]]
     read: Callable[[Row], T]
+    due: str = ""  # of a live table: the property that says when its row is to be acted on
 
     def row(self, noun: T) -> Row:
         """Return the whole row of `noun`: its keys, and every property that it has."""
@@ -352,9 +353,13 @@ def _read_rejection(row: Row) -> Rejection:
     )
 
 
-WATCHES: Codec[Watch] = Codec("watches", lambda w: w.operation.key, _watch_columns, _read_watch)
+WATCHES: Codec[Watch] = Codec(
+    "watches", lambda w: w.key, _watch_columns, _read_watch, due="dueAt"
+)
 RESULTS: Codec[Result] = Codec("results", lambda r: r.operation.key, _result_columns, _read_result)
-OUTBOX: Codec[Delivery] = Codec("outbox", lambda d: d.key, _delivery_columns, _read_delivery)
+OUTBOX: Codec[Delivery] = Codec(
+    "outbox", lambda d: d.key, _delivery_columns, _read_delivery, due="nextAttemptAt"
+)
 DELIVERIES: Codec[Delivery] = Codec(
     "deliveries", lambda d: d.key, _delivery_columns, _read_delivery
 )

@@ -71,6 +71,7 @@ def _store(account: Account) -> Store:
         deliveries=table(wire.DELIVERIES),
         timeline=table(wire.TIMELINE),
         rejections=table(wire.REJECTIONS),
+        hosts=table(wire.HOSTS),
     )
 
 

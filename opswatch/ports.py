@@ -1,6 +1,7 @@
 """What the steps need of the outside world: protocols no wider than their callers."""
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
@@ -9,6 +10,7 @@ from opswatch.core.intake import Intake
 from opswatch.core.model import (
     CallbackRequest,
     Delivery,
+    Host,
     HttpResponse,
     Key,
     NoAnswer,
@@ -66,7 +68,7 @@ class Table(Protocol[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """The tables: two chains of live and record, the index by time, and what was rejected."""
+    """The tables: two chains of live and record, the list, what was rejected, and bad hosts."""
 
     watches: Table[Watch]
     results: Table[Result]
@@ -74,6 +76,7 @@ class Store:
     deliveries: Table[Delivery]
     timeline: Table[TimelineEntry]
     rejections: Table[Rejection]
+    hosts: Table[Host]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,9 @@ class Arm(Protocol):
 
 class Callbacks(Protocol):
     """Receivers of callbacks."""
+
+    def turn(self, url: str) -> AbstractAsyncContextManager[bool]:
+        """Enter with True when there is room for one more attempt at the host, soon or never."""
 
     async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
         """POST one attempt; whatever happens is an answer or none."""

@@ -4,15 +4,17 @@ import asyncio
 import re
 import socket
 import ssl
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import timedelta
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from opswatch.adapters.turns import Turns
 from opswatch.core.addresses import CallbackRules, CallbackTarget
 from opswatch.core.model import CallbackRequest, HttpResponse, NoAnswer
+from opswatch.core.wire import host_name
 
 MAX_BODY = 4096  # bytes of an answer that are read
 MAX_ERROR = 512  # characters
@@ -44,12 +46,17 @@ class HttpCallbacks:
     ) -> None:
         self._rules = rules
         self._timeout = timeout
+        self._turns = Turns(_CONNECTIONS_PER_HOST)
         self._resolver = resolver or aiohttp.ThreadedResolver()
         tls = tls or system_tls()
         self._sessions = {
             scheme: _session(_Gate(rules, scheme, open_socket), self._resolver, tls)
             for scheme in ("https", "http")
         }
+
+    def turn(self, url: str) -> AbstractAsyncContextManager[bool]:
+        """Enter with True when there is room for one more attempt at the host, soon or never."""
+        return self._turns.turn(host_name(url))
 
     async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
         """Send `request` and return what came of it; whatever a receiver does is a value.

@@ -4,15 +4,28 @@ A table keeps encoded rows, as the real one does, so that nothing is shared and 
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, Generic, TypeVar
 
-from opswatch.core.model import CallbackRequest, HttpResponse, Key, NoAnswer, WakeUp
+from opswatch.core import wire
+from opswatch.core.model import (
+    CallbackRequest,
+    Delivery,
+    HttpResponse,
+    Key,
+    NoAnswer,
+    Rejection,
+    Result,
+    TimelineEntry,
+    WakeUp,
+    Watch,
+)
 from opswatch.core.timestamps import whole_seconds
 from opswatch.core.wire import Codec, Row, wake_up_text
-from opswatch.ports import Poisoned, Sent, Versioned, Where
+from opswatch.ports import Poisoned, Sent, Store, Versioned, Where
 
 T = TypeVar("T")
 
@@ -89,6 +102,18 @@ def _selects(where: Where, row: Row, due: str) -> bool:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryStore(Store):
+    """All tables in memory."""
+
+    watches: MemoryTable[Watch] = field(default_factory=lambda: MemoryTable(wire.WATCHES))
+    results: MemoryTable[Result] = field(default_factory=lambda: MemoryTable(wire.RESULTS))
+    outbox: MemoryTable[Delivery] = field(default_factory=lambda: MemoryTable(wire.OUTBOX))
+    deliveries: MemoryTable[Delivery] = field(default_factory=lambda: MemoryTable(wire.DELIVERIES))
+    timeline: MemoryTable[TimelineEntry] = field(default_factory=lambda: MemoryTable(wire.TIMELINE))
+    rejections: MemoryTable[Rejection] = field(default_factory=lambda: MemoryTable(wire.REJECTIONS))
+
+
 @dataclass(slots=True)
 class Message:
     """A message of a queue in memory."""
@@ -129,19 +154,32 @@ class MemoryQueue:
         """Return copies of visible messages, each leased under a new receipt."""
         now = self._clock()
         ready = [message for message in self.messages.values() if message.visible_at <= now]
-        for message in ready[:most]:
-            message.dequeue_count += 1
-            message.receipt = str(message.dequeue_count)
-            message.visible_at = now + lease
-        return [replace(message) for message in ready[:most]]
+        return [self.lease(message, lease) for message in ready[:most]]
+
+    def lease(self, message: Message, lease: timedelta) -> Message:
+        """Return a copy of a message of this queue, leased under a new receipt."""
+        message.dequeue_count += 1
+        message.visible_at = self._clock() + lease
+        message.receipt = str(message.dequeue_count)
+        return replace(message)
 
     def delete(self, sent: Sent) -> bool:
         """Remove a message, if the receipt is its latest."""
-        standing = self.messages.get(sent.message_id)
-        if standing is None or standing.receipt != sent.receipt:
+        standing = self._held(sent)
+        return standing is not None and self.messages.pop(sent.message_id) is standing
+
+    def release(self, sent: Sent, delay: timedelta) -> bool:
+        """Make a message visible again after `delay`, if the receipt is its latest."""
+        standing = self._held(sent)
+        if standing is None:
             return False
-        del self.messages[sent.message_id]
+        standing.visible_at = self._clock() + delay
+        standing.receipt += "'"
         return True
+
+    def _held(self, sent: Sent) -> Message | None:
+        standing = self.messages.get(sent.message_id)
+        return standing if standing is not None and standing.receipt == sent.receipt else None
 
 
 class MemoryPoisonQueue:
@@ -181,6 +219,11 @@ class MemoryCallbacks:
 
     answer: Callable[[CallbackRequest], HttpResponse | NoAnswer] = lambda _: HttpResponse(204, {})
     requests: list[CallbackRequest] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def turn(self, url: str) -> AsyncIterator[bool]:  # noqa: ARG002 - the port's
+        """Enter with True: there is always room."""
+        yield True
 
     async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
         """Return the function's answer."""

@@ -282,12 +282,24 @@ def postpone(delivery: Delivery, reason: str, delay: timedelta, now: datetime) -
     )
 
 
+def wait_for_host(
+    delivery: Delivery, until: datetime, now: datetime, policy: Policy
+) -> Retry | Settle:
+    """Return a delivery whose host is not to be disturbed before `until`; no attempt is counted.
+
+    Those that wait come back one after another, and none waits beyond its whole schedule.
+    """
+    patience = sum(policy.callback_schedule, timedelta(0)) * (1 + _JITTER)
+    if now - delivery.started_at > patience:
+        return abandon(delivery, "its host did not recover")
+    spread = _jittered(delivery.key, delivery.seq, until - now) - (until - now) * (1 - _JITTER)
+    return postpone(delivery, "its host is given a pause", until - now + spread, now)
+
+
 def abandon(delivery: Delivery, reason: str) -> Settle:
     """Return a delivery that has become impossible as settled."""
     return Settle(
-        replace(
-            delivery, state=DeliveryState.ABANDONED, reason=reason, next_attempt_at=None
-        )
+        replace(delivery, state=DeliveryState.ABANDONED, reason=reason, next_attempt_at=None)
     )
 
 

@@ -261,6 +261,15 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """How a host of callbacks has been doing; one that does well has no row."""
+
+    name: str  # host and port
+    failures: int  # in a row, across all deliveries
+    open_until: datetime  # until when nothing is sent to it; in the past where it may be tried
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineEntry:
     """A line of the list of operations, newest first."""
 

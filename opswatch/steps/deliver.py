@@ -2,10 +2,11 @@
 
 import logging
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from opswatch import log
 from opswatch.core import webhook
+from opswatch.core.circuit import Admission, admission, claimed, failed, is_failure
 from opswatch.core.decide import (
     NOT_YET_DELAY,
     Fence,
@@ -15,11 +16,14 @@ from opswatch.core.decide import (
     after_attempt,
     fence,
     postpone,
+    wait_for_host,
 )
-from opswatch.core.model import Delivery, Result, WakeUp
+from opswatch.core.model import Delivery, HttpResponse, NoAnswer, Result, WakeUp
+from opswatch.core.wire import host_key, host_name
 from opswatch.ports import Versioned, World
 
 _NO_SECRET_DELAY = timedelta(minutes=5)
+_BUSY_DELAY = timedelta(seconds=3)
 
 
 async def deliver(world: World, wake: WakeUp) -> None:
@@ -39,15 +43,33 @@ async def deliver(world: World, wake: WakeUp) -> None:
 
 
 async def _attempt(world: World, delivery: Delivery, wake: WakeUp) -> Retry | Settle:
+    if not world.secrets:
+        log.event("no_secret", logging.ERROR, key=delivery.key)
+        reason = "no OPSWATCH_CALLBACK_SECRETS to sign with"
+        return postpone(delivery, reason, _NO_SECRET_DELAY, world.clock())
+    async with world.callbacks.turn(delivery.callback_url) as is_granted:
+        if not is_granted:
+            now = world.clock()
+            return wait_for_host(delivery, now + _BUSY_DELAY, now, world.policy)
+        return await _attempt_at_host(world, delivery, wake)
+
+
+async def _attempt_at_host(world: World, delivery: Delivery, wake: WakeUp) -> Retry | Settle:
+    """Ask the host's breaker first; tell it afterwards."""
     now = world.clock()
+    name = host_name(delivery.callback_url)
+    health = await world.store.hosts.get(host_key(name))
+    host = health.noun if health else None
+    match admission(host, now):
+        case Admission.PROBE if health and not await world.store.hosts.replace(
+            claimed(health.noun, now), health.version
+        ):
+            return wait_for_host(delivery, now + _BUSY_DELAY, now, world.policy)
+        case Admission.WAIT if host:
+            return wait_for_host(delivery, host.open_until, now, world.policy)
     result = await world.store.results.get(delivery.operation)
     if result is None:
         return abandon(delivery, "the result has been purged")
-    if not world.secrets:
-        log.event("no_secret", logging.ERROR, key=delivery.key)
-        return postpone(
-            delivery, "no OPSWATCH_CALLBACK_SECRETS to sign with", _NO_SECRET_DELAY, now
-        )
     return await _post(world, delivery, result.noun, wake)
 
 
@@ -57,9 +79,9 @@ async def _post(world: World, delivery: Delivery, result: Result, wake: WakeUp) 
     request = webhook.request(delivery, body, world.secrets, at, wake.traceparent)
     answer = await world.callbacks.post(request)
     now = world.clock()
+    await _tell_breaker(world, delivery, answer, now)
     attempt = webhook.attempt_of(answer, at, (now - at).total_seconds())
     reply = webhook.read_answer(answer, now)
-    action = after_attempt(delivery, attempt, reply, now, world.policy)
     log.event(
         "attempt",
         key=delivery.key,
@@ -70,7 +92,26 @@ async def _post(world: World, delivery: Delivery, result: Result, wake: WakeUp) 
         seconds=attempt.duration,
         reply=type(reply).__name__.lower(),
     )
-    return action
+    return after_attempt(delivery, attempt, reply, now, world.policy)
+
+
+async def _tell_breaker(
+    world: World, delivery: Delivery, answer: HttpResponse | NoAnswer, now: datetime
+) -> None:
+    """Count a failure, or forget those before a success; a count lost in a race does not matter."""
+    hosts, name = world.store.hosts, host_name(delivery.callback_url)
+    health = await hosts.get(host_key(name))
+    if not is_failure(answer):
+        if health is not None:
+            await hosts.delete(host_key(name), health.version)
+        return
+    worse = failed(name, health.noun if health else None, now, world.policy)
+    if admission(worse, now) is not Admission.PASS:
+        log.event("host_paused", logging.WARNING, host=name, until=worse.open_until)
+    if health is None:
+        await hosts.insert(worse)
+    else:
+        await hosts.replace(worse, health.version)
 
 
 async def _apply(

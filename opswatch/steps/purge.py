@@ -4,7 +4,7 @@ from datetime import datetime
 
 from opswatch import log
 from opswatch.core.model import Key, TimelineEntry
-from opswatch.core.wire import REJECTIONS, TIMELINE, date_partition
+from opswatch.core.wire import HOSTS, REJECTIONS, TIMELINE, date_partition
 from opswatch.ports import Where, World
 
 
@@ -22,6 +22,7 @@ async def purge(world: World) -> None:
         if finished_at is not None and finished_at < before:
             results += await _purge_operation(world, line.noun)
     rejections = await _purge_rejections(world, until, before)
+    await _purge_hosts(world, before)
     log.event("purged", results=results, rejections=rejections)
 
 
@@ -46,6 +47,11 @@ async def _is_owed(world: World, key: Key) -> bool:
 
 def _of(key: Key) -> Where:
     return Where(partition=key.partition, row_prefix=f"{key.row}~")
+
+
+async def _purge_hosts(world: World, before: datetime) -> None:
+    async for host in world.store.hosts.find(Where(due_before=before)):
+        await world.store.hosts.delete(HOSTS.key(host.noun), host.version)
 
 
 async def _purge_rejections(world: World, until: Where, before: datetime) -> int:

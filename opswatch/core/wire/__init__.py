@@ -6,6 +6,7 @@ from opswatch.core.wire.keys import (
     date_partition,
     delivery_id,
     delivery_key,
+    host_name,
     operation_at,
     timeline_key,
 )
@@ -19,6 +20,7 @@ from opswatch.core.wire.messages import (
 )
 from opswatch.core.wire.rows import (
     DELIVERIES,
+    HOSTS,
     OUTBOX,
     REJECTIONS,
     RESULTS,
@@ -28,11 +30,13 @@ from opswatch.core.wire.rows import (
     Codec,
     Row,
     duration,
+    host_key,
 )
 
 __all__ = [
     "DELIVERIES",
     "DELIVERIES_QUEUE",
+    "HOSTS",
     "NOTHING",
     "OPERATIONS_QUEUE",
     "OUTBOX",
@@ -50,6 +54,8 @@ __all__ = [
     "delivery_id",
     "delivery_key",
     "duration",
+    "host_key",
+    "host_name",
     "operation_at",
     "timeline_key",
     "wake_up_from",

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 from hashlib import sha256
+from urllib.parse import urlsplit
 
 from opswatch.core.model import Key, Operation
 from opswatch.core.urls import api_version_of, name, path_of
@@ -44,6 +45,11 @@ def delivery_key(operation: Key, callback_url: str) -> Key:
 def delivery_id(key: Key, callback_url: str) -> str:
     """Return the `webhook-id`: the same for every attempt and every replay of one delivery."""
     return f"msg_{_digest(f'{key.partition}/{key.row}/{callback_url}', 32)}"
+
+
+def host_name(callback_url: str) -> str:
+    """Return the host and port of a callback, under which its health is kept."""
+    return _fit(urlsplit(callback_url).netloc.lower(), 128)
 
 
 def timeline_key(operation: Key, registered_at: datetime) -> Key:

@@ -15,6 +15,7 @@ from opswatch.core.model import (
     End,
     FinalStatus,
     Followed,
+    Host,
     Key,
     Operation,
     Reason,
@@ -353,9 +354,20 @@ def _read_rejection(row: Row) -> Rejection:
     )
 
 
-WATCHES: Codec[Watch] = Codec(
-    "watches", lambda w: w.key, _watch_columns, _read_watch, due="dueAt"
-)
+def host_key(name: str) -> Key:
+    """Return where a host's health is kept."""
+    return Key("hosts", name)
+
+
+def _host_columns(host: Host) -> Row:
+    return {"failures": host.failures, "openUntil": host.open_until}
+
+
+def _read_host(row: Row) -> Host:
+    return Host(name=row["RowKey"], failures=row["failures"], open_until=_plain(row["openUntil"]))
+
+
+WATCHES: Codec[Watch] = Codec("watches", lambda w: w.key, _watch_columns, _read_watch, due="dueAt")
 RESULTS: Codec[Result] = Codec("results", lambda r: r.operation.key, _result_columns, _read_result)
 OUTBOX: Codec[Delivery] = Codec(
     "outbox", lambda d: d.key, _delivery_columns, _read_delivery, due="nextAttemptAt"
@@ -375,4 +387,9 @@ REJECTIONS: Codec[Rejection] = Codec(
     _rejection_columns,
     _read_rejection,
 )
-TABLES = tuple(c.table for c in (WATCHES, RESULTS, OUTBOX, DELIVERIES, TIMELINE, REJECTIONS))
+HOSTS: Codec[Host] = Codec(
+    "hosts", lambda h: host_key(h.name), _host_columns, _read_host, due="openUntil"
+)
+TABLES = tuple(
+    codec.table for codec in (WATCHES, RESULTS, OUTBOX, DELIVERIES, TIMELINE, REJECTIONS, HOSTS)
+)

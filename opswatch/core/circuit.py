@@ -1,0 +1,61 @@
+"""The circuit breaker of a callback host: one bad endpoint shall harm nobody else.
+
+Closed, it lets every attempt through. After enough failures in a row, whosever deliveries they
+were, it opens for a while; then one attempt may probe, and its outcome closes or opens it again.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from http import HTTPStatus
+
+from opswatch.core.model import Host, HttpResponse, NoAnswer, Policy
+
+OPENS_AFTER = 5  # failures in a row
+_FIRST_PAUSE = timedelta(seconds=30)
+_LONGEST_PAUSE = timedelta(minutes=10)
+_PROBE_TIME = timedelta(
+    seconds=30
+)  # longer than an attempt: a probe cut off is followed by another
+
+
+class Admission(Enum):
+    """What the breaker says to an attempt."""
+
+    PASS = auto()
+    PROBE = auto()  # after claiming it
+    WAIT = auto()
+
+
+def admission(host: Host | None, now: datetime) -> Admission:
+    """Tell whether an attempt may be made at `host` now."""
+    if host is None or host.failures < OPENS_AFTER:
+        return Admission.PASS
+    return Admission.WAIT if now < host.open_until else Admission.PROBE
+
+
+def claimed(host: Host, now: datetime) -> Host:
+    """Return `host` as closed to others while one attempt probes it."""
+    return replace(host, open_until=now + _PROBE_TIME)
+
+
+def is_failure(answer: HttpResponse | NoAnswer) -> bool:
+    """Tell whether an answer speaks against the host, not against the request or its path."""
+    if isinstance(answer, NoAnswer):
+        return answer.layer != "refused"
+    code = answer.status_code
+    return code >= HTTPStatus.INTERNAL_SERVER_ERROR or code == HTTPStatus.TOO_MANY_REQUESTS
+
+
+def failed(name: str, host: Host | None, now: datetime, policy: Policy) -> Host:
+    """Return the host after one more failure.
+
+    Each failure beyond the fifth doubles the pause, which is never longer than the schedule's
+    longest gap, so that a short schedule stays short.
+    """
+    failures = (host.failures if host else 0) + 1
+    longest = min(_LONGEST_PAUSE, max(policy.callback_schedule))
+    doublings = min(max(failures - OPENS_AFTER, 0), 16)
+    pause = min(_FIRST_PAUSE * 2**doublings, longest)
+    is_open = failures >= OPENS_AFTER
+    return Host(name=name, failures=failures, open_until=now + pause if is_open else now)

@@ -1,0 +1,18 @@
+"""Writes requirements.txt from pyproject.toml, the one source of what the app needs at runtime."""
+
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+_HEADING = "# Made of pyproject.toml by `make requirements`: what Azure installs, and nothing else."
+
+
+def requirements(pyproject: Path = ROOT / "pyproject.toml") -> str:
+    """Return the text of requirements.txt."""
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    return "\n".join([_HEADING, *project["dependencies"], ""])
+
+
+if __name__ == "__main__":
+    sys.stdout.write(requirements())

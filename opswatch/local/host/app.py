@@ -1,0 +1,162 @@
+"""The function app: `function_app.py` of a folder, loaded, and the functions that it declares."""
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import azure.functions as func
+
+from opswatch.core.errors import ConfigError
+from opswatch.local.host.settings import resolve
+from opswatch.local.host.timers import Schedule, parse_schedule
+
+MODULE = "function_app"
+_DEFAULT_CONNECTION = "AzureWebJobsStorage"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueTrigger:
+    """Run for each message of `queue`, in the account that the setting `connection` names."""
+
+    queue: str
+    connection: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimerTrigger:
+    """Run at the instants of `schedule`, which `text` spells."""
+
+    text: str
+    schedule: Schedule
+    run_on_startup: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HttpTrigger:
+    """Run for each request to `route` by one of `methods`; by any where there are none."""
+
+    route: str
+    methods: frozenset[str]
+
+
+Trigger = QueueTrigger | TimerTrigger | HttpTrigger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """A function as the app declares it."""
+
+    name: str
+    trigger: Trigger
+    binding: str  # the trigger's type, as function.json spells it
+    parameter: str  # that takes the trigger's value
+    takes_text: bool  # the parameter is annotated as `str` or `bytes`
+    takes_context: bool
+    call: Callable[..., Any]
+
+    @property
+    def is_async(self) -> bool:
+        """Whether it runs on the loop; in a thread otherwise."""
+        return inspect.iscoroutinefunction(self.call)
+
+    @property
+    def returns_http(self) -> bool:
+        """Whether its return value is an HTTP response."""
+        return isinstance(self.trigger, HttpTrigger)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """A loaded function app."""
+
+    functions: tuple[Function, ...]
+    close: Callable[[], Awaitable[None]] | None
+
+
+def load_app(app_dir: Path, env: Mapping[str, str]) -> App:
+    """Import `app_dir`/function_app.py afresh and read its functions; raise `ConfigError`.
+
+    What the import itself raises goes through: it is the app's own. A coroutine function `aclose`
+    of the module is not Azure's: there the process ends, here the connections outlive it.
+    """
+    module = _import(app_dir / f"{MODULE}.py")
+    close = getattr(module, "aclose", None)
+    return App(
+        functions=_functions(_declared(module), env),
+        close=close if inspect.iscoroutinefunction(close) else None,
+    )
+
+
+def _import(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(MODULE, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise ConfigError([f"{path}: not found; a function app folder holds one"])
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[MODULE] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _declared(module: ModuleType) -> list[Any]:
+    """Return what the one function app of `module` declares. It can be asked only once."""
+    apps = {id(app): app for app in vars(module).values() if isinstance(app, func.FunctionApp)}
+    if len(apps) != 1:
+        raise ConfigError([f"{module.__file__}: holds {len(apps)} function apps, and not one"])
+    return cast("list[Any]", next(iter(apps.values())).get_functions())
+
+
+def _functions(declared: Iterable[Any], env: Mapping[str, str]) -> tuple[Function, ...]:
+    functions, problems = [], []
+    for declaration in declared:
+        name = declaration.get_function_name()
+        if env.get(f"AzureWebJobs.{name}.Disabled", "").lower() in ("true", "1"):
+            continue
+        try:
+            functions.append(_function(name, declaration, env))
+        except ValueError as error:
+            problems.append(f"function {name}: {error}")
+    if problems:
+        raise ConfigError(problems)
+    return tuple(functions)
+
+
+def _function(name: str, declaration: Any, env: Mapping[str, str]) -> Function:
+    trigger = declaration.get_trigger().get_dict_repr()
+    for binding in declaration.get_bindings():
+        kind = binding.get_dict_repr()["type"]
+        if kind not in (trigger["type"], "http"):
+            raise ValueError(f"the binding {kind} is not known here")
+    call = declaration.get_user_function()
+    parameters = inspect.signature(call, eval_str=True).parameters
+    if trigger["name"] not in parameters:
+        raise ValueError(f"has no parameter {trigger['name']}, which its trigger binds")
+    return Function(
+        name=name,
+        trigger=_trigger(trigger, env),
+        binding=trigger["type"],
+        parameter=trigger["name"],
+        takes_text=parameters[trigger["name"]].annotation in (str, bytes),
+        takes_context="context" in parameters and trigger["name"] != "context",
+        call=call,
+    )
+
+
+def _trigger(trigger: Mapping[str, Any], env: Mapping[str, str]) -> Trigger:
+    match trigger["type"]:
+        case "queueTrigger":
+            connection = trigger.get("connection") or _DEFAULT_CONNECTION
+            return QueueTrigger(resolve(trigger["queueName"], env), connection)
+        case "timerTrigger":
+            text = resolve(trigger["schedule"], env)
+            at_start = bool(trigger.get("runOnStartup"))
+            return TimerTrigger(text, parse_schedule(text), at_start)
+        case "httpTrigger":
+            methods = frozenset(method.value for method in trigger.get("methods") or ())
+            return HttpTrigger(resolve(trigger["route"], env), methods)
+        case other:
+            raise ValueError(f"the trigger {other} is not known here")

@@ -1,0 +1,122 @@
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opswatch.core.errors import ConfigError
+from opswatch.local.host.app import (
+    App,
+    Function,
+    HttpTrigger,
+    QueueTrigger,
+    TimerTrigger,
+    load_app,
+)
+
+EVERYTHING = """
+    @app.queue_trigger(arg_name="msg", queue_name="%PREFIX%-in", connection="")
+    async def pump(msg: func.QueueMessage, context: func.Context) -> None: ...
+
+    @app.queue_trigger(arg_name="msg", queue_name="texts", connection="Other")
+    def texts(msg: str) -> None: ...
+
+    @app.timer_trigger(arg_name="timer", schedule="%EVERY%", run_on_startup=True)
+    def tick(timer: func.TimerRequest) -> None: ...
+
+    @app.function_name("named")
+    @app.route(route="items/{id:int}", methods=["GET", "POST"])
+    def item(req: func.HttpRequest) -> str: return ""
+
+    @app.route(trigger_arg_name="context")
+    def plain(context): return ""
+"""
+ENV = {"PREFIX": "ops", "EVERY": "0 */5 * * * *"}
+
+
+@pytest.fixture
+def load(make_app: Any) -> Iterator[Any]:
+    def load(code: str, **env: str) -> App:
+        return load_app(make_app(code), ENV | env)
+
+    yield load
+    del sys.modules["function_app"]
+
+
+def by_name(app: App) -> dict[str, Function]:
+    return {function.name: function for function in app.functions}
+
+
+def test_every_function_is_read_with_its_trigger(load: Any) -> None:
+    functions = by_name(load(EVERYTHING))
+    assert functions["pump"].trigger == QueueTrigger("ops-in", "AzureWebJobsStorage")
+    assert functions["texts"].trigger == QueueTrigger("texts", "Other")
+    assert functions["named"].trigger == HttpTrigger("items/{id:int}", frozenset({"GET", "POST"}))
+    assert functions["plain"].trigger == HttpTrigger("plain", frozenset())
+    tick = functions["tick"].trigger
+    assert isinstance(tick, TimerTrigger)
+    assert (tick.text, tick.run_on_startup) == ("0 */5 * * * *", True)
+    assert tick.schedule(datetime(2026, 1, 1, tzinfo=UTC)).minute == 5
+
+
+def test_what_a_function_takes_is_read(load: Any) -> None:
+    functions = by_name(load(EVERYTHING))
+    assert functions["pump"].is_async
+    assert not functions["texts"].is_async
+    assert functions["texts"].takes_text
+    assert not functions["pump"].takes_text
+    assert functions["pump"].takes_context
+    assert not functions["plain"].takes_context, "there it is the trigger's own parameter"
+
+
+def test_a_disabled_function_is_left_out(load: Any) -> None:
+    assert "tick" not in by_name(load(EVERYTHING, **{"AzureWebJobs.tick.Disabled": "true"}))
+
+
+def test_every_bad_function_is_named(load: Any) -> None:
+    code = """
+        @app.queue_trigger(arg_name="msg", queue_name="%MISSING%", connection="")
+        def unresolved(msg) -> None: ...
+
+        @app.timer_trigger(arg_name="timer", schedule="often")
+        def unscheduled(timer) -> None: ...
+
+        @app.blob_trigger(arg_name="blob", path="x", connection="")
+        def unknown(blob) -> None: ...
+
+        @app.route()
+        @app.queue_output(arg_name="out", queue_name="x", connection="")
+        def output(req, out) -> None: ...
+
+        @app.route()
+        def misnamed(request) -> None: ...
+    """
+    with pytest.raises(ConfigError) as caught:
+        load(code)
+    assert [problem.split(":")[0] for problem in caught.value.problems] == [
+        "function unresolved",
+        "function unscheduled",
+        "function unknown",
+        "function output",
+        "function misnamed",
+    ]
+
+
+def test_a_module_holds_one_function_app(load: Any) -> None:
+    load("same = app")
+    with pytest.raises(ConfigError, match="2 function apps"):
+        load("other = func.FunctionApp()")
+    with pytest.raises(ConfigError, match="0 function apps"):
+        load("del app")
+
+
+def test_a_folder_without_an_app_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"function_app.py: not found"):
+        load_app(tmp_path, {})
+
+
+def test_what_the_import_raises_goes_through(load: Any) -> None:
+    with pytest.raises(ZeroDivisionError):
+        load("1 / 0")

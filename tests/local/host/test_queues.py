@@ -1,0 +1,416 @@
+import asyncio
+import base64
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from itertools import islice
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from azure.storage.queue.aio import QueueClient
+
+from opswatch.adapters.account import Account
+from opswatch.config import Storage
+from opswatch.local.host.leases import Lease, LeasedQueue
+from opswatch.local.host.lifecycle import Stop
+from opswatch.local.host.queues import RENEW_AFTER, QueueListener, idle_delays
+from opswatch.local.host.settings import QueueSettings
+
+SETTINGS = QueueSettings(base64=False, max_polling_interval=timedelta(milliseconds=100))
+
+pytestmark = pytest.mark.timeout(30)
+
+
+class Pump:
+    """A listener over `queue`, whose function is `function`, and what that saw."""
+
+    def __init__(
+        self,
+        account: Account,
+        queue: str,
+        function: Callable[[str], Awaitable[bool]],
+        settings: QueueSettings = SETTINGS,
+        **options: Any,
+    ) -> None:
+        self.stop = options.pop("stop", None) or Stop()
+        self.seen: list[str] = []
+        self.leases: list[Lease] = []
+        self.function = function
+        leased = LeasedQueue(account, queue)
+        self.listener = QueueListener(leased, settings, self._run, self.stop, **options)
+
+    async def _run(self, lease: Lease, body: str) -> bool:
+        self.seen.append(body)
+        self.leases.append(lease)
+        return await self.function(body)
+
+
+async def contents(queue: QueueClient) -> list[str]:
+    return [message.content async for message in queue.receive_messages(messages_per_page=32)]
+
+
+async def length(queue: QueueClient) -> int:
+    """Return how many messages there are, those under a lease included."""
+    return (await queue.get_queue_properties()).approximate_message_count or 0
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the warnings of the host; the SDK has its own."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name.startswith("opswatch") and record.levelno >= logging.WARNING
+    ]
+
+
+def poison_of(account: Account, queue: QueueClient) -> QueueClient:
+    return account.queue(f"{queue.queue_name}-poison")
+
+
+@pytest.mark.parametrize(
+    ("longest", "spread", "expected"),
+    [
+        (2, 1.0, [0.1, 0.2, 0.3, 0.5, 0.9, 1.7, 2, 2]),
+        (60, 1.0, [0.1, 0.2, 0.3, 0.5, 0.9, 1.7, 3.3, 6.5, 12.9, 25.7, 51.3, 60, 60]),
+        (2, 0.8, [0.1, 0.18, 0.26, 0.42, 0.74, 1.38, 2, 2]),
+        (2, 1.2, [0.1, 0.22, 0.34, 0.58, 1.06, 2, 2]),
+        (0.1, 1.0, [0.1, 0.1, 0.1]),
+    ],
+)
+def test_idle_delays_grow_up_to_the_longest(
+    longest: float, spread: float, expected: list[float]
+) -> None:
+    def fixed(least: float, most: float) -> float:
+        assert (least, most) == (0.8, 1.2)
+        return spread
+
+    delays = islice(idle_delays(timedelta(seconds=longest), fixed), len(expected))
+    assert list(delays) == pytest.approx(expected)
+
+
+def test_idle_delays_never_end() -> None:
+    assert next(islice(idle_delays(timedelta(seconds=60)), 5000, None)) == 60
+
+
+async def test_a_message_that_succeeds_is_deleted(account: Account, queue: QueueClient) -> None:
+    async def function(_: str) -> bool:
+        pump.stop.set()
+        return True
+
+    pump = Pump(account, queue.queue_name, function)
+    await queue.send_message("hello")
+    await pump.listener.run()
+    assert pump.seen == ["hello"]
+    assert await length(queue) == 0
+
+
+async def test_a_message_that_fails_comes_back_until_it_is_poisoned(
+    account: Account, queue: QueueClient
+) -> None:
+    async def function(_: str) -> bool:
+        if len(pump.seen) == SETTINGS.max_dequeue_count:
+            pump.stop.set()
+        return False
+
+    pump = Pump(account, queue.queue_name, function)
+    await queue.send_message('{"id": 1}')
+    await pump.listener.run()
+    assert [lease.dequeue_count for lease in pump.leases] == [1, 2, 3, 4, 5]
+    assert await length(queue) == 0
+    assert await contents(poison_of(account, queue)) == ['{"id": 1}']
+
+
+async def test_a_second_poisoned_message_joins_the_first(
+    account: Account, queue: QueueClient
+) -> None:
+    async def function(_: str) -> bool:
+        if len(pump.seen) == 2:
+            pump.stop.set()
+        return False
+
+    pump = Pump(
+        account, queue.queue_name, function, QueueSettings(base64=False, max_dequeue_count=1)
+    )
+    for body in ("a", "b"):
+        await queue.send_message(body)
+    await pump.listener.run()
+    assert sorted(await contents(poison_of(account, queue))) == ["a", "b"]
+
+
+async def test_a_message_that_fails_waits_for_the_visibility_timeout(
+    account: Account, queue: QueueClient
+) -> None:
+    async def function(_: str) -> bool:
+        pump.stop.set()
+        return False
+
+    settings = QueueSettings(base64=False, visibility_timeout=timedelta(hours=1))
+    pump = Pump(account, queue.queue_name, function, settings)
+    await queue.send_message("later")
+    await pump.listener.run()
+    assert await length(queue) == 1
+    assert await contents(queue) == []
+
+
+async def test_a_message_received_too_often_is_poisoned_without_being_run(
+    account: Account, queue: QueueClient
+) -> None:
+    await queue.send_message("worn")
+    for _ in range(SETTINGS.max_dequeue_count):
+        message = await queue.receive_message()
+        assert message
+        await queue.update_message(message.id, message.pop_receipt, visibility_timeout=0)
+    await queue.send_message("fresh")
+
+    async def function(_: str) -> bool:
+        pump.stop.set()
+        return True
+
+    pump = Pump(account, queue.queue_name, function)
+    await pump.listener.run()
+    assert pump.seen == ["fresh"]
+    assert await length(queue) == 0
+    assert await contents(poison_of(account, queue)) == ["worn"]
+
+
+async def test_a_poison_queue_has_no_poison_queue(account: Account) -> None:
+    poison = account.queue(f"q-{uuid4().hex[:20]}-poison")
+    await poison.create_queue()
+    await poison.send_message("again")
+
+    async def function(_: str) -> bool:
+        pump.stop.set()
+        return False
+
+    settings = QueueSettings(base64=False, max_dequeue_count=1)
+    pump = Pump(account, poison.queue_name, function, settings)
+    await pump.listener.run()
+    assert await length(poison) == 1
+
+
+async def test_base64_is_decoded_and_what_is_none_is_poisoned(
+    account: Account, queue: QueueClient
+) -> None:
+    good = base64.b64encode("é".encode()).decode()
+    bad = ["plain text", base64.b64encode(b"\xff").decode()]
+    for text in (*bad, f" {good}\n"):
+        await queue.send_message(text)
+
+    async def function(_: str) -> bool:
+        pump.stop.set()
+        return True
+
+    pump = Pump(account, queue.queue_name, function, QueueSettings())
+    await pump.listener.run()
+    assert pump.seen == ["é"]
+    assert await length(queue) == 0
+    assert sorted(await contents(poison_of(account, queue))) == sorted(bad)
+
+
+class Naps(Stop):
+    """Pauses that take no time, and what happens at each."""
+
+    def __init__(self, *then: Callable[[], Awaitable[object]]) -> None:
+        super().__init__()
+        self.delays: list[float] = []
+        self.then = list(then)
+
+    async def pause(self, seconds: float) -> None:
+        self.delays.append(seconds)
+        if self.then:
+            await self.then.pop(0)()
+        else:
+            self.set()
+
+
+async def nothing() -> None: ...
+
+
+async def test_a_missing_queue_is_like_an_empty_one_and_is_not_made(
+    account: Account, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = account.queue(f"q-{uuid4().hex}")
+
+    async def function(_: str) -> bool:
+        return True
+
+    async def send() -> None:
+        await queue.create_queue()  # which fails if the pump made it
+        await queue.send_message("hello")
+
+    naps = Naps(nothing, nothing, send, nothing)
+    pump = Pump(account, queue.queue_name, function, QueueSettings(base64=False), stop=naps)
+    await pump.listener.run()
+    assert pump.seen == ["hello"]
+    assert said(caplog) == []
+    first, second, third, after_message, last = naps.delays
+    assert (first, after_message) == (0.1, 0.1), "a message sets the delay back"
+    assert 0.18 <= second <= 0.22
+    assert 0.26 <= third <= 0.34
+    assert 0.18 <= last <= 0.22
+
+
+async def test_the_pump_survives_a_storage_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    answers = [
+        web.Response(status=403),
+        web.Response(text="<nonsense", content_type="application/xml"),
+        web.Response(text="<QueueMessagesList/>", content_type="application/xml"),
+    ]
+
+    async def storage(_: web.Request) -> web.Response:
+        return answers.pop(0)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", storage)
+
+    async with TestServer(app) as server:
+        connection = f"AccountName=a;AccountKey=a2V5;QueueEndpoint=http://127.0.0.1:{server.port}/a"
+        account = Account(Storage(connection_string=connection))
+
+        async def function(_: str) -> bool:
+            return True
+
+        pump = Pump(account, "queue", function, stop=Naps(nothing, nothing))
+        await pump.listener.run()
+        await account.close()
+    assert answers == []
+    assert [message.split(": ")[:3] for message in said(caplog)] == [
+        ["queue queue", "cannot receive", "HttpResponseError"],
+        ["queue queue", "cannot receive", "DecodeError"],
+    ]
+
+
+async def test_a_batch_is_received_when_no_more_than_the_threshold_runs(
+    account: Account, queue: QueueClient
+) -> None:
+    running = peak = 0
+    started: asyncio.Queue[str] = asyncio.Queue()
+    permits = asyncio.Semaphore(0)
+
+    async def function(body: str) -> bool:
+        nonlocal running, peak
+        running += 1
+        peak = max(peak, running)
+        started.put_nowait(body)
+        await permits.acquire()
+        running -= 1
+        if len(pump.seen) == 12:
+            pump.stop.set()
+        return True
+
+    for number in range(12):
+        await queue.send_message(str(number))
+    settings = QueueSettings(base64=False, batch_size=4, new_batch_threshold=2)
+    pump = Pump(account, queue.queue_name, function, settings)
+    pumping = asyncio.create_task(pump.listener.run())
+    for _ in range(4):
+        await started.get()
+    assert running == 4
+    permits.release()
+    permits.release()
+    for _ in range(4):
+        await started.get()
+    assert running == 6
+    for _ in range(10):
+        permits.release()
+    await pumping
+    assert peak == 6
+    assert sorted(pump.seen, key=int) == [str(number) for number in range(12)]
+
+
+async def test_a_lease_is_renewed_and_settled_with_its_new_receipt(
+    account: Account, queue: QueueClient
+) -> None:
+    delays: list[float] = []
+    renewed = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        delays.append(seconds)
+        if len(delays) > 2:
+            renewed.set()
+            await asyncio.Event().wait()
+
+    async def function(_: str) -> bool:
+        receipts.append(pump.leases[0].pop_receipt)
+        await renewed.wait()
+        receipts.append(pump.leases[0].pop_receipt)
+        pump.stop.set()
+        return True
+
+    receipts: list[str] = []
+    pump = Pump(account, queue.queue_name, function, sleep=sleep)
+    await queue.send_message("long")
+    await pump.listener.run()
+    assert delays == [RENEW_AFTER] * 3 == [300] * 3
+    assert receipts[0] != receipts[1]
+    assert await length(queue) == 0
+
+
+async def test_a_message_that_the_function_deleted_is_no_matter(
+    account: Account, queue: QueueClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def function(_: str) -> bool:
+        lease = pump.leases[-1]
+        await queue.delete_message(lease.message_id, lease.pop_receipt)
+        pump.stop.set()
+        return True
+
+    pump = Pump(account, queue.queue_name, function)
+    await queue.send_message("gone")
+    await pump.listener.run()
+    assert said(caplog) == []
+
+
+async def test_a_message_taken_over_is_left_to_its_new_owner(
+    account: Account, queue: QueueClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def function(_: str) -> bool:
+        lease = pump.leases[-1]
+        await queue.update_message(lease.message_id, lease.pop_receipt, visibility_timeout=60)
+        pump.stop.set()
+        return True
+
+    pump = Pump(account, queue.queue_name, function)
+    await queue.send_message("taken")
+    await pump.listener.run()
+    assert await length(queue) == 1
+    assert said(caplog) == []
+
+
+async def test_the_end_waits_for_what_runs(account: Account, queue: QueueClient) -> None:
+    started, gate = asyncio.Event(), asyncio.Event()
+
+    async def function(_: str) -> bool:
+        started.set()
+        return await gate.wait()
+
+    pump = Pump(account, queue.queue_name, function)
+    await queue.send_message("slow")
+    pumping = asyncio.create_task(pump.listener.run())
+    await started.wait()
+    pump.stop.set()
+    assert await length(queue) == 1
+    assert not pumping.done()
+    gate.set()
+    await pumping
+    assert await length(queue) == 0
+
+
+async def test_a_message_abandoned_is_not_settled(account: Account, queue: QueueClient) -> None:
+    started = asyncio.Event()
+
+    async def function(_: str) -> bool:
+        started.set()
+        return await asyncio.Event().wait()
+
+    pump = Pump(account, queue.queue_name, function)
+    await queue.send_message("cut off")
+    pumping = asyncio.create_task(pump.listener.run())
+    await started.wait()
+    pumping.cancel()
+    await asyncio.wait({pumping})
+    assert await length(queue) == 1
+    assert await contents(queue) == [], "its lease goes on"

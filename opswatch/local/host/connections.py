@@ -1,0 +1,47 @@
+"""Storage connections by the name of their app setting, opened when first asked for."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from opswatch.adapters.account import Account
+from opswatch.adapters.credentials import credential_for
+from opswatch.config import Storage
+
+
+class Connections:
+    """The storage accounts that triggers name; closed together."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self._accounts: dict[str, Account] = {}
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._open.aclose()
+
+    def account(self, name: str) -> Account:
+        """Return the account of the connection `name`; raise `ConfigError`."""
+        if name not in self._accounts:
+            self._accounts[name] = self._connect(Storage.from_env(self._env, name))
+        return self._accounts[name]
+
+    def _connect(self, storage: Storage) -> Account:
+        credential = None
+        if not storage.connection_string:
+            credential = credential_for(
+                managed_identity=storage.managed_identity, client_id=storage.client_id
+            )
+            self._open.push_async_callback(credential.close)
+        account = Account(storage, credential)
+        self._open.push_async_callback(account.close)
+        return account

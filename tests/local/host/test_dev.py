@@ -1,0 +1,111 @@
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from opswatch.local.host import dev
+
+pytestmark = pytest.mark.timeout(60)
+
+APP = """
+    import logging, pathlib, time
+
+    @app.route(route="slow", methods=["GET"])
+    def slow(req) -> str:
+        print("started", flush=True)
+        while not pathlib.Path("gate").exists():
+            time.sleep(0.01)
+        return "whole"
+
+    @app.route()
+    async def quick(req) -> str:
+        logging.info("the app's own line")
+        return "quick"
+
+    @app.timer_trigger(arg_name="timer", schedule="0 0 0 1 1 *")
+    def tick(timer) -> None: ...
+"""
+
+
+@asynccontextmanager
+async def started(app: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "opswatch.local.host.dev", "--app", str(app), "--port", "0"),
+        stdout=asyncio.subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": ""},
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def lines_until(process: asyncio.subprocess.Process, text: str) -> list[str]:
+    assert process.stdout
+    lines: list[str] = []
+    while not lines or text not in lines[-1]:
+        line = await process.stdout.readline()
+        assert line, lines
+        lines.append(line.decode().rstrip())
+    return lines
+
+
+async def test_it_tells_what_it_runs_and_drains_on_sigterm(make_app: Any) -> None:
+    app = make_app(APP)
+    async with started(app) as process, ClientSession() as http:
+        *listed, listening = await lines_until(process, "Listening")
+        url = listening.removeprefix("Listening on ")
+        assert listed == [
+            "Functions:",
+            f"  slow                     http   GET {url}/api/slow",
+            f"  quick                    http   any {url}/api/quick",
+            "  tick                     timer  0 0 0 1 1 *",
+        ]
+        async with http.get(f"{url}/api/quick") as quick:
+            assert await quick.text() == "quick"
+        own, line = await lines_until(process, "quick succeeded")
+        assert own.endswith("the app's own line")
+        assert line.endswith(" ms")
+
+        request = asyncio.create_task(http.get(f"{url}/api/slow"))
+        await lines_until(process, "started")
+        process.send_signal(signal.SIGTERM)
+        await lines_until(process, "Stopping")
+        (app / "gate").touch()
+        async with await request as answer:
+            assert await answer.text() == "whole"
+        assert await process.wait() == 0
+
+
+async def test_a_second_signal_ends_it_at_once(make_app: Any) -> None:
+    async with started(make_app(APP)) as process, ClientSession() as http:
+        (listening,) = (await lines_until(process, "Listening"))[-1:]
+        url = listening.removeprefix("Listening on ")
+        request = asyncio.create_task(http.get(f"{url}/api/slow"))
+        await lines_until(process, "started")
+        process.send_signal(signal.SIGINT)
+        await lines_until(process, "Stopping")
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 128 + signal.SIGTERM
+        await asyncio.wait({request})
+        assert request.exception()
+
+
+def test_a_folder_without_an_app_ends_it_with_a_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    assert dev.main(["--app", str(tmp_path)]) == 1
+    assert "host.json: not found" in capsys.readouterr().err
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

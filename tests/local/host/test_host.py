@@ -1,0 +1,317 @@
+import asyncio
+import io
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+from azure.storage.queue.aio import QueueClient
+
+from opswatch.core.errors import ConfigError
+from opswatch.local.host import LocalHost
+
+pytestmark = pytest.mark.timeout(30)
+
+QUEUE_APP = """
+    import probe
+    probe.loads += 1
+    load = probe.loads
+
+    @app.queue_trigger(arg_name="msg", queue_name="%QUEUE%", connection="AzureWebJobsStorage")
+    async def pump(msg: func.QueueMessage) -> None:
+        body = msg.get_body().decode()
+        probe.events.put_nowait((load, body, msg.id))
+        if load == 1:
+            await probe.gate.wait()
+"""
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[ClientSession]:
+    async with ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+def env(azurite: Any, queue: QueueClient) -> dict[str, str]:
+    return {"AzureWebJobsStorage": azurite.connection_string, "QUEUE": queue.queue_name}
+
+
+async def length(queue: QueueClient) -> int:
+    return (await queue.get_queue_properties()).approximate_message_count or 0
+
+
+async def refused(url: str) -> bool:
+    host, _, port = url.removeprefix("http://").partition(":")
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
+    except OSError:
+        return True
+    writer.close()
+    await writer.wait_closed()
+    return False
+
+
+async def test_http_functions_are_served(make_app: Any, http: ClientSession) -> None:
+    app = make_app("""
+        import json
+        @app.route(route="items/{id:int}", methods=["GET", "POST"])
+        async def item(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+            seen = [context.function_name, req.method, req.url, req.route_params["id"],
+                    dict(req.params), req.headers["x-a"], req.get_body().decode()]
+            headers = {"X-B": "b", "Set-Cookie": "c=1; Path=/"}
+            return func.HttpResponse(
+                json.dumps(seen), status_code=202, headers=headers, mimetype="application/json")
+
+        @app.route(trigger_arg_name="context")
+        def plain(context) -> str:
+            return "text"
+    """)
+    async with LocalHost(app) as host:
+        path = "/api/items/7?a=1&a=2+3&b=%2B&c="
+        async with http.post(host.url + path, data="body", headers={"X-A": "x"}) as answer:
+            assert answer.status == 202
+            assert answer.headers["X-B"] == "b"
+            assert answer.headers["Content-Type"] == "application/json"
+            assert answer.cookies["c"].value == "1"
+            query = {"a": "1,2 3", "b": "+"}
+            url = f"{host.url}/api/items/7?a=1&a=2+3&b=%2B&c="
+            assert await answer.json() == ["item", "POST", url, "7", query, "x", "body"]
+        async with http.get(f"{host.url}/api/plain") as answer:
+            assert await answer.text() == "text"
+            assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert await refused(host.url)
+
+
+async def test_what_has_no_answer_gets_a_status(make_app: Any, http: ClientSession) -> None:
+    app = make_app("""
+        @app.route(route="fails", methods=["GET"])
+        async def fails(req) -> None:
+            raise ValueError("no")
+
+        @app.route(route="nothing")
+        async def nothing(req) -> None: ...
+    """)
+    async with LocalHost(app) as host:
+        for method, path, status in [
+            ("GET", "/api/fails", 500),
+            ("POST", "/api/fails", 404),
+            ("GET", "/api/nothing", 500),
+            ("GET", "/api/none", 404),
+            ("GET", "/", 404),
+        ]:
+            async with http.request(method, host.url + path) as answer:
+                assert (answer.status, await answer.text()) == (status, "")
+
+
+async def test_a_large_body_arrives_whole(make_app: Any, http: ClientSession) -> None:
+    app = make_app("""
+        @app.route()
+        async def size(req: func.HttpRequest) -> str:
+            return str(len(req.get_body()))
+    """)
+    async with (
+        LocalHost(app) as host,
+        http.post(f"{host.url}/api/size", data=io.BytesIO(b"x" * 5_000_000)) as answer,
+    ):
+        assert await answer.text() == "5000000"
+
+
+async def test_the_route_prefix_can_be_left_out(make_app: Any, http: ClientSession) -> None:
+    code = """
+        @app.route(route="x")
+        async def x(req) -> str:
+            return "here"
+    """
+    app = make_app(code, extensions={"http": {"routePrefix": ""}})
+    async with LocalHost(app) as host, http.get(f"{host.url}/x") as answer:
+        assert await answer.text() == "here"
+
+
+async def test_a_timer_runs_on_startup(make_app: Any, probe: Any) -> None:
+    app = make_app("""
+        import probe
+        @app.timer_trigger(arg_name="timer", schedule="0 0 0 1 1 *", run_on_startup=True)
+        def tick(timer: func.TimerRequest) -> None:
+            probe.loop.call_soon_threadsafe(probe.events.put_nowait, timer.past_due)
+    """)
+    probe.loop = asyncio.get_running_loop()
+    async with LocalHost(app):
+        assert await probe.events.get() is False
+
+
+async def test_a_message_runs_its_function_and_is_deleted(
+    make_app: Any, probe: Any, env: dict[str, str], queue: QueueClient
+) -> None:
+    probe.gate.set()
+    async with LocalHost(make_app(QUEUE_APP), env):
+        await queue.send_message('{"id": "mine"}')
+        assert await probe.events.get() == (1, '{"id": "mine"}', "mine")
+    assert await length(queue) == 0
+
+
+async def test_the_app_sees_given_settings_over_the_environment_over_local_values(
+    make_app: Any, probe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app("""
+        import os, probe
+        probe.seen = [os.environ[name] for name in ("GIVEN", "OUTER", "LOCAL")]
+        import beside
+    """)
+    (app / "beside.py").write_text("")
+    (app / "local.settings.json").write_text(
+        '{"Values": {"GIVEN": "local", "OUTER": "local", "LOCAL": "local"}}'
+    )
+    monkeypatch.setenv("GIVEN", "outer")
+    monkeypatch.setenv("OUTER", "outer")
+    before = dict(os.environ)
+    async with LocalHost(app, {"GIVEN": "given"}):
+        assert probe.seen == ["given", "outer", "local"]
+    assert dict(os.environ) == before
+    del sys.modules["beside"]
+
+
+async def test_a_function_that_runs_too_long_restarts_the_worker(
+    make_app: Any, probe: Any, env: dict[str, str], queue: QueueClient, http: ClientSession
+) -> None:
+    code = (
+        QUEUE_APP
+        + """
+    @app.route()
+    async def slow(req) -> str:
+        probe.events.put_nowait("slow")
+        if load == 1:
+            await probe.gate.wait()
+        return f"load {load}"
+    """
+    )
+    app = make_app(code, functionTimeout="00:00:01")
+    async with LocalHost(app, env) as host:
+        await queue.send_message("first")
+        assert (await probe.events.get())[:2] == (1, "first")
+        async with http.get(f"{host.url}/api/slow") as cut_off:
+            assert cut_off.status == 500
+        assert await probe.events.get() == "slow"
+        await queue.send_message("second")
+        assert (await probe.events.get())[:2] == (2, "second")
+        async with http.get(f"{host.url}/api/slow") as answer:
+            assert await answer.text() == "load 2"
+    assert await length(queue) == 1, "what was cut off is still leased, and not settled"
+
+
+async def test_the_end_waits_for_messages_and_requests(
+    make_app: Any, probe: Any, env: dict[str, str], queue: QueueClient, http: ClientSession
+) -> None:
+    code = (
+        QUEUE_APP
+        + """
+    @app.route()
+    async def slow(req) -> str:
+        probe.events.put_nowait("slow")
+        await probe.gate.wait()
+        return "whole"
+    """
+    )
+    queues = {"messageEncoding": "none", "batchSize": 1, "newBatchThreshold": 0}
+    app = make_app(code, extensions={"queues": queues})
+    host = await LocalHost(app, env).__aenter__()
+    await queue.send_message("running")
+    await queue.send_message("late")
+    await probe.events.get()
+    request = asyncio.create_task(http.get(f"{host.url}/api/slow"))
+    assert await probe.events.get() == "slow"
+    closing = asyncio.create_task(host.__aexit__(None, None, None))
+    await host._stop.wait()
+    assert not closing.done()
+    assert not request.done()
+    probe.gate.set()
+    async with await request as answer:
+        assert await answer.text() == "whole"
+    await closing
+    assert await refused(host.url)
+    assert [message.content async for message in queue.receive_messages()] == ["late"]
+    assert probe.events.empty()
+
+
+async def test_the_end_is_bounded(
+    make_app: Any,
+    probe: Any,
+    env: dict[str, str],
+    queue: QueueClient,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with LocalHost(make_app(QUEUE_APP), env, drain=0.01):
+        await queue.send_message("hangs")
+        await probe.events.get()
+    assert "is given up" in caplog.text
+    assert await length(queue) == 1
+
+
+async def test_run_until_ends_with_its_event(make_app: Any) -> None:
+    stopped = asyncio.Event()
+    async with LocalHost(make_app("")) as host:
+        running = asyncio.create_task(host.run_until(stopped))
+        stopped.set()
+        await running
+
+
+@pytest.mark.usefixtures("probe")
+async def test_an_app_that_cannot_be_loaded_again_breaks_the_host(
+    make_app: Any, http: ClientSession
+) -> None:
+    code = """
+        import probe
+        probe.loads += 1
+        if probe.loads == 2:
+            raise RuntimeError("broken since")
+
+        @app.route()
+        async def slow(req) -> None:
+            await probe.gate.wait()
+    """
+    app = make_app(code, functionTimeout="00:00:01")
+
+    async def run() -> None:
+        async with LocalHost(app) as host:
+            async with http.get(f"{host.url}/api/slow") as answer:
+                assert answer.status == 500
+            await host.run_until(asyncio.Event())
+
+    with pytest.raises(RuntimeError, match="broken since"):
+        await run()
+
+
+@pytest.mark.parametrize(
+    ("trigger", "named"),
+    [
+        ('route(trigger_arg_name="x", route="{")', "function f: the route"),
+        ('queue_trigger(arg_name="x", queue_name="q", connection="Nowhere")', "Nowhere: missing"),
+    ],
+)
+async def test_an_app_that_cannot_run_is_refused_at_the_start(
+    make_app: Any, trigger: str, named: str
+) -> None:
+    app = make_app(f"@app.{trigger}\nasync def f(x): ...")
+    with pytest.raises(ConfigError, match=named):
+        await LocalHost(app).__aenter__()
+
+
+async def test_a_port_in_use_is_refused(make_app: Any) -> None:
+    async with LocalHost(make_app("")) as host:
+        port = int(host.url.rpartition(":")[2])
+        with pytest.raises(OSError, match=str(port)):
+            await LocalHost(make_app(""), port=port).__aenter__()
+
+
+async def test_the_apps_own_aclose_is_awaited(make_app: Any, probe: Any, tmp_path: Path) -> None:
+    make_app("""
+        import probe
+        async def aclose() -> None:
+            probe.events.put_nowait("closed")
+    """)
+    async with LocalHost(tmp_path):
+        assert probe.events.empty()
+    assert probe.events.get_nowait() == "closed"

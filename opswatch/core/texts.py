@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -10,6 +11,9 @@ from opswatch.core.model import JsonText
 
 # https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
 MAX_PROPERTY = 32 * 1024  # UTF-16 code units: 64 KiB
+# Levels: .NET's readers take no more, so nor do ARM and many receivers. What is kept is read again
+# and again, by functions that call themselves and at whatever depth of the stack.
+MAX_DEPTH = 64
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -21,11 +25,35 @@ def to_json(value: object) -> JsonText:
 
 
 def from_json(text: str | bytes) -> Any:
-    """Return the value of strict JSON; raise `ValueError` for anything else, however deep."""
+    """Return the value of strict JSON of `MAX_DEPTH`; raise `ValueError` for anything else."""
     try:
-        return _decode(text)
+        value = _decode(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+    if _is_too_deep(value):
+        raise ValueError("nested too deeply")
+    return value
+
+
+def _is_too_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: object) -> Iterable[object]:
+    match value:
+        case dict():
+            return value.values()
+        case list():
+            return value
+        case _:
+            return ()
 
 
 def from_lenient_json(body: bytes) -> Any:

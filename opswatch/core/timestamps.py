@@ -104,9 +104,9 @@ def _until(text: str, date: str, now: datetime) -> timedelta | None:
 def _http_date(text: str) -> datetime | None:
     try:
         instant = parsedate_to_datetime(text)
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
     except (ValueError, OverflowError, TypeError):
         return None
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
 def whole_seconds(delay: timedelta) -> int:

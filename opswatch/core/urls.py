@@ -9,7 +9,7 @@ from opswatch.core.model import Reason
 from opswatch.core.texts import MAX_PROPERTY
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]")
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?]*)([^?]*)(?:\?(.*))?", re.DOTALL)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _LEAST_SEGMENTS = 3  # a scope, a collection, an id
@@ -42,11 +42,9 @@ def own_url(text: str, endpoint: str) -> str:
     The query is kept byte for byte: newer status URLs are signed. Raises `RefusedError` where
     the URL leads to another scheme or host, or is no URL that can be sent.
     """
-    if len(text) > MAX_PROPERTY:
-        raise RefusedError(Reason.TOO_LARGE, f"a URL of {len(text)} characters")
     if _CONTROL.search(text):
         raise RefusedError(Reason.INVALID_OPERATION, "a control character or backslash in the URL")
-    if text.startswith("/"):
+    if text.startswith("/") and not text.startswith("//"):
         text = endpoint + text
     match = _ABSOLUTE.fullmatch(text)
     if not match:
@@ -58,7 +56,14 @@ def own_url(text: str, endpoint: str) -> str:
         )
     if "#" in text:
         raise RefusedError(Reason.INVALID_OPERATION, "a fragment (#) in the URL")
-    return endpoint + _sendable(path) + ("" if query is None else f"?{_sendable(query)}")
+    return _fitting(endpoint + _sendable(path) + ("" if query is None else f"?{_sendable(query)}"))
+
+
+def _fitting(url: str) -> str:
+    """Return `url` if a row can hold it."""
+    if len(url) > MAX_PROPERTY:
+        raise RefusedError(Reason.TOO_LARGE, f"a URL of {len(url)} characters")
+    return url
 
 
 def same_origin(scheme: str, authority: str, endpoint: str) -> bool:
@@ -79,10 +84,14 @@ def _sendable(part: str) -> str:
 
 
 def with_api_version(url: str, api_version: str | None) -> str:
-    """Return `url` with an `api-version`, which ARM demands, where it has none of its own."""
+    """Return `url` with an `api-version`, which ARM demands, where it has none of its own.
+
+    Raises `RefusedError` where that makes it too long.
+    """
     if api_version is None or re.search(r"[?&]api-version=", url, re.IGNORECASE):
         return url
-    return f"{url}{'&' if '?' in url else '?'}api-version={quote(api_version, safe='')}"
+    separator = "&" if "?" in url else "?"
+    return _fitting(f"{url}{separator}api-version={quote(api_version, safe='')}")
 
 
 def api_version_of(url: str) -> str | None:

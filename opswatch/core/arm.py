@@ -36,7 +36,7 @@ _FINAL: dict[str, Literal["Succeeded", "Failed", "Canceled"]] = {
 # The status is not there or not ours to read; it may stay so.
 _UNREADABLE = frozenset({401, 403, 404, 410})
 _DONE = frozenset({200, 201, 204})
-_WAIT_IN_TEXT = re.compile(r"after\s+'?(\d{1,5})'?\s+second", re.IGNORECASE)
+_WAIT_IN_TEXT = re.compile(r"after\s+'?(\d{1,5})'?\s+(second|minute)", re.IGNORECASE | re.ASCII)
 _Body = Mapping[str, Any]
 
 
@@ -56,6 +56,7 @@ def _read_success(answer: HttpResponse, endpoint: str, now: datetime) -> Observa
         body = from_lenient_json(answer.body) if answer.body.strip() else {}
     except ValueError as error:
         return Missed(reason=one_line(f"{answer.status_code} malformed body: {error}"))
+    body = {} if body is None else body
     if isinstance(body, list) and answer.status_code in _DONE:
         return Ended(status="Succeeded", result=to_json(body))  # a Location's final resource
     if not isinstance(body, dict):
@@ -151,7 +152,7 @@ def _wait_in_text(answer: HttpResponse, message: str) -> timedelta | None:
     if answer.status_code != HTTPStatus.TOO_MANY_REQUESTS:
         return None
     match = _WAIT_IN_TEXT.search(message)
-    return timedelta(seconds=int(match[1])) if match else None
+    return timedelta(**{f"{match[2].lower()}s": int(match[1])}) if match else None
 
 
 def _phrase(status_code: int) -> str:

@@ -1,0 +1,164 @@
+"""Small makers of nouns for the core's tests: each has what a test does not name filled in."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+from typing import Any
+
+from opswatch.core.addresses import CallbackRules
+from opswatch.core.intake import Defaults, Intake
+from opswatch.core.model import (
+    ArmError,
+    Delivery,
+    End,
+    Ended,
+    FinalStatus,
+    HttpResponse,
+    Key,
+    Missed,
+    Operation,
+    Registration,
+    Rejection,
+    Result,
+    Running,
+    Watch,
+)
+from opswatch.core.wire import delivery_id, delivery_key, operation_at
+
+NOW = datetime(2026, 11, 23, 3, 5, 40, tzinfo=UTC)
+ENDPOINT = "https://management.azure.com"
+SUBSCRIPTION = "9a9b5f8d-2f2b-4f3c-8e6d-0123456789ab"
+ID = "6432a8f9-0fe6-4339-9303-772c92f35d02"
+LOCATION = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Cache/locations/westus"
+PATH = f"{LOCATION}/operationsStatus/{ID}"
+API_VERSION = "api-version=2024-10-01"
+URL = f"{ENDPOINT}{PATH}?{API_VERSION}"
+KEY = Key(SUBSCRIPTION, f"microsoft.cache~westus~operationsstatus~{ID}")
+HOOK = "https://example.com/hook"
+LOOPBACK = CallbackRules(networks=(ip_network("127.0.0.0/8"),))
+
+
+def seconds(count: float) -> timedelta:
+    return timedelta(seconds=count)
+
+
+def at(count: float) -> datetime:
+    """Return the instant that many seconds after `NOW`."""
+    return NOW + seconds(count)
+
+
+# --- ARM's answers
+
+
+def answer(
+    body: Any = None, status_code: int = 200, headers: dict[str, str] | None = None
+) -> HttpResponse:
+    """Return an HTTP answer; a body that is not bytes is sent as JSON, None as nothing."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode() if body else b""
+    return HttpResponse(status_code, headers or {}, content)
+
+
+def running(status: str = "InProgress", **known: Any) -> Running:
+    return Running(status=status, **known)
+
+
+def missed(status_code: int = 500, **known: Any) -> Missed:
+    unreadable = status_code in (401, 403, 404, 410)
+    return Missed(reason=str(status_code), unreadable=unreadable, **known)
+
+
+SILENCE = Missed(reason="connect: nobody there", answered=False)
+
+
+def ended(**known: Any) -> Ended:
+    usual: dict[str, Any] = {"status": "Succeeded"}
+    return Ended(**(usual | known))
+
+
+def arm_error(code: str = "Conflict", message: str = "It is in use.", **more: Any) -> ArmError:
+    known = {"code": code, "message": message} | more
+    return ArmError(code=code, message=message, json=json.dumps(known))
+
+
+# --- what opswatch makes of them
+
+
+def operation(url: str = URL) -> Operation:
+    return operation_at(url)
+
+
+def registration(**known: Any) -> Registration:
+    usual: dict[str, Any] = {"operation": operation()}
+    return Registration(**(usual | known))
+
+
+def watch(**known: Any) -> Watch:
+    usual: dict[str, Any] = {
+        "operation": operation(),
+        "registered_at": NOW,
+        "deadline_at": NOW + timedelta(hours=24),
+        "due_at": NOW,
+    }
+    return Watch(**(usual | known))
+
+
+def end(status: FinalStatus = FinalStatus.SUCCEEDED, **known: Any) -> End:
+    usual: dict[str, Any] = {"finished_at": NOW}
+    return End(status=status, **(usual | known))
+
+
+def result(**known: Any) -> Result:
+    usual: dict[str, Any] = {
+        "operation": operation(),
+        "registered_at": NOW,
+        "deadline_at": NOW + timedelta(hours=24),
+        "end": end(),
+    }
+    return Result(**(usual | known))
+
+
+def delivery(**known: Any) -> Delivery:
+    key = delivery_key(KEY, HOOK)
+    usual: dict[str, Any] = {
+        "key": key,
+        "operation": KEY,
+        "delivery_id": delivery_id(key, HOOK),
+        "callback_url": HOOK,
+        "started_at": NOW,
+        "next_attempt_at": NOW,
+    }
+    return Delivery(**(usual | known))
+
+
+# --- what users post
+
+DEFAULTS = Defaults(subscription_id=SUBSCRIPTION, location="West US")
+
+
+def intake(
+    endpoint: str = ENDPOINT,
+    defaults: Defaults = DEFAULTS,
+    rules: CallbackRules | None = None,
+) -> Intake:
+    return Intake(endpoint=endpoint, defaults=defaults, rules=rules or CallbackRules())
+
+
+def post(body: Any, **settings: Any) -> Registration | Rejection:
+    """Read a message: bytes as they are, a text in UTF-8, anything else as JSON."""
+    if isinstance(body, str):
+        body = body.encode()
+    if not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+    return intake(**settings).read(body, NOW)
+
+
+def accepted(body: Any, **settings: Any) -> Registration:
+    posted = post(body, **settings)
+    assert isinstance(posted, Registration), posted
+    return posted
+
+
+def rejected(body: Any, **settings: Any) -> Rejection:
+    posted = post(body, **settings)
+    assert isinstance(posted, Rejection), posted
+    return posted

@@ -1,0 +1,147 @@
+// Optional: a network of the app's own, with private endpoints for its storage and its vault.
+
+param name string
+param location string
+param tags object
+param addressPrefix string
+param storageAccountId string
+param keyVaultId string
+
+var endpoints = [
+  {
+    groupId: 'blob'
+    serviceId: storageAccountId
+    zone: 'privatelink.blob.${environment().suffixes.storage}'
+  }
+  {
+    groupId: 'queue'
+    serviceId: storageAccountId
+    zone: 'privatelink.queue.${environment().suffixes.storage}'
+  }
+  {
+    groupId: 'table'
+    serviceId: storageAccountId
+    zone: 'privatelink.table.${environment().suffixes.storage}'
+  }
+  {
+    groupId: 'vault'
+    serviceId: keyVaultId
+    zone: replace(environment().suffixes.keyvaultDns, '.vault.', 'privatelink.vaultcore.')
+  }
+]
+
+resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
+  name: name
+  location: location
+  tags: tags
+  properties: {
+    addressSpace: {
+      addressPrefixes: [
+        addressPrefix
+      ]
+    }
+    subnets: [
+      {
+        name: 'app'
+        properties: {
+          addressPrefix: cidrSubnet(addressPrefix, 25, 0)
+          delegations: [
+            {
+              name: 'flex-consumption'
+              properties: {
+                serviceName: 'Microsoft.App/environments'
+              }
+            }
+          ]
+        }
+      }
+      {
+        name: 'endpoints'
+        properties: {
+          addressPrefix: cidrSubnet(addressPrefix, 25, 1)
+          privateEndpointNetworkPolicies: 'Enabled'
+        }
+      }
+    ]
+  }
+}
+
+resource appSubnet 'Microsoft.Network/virtualNetworks/subnets@2024-05-01' existing = {
+  parent: network
+  name: 'app'
+}
+
+resource endpointSubnet 'Microsoft.Network/virtualNetworks/subnets@2024-05-01' existing = {
+  parent: network
+  name: 'endpoints'
+}
+
+resource zones 'Microsoft.Network/privateDnsZones@2024-06-01' = [
+  for endpoint in endpoints: {
+    name: endpoint.zone
+    location: 'global'
+    tags: tags
+  }
+]
+
+resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = [
+  for i in range(0, length(endpoints)): {
+    parent: zones[i]
+    name: '${name}-${endpoints[i].groupId}'
+    location: 'global'
+    tags: tags
+    properties: {
+      registrationEnabled: false
+      virtualNetwork: {
+        id: network.id
+      }
+    }
+  }
+]
+
+resource privateEndpoints 'Microsoft.Network/privateEndpoints@2024-05-01' = [
+  for endpoint in endpoints: {
+    name: 'pep-${name}-${endpoint.groupId}'
+    location: location
+    tags: tags
+    properties: {
+      subnet: {
+        id: endpointSubnet.id
+      }
+      privateLinkServiceConnections: [
+        {
+          name: endpoint.groupId
+          properties: {
+            privateLinkServiceId: endpoint.serviceId
+            groupIds: [
+              endpoint.groupId
+            ]
+          }
+        }
+      ]
+    }
+  }
+]
+
+resource zoneGroups 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2024-05-01' = [
+  for i in range(0, length(endpoints)): {
+    parent: privateEndpoints[i]
+    name: 'default'
+    properties: {
+      privateDnsZoneConfigs: [
+        {
+          name: endpoints[i].groupId
+          properties: {
+            privateDnsZoneId: zones[i].id
+          }
+        }
+      ]
+    }
+    // A name that resolves must be reachable, and one that is reachable must resolve: links first.
+    dependsOn: [
+      links
+    ]
+  }
+]
+
+output appSubnetId string = appSubnet.id

@@ -1,0 +1,77 @@
+"""Receives opswatch's callbacks: verifies each, answers, prints the event. Standard library only.
+
+WEBHOOK_SECRETS="whsec_new whsec_old" python3 receiver.py 8080
+"""
+
+import base64
+import hmac
+import json
+import os
+import re
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+TOLERANCE = 300  # seconds by which a timestamp may differ from our clock: older ones are replays
+MAX_BODY = 64 * 1024  # opswatch sends less than 20 kB
+SECRETS = [
+    base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    for secret in os.environ.get("WEBHOOK_SECRETS", "").split()
+]
+seen: set[str] = set()  # of one process: in earnest, a unique key in your database
+
+
+def handle(event: dict[str, object]) -> None:
+    """Do your work here, in seconds: opswatch waits for 15, then sends the event again."""
+    print(json.dumps(event), flush=True)
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a header is a plain number."""
+    return re.fullmatch(r"[0-9]{1,12}", text) is not None
+
+
+def is_genuine(message_id: str, timestamp: str, signatures: str, body: bytes) -> bool:
+    """Tell whether one of the signatures (`v1,…`, space separated) is by one of our secrets."""
+    if abs(time.time() - int(timestamp)) > TOLERANCE:
+        return False
+    signed = f"{message_id}.{timestamp}.".encode() + body  # the body as it came, byte for byte
+    digests = [hmac.digest(secret, signed, "sha256") for secret in SECRETS]
+    ours = [b"v1," + base64.b64encode(digest) for digest in digests]
+    given = signatures.encode("latin-1").split(b" ")
+    return any(hmac.compare_digest(own, other) for own in ours for other in given)
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """One connection of one callback."""
+
+    timeout = 15  # seconds, for a sender that stops in the middle
+
+    def do_POST(self) -> None:
+        """Answer one callback."""
+        names = ("webhook-id", "webhook-timestamp", "webhook-signature", "content-length")
+        self.send_response(self.receive(*(self.headers.get(name, "") for name in names)))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def receive(self, message_id: str, timestamp: str, signatures: str, length: str) -> int:
+        """Return the status code that answers the request."""
+        is_whole = message_id and signatures and is_number(timestamp) and is_number(length)
+        if not is_whole or int(length) > MAX_BODY:
+            return 400
+        body = self.rfile.read(int(length))
+        if not is_genuine(message_id, timestamp, signatures, body):
+            return 401
+        if message_id not in seen:  # else it was sent again: our last answer did not arrive
+            handle(json.loads(body))
+            seen.add(message_id)  # last: what fails before this is sent again
+        return 204
+
+
+if __name__ == "__main__":
+    if not SECRETS:
+        sys.exit("WEBHOOK_SECRETS is missing: `opswatch secret` makes one")
+    port = int(sys.argv[1]) if sys.argv[1:] else 8080
+    server = ThreadingHTTPServer(("127.0.0.1", port), Receiver)
+    print(f"Listening on http://127.0.0.1:{server.server_port}", flush=True)
+    server.serve_forever()

@@ -1,0 +1,222 @@
+"""The receivers that users copy: real processes, real requests, and all that must not pass."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opswatch.adapters.callbacks import HttpCallbacks
+from opswatch.core import webhook
+from opswatch.core.addresses import CallbackRules
+from opswatch.core.model import CallbackRequest, Delivery, HttpResponse, Key
+from opswatch.core.webhook import Secret
+
+RECEIVERS = Path(__file__).parents[2] / "examples" / "receivers"
+PROGRAMS = {
+    "python": (sys.executable, str(RECEIVERS / "python" / "receiver.py"), "0"),
+    "node": ("node", str(RECEIVERS / "node" / "receiver.mjs"), "0"),
+}
+OLD, NEW, FOREIGN = (Secret(bytes([number]) * 32) for number in (1, 2, 3))
+# Of the Standard Webhooks specification.
+KNOWN_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+KNOWN_ID, KNOWN_TIMESTAMP = "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330
+KNOWN_BODY = b'{"test": 2432232314}'
+KNOWN_SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+_SET_BACK = f"""
+import runpy, sys, time
+time.time = lambda: {KNOWN_TIMESTAMP}.0
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+# The same programs, with their clocks set back to that day.
+SET_BACK = {
+    "python": (
+        sys.executable,
+        "-c",
+        _SET_BACK,
+        *PROGRAMS["python"][1:],
+    ),
+    "node": (
+        "node",
+        "--import",
+        f"data:text/javascript,Date.now=()=>{KNOWN_TIMESTAMP}000",
+        *PROGRAMS["node"][1:],
+    ),
+}
+
+
+@dataclass
+class Running:
+    """A receiver that runs, and what it prints."""
+
+    url: str
+    output: asyncio.StreamReader
+    callbacks: HttpCallbacks
+
+    async def post(self, request: CallbackRequest) -> int:
+        answer = await self.callbacks.post(request)
+        assert isinstance(answer, HttpResponse), answer
+        return answer.status_code
+
+    async def event(self) -> Any:
+        return json.loads(await self.output.readline())
+
+
+@asynccontextmanager
+async def running(program: tuple[str, ...], *secrets: str) -> AsyncIterator[Running]:
+    process = await asyncio.create_subprocess_exec(
+        *program,
+        env=os.environ | {"WEBHOOK_SECRETS": " ".join(secrets)},
+        stdout=subprocess.PIPE,
+    )
+    callbacks = HttpCallbacks(CallbackRules(networks=(ip_network("127.0.0.0/8"),)))
+    assert process.stdout is not None
+    try:
+        ready = (await process.stdout.readline()).decode()  # it listens when it says so
+        yield Running(ready.removeprefix("Listening on ").strip(), process.stdout, callbacks)
+    finally:
+        process.kill()
+        await process.wait()
+        await callbacks.close()
+
+
+@pytest.fixture(params=PROGRAMS)
+async def receiver(request: pytest.FixtureRequest) -> AsyncIterator[Running]:
+    async with running(PROGRAMS[request.param], NEW.text, OLD.text) as process:
+        yield process
+
+
+def signed(
+    url: str,
+    *secrets: Secret,
+    at: datetime | None = None,
+    message_id: str = "msg_1",
+    body: bytes | None = None,
+) -> CallbackRequest:
+    at = at or datetime.now(UTC)
+    delivery = Delivery(
+        key=Key("s", "k"),
+        operation=Key("s", "k"),
+        delivery_id=message_id,
+        callback_url=url,
+        started_at=at,
+        next_attempt_at=at,
+    )
+    event = webhook.sample_event(message_id, at) if body is None else body
+    return webhook.request(delivery, event, secrets or (NEW,), at)
+
+
+def with_headers(request: CallbackRequest, **headers: str | None) -> CallbackRequest:
+    """Return `request` with headers set (`_` for `-`), or left out where they are None."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    changed = {name: value for name, value in (request.headers | named).items() if value}
+    return replace(request, headers=changed)
+
+
+@pytest.mark.parametrize(
+    "secrets",
+    [(NEW,), (OLD,), (NEW, OLD), (FOREIGN, OLD), (FOREIGN, FOREIGN, NEW)],
+    ids=["newest", "oldest", "both", "one of two", "one of three"],
+)
+async def test_any_signature_by_any_secret_opens(
+    receiver: Running, secrets: tuple[Secret, ...]
+) -> None:
+    request = signed(receiver.url, *secrets)
+    assert await receiver.post(request) == 204
+    event = await receiver.event()
+    assert event == json.loads(request.body)
+    assert (event["id"], event["type"]) == ("msg_1", "opswatch.test")
+
+
+async def test_an_event_that_comes_twice_is_handled_once(receiver: Running) -> None:
+    for message_id in ("msg_1", "msg_1", "msg_2", "msg_1", "msg_3"):
+        assert await receiver.post(signed(receiver.url, message_id=message_id)) == 204
+    assert [(await receiver.event())["id"] for _ in range(3)] == ["msg_1", "msg_2", "msg_3"]
+
+
+async def test_what_was_tampered_with_is_refused(receiver: Running) -> None:
+    right = signed(receiver.url)
+    timestamp = int(right.headers["webhook-timestamp"])
+    signature = right.headers["webhook-signature"]
+    for wrong in (
+        replace(right, body=right.body.replace(b"Succeeded", b"Failed")),
+        replace(right, body=right.body + b" "),
+        replace(right, body=b""),
+        with_headers(right, webhook_id="msg_2"),
+        with_headers(right, webhook_timestamp=str(timestamp + 1)),
+        with_headers(right, webhook_signature=signature[:-2]),
+        with_headers(right, webhook_signature=signature.removeprefix("v1,")),
+        with_headers(right, webhook_signature=signature.replace("v1,", "v2,")),
+        with_headers(right, webhook_signature="v1,"),
+        with_headers(right, webhook_signature="\u00e9"),
+        signed(receiver.url, FOREIGN),
+    ):
+        assert await receiver.post(wrong) == 401, wrong
+    assert await receiver.post(right) == 204  # and none of it was remembered
+
+
+@pytest.mark.parametrize("minutes", [-6, 6, -600_000])
+async def test_a_timestamp_of_another_time_is_refused(receiver: Running, minutes: int) -> None:
+    at = datetime.now(UTC) + timedelta(minutes=minutes)
+    assert await receiver.post(signed(receiver.url, at=at)) == 401
+
+
+@pytest.mark.parametrize("minutes", [-4, 4])
+async def test_a_clock_that_is_a_little_off_is_not(receiver: Running, minutes: int) -> None:
+    at = datetime.now(UTC) + timedelta(minutes=minutes)
+    assert await receiver.post(signed(receiver.url, at=at)) == 204
+
+
+async def test_what_is_no_callback_is_a_bad_request(receiver: Running) -> None:
+    right = signed(receiver.url)
+    for wrong in (
+        with_headers(right, webhook_id=None),
+        with_headers(right, webhook_timestamp=None),
+        with_headers(right, webhook_signature=None),
+        with_headers(right, webhook_timestamp="now"),
+        with_headers(right, webhook_timestamp="1e9"),
+        with_headers(right, webhook_timestamp="-1"),
+        with_headers(right, webhook_timestamp="9" * 5000),
+        signed(receiver.url, body=b"x" * (64 * 1024 + 1)),
+    ):
+        assert await receiver.post(wrong) == 400, wrong.headers
+
+
+def test_our_signature_is_the_known_answer() -> None:
+    at = datetime.fromtimestamp(KNOWN_TIMESTAMP, UTC)
+    assert Secret.parse(KNOWN_SECRET).sign(KNOWN_ID, at, KNOWN_BODY) == KNOWN_SIGNATURE
+
+
+@pytest.mark.parametrize("program", SET_BACK)
+async def test_the_known_answer_opens_while_it_is_fresh(program: str) -> None:
+    async with running(SET_BACK[program], KNOWN_SECRET) as receiver:
+        headers = {
+            "webhook-id": KNOWN_ID,
+            "webhook-timestamp": str(KNOWN_TIMESTAMP),
+            "webhook-signature": KNOWN_SIGNATURE,
+        }
+        assert await receiver.post(CallbackRequest(receiver.url, headers, KNOWN_BODY)) == 204
+        assert await receiver.event() == json.loads(KNOWN_BODY)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_without_a_secret_nothing_is_started(program: str) -> None:
+    ran = subprocess.run(
+        PROGRAMS[program],
+        env=os.environ | {"WEBHOOK_SECRETS": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "WEBHOOK_SECRETS is missing" in ran.stderr

@@ -18,7 +18,7 @@ from opswatch.core.decide import (
     postpone,
     wait_for_host,
 )
-from opswatch.core.model import Delivery, HttpResponse, NoAnswer, Result, WakeUp
+from opswatch.core.model import Delivery, Host, Result, WakeUp
 from opswatch.core.wire import host_key, host_name
 from opswatch.ports import Versioned, World
 
@@ -70,16 +70,25 @@ async def _attempt_at_host(world: World, delivery: Delivery, wake: WakeUp) -> Re
     result = await world.store.results.get(delivery.operation)
     if result is None:
         return abandon(delivery, "the result has been purged")
-    return await _post(world, delivery, result.noun, wake)
+    return await _post(world, delivery, result.noun, wake, health)
 
 
-async def _post(world: World, delivery: Delivery, result: Result, wake: WakeUp) -> Retry | Settle:
+async def _post(
+    world: World,
+    delivery: Delivery,
+    result: Result,
+    wake: WakeUp,
+    health: Versioned[Host] | None,
+) -> Retry | Settle:
     at = world.clock()
     body = webhook.event(result, delivery.delivery_id)
     request = webhook.request(delivery, body, world.secrets, at, wake.traceparent)
     answer = await world.callbacks.post(request)
     now = world.clock()
-    await _tell_breaker(world, delivery, answer, now)
+    if is_failure(answer):
+        await _count_failure(world, delivery, now)
+    elif health is not None:
+        await world.store.hosts.delete(host_key(health.noun.name))
     attempt = webhook.attempt_of(answer, at, (now - at).total_seconds())
     reply = webhook.read_answer(answer, now)
     log.event(
@@ -95,16 +104,10 @@ async def _post(world: World, delivery: Delivery, result: Result, wake: WakeUp) 
     return after_attempt(delivery, attempt, reply, now, world.policy)
 
 
-async def _tell_breaker(
-    world: World, delivery: Delivery, answer: HttpResponse | NoAnswer, now: datetime
-) -> None:
-    """Count a failure, or forget those before a success; a count lost in a race does not matter."""
+async def _count_failure(world: World, delivery: Delivery, now: datetime) -> None:
+    """Tell the breaker; a count lost to somebody else's does not matter."""
     hosts, name = world.store.hosts, host_name(delivery.callback_url)
     health = await hosts.get(host_key(name))
-    if not is_failure(answer):
-        if health is not None:
-            await hosts.delete(host_key(name), health.version)
-        return
     worse = failed(name, health.noun if health else None, now, world.policy)
     if admission(worse, now) is not Admission.PASS:
         log.event("host_paused", logging.WARNING, host=name, until=worse.open_until)

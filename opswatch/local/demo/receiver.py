@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +22,7 @@ class Received:
     message_id: str
     answered: int
     event: dict[str, Any] | None  # None: the signature does not hold
+    at: datetime
 
 
 class Receiver:
@@ -71,7 +73,8 @@ class Receiver:
         except WebhookVerificationError:
             event = None
         answer = self._answer(request.match_info["door"], message_id) if event else 400
-        self.received.append(Received(request.match_info["door"], message_id, answer, event))
+        now = datetime.now(UTC)
+        self.received.append(Received(request.match_info["door"], message_id, answer, event, now))
         return web.Response(status=answer)
 
     def _answer(self, door: str, message_id: str) -> int:

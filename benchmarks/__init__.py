@@ -1,0 +1,1 @@
+"""Measurements: ratios against peers, and how punctual the whole is; never run as tests."""

@@ -108,7 +108,7 @@ def path_of(url: str) -> str:
 def name(url: str) -> Named:
     """Return the parts that the path of `url` names; raise `RefusedError` where it names none."""
     path = path_of(url)
-    segments = [unquote(segment) for segment in path.split("/")[1:]]
+    segments = [unquote(segment, errors="surrogateescape") for segment in path.split("/")[1:]]
     if segments and not segments[-1]:
         segments.pop()
     if _BAD_ESCAPE.search(path) or any(

@@ -6,6 +6,7 @@ from hashlib import sha256
 from urllib.parse import urlsplit
 
 from opswatch.core.model import Key, Operation
+from opswatch.core.texts import utf16_length
 from opswatch.core.urls import api_version_of, name, path_of
 
 NOTHING = "-"  # stands in a key for a part that the URL does not have
@@ -74,8 +75,9 @@ def _part(text: str | None) -> str:
 
 
 def _fit(text: str, limit: int) -> str:
-    """Return a part that a key can hold: all of them together stay below its 512 characters."""
-    return _digest(text, 32) if not text or len(text) > limit or _UNFIT.search(text) else text
+    """Return a part that a key can hold: all of them together stay below its 512 UTF-16 units."""
+    is_fit = 0 < utf16_length(text) <= limit and not _UNFIT.search(text)
+    return text if is_fit else _digest(text, 32)
 
 
 def _digest(text: str, digits: int) -> str:

@@ -16,7 +16,7 @@ class _Wake(msgspec.Struct, omit_defaults=True):
     traceparent: str | None = None
 
 
-class _WakeMessage(msgspec.Struct):
+class _WakeMessage(msgspec.Struct, forbid_unknown_fields=True):  # what says more was posted
     wake: _Wake  # not named like any trigger metadata, which it would overwrite
 
 

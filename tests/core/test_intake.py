@@ -1,0 +1,723 @@
+"""What users post: every form there is, every reason for a rejection, and the keys that follow."""
+
+import base64
+import json
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from opswatch.core.intake import Defaults
+from opswatch.core.model import Key, Reason, Registration, Rejection
+from opswatch.core.texts import utf16_length
+from tests.core.builders import (
+    API_VERSION,
+    ENDPOINT,
+    HOOK,
+    ID,
+    KEY,
+    LOCATION,
+    LOOPBACK,
+    NOW,
+    PATH,
+    SUBSCRIPTION,
+    URL,
+    accepted,
+    intake,
+    post,
+    rejected,
+)
+
+# As newer providers sign their URLs: kept byte for byte, or the signature breaks.
+SIGNED = (
+    f"{API_VERSION}&t=638700000000000000&c=MIIH{'0aA%2F%2f+~%3D%3d/' * 200}&s=x_y-Z%2B+~==&h=q.%7E~"
+)
+
+
+def digest(text: str, digits: int) -> str:
+    return sha256(text.encode()).hexdigest()[:digits]
+
+
+# --- the forms
+
+
+@pytest.mark.parametrize(
+    ("body", "url"),
+    [
+        pytest.param(ID, f"{LOCATION}/operationsStatus/{ID}", id="bare ID"),
+        pytest.param("a", f"{LOCATION}/operationsStatus/a", id="bare ID of one character"),
+        pytest.param(
+            "Az09._-" * 18, f"{LOCATION}/operationsStatus/{'Az09._-' * 18}", id="bare ID of 126"
+        ),
+        pytest.param(PATH, PATH, id="path"),
+        pytest.param(f"{PATH}?{API_VERSION}", PATH, id="path with its api-version"),
+        pytest.param(
+            PATH.replace("westus", "West US"),
+            PATH.replace("westus", "West%20US"),
+            id="path with a space",
+        ),
+        pytest.param(URL, PATH, id="URL"),
+        pytest.param(f"{ENDPOINT}:443{PATH}", PATH, id="URL with the usual port"),
+        pytest.param(f"HTTPS://Management.Azure.COM{PATH}", PATH, id="URL in capitals"),
+        pytest.param({"operation": ID}, f"{LOCATION}/operationsStatus/{ID}", id="JSON: ID"),
+        pytest.param({"operation": PATH}, PATH, id="JSON: path"),
+        pytest.param({"operation": URL}, PATH, id="JSON: URL"),
+        pytest.param({"operation": f" {URL}\n"}, PATH, id="JSON: white space around"),
+        pytest.param({"id": PATH}, PATH, id="JSON: id"),
+        pytest.param({"id": ID}, f"{LOCATION}/operationsStatus/{ID}", id="JSON: bare id"),
+        pytest.param(
+            {"id": PATH, "name": ID, "status": "InProgress", "error": None, "properties": {}},
+            PATH,
+            id="JSON: a status body as it came",
+        ),
+        pytest.param(
+            {"subscriptionId": SUBSCRIPTION, "location": "West US", "operationId": ID},
+            PATH.replace("westus", "West%20US"),
+            id="JSON: parts",
+        ),
+        pytest.param(
+            {
+                "operationId": ID,
+                "provider": "Microsoft.Sql",
+                "collection": "databaseOperationResults",
+                "location": "eastus",
+            },
+            f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Sql/locations/eastus"
+            f"/databaseOperationResults/{ID}",
+            id="JSON: all parts",
+        ),
+        pytest.param(
+            {"operation": ID, "location": "eastus"},
+            PATH.replace("westus", "eastus"),
+            id="JSON: parts beside a bare ID",
+        ),
+        pytest.param(
+            {"operation": PATH, "id": "x", "operationId": "y", "location": "z"},
+            PATH,
+            id="JSON: operation wins",
+        ),
+        pytest.param({"id": PATH, "operationId": "y"}, PATH, id="JSON: id wins over operationId"),
+        pytest.param({"operation": None, "id": PATH}, PATH, id="JSON: null counts as absent"),
+        pytest.param(
+            {"operation": PATH, "Operation": "x", "OPERATION": 1, "subscriptionId": 7},
+            PATH,
+            id="JSON: what is not needed does not matter",
+        ),
+    ],
+)
+def test_a_form_is_accepted(body: Any, url: str) -> None:
+    defaults = Defaults(subscription_id=SUBSCRIPTION, location="westus")
+    operation = accepted(body, defaults=defaults).operation
+    assert operation.url == f"{ENDPOINT}{url}?{API_VERSION}"
+    assert operation.api_version == "2024-10-01"
+
+
+@pytest.mark.parametrize(
+    ("body", "query"),
+    [
+        pytest.param(ID, API_VERSION, id="the setting's"),
+        pytest.param(
+            {"operation": ID, "apiVersion": "2025-04-01"}, "api-version=2025-04-01", id="x"
+        ),
+        pytest.param(f"{PATH}?api-version=2023-11-01", "api-version=2023-11-01", id="the URL's"),
+        pytest.param(f"{PATH}?API-Version=2023-11-01", "API-Version=2023-11-01", id="in capitals"),
+        pytest.param(f"{PATH}?t=1", f"t=1&{API_VERSION}", id="beside another parameter"),
+        pytest.param(f"{PATH}?", f"&{API_VERSION}", id="an empty query"),
+        pytest.param(
+            {"operation": f"{PATH}?api-version=2023-11-01", "apiVersion": "2025-04-01"},
+            "api-version=2023-11-01",
+            id="the URL's own wins",
+        ),
+    ],
+)
+def test_an_api_version_is_added_where_there_is_none(body: Any, query: str) -> None:
+    assert accepted(body).operation.url.partition("?")[2] == query
+
+
+def test_a_missing_api_version_is_left_to_arm() -> None:
+    operation = accepted(PATH, defaults=Defaults(api_version=None)).operation
+    assert operation.url == ENDPOINT + PATH
+    assert operation.api_version is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(f"{ENDPOINT}{PATH}?{SIGNED}", id="URL"),
+        pytest.param({"operation": f"{ENDPOINT}{PATH}?{SIGNED}"}, id="JSON"),
+        pytest.param(f"{PATH}?{SIGNED}", id="path"),
+        pytest.param(base64.b64encode(f"{ENDPOINT}{PATH}?{SIGNED}".encode()), id="base64"),
+    ],
+)
+def test_a_signed_query_is_kept_byte_for_byte(body: Any) -> None:
+    operation = accepted(body).operation
+    assert len(SIGNED) > 3000
+    assert operation.url == f"{ENDPOINT}{PATH}?{SIGNED}"
+    assert operation.key == KEY
+
+
+@given(st.text("abcXYZ019-._~%2Ff+/=&?@:;,!*'()[]{}|^`\"<>$", max_size=200))
+def test_any_query_is_kept_byte_for_byte(query: str) -> None:
+    url = f"{ENDPOINT}{PATH}?{API_VERSION}&t={query}"
+    assert accepted(url).operation.url == url
+
+
+# --- how a message is written
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        pytest.param(lambda raw: raw, id="raw"),
+        pytest.param(lambda raw: b" \r\n\t" + raw + b"\n ", id="white space"),
+        pytest.param(lambda raw: b"\xef\xbb\xbf" + raw, id="BOM"),
+        pytest.param(lambda raw: b"\n\xef\xbb\xbf " + raw + b"\r\n", id="BOM and white space"),
+        pytest.param(base64.b64encode, id="base64"),
+        pytest.param(base64.encodebytes, id="base64 in lines"),
+        pytest.param(
+            lambda raw: base64.encodebytes(raw).replace(b"\n", b"\r\n"), id="base64 in CRLF lines"
+        ),
+        pytest.param(lambda raw: b" " + base64.b64encode(raw) + b"\n", id="base64 in white space"),
+        pytest.param(lambda raw: base64.b64encode(b"\xef\xbb\xbf" + raw), id="BOM in base64"),
+        pytest.param(lambda raw: base64.b64encode(raw + b"\r\n"), id="line end in base64"),
+    ],
+)
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(ID, id="bare ID"),
+        pytest.param(PATH.replace("westus", "West US"), id="path"),
+        pytest.param(URL, id="URL"),
+        pytest.param(json.dumps({"operation": URL, "clientState": "é\n"}, indent=1), id="JSON"),
+        pytest.param(
+            json.dumps({"operation": ID, "clientState": "\U0001fae8 \ue000"}, ensure_ascii=False),
+            id="JSON with characters newer than Python's tables",
+        ),
+        pytest.param('{"operation":"x","clientState":"\u200d"}', id="JSON with a joiner"),
+    ],
+)
+def test_raw_and_base64_read_the_same(body: str, wrap: Any) -> None:
+    assert accepted(wrap(body.encode())) == accepted(body)
+
+
+def test_base64_of_no_text_is_taken_as_it_is() -> None:
+    assert accepted("AAAA").operation.operation_id == "AAAA"  # three NULs
+    assert accepted("abcd").operation.operation_id == "abcd"  # not UTF-8
+    assert accepted("abc").operation.operation_id == "abc"  # not whole
+
+
+def test_base64_within_base64_is_no_form() -> None:
+    twice = base64.b64encode(base64.b64encode(URL.encode()))
+    assert rejected(twice).reason is Reason.INVALID_OPERATION
+
+
+# --- rejections
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "detail"),
+    [
+        pytest.param(b"", Reason.EMPTY, "empty", id="nothing"),
+        pytest.param(b" \r\n\t", Reason.EMPTY, "empty", id="white space"),
+        pytest.param(b"\xef\xbb\xbf", Reason.EMPTY, "empty", id="a BOM"),
+        pytest.param(base64.b64encode(b" \n "), Reason.EMPTY, "empty", id="white space in base64"),
+        pytest.param(b"\xff\xfe{\0}\0", Reason.NOT_UTF8, "utf-8", id="UTF-16"),
+        pytest.param(b"caf\xe9", Reason.NOT_UTF8, "position 3", id="Latin-1"),
+        pytest.param(b"\xed\xa0\x80", Reason.NOT_UTF8, "utf-8", id="a surrogate"),
+        pytest.param("{", Reason.NOT_JSON, "truncated", id="cut off"),
+        pytest.param('{"operation": x}', Reason.NOT_JSON, "", id="no quotes"),
+        pytest.param("{'operation': 'x'}", Reason.NOT_JSON, "", id="single quotes"),
+        pytest.param('{"operation": "x",}', Reason.NOT_JSON, "", id="a comma too many"),
+        pytest.param('{"operation": "x"} {}', Reason.NOT_JSON, "", id="two objects"),
+        pytest.param('{"operation": "x", "a": NaN}', Reason.NOT_JSON, "", id="NaN"),
+        pytest.param('{"operation": "\\ud800"}', Reason.NOT_JSON, "", id="half a pair"),
+        pytest.param("[", Reason.NOT_JSON, "", id="half an array"),
+        pytest.param("[" * 60_000, Reason.NOT_JSON, "nested", id="60,000 arrays"),
+        pytest.param(
+            '{"operation":"x","clientState":' + "[" * 900 + "]" * 900 + "}",
+            Reason.NOT_JSON,
+            "nested too deeply",
+            id="900 levels",
+        ),
+        pytest.param(
+            '{"operation":"x","timeout":' + "[" * 1900 + "]" * 1900 + "}",
+            Reason.NOT_JSON,
+            "nested too deeply",
+            id="1,900 levels in a text's place",
+        ),
+        pytest.param([ID], Reason.UNKNOWN_SHAPE, "array", id="an array"),
+        pytest.param("[]", Reason.UNKNOWN_SHAPE, "array", id="an empty array"),
+        pytest.param({}, Reason.UNKNOWN_SHAPE, "'operation'", id="an empty object"),
+        pytest.param({"Operation": ID}, Reason.UNKNOWN_SHAPE, "'operation'", id="another case"),
+        pytest.param({"ID": ID, "name": ID}, Reason.UNKNOWN_SHAPE, "'id'", id="ID in capitals"),
+        pytest.param(
+            {"subscriptionId": SUBSCRIPTION, "location": "westus"},
+            Reason.UNKNOWN_SHAPE,
+            "'operationId'",
+            id="parts without an ID",
+        ),
+        pytest.param({"operation": ID, "kind": 1}, Reason.UNKNOWN_SHAPE, "'kind'", id="kind"),
+        pytest.param("hello world", Reason.INVALID_OPERATION, "neither", id="words"),
+        pytest.param("x" * 129, Reason.INVALID_OPERATION, "neither", id="an ID of 129"),
+        pytest.param("a/b", Reason.INVALID_OPERATION, "neither", id="a relative path"),
+        pytest.param("ümlaut", Reason.INVALID_OPERATION, "neither", id="an ID beyond ASCII"),
+        pytest.param(f'"{ID}"', Reason.INVALID_OPERATION, "neither", id="a JSON text"),
+        pytest.param("true?", Reason.INVALID_OPERATION, "neither", id="an ID with a mark"),
+        pytest.param(f"{ID}\n{ID}", Reason.INVALID_OPERATION, "neither", id="two IDs"),
+        pytest.param({"operation": 1}, Reason.INVALID_OPERATION, "'operation'", id="a number"),
+        pytest.param({"operation": ""}, Reason.INVALID_OPERATION, "'operation'", id="no text"),
+        pytest.param({"operation": " "}, Reason.INVALID_OPERATION, "'operation'", id="a space"),
+        pytest.param({"id": {"a": 1}}, Reason.INVALID_OPERATION, "'id'", id="an id that is none"),
+        pytest.param(
+            {"operationId": ID, "location": 5}, Reason.INVALID_OPERATION, "'location'", id="no word"
+        ),
+        pytest.param(
+            {"operation": ID, "apiVersion": 5}, Reason.INVALID_OPERATION, "'apiVersion'", id="ver"
+        ),
+        pytest.param("/", Reason.INVALID_OPERATION, "names no operation", id="a slash"),
+        pytest.param("/a/b/c", Reason.INVALID_OPERATION, "names no operation", id="not ARM's"),
+        pytest.param(
+            f"/subscriptions/{SUBSCRIPTION}", Reason.INVALID_OPERATION, "names no", id="too short"
+        ),
+        pytest.param(ENDPOINT, Reason.INVALID_OPERATION, "names no operation", id="the host alone"),
+        pytest.param(f"{LOCATION}//{ID}", Reason.INVALID_OPERATION, "segment", id="empty segment"),
+        pytest.param(f"{LOCATION}/../x/{ID}", Reason.INVALID_OPERATION, "segment", id="dots"),
+        pytest.param(f"{LOCATION}/%2e%2E/{ID}", Reason.INVALID_OPERATION, "segment", id="%2e%2e"),
+        pytest.param(f"{LOCATION}/x/%0a", Reason.INVALID_OPERATION, "segment", id="%0a"),
+        pytest.param(f"{LOCATION}/x/%zz", Reason.INVALID_OPERATION, "segment", id="no escape"),
+        pytest.param(f"{LOCATION}/x/%ff", Reason.INVALID_OPERATION, "segment", id="not UTF-8"),
+        pytest.param(f"{PATH}#x", Reason.INVALID_OPERATION, "fragment", id="a fragment"),
+        pytest.param(f"{PATH}\0", Reason.INVALID_OPERATION, "control", id="a NUL"),
+        pytest.param(f"{PATH}?a\nb", Reason.INVALID_OPERATION, "control", id="a line end"),
+        pytest.param(f"{PATH}\\x", Reason.INVALID_OPERATION, "backslash", id="a backslash"),
+        pytest.param(
+            {"operation": ID, "callbackUrl": "http://example.com"},
+            Reason.INVALID_CALLBACK,
+            "http",
+            id="a callback over http",
+        ),
+        pytest.param(
+            {"operation": ID, "callbackUrl": "https://127.0.0.1/x"},
+            Reason.INVALID_CALLBACK,
+            "loopback",
+            id="a callback to ourselves",
+        ),
+        pytest.param(
+            {"operation": ID, "callbackUrl": ""}, Reason.INVALID_CALLBACK, "absolute", id="empty"
+        ),
+        pytest.param(
+            {"operation": ID, "callbackUrl": [HOOK]},
+            Reason.INVALID_CALLBACK,
+            "no string",
+            id="a callback that is no string",
+        ),
+        pytest.param("x" * 65_537, Reason.TOO_LARGE, "65537 bytes", id="a message of 64 KiB + 1"),
+        pytest.param(
+            {"operation": ID, "kind": "k" * 257}, Reason.TOO_LARGE, "'kind'", id="a long kind"
+        ),
+        pytest.param(
+            {"operation": ID, "clientState": "x" * 4095},
+            Reason.TOO_LARGE,
+            "'clientState'",
+            id="a clientState of 4,097 bytes",
+        ),
+        pytest.param(
+            {"operation": ID, "clientState": "é" * 2048},
+            Reason.TOO_LARGE,
+            "'clientState'",
+            id="a clientState of 4,098 bytes, 2,050 characters",
+        ),
+        pytest.param(f"{URL}&t={'x' * 33_000}", Reason.TOO_LARGE, "a URL of", id="a long URL"),
+        pytest.param(
+            f"{URL}&t={'é' * 10_000}", Reason.TOO_LARGE, "a URL of", id="a URL that is long as sent"
+        ),
+        pytest.param(
+            {"operation": ID, "apiVersion": "x" * 40_000},
+            Reason.TOO_LARGE,
+            "a URL of",
+            id="a long api-version",
+        ),
+        pytest.param(
+            {"operation": ID, "collection": "x" * 40_000},
+            Reason.TOO_LARGE,
+            "a URL of",
+            id="a long collection",
+        ),
+    ],
+)
+def test_a_message_is_rejected_by_name(body: Any, reason: Reason, detail: str) -> None:
+    rejection = rejected(body)
+    assert rejection.reason is reason
+    assert detail in rejection.detail
+    assert utf16_length(rejection.detail) <= 1024
+
+
+@pytest.mark.parametrize(
+    ("body", "defaults", "missing"),
+    [
+        pytest.param(
+            ID,
+            Defaults(provider=None),
+            "OPSWATCH_SUBSCRIPTION_ID, OPSWATCH_PROVIDER, OPSWATCH_LOCATION",
+            id="all",
+        ),
+        pytest.param(ID, Defaults(location="x"), "OPSWATCH_SUBSCRIPTION_ID", id="subscription"),
+        pytest.param(
+            {"operation": ID, "subscriptionId": "x"}, Defaults(), "OPSWATCH_LOCATION", id="location"
+        ),
+        pytest.param(
+            {"operationId": ID, "subscriptionId": None, "location": "x"},
+            Defaults(),
+            "OPSWATCH_SUBSCRIPTION_ID",
+            id="null",
+        ),
+    ],
+)
+def test_a_missing_setting_is_named(body: Any, defaults: Defaults, missing: str) -> None:
+    rejection = rejected(body, defaults=defaults)
+    assert rejection.reason is Reason.MISSING_SETTING
+    assert rejection.detail.endswith(f": {missing}")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example", "https://management.azure.com.evil.example",
+        "https://evil.example/management.azure.com", "https://management.azure.com@evil.example",
+        "https://user@management.azure.com", "https://:x@management.azure.com",
+        "https://@management.azure.com", "https://management.azure.com:8443",
+        "https://management.azure.com:80", "https://management.azure.com:x",
+        "https://management.azure.com:99999", "http://management.azure.com", "ftp://management.azure.com",
+        "https://management.azure.com.", "https://management%2Eazure.com", "https://",
+        "https://management.azure.com%00.evil.example", "https://[::1]", "https://[::1",
+        "https://management\uff0eazure.com", "https://\uff4danagement.azure.com",
+        "https://management.azure.com;evil.example", "https://management.azure.com ",
+        "https://management.usgovcloudapi.net", "https://169.254.169.254",
+    ],
+)  # fmt: skip
+def test_another_host_is_never_asked(origin: str) -> None:
+    for body in (origin + PATH, {"operation": origin + PATH}, {"id": origin + PATH}):
+        assert rejected(body).reason is Reason.FOREIGN_HOST
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"//evil.example{PATH}", f"///evil.example{PATH}", f"/\\evil.example{PATH}",
+        f"https:/evil.example{PATH}", f"https:evil.example{PATH}", f"https:\\\\evil.example{PATH}",
+        f"{ENDPOINT}#@evil.example{PATH}", f"{ENDPOINT}\\@evil.example{PATH}",
+        f"{ENDPOINT}#.evil.example{PATH}", f"javascript:alert(1)//{PATH}",
+    ],
+)  # fmt: skip
+def test_a_trick_with_the_host_is_refused(text: str) -> None:
+    assert rejected(text).reason in (Reason.INVALID_OPERATION, Reason.FOREIGN_HOST)
+
+
+def test_the_endpoint_is_the_settings_one() -> None:
+    own = "http://localhost:7080"
+    assert accepted(own + PATH, endpoint=own).operation.url == f"{own}{PATH}?{API_VERSION}"
+    assert rejected(URL, endpoint=own).reason is Reason.FOREIGN_HOST
+    assert rejected("https://localhost:7080" + PATH, endpoint=own).reason is Reason.FOREIGN_HOST
+    assert rejected("http://localhost" + PATH, endpoint=own).reason is Reason.FOREIGN_HOST
+
+
+def test_a_rejection_keeps_the_message() -> None:
+    body = "?" + "\U0001f600" * 20_000
+    rejection = rejected(body)
+    assert rejection.body_sha256 == sha256(body.encode()).hexdigest()
+    assert rejection.received_at == NOW
+    assert rejection.count == 1
+    assert body.startswith(rejection.body)
+    assert utf16_length(rejection.body) == 32 * 1024 - 1  # no half of a pair
+    assert rejected(b"caf\xe9").body == "caf\ufffd"
+
+
+# --- what else a message says
+
+
+def test_what_else_a_message_says_is_kept() -> None:
+    posted = accepted(
+        {
+            "operation": URL,
+            "kind": " redisEnterprise/create ",
+            "callbackUrl": HOOK,
+            "timeout": "PT6H",
+            "clientState": {"ticket": 42, "é": [None, True, 1.5]},
+            "color": "unknown",
+        }
+    )
+    assert posted == Registration(
+        operation=posted.operation,
+        kind="redisEnterprise/create",
+        callback_url=HOOK,
+        timeout=timedelta(hours=6),
+        client_state='{"ticket":42,"é":[null,true,1.5]}',
+    )
+
+
+def test_nothing_else_is_needed() -> None:
+    posted = accepted(
+        {"operation": URL, "kind": None, "callbackUrl": None, "timeout": None, "clientState": None}
+    )
+    assert posted == Registration(operation=posted.operation) == accepted(URL)
+
+
+def test_the_settings_callback_is_for_messages_that_name_none() -> None:
+    defaults = Defaults(callback_url=HOOK)
+    other = "https://example.org/x"
+    assert accepted(URL, defaults=defaults).callback_url == HOOK
+    assert accepted({"id": URL}, defaults=defaults).callback_url == HOOK
+    assert accepted({"id": URL, "callbackUrl": other}, defaults=defaults).callback_url == other
+
+
+def test_a_permitted_network_may_be_called_back() -> None:
+    body = {"operation": URL, "callbackUrl": "http://127.0.0.1:8080/x"}
+    assert accepted(body, rules=LOOPBACK).callback_url == "http://127.0.0.1:8080/x"
+
+
+@pytest.mark.parametrize(
+    ("text", "timeout"),
+    [
+        pytest.param("PT30S", timedelta(seconds=30), id="the least"),
+        pytest.param("P7D", timedelta(days=7), id="the most"),
+        pytest.param("P1W", timedelta(days=7), id="a week"),
+        pytest.param("PT0.5H", timedelta(minutes=30), id="a fraction"),
+        pytest.param("P1DT2H3M4S", timedelta(days=1, hours=2, minutes=3, seconds=4), id="all"),
+        pytest.param(" PT1M ", timedelta(minutes=1), id="spaces"),
+    ],
+)
+def test_a_timeout_is_read(text: str, timeout: timedelta) -> None:
+    assert accepted({"operation": URL, "timeout": text}).timeout == timeout
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PT29S", "PT29.9S", "P7DT1S", "P1M", "P1Y", "PT", "P", "", "6h", "-PT1H", "PT1H30", 3600,
+        True, ["PT1H"], "PT" + "9" * 100 + "S", "P999999999D", "PT1H\0", "pt1h", {"a": "x" * 5000},
+    ],
+)  # fmt: skip
+def test_another_timeout_is_rejected(text: Any) -> None:
+    rejection = rejected({"operation": URL, "timeout": text})
+    assert rejection.reason is Reason.INVALID_TIMEOUT
+    assert len(rejection.detail) < 256
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        pytest.param(0, "0", id="zero"),
+        pytest.param(False, "false", id="false"),
+        pytest.param("", '""', id="an empty text"),
+        pytest.param({}, "{}", id="an empty object"),
+        pytest.param([[]], "[[]]", id="arrays"),
+        pytest.param("\0\n\u2028", '"\\u0000\\n\u2028"', id="control characters"),
+        pytest.param(2**70, str(2**70), id="a huge integer"),
+        pytest.param("x" * 4094, '"' + "x" * 4094 + '"', id="4,096 bytes"),
+    ],
+)
+def test_a_client_state_is_any_json(state: Any, text: str) -> None:
+    assert accepted({"operation": URL, "clientState": state}).client_state == text
+
+
+def test_the_last_of_a_name_used_twice_counts() -> None:
+    assert accepted('{"operation": "x", "operation": "y"}').operation.operation_id == "y"
+
+
+def test_escapes_in_json_are_read() -> None:
+    assert accepted('{"\\u006fperation": "\\u0061bc"}').operation.operation_id == "abc"
+
+
+# --- keys
+
+
+def key_of(path: str) -> Key:
+    return accepted(path).operation.key
+
+
+def odd(path: str, *parts: str) -> str:
+    """Return the RowKey of a path whose shape is not the usual one."""
+    return "~".join([*parts, digest(path, 8)])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        PATH,
+        PATH.replace("westus", "West US"),
+        PATH.replace("westus", "West%20US"),
+        PATH.replace("westus", "WESTUS"),
+        PATH.replace(ID, ID.upper()),
+        PATH.replace(SUBSCRIPTION, SUBSCRIPTION.upper()),
+        PATH.replace("operationsStatus", "OPERATIONSSTATUS"),
+        PATH.replace("subscriptions", "Subscriptions").replace("locations", "Locations"),
+        PATH.replace("Microsoft.Cache", "microsoft.cache"),
+        f"{PATH}/",
+        f"{PATH}?{SIGNED}",
+        URL,
+        ID,
+    ],
+)
+def test_one_operation_has_one_key_however_it_is_written(path: str) -> None:
+    assert key_of(path) == KEY
+
+
+@pytest.mark.parametrize(
+    ("path", "row"),
+    [
+        pytest.param(
+            f"{LOCATION}/x/AbC", "microsoft.cache~westus~x~AbC", id="an id keeps its case"
+        ),
+        pytest.param(
+            f"{LOCATION}/x/{ID.upper()}x", f"microsoft.cache~westus~x~{ID.upper()}x", id="no GUID"
+        ),
+        pytest.param(
+            f"{LOCATION}/x/{'a' * 128}", f"microsoft.cache~westus~x~{'a' * 128}", id="128"
+        ),
+        pytest.param(
+            f"{LOCATION}/x/{'a' * 129}",
+            f"microsoft.cache~westus~x~{digest('a' * 129, 32)}",
+            id="an id of 129",
+        ),
+        pytest.param(f"{LOCATION}/x/a b", "microsoft.cache~westus~x~a b", id="an id with a space"),
+        pytest.param(
+            f"{LOCATION}/x/a%2Fb", f"microsoft.cache~westus~x~{digest('a/b', 32)}", id="a slash"
+        ),
+        pytest.param(
+            f"{LOCATION}/x/a~b", f"microsoft.cache~westus~x~{digest('a~b', 32)}", id="a tilde"
+        ),
+        pytest.param(
+            f"{LOCATION}/x/a%25b", f"microsoft.cache~westus~x~{digest('a%b', 32)}", id="a percent"
+        ),
+        pytest.param(
+            f"{LOCATION}/x/{'😀' * 65}",
+            f"microsoft.cache~westus~x~{digest('😀' * 65, 32)}",
+            id="an id of 130 UTF-16 units",
+        ),
+        pytest.param(
+            f"{LOCATION}/x/%3F",
+            f"microsoft.cache~westus~x~{digest('?', 32)}",
+            id="a question mark",
+        ),
+        pytest.param(
+            PATH.replace("westus", "a%23b"),
+            f"microsoft.cache~{digest('a#b', 32)}~operationsstatus~{ID}",
+            id="a location unfit for a key",
+        ),
+    ],
+)
+def test_an_id_is_kept_or_hashed(path: str, row: str) -> None:
+    assert key_of(path) == Key(SUBSCRIPTION, row)
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        pytest.param(
+            path := f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Foo/operationResults/x",
+            Key(SUBSCRIPTION, odd(path, "microsoft.foo", "-", "operationresults", "x")),
+            id="no location",
+        ),
+        pytest.param(
+            path := "/providers/Microsoft.Foo/locations/West US/operations/x",
+            Key("-", odd(quote(path), "microsoft.foo", "westus", "operations", "x")),
+            id="no subscription",
+        ),
+        pytest.param(
+            path := f"/subscriptions/{SUBSCRIPTION}/operationResults/x",
+            Key(SUBSCRIPTION, odd(path, "-", "-", "operationresults", "x")),
+            id="no provider",
+        ),
+        pytest.param(
+            path := f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Cache"
+            "/redis/name/operationResults/x",
+            Key(SUBSCRIPTION, odd(path, "microsoft.cache", "-", "operationresults", "x")),
+            id="below a resource",
+        ),
+        pytest.param(
+            path := f"{LOCATION}/a/b/operationResults/x",
+            Key(SUBSCRIPTION, odd(path, "microsoft.cache", "westus", "operationresults", "x")),
+            id="more segments",
+        ),
+        pytest.param(
+            path
+            := f"/subscriptions/{SUBSCRIPTION}/providers/A.B/c/d/providers/E.F/locations/g/h/i",
+            Key(SUBSCRIPTION, odd(path, "e.f", "g", "h", "i")),
+            id="a provider within a provider",
+        ),
+    ],
+)
+def test_another_shape_is_filled_in_and_told_apart_by_its_path(path: str, key: Key) -> None:
+    assert key_of(path) == key
+
+
+def test_what_a_url_does_not_have_its_operation_does_not() -> None:
+    operation = accepted(f"/subscriptions/{SUBSCRIPTION}/operationResults/x").operation
+    assert (operation.provider, operation.location) == (None, None)
+    assert operation.collection == "operationresults"
+
+
+# --- any message at all
+
+
+@given(st.binary() | st.text().map(str.encode) | st.text('{}[]":,0aid/%\n=').map(str.encode))
+@example(b"[" * 1000)
+@example(base64.b64encode(b'{"id":' * 1000))
+def test_any_bytes_are_read_or_rejected(body: bytes) -> None:
+    posted = post(body)
+    assert isinstance(posted, Registration | Rejection)
+    assert post(body) == posted
+
+
+LETTERS = st.text(st.characters(codec="utf-8"), max_size=30)
+SEGMENTS = LETTERS.map(lambda text: quote(text, safe=" é~:")).filter(bool)
+PATHS = st.lists(SEGMENTS, min_size=3, max_size=9).map(
+    lambda parts: "/subscriptions/" + "/".join(parts)
+)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | LETTERS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(LETTERS, inner, max_size=3),
+    max_leaves=8,
+)
+OBJECTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "operation": PATHS | LETTERS | JSON,
+        "id": PATHS | LETTERS,
+        "operationId": LETTERS,
+        "location": LETTERS,
+        "kind": LETTERS,
+        "timeout": st.sampled_from(["PT30S", "P7D", "PT6H"]) | LETTERS,
+        "callbackUrl": st.just(HOOK) | LETTERS,
+        "clientState": JSON,
+    },
+)  # fmt: skip
+POSTS = PATHS | OBJECTS.map(lambda posted: json.dumps(posted, ensure_ascii=False))
+
+
+@given(POSTS)
+def test_base64_of_a_post_reads_as_the_post(text: str) -> None:
+    raw = text.encode()
+    posted = post(raw)
+    if isinstance(posted, Registration):
+        assert intake().read(base64.b64encode(raw), NOW) == posted
+
+
+@given(PATHS)
+def test_an_accepted_path_is_sent_to_our_host_and_fits_its_key(path: str) -> None:
+    posted = post(path)
+    if isinstance(posted, Registration):
+        key = posted.operation.key
+        assert posted.operation.url.startswith(f"{ENDPOINT}/subscriptions/")
+        assert posted.operation.url.isascii()
+        assert utf16_length(key.partition) <= 64
+        assert utf16_length(key.row) <= 400
+        assert accepted(posted.operation.url).operation == posted.operation

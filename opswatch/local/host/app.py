@@ -3,7 +3,7 @@
 import importlib.util
 import inspect
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -70,26 +70,12 @@ class Function:
         return isinstance(self.trigger, HttpTrigger)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class App:
-    """A loaded function app."""
-
-    functions: tuple[Function, ...]
-    close: Callable[[], Awaitable[None]] | None
-
-
-def load_app(app_dir: Path, env: Mapping[str, str]) -> App:
+def load_app(app_dir: Path, env: Mapping[str, str]) -> tuple[Function, ...]:
     """Import `app_dir`/function_app.py afresh and read its functions; raise `ConfigError`.
 
-    What the import itself raises goes through: it is the app's own. A coroutine function `aclose`
-    of the module is not Azure's: there the process ends, here the connections outlive it.
+    What the import itself raises goes through: it is the app's own.
     """
-    module = _import(app_dir / f"{MODULE}.py")
-    close = getattr(module, "aclose", None)
-    return App(
-        functions=_functions(_declared(module), env),
-        close=close if inspect.iscoroutinefunction(close) else None,
-    )
+    return _functions(_declared(_import(app_dir / f"{MODULE}.py")), env)
 
 
 def _import(path: Path) -> ModuleType:

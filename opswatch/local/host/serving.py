@@ -46,10 +46,11 @@ class Serving:
 
         A FunctionTimeoutError comes in an exception group, after everything in flight was given up.
         """
-        async with self._worker, asyncio.TaskGroup() as running:
-            for listener in self._listeners:
-                running.create_task(listener.run())
-            running.create_task(self._serve_http(running))
+        with self._worker:
+            async with asyncio.TaskGroup() as running:
+                for listener in self._listeners:
+                    running.create_task(listener.run())
+                running.create_task(self._serve_http(running))
 
     def _listener(self, function: Function) -> Listener | None:
         match function.trigger:

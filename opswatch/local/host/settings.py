@@ -175,7 +175,7 @@ def _queues(reader: _Reader) -> QueueSettings:
 def _whole(least: int, most: int) -> Callable[[object], int]:
     def parse(value: object) -> int:
         text = str(value)
-        if isinstance(value, bool) or not re.fullmatch(r"-?\d{1,12}", text):
+        if not re.fullmatch(r"-?\d{1,12}", text):
             raise ValueError(f"{value!r} is not a whole number")
         if not least <= int(text) <= most:
             raise ValueError(f"{value!r} is not between {least} and {most}")

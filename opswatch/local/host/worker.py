@@ -17,7 +17,7 @@ from uuid import uuid4
 from azure.functions.meta import Datum
 
 from opswatch.core.errors import OpswatchError
-from opswatch.local.host.app import App, Function, load_app
+from opswatch.local.host.app import Function, load_app
 from opswatch.local.host.bindings import Input, decode, encode
 
 logger = logging.getLogger(__name__)
@@ -61,9 +61,10 @@ class Context:
 class Worker:
     """Runs functions: coroutines on the loop, the others in threads."""
 
-    def __init__(self, app: App, app_dir: Path, timeout: timedelta | None) -> None:
-        self.functions = app.functions
-        self._close = app.close
+    def __init__(
+        self, functions: tuple[Function, ...], app_dir: Path, timeout: timedelta | None
+    ) -> None:
+        self.functions = functions
         self._app_dir = app_dir
         self._timeout = timeout.total_seconds() if timeout else None
         self._threads = ThreadPoolExecutor(thread_name_prefix=THREADS)
@@ -73,10 +74,10 @@ class Worker:
         """Load the app of `app_dir` afresh into a new worker; raise `ConfigError`."""
         return cls(load_app(app_dir, env), app_dir, timeout)
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         return self
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
@@ -84,8 +85,6 @@ class Worker:
     ) -> None:
         """End: a thread that still runs is left to itself, for nothing can stop it."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        if self._close:
-            await self._close()
 
     async def invoke(self, function: Function, given: Input) -> Outcome:
         """Run `function` once and log one line of it; raise `FunctionTimeoutError`."""

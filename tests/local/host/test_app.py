@@ -8,7 +8,6 @@ import pytest
 
 from opswatch.core.errors import ConfigError
 from opswatch.local.host.app import (
-    App,
     Function,
     HttpTrigger,
     QueueTrigger,
@@ -38,15 +37,15 @@ ENV = {"PREFIX": "ops", "EVERY": "0 */5 * * * *"}
 
 @pytest.fixture
 def load(make_app: Any) -> Iterator[Any]:
-    def load(code: str, **env: str) -> App:
+    def load(code: str, **env: str) -> tuple[Function, ...]:
         return load_app(make_app(code), ENV | env)
 
     yield load
     del sys.modules["function_app"]
 
 
-def by_name(app: App) -> dict[str, Function]:
-    return {function.name: function for function in app.functions}
+def by_name(app: tuple[Function, ...]) -> dict[str, Function]:
+    return {function.name: function for function in app}
 
 
 def test_every_function_is_read_with_its_trigger(load: Any) -> None:

@@ -3,7 +3,6 @@ import io
 import os
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -304,14 +303,3 @@ async def test_a_port_in_use_is_refused(make_app: Any) -> None:
         port = int(host.url.rpartition(":")[2])
         with pytest.raises(OSError, match=str(port)):
             await LocalHost(make_app(""), port=port).__aenter__()
-
-
-async def test_the_apps_own_aclose_is_awaited(make_app: Any, probe: Any, tmp_path: Path) -> None:
-    make_app("""
-        import probe
-        async def aclose() -> None:
-            probe.events.put_nowait("closed")
-    """)
-    async with LocalHost(tmp_path):
-        assert probe.events.empty()
-    assert probe.events.get_nowait() == "closed"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from opswatch.local.host.app import App, Function, TimerTrigger
+from opswatch.local.host.app import Function, TimerTrigger
 from opswatch.local.host.bindings import timer_input
 from opswatch.local.host.timers import parse_schedule
 from opswatch.local.host.worker import FunctionTimeoutError, Outcome, Raised, Returned, Worker
@@ -30,8 +30,7 @@ def tick(call: Callable[..., Any], *, takes_context: bool = False) -> Function:
 
 
 async def invoke(function: Function, limit: timedelta | None = None) -> Outcome:
-    app = App(functions=(function,), close=None)
-    async with Worker(app, Path("/app"), limit) as worker:
+    with Worker((function,), Path("/app"), limit) as worker:
         return await worker.invoke(function, timer_input())
 
 
@@ -107,13 +106,3 @@ async def test_each_invocation_is_one_line(caplog: pytest.LogCaptureFixture) -> 
     assert first.getMessage().startswith("tick succeeded, ")
     assert (second.levelname, second.exc_info is not None) == ("ERROR", True)
     assert second.getMessage().startswith("tick failed, ")
-
-
-async def test_the_app_is_closed_with_the_worker() -> None:
-    async def close() -> None:
-        closed.append(True)
-
-    closed: list[bool] = []
-    async with Worker(App(functions=(), close=close), Path(), None):
-        assert closed == []
-    assert closed == [True]

@@ -18,7 +18,7 @@ from opswatch.core.wire import host_name
 
 MAX_BODY = 4096  # bytes of an answer that are read
 MAX_ERROR = 512  # characters
-_CONNECTIONS_PER_HOST = 16  # a receiver that hangs holds up nobody but itself
+_CONNECTIONS_PER_HOST = 32  # a receiver that hangs holds up nobody but itself
 _HEADERS = {"User-Agent": "opswatch", "Accept-Encoding": "identity"}
 
 

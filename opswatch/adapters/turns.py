@@ -21,7 +21,7 @@ class Turns:
     keeps a function from other work.
     """
 
-    def __init__(self, most: int = 16, patience: float = 1.0) -> None:
+    def __init__(self, most: int = 32, patience: float = 2.0) -> None:
         self._most = most
         self._patience = patience
         self._lines: dict[str, _Line] = {}

@@ -15,6 +15,7 @@ from opswatch.core.decide import (
     abandon,
     after_attempt,
     fence,
+    is_settled,
     postpone,
     wait_for_host,
 )
@@ -23,7 +24,7 @@ from opswatch.core.wire import host_key, host_name
 from opswatch.ports import Versioned, World
 
 _NO_SECRET_DELAY = timedelta(minutes=5)
-_BUSY_DELAY = timedelta(seconds=3)
+_BUSY_DELAY = timedelta(seconds=2)
 
 
 async def deliver(world: World, wake: WakeUp) -> None:
@@ -39,7 +40,16 @@ async def deliver(world: World, wake: WakeUp) -> None:
             log.event("not_yet", key=wake.key, seq=wake.seq, row_seq=stored.noun.seq)
             await world.deliveries.send(wake, NOT_YET_DELAY)
         case Fence.WORK:
-            await _apply(world, stored, wake, await _attempt(world, stored.noun, wake))
+            await _work(world, stored, wake)
+
+
+async def _work(world: World, stored: Versioned[Delivery], wake: WakeUp) -> None:
+    """Make an attempt, unless a crash has come between the record of this round and us."""
+    record = await world.store.deliveries.get(wake.key)
+    if record is not None and is_settled(stored.noun, record.noun):
+        await _remove(world, stored)
+        return
+    await _apply(world, stored, wake, await _attempt(world, stored.noun, wake))
 
 
 async def _attempt(world: World, delivery: Delivery, wake: WakeUp) -> Retry | Settle:
@@ -47,30 +57,35 @@ async def _attempt(world: World, delivery: Delivery, wake: WakeUp) -> Retry | Se
         log.event("no_secret", logging.ERROR, key=delivery.key)
         reason = "no OPSWATCH_CALLBACK_SECRETS to sign with"
         return postpone(delivery, reason, _NO_SECRET_DELAY, world.clock())
-    async with world.callbacks.turn(delivery.callback_url) as is_granted:
-        if not is_granted:
-            now = world.clock()
-            return wait_for_host(delivery, now + _BUSY_DELAY, now, world.policy)
-        return await _attempt_at_host(world, delivery, wake)
-
-
-async def _attempt_at_host(world: World, delivery: Delivery, wake: WakeUp) -> Retry | Settle:
-    """Ask the host's breaker first; tell it afterwards."""
-    now = world.clock()
-    name = host_name(delivery.callback_url)
-    health = await world.store.hosts.get(host_key(name))
-    host = health.noun if health else None
-    match admission(host, now):
-        case Admission.PROBE if health and not await world.store.hosts.replace(
-            claimed(health.noun, now), health.version
-        ):
-            return wait_for_host(delivery, now + _BUSY_DELAY, now, world.policy)
-        case Admission.WAIT if host:
-            return wait_for_host(delivery, host.open_until, now, world.policy)
     result = await world.store.results.get(delivery.operation)
     if result is None:
         return abandon(delivery, "the result has been purged")
-    return await _post(world, delivery, result.noun, wake, health)
+    async with world.callbacks.turn(delivery.callback_url) as is_granted:
+        if is_granted:
+            return await _attempt_at_host(world, delivery, result.noun, wake)
+    return _wait(world, delivery, world.clock() + _BUSY_DELAY, "busy")
+
+
+async def _attempt_at_host(
+    world: World, delivery: Delivery, result: Result, wake: WakeUp
+) -> Retry | Settle:
+    """Ask the host's breaker first; tell it afterwards."""
+    now = world.clock()
+    health = await world.store.hosts.get(host_key(host_name(delivery.callback_url)))
+    if health is not None:
+        match admission(health.noun, now):
+            case Admission.WAIT:
+                return _wait(world, delivery, health.noun.open_until, "paused")
+            case Admission.PROBE:
+                probing = claimed(health.noun, now)
+                if not await world.store.hosts.replace(probing, health.version):
+                    return _wait(world, delivery, probing.open_until, "probed")
+    return await _post(world, delivery, result, wake, health)
+
+
+def _wait(world: World, delivery: Delivery, until: datetime, why: str) -> Retry | Settle:
+    log.event("host_waited_for", key=delivery.key, seq=delivery.seq, until=until, why=why)
+    return wait_for_host(delivery, until, world.clock(), world.policy)
 
 
 async def _post(
@@ -132,11 +147,30 @@ async def _apply(
 
 
 async def _settle(world: World, stored: Versioned[Delivery], delivery: Delivery) -> None:
-    """Write the record, then remove what was owed; only of this round, should a replay be on."""
-    await world.store.deliveries.put(delivery)
-    version: str | None = stored.version
-    while version and not await world.store.outbox.delete(delivery.key, version):
-        standing = await world.store.outbox.get(delivery.key)
-        is_ours = standing is not None and standing.noun.started_at == delivery.started_at
-        version = standing.version if standing is not None and is_ours else None
+    """Write the record, then remove what was owed."""
+    await _record(world, stored.noun, delivery)
+    await _remove(world, stored)
     log.event("settled", key=delivery.key, state=delivery.state.value, reason=delivery.reason)
+
+
+async def _record(world: World, owed: Delivery, delivery: Delivery) -> None:
+    """Write how a round ended, unless it has ended already: its first end is its end."""
+    records = world.store.deliveries
+    while await records.insert(delivery) is None:
+        standing = await records.get(delivery.key)
+        if standing is None:
+            continue
+        if is_settled(owed, standing.noun):
+            return
+        if await records.replace(delivery, standing.version):
+            return
+
+
+async def _remove(world: World, stored: Versioned[Delivery]) -> None:
+    """Remove what was owed; only of this round, should a replay be on."""
+    owed, version = stored.noun, stored.version
+    while not await world.store.outbox.delete(owed.key, version):
+        standing = await world.store.outbox.get(owed.key)
+        if standing is None or standing.noun.started_at != owed.started_at:
+            return
+        version = standing.version

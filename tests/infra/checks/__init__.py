@@ -1,0 +1,36 @@
+"""Checks of everything that deploys opswatch, without a Bicep compiler and without a network.
+
+Each module has a `check(project)` that returns what it found wrong; nothing here asserts.
+"""
+
+from tests.infra.checks import (
+    alerts,
+    azd,
+    kusto,
+    naming,
+    policy,
+    resource_types,
+    rights,
+    runbook,
+    settings,
+    symbols,
+    workflows,
+)
+from tests.infra.checks.finding import Finding
+from tests.infra.checks.project import Project
+
+CHECKS = (
+    symbols,
+    resource_types,
+    policy,
+    rights,
+    naming,
+    settings,
+    alerts,
+    kusto,
+    runbook,
+    azd,
+    workflows,
+)
+
+__all__ = ["CHECKS", "Finding", "Project"]

@@ -1,0 +1,92 @@
+"""The GitHub workflows: actionlint's verdict, actions that stand still, and no right too many."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tests.infra.checks.finding import Finding
+from tests.infra.checks.project import ROOT, Project
+
+FOLDER = ".github/workflows"
+# Jobs that may have more than `contents: read`.
+_PERMISSIONS = {("deploy.yml", "deploy"): {"contents": "read", "id-token": "write"}}
+_READ = {"contents": "read"}
+_PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+_NODE = Path(__file__).with_name("actionlint.cjs")
+
+
+def check(project: Project) -> list[Finding]:
+    found: list[Finding] = []
+    paths = sorted((project.root / FOLDER).glob("*.yml"))
+    if {path.name for path in paths} != {"ci.yml", "deploy.yml"}:
+        found.append(Finding(FOLDER, f"holds {[path.name for path in paths]}"))
+    texts = tuple((f"{FOLDER}/{path.name}", path.read_text("utf-8")) for path in paths)
+    found += [Finding(f"{each['file']}:{each['line']}", each["message"]) for each in lint(texts)]
+    for name, text in texts:
+        found += _pins(name, text)
+        found += _rights(name, project.yaml(name))
+        if re.search(r"\$\{\{\s*secrets\.", text):
+            found.append(Finding(name, "uses a secret; OIDC needs none"))
+        # Within a script an expression is code: it goes through the environment.
+        for script in re.findall(r"run: (?:\|[-+]?\n((?:\s{8,}.*\n)+)|(.*))", text):
+            if "${{" in "".join(script):
+                found.append(Finding(name, "an expression within a script"))
+    found += _builds(project)
+    return found
+
+
+def _pins(name: str, text: str) -> Iterator[Finding]:
+    for line in text.splitlines():
+        match = re.search(r"uses:\s*(\S.*)$", line)
+        if match and not match[1].startswith("./") and not _PINNED.fullmatch(match[1].strip()):
+            yield Finding(name, f"{match[1]} is not pinned by digest, with its version")
+
+
+def _rights(name: str, workflow: dict[str, Any]) -> Iterator[Finding]:
+    if workflow.get("permissions") not in (_READ, {}):
+        yield Finding(name, f"grants {workflow.get('permissions')} to every job")
+    for job, spec in workflow["jobs"].items():
+        allowed = _PERMISSIONS.get((name.rsplit("/", 1)[1], job), _READ)
+        if spec.get("permissions", _READ) != allowed:
+            yield Finding(name, f"{job} may {spec.get('permissions')}, not {allowed}")
+        if "uses" not in spec and not spec.get("timeout-minutes"):
+            yield Finding(name, f"{job} has no time limit")
+        for step in spec.get("steps", ()):
+            keeps = step.get("with", {}).get("persist-credentials") is not False
+            if "actions/checkout@" in step.get("uses", "") and keeps:
+                yield Finding(name, f"{job} leaves its token in the checkout")
+
+
+def _builds(project: Project) -> Iterator[Finding]:
+    ci = project.read(f"{FOLDER}/ci.yml")
+    deploy = project.read(f"{FOLDER}/deploy.yml")
+    for command in (
+        "az bicep build --file infra/main.bicep",
+        "az bicep lint --file infra/main.bicep",
+        "make test",
+        "make check",
+    ):
+        if command not in ci:
+            yield Finding(f"{FOLDER}/ci.yml", f"does not run {command}")
+    for command in ("azd auth login", "azd provision --no-prompt", "azd deploy --no-prompt"):
+        if command not in deploy:
+            yield Finding(f"{FOLDER}/deploy.yml", f"does not run {command}")
+
+
+@cache
+def lint(files: tuple[tuple[str, str], ...]) -> list[dict[str, Any]]:
+    """Return actionlint's findings."""
+    done = subprocess.run(
+        ["node", str(_NODE)],
+        cwd=ROOT,
+        input=json.dumps([{"name": name, "text": text} for name, text in files]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    findings: list[dict[str, Any]] = json.loads(done.stdout)
+    return findings

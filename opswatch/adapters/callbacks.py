@@ -22,7 +22,8 @@ _CONNECTIONS_PER_HOST = 32  # a receiver that hangs holds up nobody but itself
 _HEADERS = {"User-Agent": "opswatch", "Accept-Encoding": "identity"}
 
 
-def _open_socket(addr_info: aiohttp.AddrInfoType) -> socket.socket:
+def open_socket(addr_info: aiohttp.AddrInfoType) -> socket.socket:
+    """Open a socket of the family that `addr_info` needs; who may ask for one is the gate's."""
     family, kind, protocol, _, _ = addr_info
     return socket.socket(family, kind, protocol)
 
@@ -40,7 +41,7 @@ class HttpCallbacks:
         rules: CallbackRules,
         *,
         timeout: timedelta = timedelta(seconds=15),
-        open_socket: aiohttp.SocketFactoryType = _open_socket,
+        open_socket: aiohttp.SocketFactoryType = open_socket,
         resolver: AbstractResolver | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -50,7 +51,7 @@ class HttpCallbacks:
         self._resolver = resolver or aiohttp.ThreadedResolver()
         tls = tls or system_tls()
         self._sessions = {
-            scheme: _session(_Gate(rules, scheme, open_socket), self._resolver, tls)
+            scheme: _session(Gate(rules, scheme, open_socket), self._resolver, tls)
             for scheme in ("https", "http")
         }
 
@@ -63,15 +64,11 @@ class HttpCallbacks:
 
         The URL goes out as it was given, its host in ASCII (and less a `?` that nothing follows).
         """
-        # The rules may have changed since the URL was registered.
-        if refusal := self._rules.refusal(request.url):
-            return NoAnswer("refused", _printable(refusal))
-        try:
-            return await self._exchange(request)
-        except TimeoutError:
-            return NoAnswer("timeout", f"no answer within {self._timeout.total_seconds():g} s")
-        except (aiohttp.ClientError, OSError) as error:
-            return _no_answer(error)
+        return await self._send("POST", request)
+
+    async def ask(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
+        """Send `request` as OPTIONS, with which CloudEvents' web hooks ask for consent."""
+        return await self._send("OPTIONS", request)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -79,13 +76,25 @@ class HttpCallbacks:
             await session.close()
         await self._resolver.close()
 
-    async def _exchange(self, request: CallbackRequest) -> HttpResponse:
+    async def _send(self, method: str, request: CallbackRequest) -> HttpResponse | NoAnswer:
+        # The rules may have changed since the URL was registered.
+        if refusal := self._rules.refusal(request.url):
+            return NoAnswer("refused", _printable(refusal))
+        try:
+            return await self._exchange(method, request)
+        except TimeoutError:
+            return NoAnswer("timeout", f"no answer within {self._timeout.total_seconds():g} s")
+        except (aiohttp.ClientError, OSError) as error:
+            return _no_answer(error)
+
+    async def _exchange(self, method: str, request: CallbackRequest) -> HttpResponse:
         target = CallbackTarget.parse(request.url)
         deadline = asyncio.get_running_loop().time() + self._timeout.total_seconds()
         async with asyncio.timeout_at(deadline):
-            response = await self._sessions[target.scheme].post(
+            response = await self._sessions[target.scheme].request(
+                method,
                 URL(target.url, encoded=True),
-                data=request.body,
+                data=request.body or None,
                 headers=request.headers,
                 allow_redirects=False,
             )
@@ -100,7 +109,7 @@ class _RefusedError(OSError):
     """No connection is made to this address: aiohttp takes it for any other that fails."""
 
 
-class _Gate:
+class Gate:
     """Opens sockets for one scheme, to permitted addresses alone."""
 
     def __init__(
@@ -128,7 +137,7 @@ class _Gate:
 class _PermittedAddresses(AbstractResolver):
     """Leaves out what the gate would refuse, so that aiohttp's errors tell of the others alone."""
 
-    def __init__(self, gate: _Gate, resolver: AbstractResolver) -> None:
+    def __init__(self, gate: Gate, resolver: AbstractResolver) -> None:
         self._gate = gate
         self._resolver = resolver
 
@@ -158,7 +167,7 @@ def system_tls() -> ssl.SSLContext:
     return tls
 
 
-def _session(gate: _Gate, resolver: AbstractResolver, tls: ssl.SSLContext) -> aiohttp.ClientSession:
+def _session(gate: Gate, resolver: AbstractResolver, tls: ssl.SSLContext) -> aiohttp.ClientSession:
     """Return a session that takes nothing from the environment and keeps nothing for the next."""
     connector = aiohttp.TCPConnector(
         resolver=_PermittedAddresses(gate, resolver),

@@ -14,6 +14,7 @@ from opswatch.core import wire
 from opswatch.core.model import (
     CallbackRequest,
     Delivery,
+    Host,
     HttpResponse,
     Key,
     NoAnswer,
@@ -85,7 +86,8 @@ class MemoryTable(Generic[T]):
 
     def _if_same(self, key: Key, noun: T) -> Versioned[T] | None:
         standing = self._read(self.rows[key])
-        return standing if standing.noun == noun else None
+        is_same = self._codec.row(standing.noun) == self._codec.row(noun)
+        return standing if is_same else None
 
     def _read(self, stored: tuple[Row, str]) -> Versioned[T]:
         return Versioned(self._codec.read(dict(stored[0])), stored[1])
@@ -112,6 +114,7 @@ class MemoryStore(Store):
     deliveries: MemoryTable[Delivery] = field(default_factory=lambda: MemoryTable(wire.DELIVERIES))
     timeline: MemoryTable[TimelineEntry] = field(default_factory=lambda: MemoryTable(wire.TIMELINE))
     rejections: MemoryTable[Rejection] = field(default_factory=lambda: MemoryTable(wire.REJECTIONS))
+    hosts: MemoryTable[Host] = field(default_factory=lambda: MemoryTable(wire.HOSTS))
 
 
 @dataclass(slots=True)
@@ -143,7 +146,7 @@ class MemoryQueue:
 
     def post(self, body: bytes, delay: timedelta = timedelta(0)) -> Sent:
         """Send any message, as a user does."""
-        if not timedelta(0) <= delay <= timedelta(days=7):
+        if delay > timedelta(days=7):
             raise ValueError(f"a queue cannot wait for {delay}")
         message_id = str(next(self._ids))
         visible_at = self._clock() + timedelta(seconds=whole_seconds(delay))

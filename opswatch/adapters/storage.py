@@ -91,8 +91,12 @@ class AzureTable(Generic[T]):
             yield self._versioned(entity)
 
     async def _if_same(self, noun: T) -> Versioned[T] | None:
+        """Compare rows, not nouns: a row may say less, such as milliseconds."""
+        row = self._codec.row(noun)
         standing = await self.get(self._codec.key(noun))
-        return standing if standing is not None and standing.noun == noun else None
+        if standing is None or self._codec.row(standing.noun) != row:
+            return None
+        return standing
 
     def _versioned(self, entity: Any) -> Versioned[T]:
         return Versioned(self._codec.read(entity), entity.metadata["etag"])

@@ -1,6 +1,7 @@
 """One poll of one watch: fence, read, decide, send the successor, commit."""
 
 from dataclasses import replace
+from typing import assert_never
 
 from opswatch import log
 from opswatch.core import arm
@@ -38,16 +39,20 @@ async def _poll_once(world: World, stored: Versioned[Watch], wake: WakeUp) -> No
         case Wait(watch):
             successor = replace(wake, seq=watch.seq)
             sent = await world.operations.send(successor, watch.due_at - now)
-            if await _commit(world, stored, watch) is None:
+            standing = await _commit(world, stored, watch)
+            if not _is_kept(watch, standing):
+                log.event("overtaken", key=wake.key, seq=wake.seq)
                 await world.operations.take_back(sent)
         case Finish(watch):
-            kept = await _commit(world, stored, watch)
-            if kept is not None:
-                await finish(world, kept)
+            standing = await _commit(world, stored, watch)
+        case _:
+            assert_never(action)
+    if standing is not None and standing.noun.end is not None:
+        await finish(world, standing)  # whoever saw the end: he may have been cut off
 
 
 async def _commit(world: World, stored: Versioned[Watch], watch: Watch) -> Versioned[Watch] | None:
-    """Write what follows from a poll; return None where another worker was first.
+    """Write what follows from a poll, unless another worker was first; return what stands then.
 
     A receiver may have been added meanwhile: it is kept.
     """
@@ -56,12 +61,21 @@ async def _commit(world: World, stored: Versioned[Watch], watch: Watch) -> Versi
         committed = await world.store.watches.replace(watch, version)
         if committed is not None:
             return committed
-        now_there = await world.store.watches.get(watch.operation.key)
-        if now_there is None or now_there.noun.end or now_there.noun.seq != stored.noun.seq:
-            log.event("overtaken", key=watch.operation.key, seq=stored.noun.seq)
-            return None
-        watch = replace(watch, callbacks=now_there.noun.callbacks)
-        version = now_there.version
+        standing = await world.store.watches.get(watch.key)
+        if standing is None or standing.noun.end or standing.noun.seq != stored.noun.seq:
+            return standing
+        watch = replace(watch, callbacks=standing.noun.callbacks)
+        version = standing.version
+
+
+def _is_kept(watch: Watch, standing: Versioned[Watch] | None) -> bool:
+    """Tell whether `watch` was written, be it that a receiver or a stop has come on top of it.
+
+    So it is when the write was repeated for want of an answer, and the repetition met a conflict.
+    """
+    if standing is None:
+        return False
+    return replace(standing.noun, callbacks=watch.callbacks, end=watch.end) == watch
 
 
 def _log(watch: Watch, seen: Observation, action: Wait | Finish) -> None:

@@ -282,18 +282,21 @@ def postpone(delivery: Delivery, reason: str, delay: timedelta, now: datetime) -
     )
 
 
-def wait_for_host(
-    delivery: Delivery, until: datetime, now: datetime, policy: Policy
-) -> Retry | Settle:
+def wait_for_host(delivery: Delivery, until: datetime, now: datetime) -> Retry:
     """Return a delivery whose host is not to be disturbed before `until`; no attempt is counted.
 
-    Those that wait come back one after another, and none waits beyond its whole schedule.
+    Those that wait come back one after another.
     """
-    patience = sum(policy.callback_schedule, timedelta(0)) * (1 + _JITTER)
-    if now - delivery.started_at > patience:
-        return abandon(delivery, "its host did not recover")
     spread = _jittered(delivery.key, delivery.seq, until - now) - (until - now) * (1 - _JITTER)
     return postpone(delivery, "its host is given a pause", until - now + spread, now)
+
+
+def has_waited_enough(delivery: Delivery, now: datetime, policy: Policy) -> bool:
+    """Tell whether a round is older than its whole schedule: no pause of its host holds it then.
+
+    Its attempts alone end it, whatever has kept it so long: the host, or an outage of ours.
+    """
+    return now - delivery.started_at > sum(policy.callback_schedule, timedelta(0)) * (1 + _JITTER)
 
 
 def abandon(delivery: Delivery, reason: str) -> Settle:
@@ -301,6 +304,14 @@ def abandon(delivery: Delivery, reason: str) -> Settle:
     return Settle(
         replace(delivery, state=DeliveryState.ABANDONED, reason=reason, next_attempt_at=None)
     )
+
+
+def is_settled(owed: Delivery, record: Delivery) -> bool:
+    """Tell whether `record` is of the round that `owed` is in, or of a later one.
+
+    A replay begins a round of its own with the record's attempts; a row with fewer is left over.
+    """
+    return owed.started_at == record.started_at or owed.attempts < record.attempts
 
 
 def rewake_delivery(delivery: Delivery, now: datetime) -> Delivery:

@@ -15,6 +15,7 @@ from opswatch.core.decide import (
     abandon,
     after_attempt,
     fence,
+    has_waited_enough,
     is_settled,
     postpone,
     wait_for_host,
@@ -72,7 +73,7 @@ async def _attempt_at_host(
     """Ask the host's breaker first; tell it afterwards."""
     now = world.clock()
     health = await world.store.hosts.get(host_key(host_name(delivery.callback_url)))
-    if health is not None:
+    if health is not None and not has_waited_enough(delivery, now, world.policy):
         match admission(health.noun, now):
             case Admission.WAIT:
                 return _wait(world, delivery, health.noun.open_until, "paused")
@@ -83,9 +84,9 @@ async def _attempt_at_host(
     return await _post(world, delivery, result, wake, health)
 
 
-def _wait(world: World, delivery: Delivery, until: datetime, why: str) -> Retry | Settle:
+def _wait(world: World, delivery: Delivery, until: datetime, why: str) -> Retry:
     log.event("host_waited_for", key=delivery.key, seq=delivery.seq, until=until, why=why)
-    return wait_for_host(delivery, until, world.clock(), world.policy)
+    return wait_for_host(delivery, until, world.clock())
 
 
 async def _post(

@@ -1,8 +1,10 @@
 """Replaying settled deliveries: the same id, a new round of the schedule."""
 
+from datetime import datetime
+
 from opswatch import log
-from opswatch.core.decide import replay
-from opswatch.core.model import Key
+from opswatch.core.decide import is_settled, replay
+from opswatch.core.model import Delivery, Key
 from opswatch.ports import Where, World
 from opswatch.steps.finish import start
 
@@ -18,9 +20,21 @@ async def redeliver(world: World, operation: Key) -> int:
     async for settled in world.store.deliveries.find(where):
         if settled.noun.operation != operation:
             continue
-        delivery = replay(settled.noun, now, world.policy)
-        if await world.store.outbox.insert(delivery) is not None:
-            await start(world, delivery, now)
-            log.event("redelivering", key=delivery.key)
+        owed = await _owed_again(world, settled.noun, now)
+        if owed.round_attempts == 0:  # new, or cut off before it was started
+            await start(world, owed)
+            log.event("redelivering", key=owed.key)
             count += 1
     return count
+
+
+async def _owed_again(world: World, settled: Delivery, now: datetime) -> Delivery:
+    """Return the row that stands in the outbox: the replay, or an earlier one's."""
+    outbox = world.store.outbox
+    replayed = replay(settled, now, world.policy)
+    while True:
+        standing = await outbox.insert(replayed) or await outbox.get(replayed.key)
+        if standing is not None and not is_settled(standing.noun, settled):
+            return standing.noun
+        if standing is not None:  # on its way out
+            await outbox.delete(replayed.key, standing.version)

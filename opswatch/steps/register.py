@@ -11,50 +11,44 @@ from opswatch.core.model import Key, Reason, Registration, Rejection, WakeUp, Wa
 from opswatch.core.texts import MAX_PROPERTY, to_json
 from opswatch.core.wire import REJECTIONS
 from opswatch.ports import Versioned, World
-from opswatch.steps.finish import call_back
+from opswatch.steps.finish import finish
 
 
 async def register(world: World, registration: Registration, now: datetime) -> Key:
     """Make sure that an operation is watched and that its receiver is, or will be, called.
 
-    May be repeated: an operation known already gains the receiver and nothing else, also after
-    its end.
+    May be repeated: an operation known already gains the receiver and nothing else. The watch is
+    written first, then the result looked for: a watch that ends in between has left its result
+    before it made room. After the end the watch is thus only a way to its finish.
     """
-    key = registration.operation.key
+    watches = world.store.watches
+    begun = begin(registration, now, world.policy)
     while True:
-        ended = await world.store.results.get(key)
-        if ended is not None:
-            if registration.callback_url:
-                await call_back(world, ended.noun, registration.callback_url, now)
-            return key
-        inserted = await world.store.watches.insert(begin(registration, now, world.policy))
-        if inserted is not None:
-            log.event("registered", key=key, kind=registration.kind)
-            await _start(world, inserted.noun)
-            return key
-        if await _join(world, key, registration, now):
-            return key
+        stored = await watches.insert(begun) or await watches.get(begun.key)
+        watch = stored and await _joined(world, stored, registration, now)
+        if watch is not None:
+            break
+    ended = await world.store.results.get(begun.key)
+    if ended is not None:
+        await finish(world, replace(watch, noun=replace(watch.noun, end=ended.noun.end)))
+    elif watch.noun.polls == 0:  # new, or cut off before it was started
+        await _start(world, watch.noun)
+    return begun.key
 
 
-async def _join(world: World, key: Key, registration: Registration, now: datetime) -> bool:
-    """Add a receiver to a watch; return False where the watch has changed or has just ended."""
-    stored = await world.store.watches.get(key)
-    if stored is None:
-        return False
-    joined = _with_callback(stored.noun, registration.callback_url)
-    if len(to_json(joined.callbacks)) > MAX_PROPERTY:
+async def _joined(
+    world: World, stored: Versioned[Watch], registration: Registration, now: datetime
+) -> Versioned[Watch] | None:
+    """Return the watch with the receiver added; None where it has changed or ended meanwhile."""
+    watch = _with_callback(stored.noun, registration.callback_url)
+    if watch == stored.noun:
+        return stored
+    if len(to_json(watch.callbacks)) > MAX_PROPERTY:
         detail = f"the operation has {len(stored.noun.callbacks)} callbacks; no more fit its row"
-        body = to_json({"operation": key.row, "callbackUrl": registration.callback_url})
+        body = to_json({"operation": watch.key.row, "callbackUrl": registration.callback_url})
         await reject(world, rejection(body.encode(), Reason.TOO_LARGE, detail, now))
-        return True
-    if joined != stored.noun:
-        changed = await world.store.watches.replace(joined, stored.version)
-        if changed is None:
-            return False
-        log.event("joined", key=key, callbacks=len(joined.callbacks))
-    if joined.polls == 0:  # registered, and perhaps cut off before it was started
-        await _start(world, joined)
-    return True
+        return stored
+    return await world.store.watches.replace(watch, stored.version)
 
 
 def _with_callback(watch: Watch, callback_url: str | None) -> Watch:
@@ -65,6 +59,7 @@ def _with_callback(watch: Watch, callback_url: str | None) -> Watch:
 
 async def _start(world: World, watch: Watch) -> None:
     """List the operation and send its first wake-up; may be repeated."""
+    log.event("registered", key=watch.key, kind=watch.kind)
     await world.store.timeline.insert(line_of(watch))
     await world.operations.send(WakeUp(watch.operation.key, watch.seq))
 

@@ -3,7 +3,7 @@
 from enum import Enum, auto
 
 from opswatch.core import decide
-from opswatch.core.model import Key
+from opswatch.core.model import FinalStatus, Key
 from opswatch.ports import World
 from opswatch.steps.finish import finish
 
@@ -26,5 +26,6 @@ async def stop(world: World, key: Key) -> Stopping:
         stopped = decide.stop(stored.noun, world.clock()).watch
         kept = await world.store.watches.replace(stopped, stored.version)
         if kept is not None:
-            await finish(world, kept)
-            return Stopping.STOPPED
+            result = await finish(world, kept)
+            is_ours = result.end.status is FinalStatus.STOPPED
+            return Stopping.STOPPED if is_ours else Stopping.ENDED_BEFORE

@@ -25,7 +25,7 @@ def _fit_error(error: ArmError) -> ArmError:
 
 
 def shrink_error(json: str, limit: int) -> str:
-    """Return an error's JSON of at most `limit` UTF-16 units, still JSON, with its code kept.
+    """Return an error's JSON of at most `limit` (200 or more) UTF-16 units, with its code kept.
 
     What goes first is what tells least: additionalInfo, then details, then the message's end.
     """
@@ -37,7 +37,8 @@ def shrink_error(json: str, limit: int) -> str:
         if utf16_length(to_json(error)) <= limit:
             return to_json(error)
     code, message = (str(error.get(name) or "") for name in ("code", "message"))
-    return to_json({"code": cut(code, limit // 8), "message": _fit_text(message, limit * 3 // 4)})
+    code, message = _fit_text(code, limit // 8), _fit_text(message, limit * 3 // 4)
+    return to_json({"code": code, "message": message})
 
 
 def _fit_text(text: str, limit: int) -> str:

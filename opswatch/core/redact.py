@@ -46,9 +46,8 @@ def redact_text(text: str) -> str:
 
 
 def _property(name: str, value: Any) -> Any:
-    if isinstance(value, str) and value and _SECRET_NAME.search(name):
-        return REDACTED
-    return redact(value)
+    may_be_secret = isinstance(value, str | list | dict) and bool(value)
+    return REDACTED if may_be_secret and _SECRET_NAME.search(name) else redact(value)
 
 
 def _without_query(match: re.Match[str]) -> str:

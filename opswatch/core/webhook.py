@@ -5,7 +5,6 @@ outside the signature), and `spec/standard-webhooks.md` of standard-webhooks/sta
 """
 
 import base64
-import binascii
 import hmac
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -33,7 +32,7 @@ MAX_UNACCEPTABLE = 3  # attempts, before an answer that blames the request ends 
 _MIN_KEY, _MAX_KEY = 24, 64  # bytes, "Signature scheme": recommended for symmetric keys
 _PREFIX = "whsec_"
 _MAX_SUBJECT = 1024
-_ERROR_BUDGETS = (12_000, 4_000)  # UTF-16 units of an error's JSON, tried in turn
+_ERROR_BUDGETS = (12_000, 4_000, 1_000)  # UTF-16 units of an error's JSON, tried in turn
 _UNACCEPTABLE = frozenset({400, 413, 415, 422})
 _SLOWLY = frozenset({401, 403, 404})  # somebody has to mend something first
 _FLOOR = timedelta(seconds=60)
@@ -56,7 +55,7 @@ class Secret:
             raise ValueError("a secret begins with whsec_")
         try:
             key = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise ValueError("a secret is whsec_ and base64") from error
         if not _MIN_KEY <= len(key) <= _MAX_KEY:
             raise ValueError(f"a secret has {_MIN_KEY} to {_MAX_KEY} bytes, not {len(key)}")

@@ -1,0 +1,610 @@
+"""The event as receivers get it: read and verified by the public packages, small, and discreet."""
+
+import base64
+import json
+import traceback
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from cloudevents.core.bindings.http import HTTPMessage, from_http_event
+from hypothesis import example, given
+from hypothesis import strategies as st
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from opswatch.core import webhook
+from opswatch.core.decide import after_poll, result_of
+from opswatch.core.limits import fit_end
+from opswatch.core.model import (
+    ArmError,
+    Attempt,
+    CallbackRequest,
+    FinalStatus,
+    HttpResponse,
+    NoAnswer,
+    Policy,
+    Result,
+)
+from opswatch.core.webhook import (
+    MAX_BODY,
+    Accepted,
+    Failed,
+    Final,
+    Reply,
+    Secret,
+    Unacceptable,
+    attempt_of,
+    event,
+    read_answer,
+    request,
+    sample_event,
+)
+from tests.core.builders import (
+    ENDPOINT,
+    HOOK,
+    ID,
+    NOW,
+    PATH,
+    SUBSCRIPTION,
+    URL,
+    answer,
+    arm_error,
+    at,
+    delivery,
+    end,
+    ended,
+    operation,
+    result,
+    seconds,
+    watch,
+)
+
+NEW, OLD = (Secret(bytes([number]) * 32) for number in (1, 2))
+MESSAGE_ID = "msg_p5jXN8AQM9LWM0D4loKWxJek"
+SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+FAILED = result(
+    start_time=at(0),
+    kind="redis/create",
+    client_state='{"ticket":42}',
+    end=end(
+        FinalStatus.FAILED,
+        finished_at=at(500),
+        end_time=at(490),
+        error=arm_error("Conflict", "It is in use."),
+    ),
+)
+
+
+def body_of(noun: Result) -> dict[str, Any]:
+    body = event(noun, MESSAGE_ID)
+    assert len(body) < MAX_BODY
+    read: dict[str, Any] = json.loads(body)
+    return read
+
+
+def data_of(noun: Result) -> dict[str, Any]:
+    data: dict[str, Any] = body_of(noun)["data"]
+    return data
+
+
+def error_of(error: ArmError) -> Any:
+    return data_of(result(end=end(FinalStatus.FAILED, error=error)))["error"]
+
+
+def ended_with(**known: Any) -> Result:
+    """Return the result of an operation that ARM says has ended so, cut to its row's size."""
+    done = after_poll(watch(), ended(**known), NOW, Policy()).watch
+    assert done.end is not None
+    return result_of(done, done.end)
+
+
+# --- signatures
+
+
+def test_the_known_answer_is_signed_as_the_standard_says() -> None:
+    secret = Secret.parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    signed_at = datetime.fromtimestamp(1614265330, UTC)
+    assert secret.sign(MESSAGE_ID, signed_at, b'{"test": 2432232314}') == SIGNATURE
+
+
+def signed(*secrets: Secret) -> CallbackRequest:
+    # The package compares with the clock, so this request is of now.
+    return request(delivery(), event(FAILED, "msg_1"), secrets, datetime.now(UTC))
+
+
+def verify(sent: CallbackRequest, secret: Secret) -> Any:
+    return Webhook(secret.text).verify(sent.body, sent.headers)
+
+
+@pytest.mark.parametrize("secrets", [(NEW,), (NEW, OLD), (OLD, NEW, Secret(b"3" * 64))])
+def test_each_secret_verifies_each_request(secrets: tuple[Secret, ...]) -> None:
+    sent = signed(*secrets)
+    assert len(sent.headers["webhook-signature"].split(" ")) == len(secrets)
+    for secret in secrets:
+        assert verify(sent, secret)["data"]["status"] == "Failed"
+
+
+def test_the_newest_secret_signs_first() -> None:
+    sent, other = signed(NEW, OLD), signed(NEW)
+    assert sent.headers["webhook-signature"].startswith(other.headers["webhook-signature"])
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        pytest.param(lambda sent: replace(sent, body=sent.body + b" "), id="the body"),
+        pytest.param(
+            lambda sent: replace(sent, headers=sent.headers | {"webhook-id": "msg_2"}), id="the id"
+        ),
+        pytest.param(
+            lambda sent: replace(
+                sent,
+                headers=sent.headers
+                | {"webhook-timestamp": str(int(sent.headers["webhook-timestamp"]) + 1)},
+            ),
+            id="the timestamp",
+        ),
+    ],
+)
+def test_a_tampered_request_is_refused(tamper: Any) -> None:
+    with pytest.raises(WebhookVerificationError):
+        verify(tamper(signed(NEW)), NEW)
+
+
+def test_another_secret_is_refused() -> None:
+    with pytest.raises(WebhookVerificationError):
+        verify(signed(NEW), OLD)
+
+
+@given(st.binary(min_size=24, max_size=64), st.text().map(str.encode))
+def test_any_secret_signs_any_body_as_the_package_does(key: bytes, body: bytes) -> None:
+    signature = Secret(key).sign(MESSAGE_ID, NOW, body)
+    assert signature == Webhook(key).sign(MESSAGE_ID, NOW, body.decode())
+
+
+def test_a_request_has_the_headers_of_the_contract() -> None:
+    sent = request(delivery(attempts=2), b"{}", (NEW,), NOW + timedelta(milliseconds=999))
+    traceparent = sent.headers.pop("traceparent")
+    assert sent == CallbackRequest(
+        url=HOOK,
+        headers={
+            "content-type": "application/cloudevents+json",
+            "webhook-id": delivery().delivery_id,
+            "webhook-timestamp": str(int(NOW.timestamp())),
+            "webhook-signature": NEW.sign(delivery().delivery_id, NOW, b"{}"),
+            "opswatch-attempt": "3",
+        },
+        body=b"{}",
+    )
+    version, trace, span, flags = traceparent.split("-")
+    assert (version, len(trace), len(span), flags) == ("00", 32, 16, "00")
+    assert int(trace, 16)
+    assert int(span, 16)
+
+
+def test_a_trace_goes_on() -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    sent = request(delivery(), b"", (NEW,), NOW, trace)
+    assert sent.headers["traceparent"] == trace
+
+
+def test_a_delivery_without_a_trace_has_one_of_its_own() -> None:
+    first, second = (request(delivery(attempts=n), b"", (NEW,), NOW) for n in (0, 1))
+    other = request(replace(delivery(), delivery_id="msg_other"), b"", (NEW,), NOW)
+    trace_ids = [sent.headers["traceparent"].split("-")[1] for sent in (first, second, other)]
+    assert trace_ids[0] == trace_ids[1] != trace_ids[2]
+    assert first.headers["traceparent"] != second.headers["traceparent"]
+
+
+# --- secrets
+
+
+@pytest.mark.parametrize("length", [24, 32, 64])
+def test_a_secret_of_a_fit_length_is_read(length: int) -> None:
+    text = "whsec_" + base64.b64encode(bytes(range(length))).decode()
+    secret = Secret.parse(text)
+    assert secret.key == bytes(range(length))
+    assert secret.text == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "whsec_", "hunter2hunter2hunter2hunter2hunter2", "WHSEC_" + "aHVu" * 10,
+        "whsec_" + "aHVu" * 7, "whsec_" + "aHVu" * 22, "whsec_hunter2!" + "aHVu" * 10,
+        "whsec_aHVu aHVu" + "aHVu" * 10, "whsec_" + "aHVu" * 10 + "a",
+        "whsec_hünter2" + "aHVu" * 10,
+    ],
+)  # fmt: skip
+def test_another_secret_is_refused_without_being_quoted(text: str) -> None:
+    with pytest.raises(ValueError, match="secret") as caught:
+        Secret.parse(text)
+    told = "".join(traceback.format_exception(caught.value, limit=0))
+    assert "hunter2" not in told
+    assert "aHVu" not in told
+    assert "hünter2" not in told
+
+
+def test_a_secret_never_shows_itself() -> None:
+    for shown in (repr(NEW), str(NEW), f"{NEW}", repr((NEW,)), repr([NEW])):
+        assert shown.replace("(", "").replace("[", "").startswith("Secret")
+        assert "\\x01" not in shown
+        assert NEW.text.removeprefix("whsec_") not in shown
+
+
+# --- the event
+
+
+def test_the_event_is_that_of_the_contract() -> None:
+    assert body_of(FAILED) == {
+        "specversion": "1.0",
+        "id": MESSAGE_ID,
+        "source": "/opswatch",
+        "type": "opswatch.operation.failed",
+        "subject": PATH,
+        "time": "2026-11-23T03:13:50Z",
+        "datacontenttype": "application/json",
+        "data": {
+            "subscriptionId": SUBSCRIPTION,
+            "provider": "microsoft.cache",
+            "location": "westus",
+            "operationId": ID,
+            "kind": "redis/create",
+            "status": "Failed",
+            "startTime": "2026-11-23T03:05:40Z",
+            "endTime": "2026-11-23T03:13:50Z",
+            "durationSeconds": 490.0,
+            "error": {
+                "code": "Conflict",
+                "message": "It is in use.",
+                "target": None,
+                "details": [],
+                "additionalInfo": [],
+            },
+            "result": None,
+            "clientState": {"ticket": 42},
+            "truncated": False,
+        },
+    }
+
+
+def test_what_is_not_known_is_null() -> None:
+    url = f"{ENDPOINT}/providers/operationResults/x"
+    noun = result(operation=operation(url), end=end(FinalStatus.LOST, lost_reason="404"))
+    assert data_of(noun) == {
+        "subscriptionId": None,
+        "provider": None,
+        "location": None,
+        "operationId": "x",
+        "kind": None,
+        "status": "Lost",
+        "startTime": None,
+        "endTime": None,
+        "durationSeconds": None,
+        "error": None,
+        "result": None,
+        "clientState": None,
+        "truncated": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (FinalStatus.SUCCEEDED, "opswatch.operation.succeeded"),
+        (FinalStatus.FAILED, "opswatch.operation.failed"),
+        (FinalStatus.CANCELED, "opswatch.operation.canceled"),
+        (FinalStatus.TIMED_OUT, "opswatch.operation.timedout"),
+        (FinalStatus.LOST, "opswatch.operation.lost"),
+    ],
+)
+def test_the_type_tells_the_end(status: FinalStatus, kind: str) -> None:
+    body = body_of(result(end=end(status, finished_at=at(7))))
+    assert (body["type"], body["data"]["status"]) == (kind, status.value)
+    assert body["time"] == "2026-11-23T03:05:47Z"
+
+
+@pytest.mark.parametrize(
+    "body", [event(FAILED, MESSAGE_ID), sample_event(MESSAGE_ID, NOW)], ids=["result", "sample"]
+)
+def test_the_cloudevents_package_reads_the_event(body: bytes) -> None:
+    sent = request(replace(delivery(), delivery_id=MESSAGE_ID), body, (NEW,), NOW)
+    read = from_http_event(HTTPMessage(sent.headers, sent.body))
+    raw = json.loads(body)
+    assert read.get_specversion() == "1.0"
+    assert read.get_id() == MESSAGE_ID == sent.headers["webhook-id"]
+    assert read.get_source() == "/opswatch"
+    assert read.get_type() == raw["type"]
+    assert read.get_subject() == raw["subject"]
+    assert read.get_datacontenttype() == "application/json"
+    assert read.get_time() == datetime.fromisoformat(raw["time"])
+    assert read.get_data() == raw["data"]
+
+
+def test_a_sample_says_that_it_is_one() -> None:
+    body = json.loads(sample_event(MESSAGE_ID, NOW))
+    assert body["type"] == "opswatch.test"
+    assert body["time"] == "2026-11-23T03:05:40Z"
+
+
+def test_the_same_end_is_the_same_event() -> None:
+    assert event(FAILED, "msg_1") == event(replace(FAILED), "msg_1")
+    assert b"msg_2" in event(FAILED, "msg_2")
+
+
+# --- small
+
+
+ESCAPED, WIDE, ASTRAL, PLAIN = "\x01" * 40_000, "字" * 40_000, "\U0001f600" * 20_000, "x" * 40_000
+HUGE = {
+    "escapes": ESCAPED,
+    "wide": WIDE,
+    "astral": ASTRAL,
+    "plain": PLAIN,
+    "quotes": '"\\' * 20_000,
+}
+LONG_URL = f"{ENDPOINT}{PATH[:-36]}{'%E5%AD%97' * 2000}?t=secret"
+FULL = {
+    "operation": operation(LONG_URL),
+    "kind": "\x02" * 256,
+    "client_state": json.dumps("x" * 4094),
+    "start_time": NOW,
+}
+
+
+@pytest.mark.parametrize("text", HUGE.values(), ids=HUGE)
+@pytest.mark.parametrize("known", [{}, FULL], ids=["alone", "beside all else"])
+def test_a_huge_message_is_cut_and_the_code_is_kept(text: str, known: dict[str, Any]) -> None:
+    noun = replace(ended_with(status="Failed", error=arm_error("Conflict", text)), **known)
+    data = data_of(noun)
+    assert data["truncated"] is True
+    assert data["error"]["code"] == "Conflict"
+    assert data["error"]["message"]
+    assert text.startswith(data["error"]["message"])
+
+
+@pytest.mark.parametrize("text", HUGE.values(), ids=HUGE)
+@pytest.mark.parametrize("name", ["details", "additionalInfo", "target", "innererror"])
+def test_what_else_an_error_holds_goes_before_its_message(name: str, text: str) -> None:
+    error = arm_error("Conflict", "It is in use.", **{name: [{"message": text}]})
+    data = data_of(ended_with(status="Failed", error=error))
+    assert data["error"]["code"] == "Conflict"
+    assert data["error"]["message"] == "It is in use."
+    assert data["truncated"] is (name != "innererror" or len(text) * 2 > 16_000)
+
+
+@pytest.mark.parametrize("text", HUGE.values(), ids=HUGE)
+def test_a_huge_code_is_cut_too(text: str) -> None:
+    data = data_of(ended_with(status="Failed", error=arm_error(text, text)))
+    assert data["truncated"] is True
+    assert data["error"]["code"]
+    assert text.startswith(data["error"]["code"])
+
+
+@pytest.mark.parametrize("text", HUGE.values(), ids=HUGE)
+@pytest.mark.parametrize("shape", [lambda t: {"a": t}, lambda t: [t], lambda t: t])
+def test_a_huge_result_is_left_to_the_table(text: str, shape: Any) -> None:
+    data = data_of(ended_with(result=json.dumps(shape(text), ensure_ascii=False)))
+    assert (data["result"], data["truncated"]) == (None, True)
+
+
+def test_a_result_that_fits_is_whole() -> None:
+    text = json.dumps({"a": "x" * 15_000})
+    data = data_of(ended_with(result=text))
+    assert (data["result"], data["truncated"]) == (json.loads(text), False)
+
+
+def test_a_huge_result_goes_before_the_error() -> None:
+    noun = ended_with(
+        status="Failed",
+        error=arm_error("Conflict", "m" * 10_000, details=[{"code": "Inner"}]),
+        result=json.dumps("x" * 15_000),
+    )
+    data = data_of(noun)
+    assert data["result"] is None
+    assert len(data["error"]["message"]) == 10_000
+    assert data["error"]["details"] == [{"code": "Inner"}]
+    assert data["truncated"] is True
+
+
+def test_what_the_row_had_to_cut_counts_as_truncated() -> None:
+    noun = result(end=end(truncated=True, error=arm_error()))
+    assert data_of(noun)["truncated"] is True
+
+
+TEXTS = st.text(st.characters(codec="utf-8")) | st.builds(
+    lambda text, times: text * times, st.text(min_size=1, max_size=3), st.integers(0, 20_000)
+)
+
+
+@given(
+    code=TEXTS,
+    message=TEXTS,
+    more=st.dictionaries(st.sampled_from(["details", "target", "x", "token"]), TEXTS),
+    value=st.none() | TEXTS,
+    known=st.sampled_from([{}, FULL]),
+)
+@example("a?b://c?d " * 3000, "a://b?c " * 5000, {}, "a://b?c " * 4000, FULL)
+@example("Conflict", "字" * 3900, {"details": "x" * 20_000}, None, FULL)  # each three bytes
+def test_any_end_is_told_in_less_than_20_kb(
+    code: str, message: str, more: dict[str, str], value: str | None, known: dict[str, Any]
+) -> None:
+    error = arm_error(code, message, **more)
+    kept = fit_end(end(FinalStatus.FAILED, error=error, result=value and json.dumps(value)))
+    noun = result(end=kept, **known)
+    data = data_of(noun)
+    assert event(noun, MESSAGE_ID) == event(noun, MESSAGE_ID)
+    if data["truncated"] is False:
+        assert data["result"] is None or value is not None
+        assert data["error"]["code"] is not None
+
+
+# --- discreet
+
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+SIGNED = "https://x.blob.core.windows.net/a/b?sv=2024-01-01&sig=c2VjcmV0%3D"
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        pytest.param(f"See {SIGNED}.", "c2VjcmV0", id="a signed URL"),
+        pytest.param(SIGNED.replace("https", "HTTPS"), "c2VjcmV0", id="a URL in capitals"),
+        pytest.param(f"<{SIGNED}>", "c2VjcmV0", id="a URL in brackets"),
+        pytest.param(f"Bearer {JWT}", "c2lnbmF0dXJl", id="a bearer token"),
+        pytest.param(f"token={JWT}.", "c2lnbmF0dXJl", id="a token in a text"),
+        pytest.param("AccountName=a;AccountKey=c2VjcmV0==;", "c2VjcmV0", id="a connection string"),
+        pytest.param("SharedAccessSignature=sv=1&sig=c2VjcmV0", "c2VjcmV0", id="a SAS"),
+        pytest.param("c.net:6380,password=c2VjcmV0,ssl=True", "c2VjcmV0", id="a Redis connection"),
+        pytest.param("whsec_c2VjcmV0c2VjcmV0", "c2VjcmV0", id="a webhook secret"),
+    ],
+)
+def test_no_text_tells_a_secret(text: str, secret: str) -> None:
+    error = arm_error("Conflict", text, target=text, details=[{"code": "x", "message": text}])
+    noun = result(end=end(FinalStatus.FAILED, error=error, result=json.dumps({"a": [{"b": text}]})))
+    body = event(noun, MESSAGE_ID).decode()
+    assert secret not in body
+    assert body.count("[redacted]") >= 4
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "primaryKey", "secondaryKey", "adminPassword", "accessToken", "clientSecret", "sasToken",
+        "accessKey", "connectionString", "password", "apiKey", "accountKeys",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("value", ["c2VjcmV0", ["c2VjcmV0"], {"value": "c2VjcmV0"}])
+def test_no_property_tells_a_secret(name: str, value: Any) -> None:
+    noun = result(end=end(result=json.dumps({"a": {name: value}, "hostName": "cache.net"})))
+    assert data_of(noun)["result"] == {"a": {name: "[redacted]"}, "hostName": "cache.net"}
+
+
+def test_the_url_as_polled_is_not_told() -> None:
+    noun = result(operation=operation(f"{URL}&t=1&c=MIIH&s=c2VjcmV0"))
+    body = event(noun, MESSAGE_ID)
+    assert b"c2VjcmV0" not in body
+    assert json.loads(body)["subject"] == PATH
+
+
+def test_what_is_no_secret_stays() -> None:
+    value = {
+        "keyVaultProperties": None,
+        "publicNetworkAccess": "Enabled",
+        "monkey": "banana",
+        "tokens": {"count": 1},
+        "primaryKey": None,
+        "hasPassword": True,
+        "url": "https://cache.net/a?api-version=2024-10-01",
+    }
+    assert data_of(result(end=end(result=json.dumps(value))))["result"] == value
+
+
+def test_a_client_state_is_echoed_as_it_was_posted() -> None:
+    state = {"token": "mine", "url": SIGNED}
+    assert data_of(result(client_state=json.dumps(state)))["clientState"] == state
+
+
+# --- answers
+
+MINUTE = seconds(60)
+
+
+@pytest.mark.parametrize(
+    ("response", "reply"),
+    [
+        *(pytest.param(answer(None, code), Accepted(), id=str(code)) for code in (200, 204, 299)),
+        pytest.param(answer(None, 410), Final("410"), id="410: retired"),
+        pytest.param(
+            answer(None, 500, {"webhook-delivery": " Abort-Message "}),
+            Final("500 abort-message"),
+            id="abort-message",
+        ),
+        *(
+            pytest.param(answer(None, code), Unacceptable(str(code)), id=str(code))
+            for code in (400, 413, 415, 422)
+        ),
+        *(
+            pytest.param(answer(None, code), Failed(str(code)), id=str(code))
+            for code in (100, 199, 300, 301, 302, 304, 307, 308, 402, 405, 408, 409, 500, 503, 599)
+        ),
+        *(
+            pytest.param(answer(None, code), Failed(str(code), floor=seconds(300)), id=str(code))
+            for code in (401, 403, 404)
+        ),
+        pytest.param(answer(None, 429), Failed("429", floor=MINUTE), id="429"),
+        pytest.param(
+            answer(None, 429, {"retry-after": "90"}),
+            Failed("429", floor=MINUTE, retry_after=seconds(90)),
+            id="429 with Retry-After",
+        ),
+        pytest.param(
+            answer(None, 503, {"retry-after": "Mon, 23 Nov 2026 03:06:40 GMT"}),
+            Failed("503", retry_after=MINUTE),
+            id="503 with a date",
+        ),
+        pytest.param(
+            answer(None, 302, {"location": "https://127.0.0.1/"}), Failed("302"), id="a redirect"
+        ),
+        pytest.param(
+            NoAnswer("timeout", "15 s"), Failed("timeout: 15 s", floor=MINUTE), id="time-out"
+        ),
+        pytest.param(NoAnswer("dns", "no such host"), Failed("dns: no such host"), id="DNS"),
+        pytest.param(NoAnswer("tls", "expired"), Failed("tls: expired"), id="TLS"),
+        pytest.param(NoAnswer("connect", "reset"), Failed("connect: reset"), id="connection"),
+        pytest.param(NoAnswer("refused", "private"), Final("refused: private"), id="refused"),
+    ],
+)  # fmt: skip
+def test_an_answer_means(response: HttpResponse | NoAnswer, reply: Reply) -> None:
+    assert read_answer(response, NOW) == reply
+
+
+@pytest.mark.parametrize(
+    ("response", "attempt"),
+    [
+        pytest.param(
+            answer(b"ok", 200), Attempt(at=NOW, duration=0.5, status_code=200), id="success"
+        ),
+        pytest.param(
+            answer(b"<h1>\r\n Oops\0 </h1>", 500),
+            Attempt(
+                at=NOW,
+                duration=0.5,
+                status_code=500,
+                layer="http",
+                error=r"500 <h1> Oops\x00 </h1>",
+            ),
+            id="failure",
+        ),
+        pytest.param(
+            answer(b"", 503),
+            Attempt(at=NOW, duration=0.5, status_code=503, layer="http", error="503"),
+            id="no body",
+        ),
+        pytest.param(
+            NoAnswer("dns", "no\nsuch host"),
+            Attempt(at=NOW, duration=0.5, layer="dns", error="no such host"),
+            id="no answer",
+        ),
+    ],
+)
+def test_an_attempt_is_logged(response: HttpResponse | NoAnswer, attempt: Attempt) -> None:
+    assert attempt_of(response, NOW, 0.5) == attempt
+
+
+@given(
+    st.builds(
+        HttpResponse,
+        st.integers(0, 1000),
+        st.dictionaries(
+            st.sampled_from(["retry-after", "date", "webhook-delivery"]), st.text(st.characters())
+        ),
+        st.binary(),
+    )
+)
+def test_any_answer_is_read_and_logged(response: HttpResponse) -> None:
+    assert isinstance(read_answer(response, NOW), Accepted | Failed | Final | Unacceptable)
+    attempt = attempt_of(response, NOW, 1.0)
+    assert attempt.error is None or (len(attempt.error) <= 512 and attempt.error.isprintable())
+    assert webhook.MAX_UNACCEPTABLE == 3

@@ -155,6 +155,30 @@ var watched = empty(watchedSubscriptionIds)
 var storageAccountName = '${abbrs.storageStorageAccounts}${resourceToken}'
 var keyVaultName = '${abbrs.keyVaultVaults}${resourceToken}'
 
+var settings = {
+  OPSWATCH_CLOUD: clouds[environment().name]
+  OPSWATCH_SUBSCRIPTION_ID: defaultSubscriptionId
+  OPSWATCH_LOCATION: defaultLocation
+  OPSWATCH_PROVIDER: defaultProvider
+  OPSWATCH_API_VERSION: defaultApiVersion
+  OPSWATCH_CALLBACK_URL: callbackUrl
+  OPSWATCH_CALLBACK_HOSTS: callbackHosts
+  OPSWATCH_CALLBACK_NETWORKS: callbackNetworks
+  OPSWATCH_CALLBACK_SCHEDULE: callbackSchedule
+  OPSWATCH_TIMEOUT: timeout
+  OPSWATCH_POLL_MIN: pollMin
+  OPSWATCH_POLL_MAX: pollMax
+  OPSWATCH_POLL_COST: pollCost
+  OPSWATCH_MISS_GRACE: missGrace
+  OPSWATCH_RETENTION: retention
+}
+// An empty one is left out, so that the app's own default holds.
+var givenSettings = toObject(
+  filter(items(settings), setting => !empty(setting.value)),
+  setting => setting.key,
+  setting => setting.value
+)
+
 resource rg 'Microsoft.Resources/resourceGroups@2024-11-01' = {
   name: '${abbrs.resourcesResourceGroups}${environmentName}'
   location: location
@@ -217,6 +241,8 @@ module network 'modules/network.bicep' = if (privateNetworking) {
     location: location
     tags: tags
     addressPrefix: networkAddressPrefix
+    appSubnetPrefix: cidrSubnet(networkAddressPrefix, 25, 0)
+    endpointSubnetPrefix: cidrSubnet(networkAddressPrefix, 25, 1)
     storageAccountId: storage.outputs.id
     keyVaultId: vault.outputs.id
   }
@@ -254,24 +280,9 @@ module app 'modules/function-app.bicep' = {
     maximumInstanceCount: maximumInstanceCount
     zoneRedundant: zoneRedundant
     traceSamplingRatio: traceSamplingRatio
-    settings: {
-      OPSWATCH_CLOUD: clouds[environment().name]
-      OPSWATCH_SUBSCRIPTION_ID: defaultSubscriptionId
-      OPSWATCH_LOCATION: defaultLocation
-      OPSWATCH_PROVIDER: defaultProvider
-      OPSWATCH_API_VERSION: defaultApiVersion
-      OPSWATCH_CALLBACK_URL: callbackUrl
-      OPSWATCH_CALLBACK_SECRETS: callbackSecretsStored ? vault.outputs.callbackSecretsReference : ''
-      OPSWATCH_CALLBACK_HOSTS: callbackHosts
-      OPSWATCH_CALLBACK_NETWORKS: callbackNetworks
-      OPSWATCH_CALLBACK_SCHEDULE: callbackSchedule
-      OPSWATCH_TIMEOUT: timeout
-      OPSWATCH_POLL_MIN: pollMin
-      OPSWATCH_POLL_MAX: pollMax
-      OPSWATCH_POLL_COST: pollCost
-      OPSWATCH_MISS_GRACE: missGrace
-      OPSWATCH_RETENTION: retention
-    }
+    settings: union(givenSettings, callbackSecretsStored ? {
+      OPSWATCH_CALLBACK_SECRETS: vault.outputs.callbackSecretsReference
+    } : {})
   }
   // The host reaches for its storage as it starts, so its rights come first.
   dependsOn: [

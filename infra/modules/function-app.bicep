@@ -15,8 +15,6 @@ param instanceMemoryMB int
 param maximumInstanceCount int
 param zoneRedundant bool
 param traceSamplingRatio string
-
-@description('Settings of opswatch by name; empty ones are left out, so that the defaults hold.')
 param settings object
 
 var platformSettings = {
@@ -32,11 +30,6 @@ var platformSettings = {
   OTEL_TRACES_SAMPLER: 'microsoft.fixed_percentage'
   OTEL_TRACES_SAMPLER_ARG: traceSamplingRatio
 }
-var givenSettings = toObject(
-  filter(items(settings), setting => !empty(setting.value)),
-  setting => setting.key,
-  setting => setting.value
-)
 
 resource account 'Microsoft.Storage/storageAccounts@2024-01-01' existing = {
   name: storageAccountName
@@ -109,7 +102,7 @@ resource site 'Microsoft.Web/sites@2024-04-01' = {
 resource appSettings 'Microsoft.Web/sites/config@2024-04-01' = {
   parent: site
   name: 'appsettings'
-  properties: union(givenSettings, platformSettings)
+  properties: union(settings, platformSettings)
 }
 
 resource ftp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {

@@ -4,6 +4,8 @@ param name string
 param location string
 param tags object
 param addressPrefix string
+param appSubnetPrefix string
+param endpointSubnetPrefix string
 param storageAccountId string
 param keyVaultId string
 
@@ -44,7 +46,7 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
       {
         name: 'app'
         properties: {
-          addressPrefix: cidrSubnet(addressPrefix, 25, 0)
+          addressPrefix: appSubnetPrefix
           delegations: [
             {
               name: 'flex-consumption'
@@ -58,7 +60,7 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
       {
         name: 'endpoints'
         properties: {
-          addressPrefix: cidrSubnet(addressPrefix, 25, 1)
+          addressPrefix: endpointSubnetPrefix
           privateEndpointNetworkPolicies: 'Enabled'
         }
       }

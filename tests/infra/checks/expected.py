@@ -201,6 +201,6 @@ EXPECTED: dict[str, dict[str, str]] = {
     "Microsoft.Web/sites/config": {
         "parent": "site",
         "name": "'appsettings'",
-        "properties": "union(givenSettings, platformSettings)",
+        "properties": "union(settings, platformSettings)",
     },
 }

@@ -27,10 +27,16 @@ EXTRA_TABLES = {"hosts"}
 _WIRED = {
     ("app", "name"): "'${abbrs.webSitesFunctions}${resourceToken}'",
     ("app", "planName"): "'${abbrs.webServerFarms}${resourceToken}'",
+    ("app", "settings"): (
+        "union(givenSettings, callbackSecretsStored ? "
+        "{ OPSWATCH_CALLBACK_SECRETS: vault.outputs.callbackSecretsReference } : {})"
+    ),
     ("app", "subnetId"): "privateNetworking ? network!.outputs.appSubnetId : ''",
     ("identity", "name"): "'${abbrs.managedIdentityUserAssignedIdentities}${resourceToken}'",
     ("monitoring", "componentName"): "'${abbrs.insightsComponents}${resourceToken}'",
     ("monitoring", "workspaceName"): "'${abbrs.operationalInsightsWorkspaces}${resourceToken}'",
+    ("network", "appSubnetPrefix"): "cidrSubnet(networkAddressPrefix, 25, 0)",
+    ("network", "endpointSubnetPrefix"): "cidrSubnet(networkAddressPrefix, 25, 1)",
     ("network", "name"): "'${abbrs.networkVirtualNetworks}${resourceToken}'",
     ("operationReader", "instanceName"): "'${environmentName}-${resourceToken}'",
     ("storage", "name"): "storageAccountName",
@@ -73,7 +79,7 @@ def _wiring(project: Project) -> Iterator[Finding]:
         for name, node in properties(params) if params is not None else ():
             want = _WIRED.get((module.name, name))
             fits = flat(node) == want if want else _matches(name, flat(node))
-            if name != "settings" and not fits:
+            if not fits:
                 yield main.finding(node, f"{flat(node)} goes to {name} of {module.name}")
     loop = main.get("module", "operationReader")
     if not loop or "for id in watched:" not in flat(loop.node):

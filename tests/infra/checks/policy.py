@@ -146,10 +146,10 @@ def _network(project: Project) -> Iterator[Finding]:
     }
     wanted = {
         "app": {
-            "addressPrefix": "cidrSubnet(addressPrefix, 25, 0)",
+            "addressPrefix": "appSubnetPrefix",
             "delegations.properties.serviceName": "'Microsoft.App/environments'",
         },
-        "endpoints": {"addressPrefix": "cidrSubnet(addressPrefix, 25, 1)"},
+        "endpoints": {"addressPrefix": "endpointSubnetPrefix"},
     }
     if subnets.keys() != wanted.keys():
         yield Finding(source.name, f"the subnets are {sorted(map(str, subnets))}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import opswatch.config
 from opswatch.config import Settings
 from opswatch.core.errors import ConfigError
-from tests.infra.checks.bicep import flat, literal, lookup, properties
+from tests.infra.checks.bicep import flat, literal, properties
 from tests.infra.checks.finding import Finding
 from tests.infra.checks.project import Project
 
@@ -30,12 +30,9 @@ PLATFORM = {
     "OTEL_TRACES_SAMPLER_ARG": "traceSamplingRatio",
 }
 # Settings that no parameter of the same meaning carries.
-DERIVED = {
-    "OPSWATCH_CLOUD": "clouds[environment().name]",
-    "OPSWATCH_CALLBACK_SECRETS": (
-        "callbackSecretsStored ? vault.outputs.callbackSecretsReference : ''"
-    ),
-}
+DERIVED = {"OPSWATCH_CLOUD": "clouds[environment().name]"}
+# Set where the app is declared, as a reference to the vault.
+SECRET = {"OPSWATCH_CALLBACK_SECRETS"}
 # azd's variable for each parameter that is no setting of the app.
 AZD = {
     "environmentName": "${AZURE_ENV_NAME}",
@@ -73,18 +70,17 @@ def _templates(project: Project) -> Iterator[Finding]:
     for name in sorted(told.keys() | PLATFORM.keys()):
         if told.get(name) != PLATFORM.get(name):
             yield Finding(app.name, f"{name} is {told.get(name)}, not {PLATFORM.get(name)}")
-    chosen = app.get("var", "givenSettings")
+    chosen = project.main.get("var", "givenSettings")
     want = (
         "toObject( filter(items(settings), setting => !empty(setting.value)), "
         "setting => setting.key, setting => setting.value )"
     )
     if flat(chosen.value if chosen else None) != want:
-        yield Finding(app.name, "the settings do not reach the app")
-    module = project.main.get("module", "app")
-    node = lookup(module.body if module else None, "params.settings")
+        yield Finding(project.main.name, "the settings do not reach the app")
+    listed = project.main.get("var", "settings")
+    node = listed.value if listed else None
     passed = {name: flat(value) for name, value in properties(node)} if node is not None else {}
-    wanted = {name: DERIVED.get(name, "") for name in settings_of_code() - LOCAL_ONLY}
-    for name in sorted(passed.keys() ^ wanted.keys()):
+    for name in sorted(passed.keys() ^ (settings_of_code() - LOCAL_ONLY - SECRET)):
         yield Finding(project.main.name, f"{name} is in the code or in the template only")
     for name, value in passed.items():
         param = project.main.get("param", value)

@@ -27,37 +27,65 @@ async def open_world(
 ) -> AsyncIterator[World]:
     """Yield the world that `env` describes, its queues and tables made; raise `ConfigError`."""
     settings = Settings.from_env(env)
-    managed = settings.storage.managed_identity or any(
-        env.get(name) for name in _IDENTITY_ENDPOINTS
+    async with open_account(settings, env) as account, open_arm(settings, env) as arm:
+        callbacks = HttpCallbacks(settings.rules)
+        try:
+            await _create_missing(account)
+            yield World(
+                store=_store(account),
+                operations=AzureQueue(account.queue(wire.OPERATIONS_QUEUE)),
+                deliveries=AzureQueue(account.queue(wire.DELIVERIES_QUEUE)),
+                poison=tuple(
+                    AzurePoisonQueue(account.queue(name + wire.POISON_SUFFIX))
+                    for name in wire.QUEUES
+                ),
+                arm=arm,
+                callbacks=callbacks,
+                clock=clock,
+                intake=intake_of(settings),
+                policy=settings.policy,
+                secrets=settings.secrets,
+            )
+        finally:
+            await callbacks.close()
+
+
+@asynccontextmanager
+async def open_account(settings: Settings, env: Mapping[str, str]) -> AsyncIterator[Account]:
+    """Yield the storage account, untouched."""
+    storage = settings.storage
+    credential = credential_for(
+        managed_identity=_is_managed(settings, env), client_id=storage.client_id
     )
-    storage_credential = credential_for(
-        managed_identity=managed, client_id=settings.storage.client_id
-    )
-    arm_credential = credential_for(managed_identity=managed, client_id=settings.client_id)
-    account = Account(settings.storage, storage_credential)
-    arm = HttpArm(settings.arm_endpoint, settings.arm_scope, arm_credential)
-    callbacks = HttpCallbacks(settings.rules)
+    account = Account(storage, credential)
     try:
-        await _create_missing(account)
-        yield World(
-            store=_store(account),
-            operations=AzureQueue(account.queue(wire.OPERATIONS_QUEUE)),
-            deliveries=AzureQueue(account.queue(wire.DELIVERIES_QUEUE)),
-            poison=tuple(
-                AzurePoisonQueue(account.queue(name + wire.POISON_SUFFIX)) for name in wire.QUEUES
-            ),
-            arm=arm,
-            callbacks=callbacks,
-            clock=clock,
-            intake=Intake(
-                endpoint=settings.arm_endpoint, defaults=settings.defaults, rules=settings.rules
-            ),
-            policy=settings.policy,
-            secrets=settings.secrets,
-        )
+        yield account
     finally:
-        for closing in (callbacks, arm, account, arm_credential, storage_credential):
-            await closing.close()
+        await account.close()
+        await credential.close()
+
+
+@asynccontextmanager
+async def open_arm(settings: Settings, env: Mapping[str, str]) -> AsyncIterator[HttpArm]:
+    """Yield ARM, as the identity that polls."""
+    credential = credential_for(
+        managed_identity=_is_managed(settings, env), client_id=settings.client_id
+    )
+    arm = HttpArm(settings.arm_endpoint, settings.arm_scope, credential)
+    try:
+        yield arm
+    finally:
+        await arm.close()
+        await credential.close()
+
+
+def intake_of(settings: Settings) -> Intake:
+    """Return what reads posted messages."""
+    return Intake(endpoint=settings.arm_endpoint, defaults=settings.defaults, rules=settings.rules)
+
+
+def _is_managed(settings: Settings, env: Mapping[str, str]) -> bool:
+    return settings.storage.managed_identity or any(env.get(name) for name in _IDENTITY_ENDPOINTS)
 
 
 def _store(account: Account) -> Store:

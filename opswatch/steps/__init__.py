@@ -10,7 +10,7 @@ from opswatch.steps.messages import deliveries_message, operations_message
 from opswatch.steps.poll import poll
 from opswatch.steps.purge import purge
 from opswatch.steps.reconcile import reconcile
-from opswatch.steps.redeliver import redeliver
+from opswatch.steps.redeliver import redeliver, redeliver_abandoned
 from opswatch.steps.register import register, reject
 from opswatch.steps.stop import Stopping, stop
 
@@ -24,6 +24,7 @@ __all__ = [
     "purge",
     "reconcile",
     "redeliver",
+    "redeliver_abandoned",
     "register",
     "reject",
     "stop",

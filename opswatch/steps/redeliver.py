@@ -4,7 +4,7 @@ from datetime import datetime
 
 from opswatch import log
 from opswatch.core.decide import is_settled, replay
-from opswatch.core.model import Delivery, Key
+from opswatch.core.model import Delivery, DeliveryState, Key
 from opswatch.ports import Where, World
 from opswatch.steps.finish import start
 
@@ -18,14 +18,33 @@ async def redeliver(world: World, operation: Key) -> int:
     count = 0
     where = Where(partition=operation.partition, row_prefix=f"{operation.row}~")
     async for settled in world.store.deliveries.find(where):
-        if settled.noun.operation != operation:
-            continue
-        owed = await _owed_again(world, settled.noun, now)
-        if owed.round_attempts == 0:  # new, or cut off before it was started
-            await start(world, owed)
-            log.event("redelivering", key=owed.key)
-            count += 1
+        if settled.noun.operation == operation:
+            count += await _replay(world, settled.noun, now)
     return count
+
+
+async def redeliver_abandoned(world: World, since: datetime) -> int:
+    """Owe every delivery once more that was last attempted `since` and then abandoned.
+
+    Returns how many. Reads the whole archive of deliveries: for a person after an outage, not for
+    a timer or a page.
+    """
+    now = world.clock()
+    count = 0
+    async for settled in world.store.deliveries.find(Where()):
+        last = settled.noun.last_attempt_at or settled.noun.started_at
+        if settled.noun.state is DeliveryState.ABANDONED and last >= since:
+            count += await _replay(world, settled.noun, now)
+    return count
+
+
+async def _replay(world: World, settled: Delivery, now: datetime) -> bool:
+    owed = await _owed_again(world, settled, now)
+    if owed.round_attempts:
+        return False  # a replay is under way
+    await start(world, owed)  # new, or cut off before it was started
+    log.event("redelivering", key=owed.key)
+    return True
 
 
 async def _owed_again(world: World, settled: Delivery, now: datetime) -> Delivery:

@@ -8,6 +8,15 @@ from importlib import import_module
 _COMMANDS = {
     "dev": ("opswatch.local.host.dev", "run the function app as the Functions host would"),
     "simulate": ("opswatch.local.simulator.command", "run a simulated ARM"),
+    "post": ("opswatch.commands.post", "post an operation, to be watched to its end"),
+    "show": ("opswatch.commands.show", "show an operation and its deliveries"),
+    "list": ("opswatch.commands.list", "list operations, newest first"),
+    "tail": ("opswatch.commands.tail", "follow operations as they change"),
+    "cancel": ("opswatch.commands.cancel", "stop watching an operation"),
+    "redeliver": ("opswatch.commands.redeliver", "replay settled deliveries"),
+    "secret": ("opswatch.commands.secret", "make a secret that callbacks are signed with"),
+    "verify": ("opswatch.commands.verify", "try a receiver out, layer by layer"),
+    "doctor": ("opswatch.commands.doctor", "check settings, storage, token and ARM"),
     "demo": ("opswatch.local.demo.command", "see everything at work, from post to callback"),
 }
 

@@ -1,0 +1,1 @@
+"""The commands of the terminal: each a module with `add_arguments` and `command`."""

@@ -312,6 +312,12 @@ FAULTS = [
         "secrets.AZURE_CLIENT_ID",
     ),
     Fault(
+        "a setting is lost on the way",
+        ".github/workflows/deploy.yml",
+        "      OPSWATCH_RETENTION: ${{ vars.OPSWATCH_RETENTION }}\n",
+        "",
+    ),
+    Fault(
         "nothing compiles the templates",
         ".github/workflows/ci.yml",
         "az bicep build",

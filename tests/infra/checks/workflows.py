@@ -72,6 +72,10 @@ def _builds(project: Project) -> Iterator[Finding]:
     ):
         if command not in ci:
             yield Finding(f"{FOLDER}/ci.yml", f"does not run {command}")
+    # A variable that is left out would put its setting back to the default.
+    for name in re.findall(r'"\$\{(\w+)', project.read("infra/main.parameters.json")):
+        if f"      {name}: " not in deploy:
+            yield Finding(f"{FOLDER}/deploy.yml", f"does not hand on {name}")
     for command in ("azd auth login", "azd provision --no-prompt", "azd deploy --no-prompt"):
         if command not in deploy:
             yield Finding(f"{FOLDER}/deploy.yml", f"does not run {command}")

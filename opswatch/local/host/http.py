@@ -64,24 +64,25 @@ class HttpServer:
         await self._runner.cleanup()
 
     async def _respond(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()  # which may take long, and outlast what is mounted
         if self._answer is None:
             return web.Response(status=503)
         found = self._routes.find(request.method, request.raw_path.partition("?")[0])
         if found is None:
             return web.Response(status=404)
         function, parameters = found
-        result = await self._answer(function, await _input(request, parameters))
+        result = await self._answer(function, _input(request, parameters, body))
         return web.Response(status=500) if result is None else _response(result)
 
 
-async def _input(request: web.Request, parameters: dict[str, str]) -> Input:
+def _input(request: web.Request, parameters: dict[str, str], body: bytes) -> Input:
     return http_input(
         method=request.method,
         url=f"{request.scheme}://{request.host}{request.raw_path}",
         headers=_joined(request.headers.items()),
         query=_joined(_query(request.raw_path.partition("?")[2])),
         route=parameters,
-        body=await request.read(),
+        body=body,
     )
 
 

@@ -101,6 +101,17 @@ async def test_a_second_signal_ends_it_at_once(make_app: Any) -> None:
         assert request.exception()
 
 
+async def test_a_thread_that_was_given_up_does_not_keep_the_process() -> None:
+    code = """
+import threading
+from opswatch.local.host import dev, worker
+threading.Thread(target=threading.Event().wait, name=f"{worker.THREADS}_0").start()
+dev._leave_threads()
+"""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+    assert await process.wait() == 0
+
+
 def test_a_folder_without_an_app_ends_it_with_a_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -186,13 +186,19 @@ async def test_a_function_that_runs_too_long_restarts_the_worker(
             await probe.gate.wait()
         return f"load {load}"
     """
+    ).replace(
+        # So that the message times out well before the request.
+        "await probe.gate",
+        "await asyncio.sleep(0.1); probe.events.put_nowait('a while later'); await probe.gate",
+        1,
     )
     app = make_app(code, functionTimeout="00:00:01")
     async with LocalHost(app, env) as host:
         await queue.send_message("first")
         assert (await probe.events.get())[:2] == (1, "first")
+        assert await probe.events.get() == "a while later"
         async with http.get(f"{host.url}/api/slow") as cut_off:
-            assert cut_off.status == 500
+            assert (cut_off.status, await cut_off.text()) == (500, "")
         assert await probe.events.get() == "slow"
         await queue.send_message("second")
         assert (await probe.events.get())[:2] == (2, "second")
@@ -223,14 +229,15 @@ async def test_the_end_waits_for_messages_and_requests(
     request = asyncio.create_task(http.get(f"{host.url}/api/slow"))
     assert await probe.events.get() == "slow"
     closing = asyncio.create_task(host.__aexit__(None, None, None))
-    await host._stop.wait()
+    while host._server._runner.sites:
+        await asyncio.sleep(0)
+    assert await refused(host.url)
     assert not closing.done()
     assert not request.done()
     probe.gate.set()
     async with await request as answer:
         assert await answer.text() == "whole"
     await closing
-    assert await refused(host.url)
     assert [message.content async for message in queue.receive_messages()] == ["late"]
     assert probe.events.empty()
 
@@ -273,14 +280,12 @@ async def test_an_app_that_cannot_be_loaded_again_breaks_the_host(
     """
     app = make_app(code, functionTimeout="00:00:01")
 
-    async def run() -> None:
-        async with LocalHost(app) as host:
-            async with http.get(f"{host.url}/api/slow") as answer:
-                assert answer.status == 500
-            await host.run_until(asyncio.Event())
-
-    with pytest.raises(RuntimeError, match="broken since"):
-        await run()
+    host = await LocalHost(app).__aenter__()
+    async with http.get(f"{host.url}/api/slow") as answer:
+        assert (answer.status, await answer.text()) == (500, "")
+    for ending in (host.run_until(asyncio.Event()), host.__aexit__(None, None, None)):
+        with pytest.raises(RuntimeError, match="broken since"):
+            await ending
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,7 @@ async def test_a_message_that_succeeds_is_deleted(account: Account, queue: Queue
     await pump.listener.run()
     assert pump.seen == ["hello"]
     assert await length(queue) == 0
+    assert asyncio.all_tasks() == {asyncio.current_task()}, "nothing is left behind"
 
 
 async def test_a_message_that_fails_comes_back_until_it_is_poisoned(
@@ -308,7 +309,7 @@ async def test_a_batch_is_received_when_no_more_than_the_threshold_runs(
     pumping = asyncio.create_task(pump.listener.run())
     for _ in range(4):
         await started.get()
-    assert running == 4
+    assert len(await queue.peek_messages(32)) == 8, "the next batch waits"
     permits.release()
     permits.release()
     for _ in range(4):
@@ -347,6 +348,22 @@ async def test_a_lease_is_renewed_and_settled_with_its_new_receipt(
     assert delays == [RENEW_AFTER] * 3 == [300] * 3
     assert receipts[0] != receipts[1]
     assert await length(queue) == 0
+
+
+async def test_a_renewal_under_way_is_waited_for(account: Account, queue: QueueClient) -> None:
+    async def sleep(_: float) -> None: ...  # one renewal follows another
+
+    async def function(_: str) -> bool:
+        await length(queue)
+        if len(pump.seen) == 16:
+            pump.stop.set()
+        return True
+
+    for number in range(16):
+        await queue.send_message(str(number))
+    pump = Pump(account, queue.queue_name, function, sleep=sleep)
+    await pump.listener.run()
+    assert await length(queue) == 0, "else a receipt was out of date"
 
 
 async def test_a_message_that_the_function_deleted_is_no_matter(

@@ -99,7 +99,8 @@ def after_poll(watch: Watch, seen: Observation, now: datetime, policy: Policy) -
             watch = _progressed(watch, seen)
         case Missed():
             watch = _missed(watch, seen, now)
-            if watch.unreadable_since and now - watch.unreadable_since >= policy.miss_grace:
+            since = watch.unreadable_since if seen.unreadable else None  # silence is no reason
+            if since and now - since >= policy.miss_grace:
                 return _finish(watch, FinalStatus.LOST, now, lost_reason=seen.reason)
         case _:
             assert_never(seen)

@@ -96,7 +96,8 @@ def test_an_error_without_code_and_message_can_be_cut() -> None:
 
 JSON = st.recursive(
     st.none() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
 )
 
 

@@ -1,0 +1,630 @@
+"""What follows from a message's number, from a poll, and from an attempt."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opswatch.core import decide
+from opswatch.core.decide import (
+    Fence,
+    Finish,
+    Retry,
+    Settle,
+    Wait,
+    abandon,
+    after_attempt,
+    after_poll,
+    begin,
+    fence,
+    line_of,
+    owe,
+    postpone,
+    replay,
+    result_of,
+    rewake_delivery,
+    rewake_watch,
+    stop,
+)
+from opswatch.core.model import (
+    DEFAULT_CALLBACK_SCHEDULE,
+    Attempt,
+    Delivery,
+    DeliveryState,
+    End,
+    FinalStatus,
+    Observation,
+    Policy,
+    TimelineEntry,
+    Watch,
+)
+from opswatch.core.texts import MAX_PROPERTY
+from opswatch.core.webhook import Accepted, Failed, Final, Reply, Unacceptable
+from opswatch.core.wire import delivery_id, delivery_key
+from tests.core.builders import (
+    HOOK,
+    KEY,
+    NOW,
+    SILENCE,
+    URL,
+    arm_error,
+    at,
+    delivery,
+    end,
+    ended,
+    missed,
+    registration,
+    running,
+    seconds,
+    watch,
+)
+
+POLICY = Policy()
+GRACE = POLICY.miss_grace.total_seconds()
+
+
+# --- the fence
+
+
+@pytest.mark.parametrize(
+    ("message", "row", "verdict"),
+    [
+        pytest.param(3, 3, Fence.WORK, id="equal: work"),
+        pytest.param(2, 3, Fence.DROP, id="older: a duplicate"),
+        pytest.param(0, 3, Fence.DROP, id="much older"),
+        pytest.param(4, 3, Fence.NOT_YET, id="newer: not yet"),
+        pytest.param(9, 3, Fence.NOT_YET, id="much newer"),
+    ],
+)
+def test_the_fence(message: int, row: int, verdict: Fence) -> None:
+    assert fence(message, row) is verdict
+
+
+# --- watches
+
+
+def wait(noun: Watch, seen: Observation, after: float = 0) -> Watch:
+    action = after_poll(noun, seen, at(after), POLICY)
+    assert isinstance(action, Wait), action
+    return action.watch
+
+
+def finish(noun: Watch, seen: Observation, after: float = 0) -> tuple[Watch, End]:
+    action = after_poll(noun, seen, at(after), POLICY)
+    assert isinstance(action, Finish), action
+    assert action.watch.end is not None
+    return action.watch, action.watch.end
+
+
+@pytest.mark.parametrize(
+    ("posted", "timeout"),
+    [(None, timedelta(hours=24)), (timedelta(seconds=30), timedelta(seconds=30))],
+)
+def test_a_registration_begins_a_watch(posted: timedelta | None, timeout: timedelta) -> None:
+    noun = begin(
+        registration(kind="k", callback_url=HOOK, timeout=posted, client_state="1"), NOW, POLICY
+    )
+    assert noun == watch(
+        kind="k", callbacks=(HOOK,), client_state="1", deadline_at=NOW + timeout, due_at=NOW, seq=1
+    )
+    assert begin(registration(), NOW, POLICY).callbacks == ()
+
+
+def test_a_running_operation_is_waited_for() -> None:
+    noun = wait(watch(), running("Creating", start_time=at(-30), percent_complete=10.0))
+    assert noun == watch(
+        status="Creating",
+        start_time=at(-30),
+        percent_complete=10.0,
+        last_polled_at=NOW,
+        polls=1,
+        seq=2,
+        due_at=at(20),
+    )
+
+
+def test_what_was_known_stays_known() -> None:
+    known = watch(start_time=at(-30), percent_complete=0.0, status="Creating", polls=4, seq=7)
+    noun = wait(known, running("Updating"))
+    assert (noun.start_time, noun.percent_complete, noun.status) == (at(-30), 0.0, "Updating")
+    assert (noun.polls, noun.seq) == (5, 8)
+    done, _ = finish(known, ended())
+    assert (done.start_time, done.percent_complete) == (at(-30), 0.0)
+    told, _ = finish(known, ended(start_time=at(-31), percent_complete=100.0))
+    assert (told.start_time, told.percent_complete) == (at(-31), 100.0)
+    assert wait(known, running(percent_complete=0.5)).percent_complete == 0.5
+
+
+def test_a_new_url_is_polled_from_now_on() -> None:
+    noun = wait(watch(), running(next_url=f"{URL}&t=2"))
+    assert noun.operation == replace(watch().operation, url=f"{URL}&t=2")
+    assert wait(noun, running()).operation.url == f"{URL}&t=2"
+
+
+@pytest.mark.parametrize("status", ["Succeeded", "Failed", "Canceled"])
+def test_an_end_is_kept(status: str) -> None:
+    error = None if status == "Succeeded" else arm_error()
+    seen = ended(status=status, end_time=at(-1), error=error, result='{"a":1}', start_time=at(-9))
+    noun, kept = finish(watch(seq=3, unreadable_since=at(-50)), seen, 5)
+    assert kept == End(
+        status=FinalStatus(status),
+        finished_at=at(5),
+        end_time=at(-1),
+        error=error,
+        result='{"a":1}',
+    )
+    assert noun == watch(
+        seq=3, status=status, start_time=at(-9), polls=1, last_polled_at=at(5), end=kept
+    )
+
+
+def test_an_end_is_cut_to_what_a_row_holds() -> None:
+    _, kept = finish(watch(), ended(result="x" * (MAX_PROPERTY + 1)))
+    assert kept.truncated
+    assert kept.result is not None
+    assert len(kept.result) == MAX_PROPERTY
+
+
+@pytest.mark.parametrize("status", ["Succeeded", "Failed", "Canceled"])
+def test_an_end_seen_past_the_deadline_still_counts(status: str) -> None:
+    _, kept = finish(watch(deadline_at=at(-100)), ended(status=status))
+    assert kept.status.value == status
+
+
+@pytest.mark.parametrize("seen", [running("Creating"), missed(500), missed(404), SILENCE])
+def test_at_the_deadline_the_watch_times_out(seen: Observation) -> None:
+    noun, kept = finish(watch(deadline_at=at(10)), seen, 10)
+    assert kept == End(status=FinalStatus.TIMED_OUT, finished_at=at(10))
+    assert (noun.polls, noun.seq) == (1, 1)
+    assert wait(watch(deadline_at=at(10)), seen, 9.9).due_at == at(10.9)
+
+
+@pytest.mark.parametrize("seen", [running(), missed(500), missed(404), SILENCE, ended()])
+def test_the_end_is_not_set_by_a_poll_that_goes_on(seen: Observation) -> None:
+    action = after_poll(watch(), seen, NOW, POLICY)
+    assert (action.watch.end is None) is isinstance(action, Wait)
+    assert action.watch.polls == 1
+    assert action.watch.last_polled_at == NOW
+
+
+# --- misses
+
+
+@pytest.mark.parametrize(
+    ("seen", "since"),
+    [
+        pytest.param(missed(404), at(100), id="404 begins the grace"),
+        pytest.param(missed(429), None, id="429 does not"),
+        pytest.param(SILENCE, None, id="silence does not"),
+        pytest.param(running(), None, id="an answer does not"),
+    ],
+)
+def test_the_grace_begins(seen: Observation, since: Any) -> None:
+    assert wait(watch(), seen, 100).unreadable_since == since
+
+
+@pytest.mark.parametrize("code", [401, 403, 404, 410])
+def test_nothing_but_unreadable_answers_for_the_grace_is_lost(code: int) -> None:
+    noun = wait(watch(), missed(code))
+    noun = wait(noun, missed(code), GRACE - 1)
+    assert noun.unreadable_since == NOW
+    lost, kept = finish(noun, missed(code), GRACE)
+    assert kept == End(status=FinalStatus.LOST, finished_at=at(GRACE), lost_reason=str(code))
+    assert (lost.polls, lost.misses, lost.last_miss) == (3, 3, str(code))
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        pytest.param(running(), id="an answer"),
+        pytest.param(missed(429), id="429"),
+        pytest.param(missed(500), id="500"),
+    ],
+)
+def test_any_other_answer_begins_the_grace_anew(between: Observation) -> None:
+    noun = wait(watch(), missed(404))
+    noun = wait(noun, between, 60)
+    assert noun.unreadable_since is None
+    noun = wait(noun, missed(404), GRACE + 1)
+    assert noun.unreadable_since == at(GRACE + 1)
+    finish(noun, missed(404), 2 * GRACE + 1)
+
+
+def test_silence_neither_ends_the_grace_nor_the_watch() -> None:
+    noun = wait(watch(), missed(404))
+    noun = wait(noun, SILENCE, 60)
+    assert noun.unreadable_since == NOW
+    noun = wait(noun, SILENCE, GRACE + 1)
+    assert finish(noun, missed(404), GRACE + 2)[1].lost_reason == "404"
+
+
+def test_silence_alone_is_never_lost() -> None:
+    noun = watch()
+    for hour in range(23):
+        noun = wait(noun, SILENCE, hour * 3600)
+    assert noun.misses == 23
+
+
+def test_a_first_404_may_pass() -> None:
+    noun = wait(watch(), missed(404))
+    noun, kept = finish(noun, ended(), 5)
+    assert kept.status is FinalStatus.SUCCEEDED
+    assert (noun.misses, noun.last_miss, noun.unreadable_since) == (1, "404", None)
+
+
+def test_lost_comes_before_timed_out() -> None:
+    noun = watch(unreadable_since=NOW, deadline_at=at(GRACE))
+    assert finish(noun, missed(404), GRACE)[1].status is FinalStatus.LOST
+
+
+def test_without_a_grace_the_first_404_is_the_end() -> None:
+    action = after_poll(watch(), missed(404), NOW, Policy(miss_grace=timedelta(0)))
+    assert isinstance(action, Finish)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([running(), missed(404), missed(500), SILENCE]), st.integers(1, 400)
+        ),
+        max_size=30,
+    )
+)
+def test_a_watch_is_lost_only_after_a_grace_of_unreadable_answers(
+    polls: list[tuple[Observation, int]],
+) -> None:
+    noun, now = watch(), 0
+    quiet_since: float | None = None
+    for seen, gap in polls:
+        if seen == missed(404):
+            quiet_since = now if quiet_since is None else quiet_since
+        elif seen != SILENCE:
+            quiet_since = None
+        action = after_poll(noun, seen, at(now), POLICY)
+        is_lost = seen == missed(404) and quiet_since is not None and now - quiet_since >= GRACE
+        assert isinstance(action, Finish) is is_lost
+        if is_lost:
+            return
+        assert action.watch.seq == noun.seq + 1
+        assert action.watch.due_at > at(now)
+        noun, now = action.watch, now + gap
+
+
+# --- what else becomes of a watch
+
+
+def test_stopping_keeps_what_was_known() -> None:
+    noun = watch(callbacks=(HOOK,), status="Creating", polls=3)
+    stopped = stop(noun, at(9)).watch
+    assert stopped == replace(noun, end=End(status=FinalStatus.STOPPED, finished_at=at(9)))
+
+
+def test_a_rewoken_watch_is_due_at_once_under_a_new_number() -> None:
+    noun = watch(due_at=at(-600), seq=4)
+    assert rewake_watch(noun, NOW) == watch(due_at=NOW, seq=5)
+
+
+def test_a_result_tells_all_that_the_watch_knew() -> None:
+    known = {
+        "kind": "k", "status": "Failed", "start_time": at(-9), "last_polled_at": NOW, "polls": 3,
+        "percent_complete": 50.0, "misses": 1, "last_miss": "500", "callbacks": (HOOK,),
+        "client_state": "1",
+    }  # fmt: skip
+    kept = end(FinalStatus.FAILED, end_time=at(-1), error=arm_error())
+    noun = watch(**known, end=kept)
+    record = result_of(noun, kept)
+    assert record.end is kept
+    for name in (*known, "operation", "registered_at", "deadline_at"):
+        assert getattr(record, name) == getattr(noun, name), name
+
+
+def test_a_line_of_the_list_follows_the_operation() -> None:
+    noun = watch(status="Creating", kind="k", start_time=at(-9))
+    line = TimelineEntry(
+        operation=KEY,
+        registered_at=NOW,
+        status="Creating",
+        kind="k",
+        location="westus",
+        start_time=at(-9),
+    )
+    assert line_of(noun) == line
+    kept = end(FinalStatus.FAILED, end_time=at(-1), error=arm_error())
+    told = replace(line, status="Failed", end_time=at(-1), finished_at=NOW, error_code="Conflict")
+    assert line_of(replace(noun, end=kept)) == told
+    assert line_of(result_of(noun, kept)) == told
+
+
+# --- deliveries
+
+FAILED = Failed("500")
+SCHEDULE = POLICY.callback_schedule
+
+
+def attempt(number: int = 0, **known: Any) -> Attempt:
+    usual: dict[str, Any] = {"at": at(number), "duration": 0.1, "status_code": 500, "error": "500"}
+    return Attempt(**(usual | known))
+
+
+def after(
+    noun: Delivery, reply: Reply = FAILED, policy: Policy = POLICY, tried: Attempt | None = None
+) -> Retry | Settle:
+    return after_attempt(noun, tried or attempt(), reply, NOW, policy)
+
+
+def retry(noun: Delivery, reply: Reply = FAILED, policy: Policy = POLICY) -> Delivery:
+    action = after(noun, reply, policy)
+    assert isinstance(action, Retry), action
+    return action.delivery
+
+
+def settle(noun: Delivery, reply: Reply = FAILED, policy: Policy = POLICY) -> Delivery:
+    action = after(noun, reply, policy)
+    assert isinstance(action, Settle), action
+    return action.delivery
+
+
+def gap(noun: Delivery, reply: Reply = FAILED, policy: Policy = POLICY) -> timedelta:
+    next_attempt_at = retry(noun, reply, policy).next_attempt_at
+    assert next_attempt_at is not None
+    return next_attempt_at - NOW
+
+
+def made(count: int, **known: Any) -> Delivery:
+    """Return a delivery of which so many attempts have been made."""
+    return delivery(attempts=count, round_attempts=count, **known)
+
+
+def test_the_schedule_is_that_of_the_contract() -> None:
+    assert [gap.total_seconds() for gap in DEFAULT_CALLBACK_SCHEDULE] == [
+        0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400,
+    ]  # fmt: skip
+
+
+def test_a_delivery_is_owed_at_once() -> None:
+    noun = owe(KEY, HOOK, NOW, POLICY)
+    key = delivery_key(KEY, HOOK)
+    assert noun == Delivery(
+        key=key,
+        operation=KEY,
+        delivery_id=delivery_id(key, HOOK),
+        callback_url=HOOK,
+        started_at=NOW,
+        next_attempt_at=NOW,
+    )
+
+
+def test_the_first_gap_may_be_set() -> None:
+    noun = owe(KEY, HOOK, NOW, Policy(callback_schedule=(seconds(100),)))
+    assert noun.next_attempt_at is not None
+    assert seconds(80) <= noun.next_attempt_at - NOW <= seconds(120)
+
+
+def test_an_accepted_attempt_settles() -> None:
+    noun = after(made(2), Accepted(), tried=attempt(2, status_code=204, error=None)).delivery
+    assert noun == made(
+        3,
+        state=DeliveryState.DELIVERED,
+        delivered_at=NOW,
+        next_attempt_at=None,
+        last_attempt_at=at(2),
+        last_status_code=204,
+        last_error=None,
+        attempt_log=(attempt(2, status_code=204, error=None),),
+    )
+
+
+def test_a_failed_attempt_is_repeated() -> None:
+    noun = retry(delivery(seq=4))
+    assert noun == delivery(
+        seq=5,
+        attempts=1,
+        round_attempts=1,
+        next_attempt_at=noun.next_attempt_at,
+        last_attempt_at=NOW,
+        last_status_code=500,
+        last_error="500",
+        attempt_log=(attempt(),),
+    )
+
+
+@pytest.mark.parametrize("count", range(9))
+def test_a_gap_is_the_schedules_give_or_take_a_fifth(count: int) -> None:
+    planned = SCHEDULE[count + 1]
+    assert planned * 0.8 <= gap(made(count)) <= planned * 1.2 + seconds(1)
+    assert gap(made(count)).microseconds == 0
+    assert gap(made(count)) == gap(made(count))
+
+
+def test_gaps_are_spread_over_the_fifth() -> None:
+    gaps = {
+        gap(replace(made(3), key=delivery_key(KEY, f"{HOOK}/{number}"))).total_seconds() / 7200
+        for number in range(200)
+    }
+    assert 0.8 <= min(gaps) < 0.83
+    assert 1.17 < max(gaps) <= 1.2
+    assert len(gaps) > 150
+
+
+def test_gaps_of_later_attempts_are_spread_anew() -> None:
+    flat = Policy(callback_schedule=(seconds(10_000),) * 10)
+    assert len({gap(made(count), policy=flat) for count in range(9)}) > 5
+
+
+@pytest.mark.parametrize("reply", [FAILED, Failed("429", floor=seconds(60)), Unacceptable("400")])
+def test_after_the_schedule_the_delivery_is_abandoned(reply: Reply) -> None:
+    noun = settle(made(9, seq=12), reply)
+    assert noun.state is DeliveryState.ABANDONED
+    assert noun.reason == getattr(reply, "reason", None)
+    assert (noun.attempts, noun.next_attempt_at, noun.delivered_at) == (10, None, None)
+
+
+def test_ten_attempts_are_made_in_all() -> None:
+    noun, count = delivery(), 0
+    while True:
+        count += 1
+        action = after(noun)
+        noun = action.delivery
+        if isinstance(action, Settle):
+            break
+    assert count == 10 == noun.attempts
+
+
+@pytest.mark.parametrize("count", range(10))
+def test_a_final_answer_settles_at_once(count: int) -> None:
+    noun = settle(made(count), Final("410"))
+    assert (noun.state, noun.reason) == (DeliveryState.ABANDONED, "410")
+
+
+def test_an_answer_that_blames_the_request_is_believed_the_third_time() -> None:
+    blame = Unacceptable("400")
+    noun = retry(retry(delivery(), blame), blame)
+    settled = settle(noun, blame)
+    assert (settled.state, settled.reason) == (DeliveryState.ABANDONED, "400")
+    assert settled.attempts == 3
+
+
+@pytest.mark.parametrize(
+    ("count", "reply", "least"),
+    [
+        pytest.param(0, Failed("timeout", floor=seconds(60)), 60, id="60 s after a time-out"),
+        pytest.param(0, Failed("404", floor=seconds(300)), 300, id="5 min after a 404"),
+        pytest.param(0, Failed("503", retry_after=seconds(90)), 90, id="Retry-After"),
+        pytest.param(0, Failed("503", retry_after=seconds(0.5)), 4, id="a short Retry-After"),
+        pytest.param(
+            0, Failed("429", floor=seconds(60), retry_after=seconds(7)), 60, id="the longer of both"
+        ),
+        pytest.param(3, Failed("404", floor=seconds(300)), 5760, id="the schedule's own is longer"),
+    ],
+)
+def test_a_gap_is_no_shorter_than_its_floor(count: int, reply: Failed, least: float) -> None:
+    assert gap(made(count), reply) >= seconds(least)
+    assert gap(made(count), reply) <= max(seconds(least), SCHEDULE[count + 1] * 1.2)
+
+
+def test_a_floor_is_no_longer_than_the_schedules_longest_gap() -> None:
+    short = Policy(callback_schedule=(seconds(0), seconds(1), seconds(2)))
+    assert gap(delivery(), Failed("404", floor=seconds(300)), short) == seconds(2)
+
+
+@pytest.mark.parametrize(
+    ("count", "asked", "waited"),
+    [
+        pytest.param(8, timedelta(hours=30), timedelta(hours=24), id="the last gap is left"),
+        pytest.param(7, timedelta(hours=40), timedelta(hours=40), id="two gaps are left"),
+        pytest.param(7, timedelta(hours=50), timedelta(hours=44), id="more than is left"),
+        pytest.param(0, timedelta.max, sum(SCHEDULE, timedelta(0)), id="for ever"),
+    ],
+)
+def test_a_receiver_is_granted_what_is_left_of_the_schedule(
+    count: int, asked: timedelta, waited: timedelta
+) -> None:
+    delay = gap(made(count), Failed("503", retry_after=asked))
+    assert max(waited, SCHEDULE[count + 1]) <= delay <= max(waited, SCHEDULE[count + 1] * 1.2)
+
+
+def test_no_wait_is_longer_than_a_queue_can_hold() -> None:
+    long = Policy(callback_schedule=(timedelta(days=7),) * 3)
+    assert gap(delivery(), Failed("503", retry_after=timedelta.max), long) <= timedelta(days=7)
+
+
+def test_the_log_keeps_the_newest_twenty() -> None:
+    noun = delivery()
+    for number in range(25):
+        noun = after(replace(noun, round_attempts=0), tried=attempt(number)).delivery
+    assert noun.attempts == 25
+    assert [logged.at for logged in noun.attempt_log] == [at(number) for number in range(5, 25)]
+
+
+def test_a_replay_goes_on_with_id_log_and_number() -> None:
+    settled = settle(made(9, seq=12, attempt_log=(attempt(1),)))
+    again = replay(settled, at(1000), POLICY)
+    assert again == replace(
+        settled,
+        state=DeliveryState.PENDING,
+        reason=None,
+        started_at=at(1000),
+        next_attempt_at=at(1000),
+        round_attempts=0,
+        seq=13,
+    )
+    assert again.delivery_id == delivery().delivery_id
+    assert len(again.attempt_log) == 2
+
+
+def test_a_replay_has_the_whole_schedule_before_it() -> None:
+    noun = replay(settle(made(9)), NOW, POLICY)
+    assert seconds(4) <= gap(noun) <= seconds(6)
+    blamed = retry(retry(noun, Unacceptable("400")), Unacceptable("400"))
+    assert settle(blamed, Unacceptable("400")).attempts == 13
+
+
+def test_a_replay_of_what_was_delivered_is_owed_again() -> None:
+    noun = replay(settle(delivery(), Accepted()), at(5), POLICY)
+    assert (noun.state, noun.delivered_at, noun.next_attempt_at) == (
+        DeliveryState.PENDING,
+        None,
+        at(5),
+    )
+
+
+@pytest.mark.parametrize(("delay", "waited"), [(0, 1), (0.2, 1), (90, 90), (90.5, 91)])
+def test_postponing_counts_no_attempt(delay: float, waited: float) -> None:
+    noun = made(2, attempt_log=(attempt(),), seq=5)
+    assert postpone(noun, "no secret", seconds(delay), NOW).delivery == replace(
+        noun, last_error="no secret", next_attempt_at=at(waited), seq=6
+    )
+
+
+def test_what_has_become_impossible_is_abandoned() -> None:
+    noun = made(2, seq=5)
+    assert abandon(noun, "purged").delivery == replace(
+        noun, state=DeliveryState.ABANDONED, reason="purged", next_attempt_at=None
+    )
+
+
+def test_a_rewoken_delivery_is_due_at_once_under_a_new_number() -> None:
+    noun = made(2, seq=5, next_attempt_at=at(-600))
+    assert rewake_delivery(noun, NOW) == replace(noun, next_attempt_at=NOW, seq=6)
+
+
+REPLIES: st.SearchStrategy[Reply] = st.one_of(
+    st.just(Accepted()),
+    st.builds(Final, st.just("410")),
+    st.builds(Unacceptable, st.just("400")),
+    st.builds(
+        Failed,
+        st.just("500"),
+        floor=st.sampled_from([seconds(0), seconds(60), seconds(300)]),
+        retry_after=st.none() | st.timedeltas(timedelta(0)),
+    ),
+)
+
+
+@given(
+    st.lists(REPLIES, min_size=1, max_size=12),
+    st.lists(st.timedeltas(timedelta(0), timedelta(days=7)), min_size=1, max_size=10),
+)
+def test_any_answers_lead_to_an_end_within_the_schedule(
+    replies: list[Reply], schedule: list[timedelta]
+) -> None:
+    policy = Policy(callback_schedule=tuple(schedule))
+    noun = owe(KEY, HOOK, NOW, policy)
+    for number, reply in enumerate(replies, start=1):
+        action = after(noun, reply, policy)
+        assert action.delivery.attempts == number <= len(schedule)
+        if isinstance(action, Settle):
+            assert action.delivery.state is not DeliveryState.PENDING
+            assert action.delivery.next_attempt_at is None
+            return
+        noun = action.delivery
+        assert noun.next_attempt_at is not None
+        assert timedelta(0) <= noun.next_attempt_at - NOW
+        assert noun.seq == number + 1
+
+
+def test_not_yet_comes_back_soon() -> None:
+    assert timedelta(0) < decide.NOT_YET_DELAY < decide.OVERDUE_GRACE

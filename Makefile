@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: setup demo test check clean requirements
+.PHONY: setup demo test check simulate infra-check clean requirements
 setup: $(VENV)/.installed node_modules/.installed
 
 $(VENV)/.installed: pyproject.toml
@@ -28,8 +28,21 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# 100,000 runs of the deterministic simulation; SEED and RUNS can be given.
+simulate: setup
+	$(BIN)/python -m tests.simulation --runs $(or $(RUNS),100000) --jobs 2 $(if $(SEED),--seed $(SEED))
+
+# checkov brings old versions of much: it has an environment of its own.
+infra-check: .venv-checkov/.installed
+	.venv-checkov/bin/checkov --config-file infra/checkov.yaml
+
+.venv-checkov/.installed:
+	$(PYTHON) -m venv .venv-checkov
+	.venv-checkov/bin/python -m pip install --quiet --disable-pip-version-check checkov==3.3.30
+	touch $@
+
 requirements: setup
 	$(BIN)/python -m opswatch.local.requirements > requirements.txt
 
 clean:
-	rm -rf $(VENV) .venv-3.13 node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-3.13 .venv-checkov node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,96 @@
+"""The whole app over real parts: Azurite, HTTP, the local host, a receiver, and a simulated ARM."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from secrets import token_bytes
+
+from opswatch.adapters.account import Account
+from opswatch.adapters.storage import AzureTable, create_missing
+from opswatch.config import Storage
+from opswatch.core import wire
+from opswatch.core.model import DeliveryState, FinalStatus
+from opswatch.core.webhook import Secret
+from opswatch.local.azurite import running_azurite
+from opswatch.local.demo.receiver import Receiver
+from opswatch.local.host import LocalHost
+from opswatch.local.simulator import SCRIPTS, Life, Simulator, lasting
+from opswatch.ports import Where
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 90  # seconds
+
+NEVER_ENDS_WELL = {
+    "failed": FinalStatus.FAILED,
+    "failed-no-error": FinalStatus.FAILED,
+    "failed-null-error": FinalStatus.FAILED,
+    "failed-empty-error": FinalStatus.FAILED,
+    "failed-blank-code": FinalStatus.FAILED,
+    "redis-enterprise-failed": FinalStatus.FAILED,
+    "canceled": FinalStatus.CANCELED,
+    "cancelled": FinalStatus.CANCELED,
+    "forbidden": FinalStatus.LOST,
+    "never-ending": FinalStatus.TIMED_OUT,
+    "group-conflict": FinalStatus.TIMED_OUT,  # a 409 says nothing of the operation
+}
+
+
+async def test_every_life_of_an_operation_ends_as_it_must_with_one_verified_callback() -> None:
+    secret = Secret(token_bytes(32))
+    async with AsyncExitStack() as stack:
+        azurite = await stack.enter_async_context(running_azurite())
+        arm = await stack.enter_async_context(Simulator(seed=7))
+        receiver = await stack.enter_async_context(Receiver(secret.text))
+        env = {
+            **arm.environment,
+            "AzureWebJobsStorage": azurite.connection_string,
+            "OPSWATCH_CALLBACK_URL": f"{receiver.url}/hook",
+            "OPSWATCH_CALLBACK_SECRETS": secret.text,
+            "OPSWATCH_CALLBACK_NETWORKS": "127.0.0.0/8",
+            "OPSWATCH_POLL_MAX": "PT2S",
+            "OPSWATCH_TIMEOUT": "PT30S",
+            "OPSWATCH_MISS_GRACE": "PT10S",
+        }
+        await stack.enter_async_context(LocalHost(ROOT, env=env))
+        account = Account(Storage.from_env(env))
+        stack.push_async_callback(account.close)
+        queue = account.queue(wire.OPERATIONS_QUEUE)
+        await create_missing([queue], [])
+
+        started = {
+            script: arm.start(life if life.duration is None else _hurried(script))
+            for script, life in SCRIPTS.items()
+        }
+        for operation in started.values():
+            await queue.send_message(operation.url, time_to_live=-1)
+        deliveries = AzureTable(account.table("deliveries"), wire.DELIVERIES)
+        async with asyncio.timeout(PATIENCE):
+            while len([row async for row in deliveries.find(Where())]) < len(started):
+                await asyncio.sleep(0.5)
+
+        table = AzureTable(account.table("results"), wire.RESULTS)
+        results = {row.noun.operation.operation_id: row.noun async for row in table.find(Where())}
+        ends = {script: results[one.id].end.status for script, one in started.items()}
+        assert ends == {
+            script: NEVER_ENDS_WELL.get(script, FinalStatus.SUCCEEDED) for script in SCRIPTS
+        }
+        assert {row.noun.state async for row in deliveries.find(Where())} == {
+            DeliveryState.DELIVERED
+        }
+        watches = AzureTable(account.table("watches"), wire.WATCHES)
+        outbox = AzureTable(account.table("outbox"), wire.OUTBOX)
+        assert [row async for row in watches.find(Where())] == []
+        assert [row async for row in outbox.find(Where())] == []
+        assert len(receiver.received) == len(started)
+        for received in receiver.received:
+            assert received.event, "a signature that does not hold"
+            result = results[received.event["data"]["operationId"]]
+            assert received.event["data"]["status"] == result.end.status.value
+        assert all(
+            request.path.startswith(("/subscriptions/", "/msi/")) for request in arm.requests
+        )
+
+
+def _hurried(script: str) -> Life:
+    return lasting(SCRIPTS[script], timedelta(seconds=3))

@@ -16,7 +16,6 @@ from secrets import token_bytes
 from statistics import median, quantiles
 
 from opswatch.adapters.account import Account
-from opswatch.adapters.storage import create_missing
 from opswatch.config import Storage
 from opswatch.core.webhook import Secret
 from opswatch.core.wire import OPERATIONS_QUEUE
@@ -49,7 +48,6 @@ async def measure(operations: int, seconds: float) -> tuple[list[float], list[fl
         account = Account(Storage.from_env(env))
         stack.push_async_callback(account.close)
         queue = account.queue(OPERATIONS_QUEUE)
-        await create_missing([queue], [])
         life = Life(duration=timedelta(seconds=seconds))
         started = [arm.start(life) for _ in range(operations)]
         gate = asyncio.Semaphore(_POSTED_AT_ONCE)

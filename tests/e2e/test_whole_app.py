@@ -7,7 +7,7 @@ from pathlib import Path
 from secrets import token_bytes
 
 from opswatch.adapters.account import Account
-from opswatch.adapters.storage import AzureTable, create_missing
+from opswatch.adapters.storage import AzureTable
 from opswatch.config import Storage
 from opswatch.core import wire
 from opswatch.core.model import DeliveryState, FinalStatus
@@ -52,11 +52,11 @@ async def test_every_life_of_an_operation_ends_as_it_must_with_one_verified_call
             "OPSWATCH_TIMEOUT": "PT30S",
             "OPSWATCH_MISS_GRACE": "PT10S",
         }
-        await stack.enter_async_context(LocalHost(ROOT, env=env))
+        host = await stack.enter_async_context(LocalHost(ROOT, env=env))
+        await host.started()
         account = Account(Storage.from_env(env))
         stack.push_async_callback(account.close)
         queue = account.queue(wire.OPERATIONS_QUEUE)
-        await create_missing([queue], [])
 
         started = {
             script: arm.start(life if life.duration is None else _hurried(script))

@@ -14,7 +14,6 @@ from rich.live import Live
 from rich.table import Table
 
 from opswatch.adapters.account import Account
-from opswatch.adapters.storage import create_missing
 from opswatch.config import Storage
 from opswatch.core.errors import OpswatchError
 from opswatch.core.webhook import Secret
@@ -88,8 +87,7 @@ def _environment(
 
 
 async def _post(queue: QueueClient, cases: list[Case]) -> None:
-    """Post each message as a user does; the app may not have made the queue yet."""
-    await create_missing([queue], [])
+    """Post each message as a user does; the app has made the queue at its start."""
     for case in cases:
         await queue.send_message(case.body.decode(), time_to_live=-1)
 

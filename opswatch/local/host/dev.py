@@ -48,6 +48,7 @@ async def run(app_dir: Path, port: int) -> None:
     """Run the app of `app_dir` until SIGINT or SIGTERM, then drain; raise what breaks the host."""
     stopped = _stopped_by_signals()
     async with LocalHost(app_dir, port=port) as host:
+        await host.started()
         _announce(host)
         await host.run_until(stopped)
         print("Stopping: what runs may finish; once more, and it ends at once", flush=True)

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -26,6 +26,7 @@ from opswatch.local.host.worker import FunctionTimeoutError, Worker
 logger = logging.getLogger(__name__)
 
 DRAIN: Final = 30.0  # seconds that what runs is given to end
+_START: Final = 15.0  # seconds that what runs at the start is waited for
 
 
 class LocalHost:
@@ -60,10 +61,10 @@ class LocalHost:
             self._server = HttpServer(self._drain_timeout)
             self._settings = HostSettings.load(self._app_dir, os.environ)
             self._connections = await opening.enter_async_context(Connections(os.environ))
-            serving = self._load()
+            self._serving = self._load()
             opening.push_async_callback(self._server.close)
             self._port = await self._server.start(self._port)
-            self._running = asyncio.create_task(self._run(serving))
+            self._running = asyncio.create_task(self._run())
             opening.push_async_callback(self._drain)
             self._open = opening.pop_all()
         return self
@@ -82,6 +83,15 @@ class LocalHost:
         """Where it listens, without a slash at the end."""
         return f"http://{LOOPBACK}:{self._port}"
 
+    async def started(self) -> None:
+        """Return when what runs at the start has run, or has had its time.
+
+        Some apps make their queues and tables then: a message sent before would find none.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_START):
+                await self._serving.started()
+
     async def run_until(self, stopped: asyncio.Event) -> None:
         """Return when `stopped` is set; raise what breaks the host before."""
         waiting = asyncio.create_task(stopped.wait())
@@ -96,9 +106,9 @@ class LocalHost:
         self.route_prefix = self._settings.route_prefix
         return Serving(worker, self._settings, self._connections, self._server, self._stop)
 
-    async def _run(self, serving: Serving) -> None:
-        while not await self._ends(serving):
-            serving = self._load()
+    async def _run(self) -> None:
+        while not await self._ends(self._serving):
+            self._serving = self._load()
 
     async def _ends(self, serving: Serving) -> bool:
         """Serve, and return whether that came to its end; it did not if a function timed out."""

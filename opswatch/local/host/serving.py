@@ -52,6 +52,12 @@ class Serving:
                     running.create_task(listener.run())
                 running.create_task(self._serve_http(running))
 
+    async def started(self) -> None:
+        """Return when every timer that runs at the start has run."""
+        for listener in self._listeners:
+            if isinstance(listener, Timer):
+                await listener.has_started.wait()
+
     def _listener(self, function: Function) -> Listener | None:
         match function.trigger:
             case QueueTrigger(queue, connection):

@@ -1,5 +1,6 @@
 """The timer trigger: NCRONTAB expressions, and runs that never overlap."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
@@ -58,11 +59,15 @@ class Timer:
         self._stop = stop
         self._run_on_startup = run_on_startup
         self._now = now
+        self.has_started = asyncio.Event()  # what runs at the start has run
 
     async def run(self) -> None:
         """Run until `stop`; the instants that pass during a run are left out."""
-        if self._run_on_startup and not self._stop.is_set:
-            await self._run()
+        try:
+            if self._run_on_startup and not self._stop.is_set:
+                await self._run()
+        finally:
+            self.has_started.set()
         due_at = self._schedule(self._now())
         while not self._stop.is_set:
             await self._wait_until(due_at)

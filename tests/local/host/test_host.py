@@ -308,3 +308,22 @@ async def test_a_port_in_use_is_refused(make_app: Any) -> None:
         port = int(host.url.rpartition(":")[2])
         with pytest.raises(OSError, match=str(port)):
             await LocalHost(make_app(""), port=port).__aenter__()
+
+
+async def test_the_host_has_started_when_what_runs_at_the_start_has_run(
+    make_app: Any, probe: Any
+) -> None:
+    app_dir = make_app("""
+        import probe
+        @app.timer_trigger(arg_name="timer", schedule="0 0 0 1 1 *", run_on_startup=True)
+        async def prepare(timer: func.TimerRequest) -> None:
+            await probe.gate.wait()
+            probe.events.put_nowait("prepared")
+    """)
+    async with LocalHost(app_dir) as host:
+        started = asyncio.create_task(host.started())
+        await asyncio.sleep(0)
+        assert not started.done()
+        probe.gate.set()
+        await started
+        assert probe.events.get_nowait() == "prepared"

@@ -34,7 +34,7 @@ async def measure(operations: int, seconds: float) -> tuple[list[float], list[fl
     """
     secret = Secret(token_bytes(32))
     async with AsyncExitStack() as stack:
-        azurite = await stack.enter_async_context(running_azurite())
+        azurite = stack.enter_context(running_azurite())
         arm = await stack.enter_async_context(Simulator(seed=1))
         receiver = await stack.enter_async_context(Receiver(secret.text))
         env = {

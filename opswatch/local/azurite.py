@@ -1,10 +1,10 @@
 """Azurite, the storage emulator, as a child process on free ports."""
 
-import asyncio
 import socket
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 PROGRAM = Path(__file__).parents[2] / "node_modules" / ".bin" / "azurite"
 _SERVICES = ("blob", "queue", "table")
+_FLAGS = ("--silent", "--skipApiVersionCheck", "--disableTelemetry")
 _START_TIMEOUT = 30.0  # seconds
 
 
@@ -39,34 +40,34 @@ class Azurite:
         return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};{endpoints}"
 
 
-@asynccontextmanager
-async def running_azurite(folder: Path | None = None) -> AsyncIterator[Azurite]:
-    """Yield an emulator that keeps everything in `folder`, or in memory, until the block ends."""
-    azurite = Azurite(dict(zip(_SERVICES, free_ports(len(_SERVICES)), strict=True)))
-    process = await start_azurite(azurite, folder)
-    try:
-        yield azurite
-    finally:
-        if process.returncode is None:
-            process.kill()  # nothing that it holds outlives the block
-        await process.wait()
+@contextmanager
+def running_azurite(
+    folder: Path | None = None, ports: dict[str, int] | None = None
+) -> Iterator[Azurite]:
+    """Yield an emulator that keeps everything in `folder`, or in memory, until the block ends.
+
+    With the `ports` and the folder of an earlier one, it goes on where that one was killed.
+    """
+    azurite = Azurite(ports or dict(zip(_SERVICES, free_ports(len(_SERVICES)), strict=True)))
+    with _started(azurite, folder) as process:
+        try:
+            for port in azurite.ports.values():
+                _wait_until_listening(port, process)
+            yield azurite
+        finally:
+            process.kill()  # what is in memory is gone, and what is in a folder is there
 
 
-async def start_azurite(azurite: Azurite, folder: Path | None) -> asyncio.subprocess.Process:
-    """Start the emulator on the ports of `azurite`; return when it listens on all of them."""
-    flags = ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
-    flags += ["--inMemoryPersistence"] if folder is None else ["--location", str(folder)]
-    for service, port in azurite.ports.items():
-        flags += [f"--{service}Port", str(port)]
+def _started(azurite: Azurite, folder: Path | None) -> subprocess.Popen[bytes]:
     if not PROGRAM.exists():
         raise AzuriteError(f"{PROGRAM} is missing: `make setup` installs it")
-    process = await asyncio.create_subprocess_exec(
-        PROGRAM, *flags, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    place = ["--inMemoryPersistence"] if folder is None else ["--location", str(folder)]
+    ports = [
+        word for service, port in azurite.ports.items() for word in (f"--{service}Port", str(port))
+    ]
+    return subprocess.Popen(
+        [PROGRAM, *_FLAGS, *place, *ports], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
-    async with asyncio.timeout(_START_TIMEOUT):
-        for port in azurite.ports.values():
-            await _wait_until_listening(port, process)
-    return process
 
 
 def free_ports(count: int) -> list[int]:
@@ -78,14 +79,16 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-async def _wait_until_listening(port: int, process: asyncio.subprocess.Process) -> None:
+def _wait_until_listening(port: int, process: subprocess.Popen[bytes]) -> None:
+    give_up_at = time.monotonic() + _START_TIMEOUT
     while True:
-        if process.returncode is not None:
-            raise AzuriteError(f"Azurite ended with code {process.returncode}")
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.05)
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError as error:
+            if process.poll() is not None or time.monotonic() > give_up_at:
+                raise AzuriteError(
+                    f"Azurite does not listen (code {process.returncode})"
+                ) from error
+            time.sleep(0.05)
         else:
-            writer.close()
             return

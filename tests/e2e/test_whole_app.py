@@ -39,7 +39,7 @@ NEVER_ENDS_WELL = {
 async def test_every_life_of_an_operation_ends_as_it_must_with_one_verified_callback() -> None:
     secret = Secret(token_bytes(32))
     async with AsyncExitStack() as stack:
-        azurite = await stack.enter_async_context(running_azurite())
+        azurite = stack.enter_context(running_azurite())
         arm = await stack.enter_async_context(Simulator(seed=7))
         receiver = await stack.enter_async_context(Receiver(secret.text))
         env = {

@@ -50,7 +50,7 @@ async def _demo(console: Console, *, is_kept: bool) -> int:
     secret = Secret(token_bytes(32))
     async with AsyncExitStack() as stack:
         console.print("Starting Azurite, a simulated ARM, a receiver and the app …")
-        azurite = await stack.enter_async_context(running_azurite())
+        azurite = stack.enter_context(running_azurite())
         simulator = await stack.enter_async_context(Simulator(seed=_SEED))
         receiver = await stack.enter_async_context(Receiver(secret.text))
         env = _environment(azurite.connection_string, simulator, receiver, secret)

@@ -1,4 +1,4 @@
-"""The settings: environment variables in, one checked `Settings` out. Nothing here reads the environment."""
+"""The settings: variables in, one checked `Settings` out. Nothing here reads the environment."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -39,6 +39,9 @@ _DEVELOPMENT_STORAGE = (
     "BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1;"
     "QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1;"
     "TableEndpoint=http://127.0.0.1:10002/devstoreaccount1;"
+)
+_ORIGIN = re.compile(
+    r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/?", re.IGNORECASE | re.ASCII
 )
 _MIN_TIMEOUT, _MAX_TIMEOUT = timedelta(seconds=30), timedelta(days=7)
 _MAX_DELAY = timedelta(days=7)  # of a queue message
@@ -113,7 +116,7 @@ class _Reader:
         return self._env.get(name, "").strip()
 
     def read(self, name: str, default: str, parse: Callable[[str], T]) -> T | None:
-        """Return the parsed value (an empty variable counts as absent), or None after a complaint."""
+        """Return the parsed value (an empty variable counts as absent); None after a complaint."""
         try:
             return parse(self.get(name) or default)
         except ValueError as error:
@@ -149,7 +152,8 @@ def _storage(reader: _Reader, name: str) -> Storage:
         )
     for uri in filter(None, (queue_uri, table_uri)):
         if not re.fullmatch(r"https://[^\s/?#@]+(/[^\s?#]*)?", uri):
-            reader.complain(f"{name}: the service URI {uri!r} is not an https URL")
+            # Not quoted: a query may be a signature.
+            reader.complain(f"{name}: a service URI is an https URL without a query")
     return Storage(
         queue_uri=queue_uri.rstrip("/"),
         table_uri=table_uri.rstrip("/"),
@@ -159,12 +163,13 @@ def _storage(reader: _Reader, name: str) -> Storage:
 
 
 def _connection_string(reader: _Reader, name: str, text: str) -> str:
-    parts = dict(part.split("=", 1) for part in text.split(";") if "=" in part)
-    if parts.get("UseDevelopmentStorage", "").lower() == "true":
+    pairs = [part.partition("=") for part in text.split(";") if part]
+    parts = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    if parts.get("usedevelopmentstorage", "").lower() == "true":
         return _DEVELOPMENT_STORAGE
-    has_key = {"AccountName", "AccountKey"} <= parts.keys()
-    has_sas = {"SharedAccessSignature", "QueueEndpoint", "TableEndpoint"} <= parts.keys()
-    if not (has_key or has_sas):
+    has_key = {"accountname", "accountkey"} <= parts.keys()
+    has_sas = {"sharedaccesssignature", "queueendpoint", "tableendpoint"} <= parts.keys()
+    if not (has_key or has_sas) or not all(parts.values()):
         reader.complain(
             f"{name}: not a connection string (AccountName and AccountKey, or "
             "SharedAccessSignature with QueueEndpoint and TableEndpoint)"
@@ -229,15 +234,13 @@ def _segment(text: str) -> str:
 
 
 def _arm_endpoint(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
-        raise ValueError(f"{text!r} is not an https URL")
-    if parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError(f"{text!r} has more than a scheme and a host")
-    parts.port  # noqa: B018 - raises ValueError where the port is no number
-    if parts.scheme == "http" and not is_loopback_host(parts.hostname):
+    if not _ORIGIN.fullmatch(text):  # not quoted: it may hold a password
+        raise ValueError("not https:// and a host, and nothing more")
+    parts = urlsplit(text.lower())
+    parts.port  # noqa: B018 - raises ValueError where there is no such port
+    if parts.scheme == "http" and not is_loopback_host(parts.hostname or ""):
         raise ValueError("http is for a loopback host only: the token would travel in the clear")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _duration(text: str) -> timedelta:
@@ -274,7 +277,10 @@ def _positive(text: str) -> float:
 def _schedule(text: str) -> tuple[timedelta, ...]:
     if not text:
         return DEFAULT_CALLBACK_SCHEDULE
-    gaps = tuple(timedelta(seconds=float(part)) for part in text.split(","))
+    try:
+        gaps = tuple(timedelta(seconds=float(part)) for part in text.split(","))
+    except OverflowError:
+        raise ValueError("a gap is no span of time") from None
     if not all(timedelta(0) <= gap <= _MAX_DELAY for gap in gaps):
         raise ValueError("a gap is between 0 s and 7 days")
     return gaps

@@ -11,6 +11,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from opswatch.adapters.resolver import CallbackResolver
 from opswatch.adapters.turns import Turns
 from opswatch.core.addresses import CallbackRules, CallbackTarget
 from opswatch.core.model import CallbackRequest, HttpResponse, NoAnswer
@@ -48,7 +49,7 @@ class HttpCallbacks:
         self._rules = rules
         self._timeout = timeout
         self._turns = Turns(_CONNECTIONS_PER_HOST)
-        self._resolver = resolver or aiohttp.ThreadedResolver()
+        self._resolver = resolver or CallbackResolver()
         tls = tls or system_tls()
         self._sessions = {
             scheme: _session(Gate(rules, scheme, open_socket), self._resolver, tls)

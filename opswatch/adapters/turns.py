@@ -1,8 +1,9 @@
 """Bounds the attempts under way at each host of callbacks, so that one that hangs delays few."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 
@@ -21,9 +22,12 @@ class Turns:
     keeps a function from other work.
     """
 
-    def __init__(self, most: int = 32, patience: float = 2.0) -> None:
+    def __init__(
+        self, most: int = 32, patience: float = 2.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._most = most
         self._patience = patience
+        self._clock = clock
         self._lines: dict[str, _Line] = {}
 
     @asynccontextmanager
@@ -33,7 +37,7 @@ class Turns:
         line.users += 1
         try:
             if await self._enters(line):
-                async with _leaving(line):
+                with self._under_way(line):
                     yield True
             else:
                 yield False
@@ -52,16 +56,15 @@ class Turns:
             return False
 
     def _is_slow(self, line: _Line) -> bool:
-        now = asyncio.get_running_loop().time()
+        now = self._clock()
         return any(now - began > self._patience for began in line.began.values())
 
-
-@asynccontextmanager
-async def _leaving(line: _Line) -> AsyncIterator[None]:
-    ticket = object()
-    line.began[ticket] = asyncio.get_running_loop().time()
-    try:
-        yield
-    finally:
-        del line.began[ticket]
-        line.room.release()
+    @contextmanager
+    def _under_way(self, line: _Line) -> Iterator[None]:
+        ticket = object()
+        line.began[ticket] = self._clock()
+        try:
+            yield
+        finally:
+            del line.began[ticket]
+            line.room.release()

@@ -1,5 +1,6 @@
 """From a watch whose end is kept to its record, its deliveries, and its removal; repeatable."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from opswatch import log
@@ -27,6 +28,11 @@ async def finish(world: World, stored: Versioned[Watch]) -> Result:
             break
         watch = await world.store.watches.get(watch.noun.key)
     return result
+
+
+async def finish_with(world: World, stored: Versioned[Watch], ended: Result) -> None:
+    """Finish a watch that was begun when its operation's result stood already."""
+    await finish(world, replace(stored, noun=replace(stored.noun, end=ended.end)))
 
 
 async def _record(world: World, watch: Watch) -> Result:

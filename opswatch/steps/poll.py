@@ -8,7 +8,7 @@ from opswatch.core import arm
 from opswatch.core.decide import NOT_YET_DELAY, Fence, Finish, Wait, after_poll, fence
 from opswatch.core.model import Missed, Observation, WakeUp, Watch
 from opswatch.ports import Versioned, World
-from opswatch.steps.finish import finish
+from opswatch.steps.finish import finish, finish_with
 
 
 async def poll(world: World, wake: WakeUp) -> None:
@@ -23,10 +23,22 @@ async def poll(world: World, wake: WakeUp) -> None:
         case Fence.NOT_YET:
             log.event("not_yet", key=wake.key, seq=wake.seq, row_seq=stored.noun.seq)
             await world.operations.send(wake, NOT_YET_DELAY)
-        case Fence.WORK if stored.noun.end is not None:  # a crash came between the end and us
-            await finish(world, stored)
         case Fence.WORK:
-            await _poll_once(world, stored, wake)
+            await _work(world, stored, wake)
+
+
+async def _work(world: World, stored: Versioned[Watch], wake: WakeUp) -> None:
+    """Poll, unless a crash has come between an end and us."""
+    watch = stored.noun
+    if watch.end is not None:
+        await finish(world, stored)
+        return
+    if watch.polls == 0 and watch.seq > 1:  # woken by reconcile: it may be one that began late
+        ended = await world.store.results.get(watch.key)
+        if ended is not None:
+            await finish_with(world, stored, ended.noun)
+            return
+    await _poll_once(world, stored, wake)
 
 
 async def _poll_once(world: World, stored: Versioned[Watch], wake: WakeUp) -> None:

@@ -11,7 +11,7 @@ from opswatch.core.model import Key, Reason, Registration, Rejection, WakeUp, Wa
 from opswatch.core.texts import MAX_PROPERTY, to_json
 from opswatch.core.wire import REJECTIONS
 from opswatch.ports import Versioned, World
-from opswatch.steps.finish import finish
+from opswatch.steps.finish import finish_with
 
 
 async def register(world: World, registration: Registration, now: datetime) -> Key:
@@ -29,10 +29,11 @@ async def register(world: World, registration: Registration, now: datetime) -> K
         if watch is not None:
             break
     ended = await world.store.results.get(begun.key)
-    if ended is not None:
-        await finish(world, replace(watch, noun=replace(watch.noun, end=ended.noun.end)))
-    elif watch.noun.polls == 0:  # new, or cut off before it was started
+    is_polled = watch.noun.polls > 0
+    if ended is None and not is_polled:  # new, or cut off before it was started
         await _start(world, watch.noun)
+    elif ended is not None and not (is_polled and watch.noun.end):  # else its poll finishes it
+        await finish_with(world, watch, ended.noun)
     return begun.key
 
 

@@ -1,0 +1,139 @@
+"""Simulated time and workers: coroutines driven step by step, in an order that a seed decides."""
+
+import types
+from collections.abc import Callable, Coroutine, Generator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from heapq import heappop, heappush
+from itertools import count
+from random import Random
+from typing import Any
+
+START = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
+
+
+class CrashError(BaseException):
+    """The worker dies where it stands; nothing in it can catch this."""
+
+
+class LostAnswerError(Exception):
+    """An effect of which no answer came: it may or may not have taken place."""
+
+
+@types.coroutine
+def pause(seconds: float) -> Generator[float, None, None]:
+    """Let others run meanwhile."""
+    yield seconds
+
+
+@dataclass(slots=True, eq=False)
+class Worker:
+    """A process that runs functions, with a clock of its own."""
+
+    name: str
+    skew: float  # seconds
+    tasks: "list[Task]" = field(default_factory=list)
+    is_up: bool = True
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """One function that a worker runs."""
+
+    name: str
+    worker: Worker
+    coroutine: Coroutine[float, None, Any]
+    ended: Callable[[Any], None]  # called with what it returned, or with a LostAnswerError
+    lost: Callable[[], None]  # called when the worker died
+    is_dead: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Clockwork:
+    """What happens when: an agenda, the workers, and the history of a run."""
+
+    random: Random
+    now: float = 0.0
+    current: Task | None = None
+    workers: list[Worker] = field(default_factory=list)
+    history: list[tuple[Any, ...]] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    tasks_lost: int = 0
+    _agenda: list[tuple[float, int, Callable[[Any], None], Any]] = field(default_factory=list)
+    _order: "count[int]" = field(default_factory=count)
+
+    def clock(self, skew: float = 0.0) -> datetime:
+        """Return the time on a clock that is `skew` seconds fast."""
+        return START + timedelta(seconds=self.now + skew)
+
+    def after(self, delay: float, act: Callable[[Any], None], argument: Any) -> None:
+        """Put `act(argument)` on the agenda."""
+        heappush(self._agenda, (self.now + delay, next(self._order), act, argument))
+
+    def note(self, what: str, *facts: Any) -> None:
+        """Add a line to the history."""
+        self.history.append((self.now, self.current and self.current.name, what, *facts))
+
+    def violate(self, what: str) -> None:
+        """Say that an invariant is broken; the run ends."""
+        self.note("VIOLATION", what)
+        self.violations.append(what)
+
+    def run(self, until: float, most: int) -> None:
+        """Work through the agenda until it is empty; not getting there is a violation."""
+        for _ in range(most):
+            if not self._agenda or self.violations:
+                return
+            self.now, _, act, argument = heappop(self._agenda)
+            if self.now > until:
+                break
+            act(argument)
+        self.violate(f"no rest after {self.now:.0f} s")
+
+    def spawn(self, task: Task) -> None:
+        """Let a worker begin a task."""
+        task.worker.tasks.append(task)
+        self.note("begins", task.name, "on", task.worker.name)
+        self.after(0.0, self._resume, task)
+
+    def _resume(self, task: Task) -> None:
+        if task.is_dead:
+            return
+        self.current = task
+        try:
+            delay = task.coroutine.send(None)
+        except StopIteration as end:
+            self._end(task, end.value)
+        except CrashError:
+            self._crash(task.worker)
+        except LostAnswerError as error:
+            self._end(task, error)
+        except Exception as error:  # whatever a step raises is a finding
+            self.violate(f"a step raised {error!r}")
+        else:
+            self.after(delay, self._resume, task)
+        self.current = None
+
+    def _end(self, task: Task, outcome: Any) -> None:
+        self.note("ends", outcome)
+        task.worker.tasks.remove(task)
+        task.ended(outcome)
+
+    def _crash(self, worker: Worker) -> None:
+        self.note("CRASH of", worker.name, "with", [task.name for task in worker.tasks])
+        worker.is_up = False
+        self.after(1 + 5 * self.random.random(), self._restart, worker)
+        tasks, worker.tasks = worker.tasks, []
+        self.tasks_lost += len(tasks)
+        for task in tasks:
+            task.is_dead = True
+            task.coroutine.close()
+            task.lost()
+
+    def _restart(self, worker: Worker) -> None:
+        worker.is_up = True
+
+    def any_worker(self) -> Worker | None:
+        """Return one that is up, if one is."""
+        up = [worker for worker in self.workers if worker.is_up]
+        return self.random.choice(up) if up else None

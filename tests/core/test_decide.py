@@ -20,6 +20,8 @@ from opswatch.core.decide import (
     after_poll,
     begin,
     fence,
+    has_waited_enough,
+    is_settled,
     line_of,
     owe,
     postpone,
@@ -28,6 +30,7 @@ from opswatch.core.decide import (
     rewake_delivery,
     rewake_watch,
     stop,
+    wait_for_host,
 )
 from opswatch.core.model import (
     DEFAULT_CALLBACK_SCHEDULE,
@@ -589,6 +592,36 @@ def test_what_has_become_impossible_is_abandoned() -> None:
 def test_a_rewoken_delivery_is_due_at_once_under_a_new_number() -> None:
     noun = made(2, seq=5, next_attempt_at=at(-600))
     assert rewake_delivery(noun, NOW) == replace(noun, next_attempt_at=NOW, seq=6)
+
+
+def test_those_that_wait_for_a_host_come_back_one_after_another() -> None:
+    instants = set()
+    for number in range(50):
+        noun = replace(made(2, seq=5), key=delivery_key(KEY, f"{HOOK}/{number}"))
+        waiting = wait_for_host(noun, at(600), NOW).delivery
+        assert waiting.next_attempt_at is not None
+        assert at(600) <= waiting.next_attempt_at <= at(600 * 1.4 + 1)
+        assert (waiting.attempts, waiting.seq) == (2, 6)
+        assert wait_for_host(noun, at(600), NOW).delivery == waiting
+        instants.add(waiting.next_attempt_at)
+    assert len(instants) > 25
+
+
+def test_a_pause_that_is_over_is_no_wait() -> None:
+    assert wait_for_host(delivery(), at(-60), NOW).delivery.next_attempt_at == at(1)
+
+
+def test_a_round_has_waited_enough_when_its_whole_schedule_would_be_over() -> None:
+    policy = Policy(callback_schedule=(seconds(0), seconds(100)))
+    assert not has_waited_enough(delivery(), at(120), policy)
+    assert has_waited_enough(delivery(), at(121), policy)
+
+
+def test_a_record_settles_its_own_round_and_earlier_ones() -> None:
+    record = settle(made(2), Accepted())
+    assert is_settled(made(2), record)
+    assert is_settled(made(1, started_at=at(-9)), record)
+    assert not is_settled(replay(record, at(9), POLICY), record)
 
 
 REPLIES: st.SearchStrategy[Reply] = st.one_of(

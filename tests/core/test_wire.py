@@ -19,6 +19,7 @@ from opswatch.core.model import (
     DeliveryState,
     End,
     FinalStatus,
+    Host,
     Key,
     Layer,
     Reason,
@@ -31,6 +32,7 @@ from opswatch.core.model import (
 from opswatch.core.texts import MAX_PROPERTY, utf16_length
 from opswatch.core.wire import (
     DELIVERIES,
+    HOSTS,
     OUTBOX,
     QUEUES,
     REJECTIONS,
@@ -200,6 +202,12 @@ REJECTION = st.builds(
     received_at=INSTANTS,
     count=COUNTS,
 )
+HOST = st.builds(
+    Host,
+    name=st.from_regex(r"[a-z0-9.-]{1,253}:[0-9]{1,5}", fullmatch=True),
+    failures=COUNTS,
+    open_until=INSTANTS,
+)
 
 
 class SdkDatetime(datetime):
@@ -264,6 +272,11 @@ def test_a_line_of_the_list_survives_its_row(noun: TimelineEntry) -> None:
 @given(REJECTION)
 def test_a_rejection_survives_its_row(noun: Rejection) -> None:
     check(REJECTIONS, noun)
+
+
+@given(HOST)
+def test_a_host_survives_its_row(noun: Host) -> None:
+    check(HOSTS, noun)
 
 
 # --- the columns that users read

@@ -27,6 +27,7 @@ from opswatch.local.simulator import Simulator
 
 _PATIENCE = 100.0  # seconds until what is still open counts as wrong
 _SEED = 2024
+_WIDTH = 110
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,12 +39,18 @@ def command(options: argparse.Namespace) -> int:
     """Run the demo; return 0 if everything came out as it must."""
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        return asyncio.run(_demo(Console(), is_kept=options.keep))
+        return asyncio.run(_demo(_console(), is_kept=options.keep))
     except KeyboardInterrupt:
         return 130
     except OpswatchError as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def _console() -> Console:
+    """Return a console wide enough for the table, also where the output is no terminal."""
+    console = Console()
+    return console if console.width >= _WIDTH else Console(width=_WIDTH)
 
 
 async def _demo(console: Console, *, is_kept: bool) -> int:
@@ -107,12 +114,14 @@ async def _watch(console: Console, cases: list[Case], books: Books) -> list[Seen
 
 
 def _table(cases: list[Case], seen: list[Seen]) -> Table:
-    table = Table(title="opswatch", title_justify="left")
-    for heading in ("operation", "posted as", "status", "polls", "callback", ""):
-        table.add_column(heading, justify="right" if heading == "polls" else "left")
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold underline")
+    for heading in ("operation", "posted as", "status", "polls", "error", "callback", "POSTs", ""):
+        is_number = heading in ("polls", "POSTs")
+        table.add_column(heading, no_wrap=True, justify="right" if is_number else "left")
     for case, now in zip(cases, seen, strict=True):
+        polls, posts = (str(number or "") for number in (now.polls, now.posts))
         table.add_row(
-            case.name, case.form, now.status, str(now.polls or ""), now.callback, _mark(now)
+            case.name, case.form, now.status, polls, now.code, now.callback, posts, _mark(now)
         )
     return table
 
@@ -127,9 +136,11 @@ def _verdict(console: Console, cases: list[Case], seen: list[Seen], receiver: Re
     """Say what came of it; only what is settled and right, and signed throughout, is a success."""
     right = sum(now.is_settled and now.is_right for now in seen)
     forged = sum(received.event is None for received in receiver.received)
+    console.print()
     console.print(
         f"{right} of {len(cases)} messages came out as they must; "
-        f"{len(receiver.received)} POSTs, {forged} of them with a signature that does not hold."
+        f"{len(receiver.received)} POSTs, {forged} of them with a signature that does not hold.",
+        soft_wrap=True,
     )
     return 0 if right == len(cases) and not forged else 1
 

@@ -18,7 +18,9 @@ class Seen:
 
     status: str
     polls: int = 0
+    code: str = ""  # of the error
     callback: str = ""
+    posts: int = 0
     is_settled: bool = False
     is_right: bool = False
 
@@ -74,7 +76,9 @@ class Books:
         return Seen(
             status=result.end.status.value,
             polls=result.polls,
-            callback=_describe(case, settled),
+            code=code or "",
+            callback=f"/{case.door} {settled[0].state.value if settled else '…'}",
+            posts=settled[0].attempts if settled else 0,
             is_settled=bool(settled),
             is_right=(
                 (result.end.status, code, state) == (case.expected, case.code, wanted)
@@ -89,13 +93,6 @@ def _rejection(case: Case, rejection: Rejection | None) -> Seen:
         return Seen(status="posted")
     is_right = rejection.reason is case.expected
     return Seen(status=rejection.reason.value, is_settled=True, is_right=is_right)
-
-
-def _describe(case: Case, settled: list[Delivery]) -> str:
-    if not settled:
-        return f"/{case.door} …"
-    delivery = settled[0]
-    return f"/{case.door} {delivery.state.value}, {delivery.attempts} POST"
 
 
 def _tells(event: dict[str, Any], result: Result) -> bool:

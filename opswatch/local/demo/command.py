@@ -27,7 +27,7 @@ from opswatch.local.simulator import Simulator
 
 _PATIENCE = 100.0  # seconds until what is still open counts as wrong
 _SEED = 2024
-_WIDTH = 110
+_WIDTH = 120
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from opswatch.commands.operations import newest_first
 from opswatch.commands.terminal import OK, console, environment, instant, print_json, run
 from opswatch.commands.views import key_text, line_json, moment
 from opswatch.core.model import FinalStatus, TimelineEntry
+from opswatch.core.texts import one_line
 
 WATCHING = "watching"
 _COLUMNS = ("registered", "status", "kind", "ended", "error", "operation")
@@ -65,7 +66,8 @@ def _print(lines: list[TimelineEntry]) -> None:
     out = console()
     rows = [_cells(line) for line in lines]
     if not out.is_terminal:
-        out.print("\n".join("\t".join(cells) for cells in rows), end="\n" if rows else "")
+        for cells in rows:
+            out.file.write("\t".join(cells) + "\n")  # rich would expand the tabs
         return
     table = Table(*_COLUMNS, box=None, header_style="bold")
     table.columns[-1].overflow = "fold"
@@ -77,9 +79,9 @@ def _print(lines: list[TimelineEntry]) -> None:
 def _cells(line: TimelineEntry) -> tuple[str, ...]:
     return (
         moment(line.registered_at),
-        line.status or "",
-        line.kind or "",
+        one_line(line.status or ""),
+        one_line(line.kind or ""),
         moment(line.end_time or line.finished_at),
-        line.error_code or "",
+        one_line(line.error_code or ""),
         key_text(line.operation),
     )

@@ -1,6 +1,7 @@
 """Takes the way of a callback layer by layer, through the gate that callbacks go through."""
 
 import asyncio
+import os
 import socket
 import ssl
 import time
@@ -14,7 +15,7 @@ from aiohttp.abc import AbstractResolver
 from opswatch.adapters.callbacks import Gate, open_socket, system_tls
 from opswatch.commands.terminal import Mark, Say, since
 from opswatch.core.addresses import CallbackRules, CallbackTarget
-from opswatch.core.model import NoAnswer
+from opswatch.core.model import Layer, NoAnswer
 from opswatch.core.texts import one_line
 
 
@@ -74,8 +75,11 @@ async def _resolve(
         answers = await resolver.resolve(target.host, port, socket.AF_UNSPEC)
     except OSError as error:
         return _failed("dns", error, say)
-    addresses = ", ".join(answer["host"] for answer in answers)
-    say(Mark.GOOD, "dns", f"{target.host} is {addresses} ({since(began)})")
+    if target.address:
+        say(Mark.ASIDE, "dns", "none: the host is an address")
+    else:
+        addresses = ", ".join(answer["host"] for answer in answers)
+        say(Mark.GOOD, "dns", f"{target.host} is {addresses} ({since(began)})")
     return [
         (answer["family"], socket.SOCK_STREAM, 0, "", (answer["host"], answer["port"]))
         for answer in answers
@@ -147,8 +151,17 @@ def _name(pairs: tuple[tuple[tuple[str, str], ...], ...]) -> str:
     return one_line(name, 100)
 
 
-def _failed(layer: str, error: OSError, say: Say) -> NoAnswer:
-    reason = getattr(error, "verify_message", None) or error.strerror or str(error)
-    text = one_line(reason or type(error).__name__)
+def _failed(layer: Layer, error: OSError, say: Say) -> NoAnswer:
+    text = one_line(_reason(error))
     say(Mark.BAD, layer, text)
-    return NoAnswer(layer, text)  # type: ignore[arg-type]  # each caller names one
+    return NoAnswer(layer, text)
+
+
+def _reason(error: OSError) -> str:
+    match error:
+        case ssl.SSLCertVerificationError(verify_message=message):
+            return message
+        case ConnectionError(errno=int() as number):  # asyncio's text repeats the address
+            return os.strerror(number)
+        case _:
+            return error.strerror or str(error) or type(error).__name__

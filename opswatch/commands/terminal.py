@@ -114,8 +114,10 @@ def since(began: float) -> str:
 
 
 def print_json(value: object) -> None:
-    """Print a value as JSON, to be read by people and programs."""
-    console().print(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print a value as JSON, to be read by people and programs: nothing in it moves a cursor."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    is_plain = all(c.isprintable() or c == "\n" for c in text)
+    console().print(text if is_plain else json.dumps(value, indent=2))
 
 
 def brief(error: Exception) -> str:

@@ -69,7 +69,7 @@ def standing_lines(standing: Standing) -> list[str]:
         **(_end_facts(followed) if isinstance(followed, Result) else {}),
         "state": followed.client_state,
     }
-    lines = [f"{name:<11} {value}" for name, value in facts.items() if value]
+    lines = [f"{name:<11} {one_line(str(value))}" for name, value in facts.items() if value]
     return lines + [f"{'callback':<11} {delivery_text(d)}" for d in standing.deliveries]
 
 
@@ -81,27 +81,25 @@ def _end_facts(result: Result) -> dict[str, object]:
         "ended": moment(end.end_time),
         "seen": moment(end.finished_at),
         "took": None if seconds is None else str(timedelta(seconds=round(seconds))),
-        "error": end.error and one_line(f"{end.error.code}: {end.error.message}"),
+        "error": end.error and f"{end.error.code or 'no code'}: {end.error.message}",
         "lost": end.lost_reason,
-        "result": end.result and one_line(end.result),
+        "result": end.result,
     }
 
 
 def change_text(followed: Watch | Result) -> str:
     """Return in a few words how far an operation has come."""
     if isinstance(followed, Result):
-        error = followed.end.error
-        return (
-            f"{followed.end.status} {error.code or ''}".rstrip() if error else followed.end.status
-        )
+        code = followed.end.error and followed.end.error.code
+        return one_line(f"{followed.end.status} {code or ''}")
     progress = followed.percent_complete
-    status = followed.status or REGISTERED
+    status = one_line(followed.status or REGISTERED)
     return status if progress is None else f"{status} {progress:g} %"
 
 
 def delivery_text(delivery: Delivery) -> str:
     """Return a delivery in a line."""
-    url = redact_text(delivery.callback_url)
+    url = one_line(redact_text(delivery.callback_url))
     tried = f"{delivery.state.value} after {delivery.attempts} POST"
     match delivery.state:
         case DeliveryState.DELIVERED:

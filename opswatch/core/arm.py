@@ -58,7 +58,7 @@ def _read_success(answer: HttpResponse, endpoint: str, now: datetime) -> Observa
         return Missed(reason=one_line(f"{answer.status_code} malformed body: {error}"))
     body = {} if body is None else body
     if isinstance(body, list) and answer.status_code in _DONE:
-        return Ended(status="Succeeded", result=to_json(body))  # a Location's final resource
+        return Ended(status="Succeeded", result=to_json(body), is_inferred=True)  # a resource
     if not isinstance(body, dict):
         return Missed(reason=f"{answer.status_code} malformed body: not an object")
     status = _get(body, "status")
@@ -96,7 +96,9 @@ def _read_location(body: _Body, answer: HttpResponse, endpoint: str, now: dateti
     properties = _get(body, "properties")
     state = _get(properties, "provisioningState") if isinstance(properties, dict) else None
     if not isinstance(state, str) or not state.strip():
-        return Ended(status="Succeeded", result=to_json(body) if body else None)
+        if body or answer.status_code == HTTPStatus.NO_CONTENT:
+            return Ended(status="Succeeded", result=to_json(body) if body else None)
+        return Ended(status="Succeeded", is_inferred=True)
     final = _FINAL.get(state.strip().lower())
     if final is None:
         return _running(one_line(state, 128), body, answer, endpoint, now)

@@ -32,6 +32,10 @@ from opswatch.core.wire import delivery_id, delivery_key
 # By which a row may be overdue before its wake-up counts as lost: longer than the slowest step.
 OVERDUE_GRACE = timedelta(minutes=2)
 NOT_YET_DELAY = timedelta(seconds=5)
+# The last but one segment of the URLs whose bodies say a status (Azure-AsyncOperation).
+_STATUS_COLLECTIONS = frozenset(
+    {"operationsstatus", "operationstatus", "operationstatuses", "asyncoperations"}
+)
 _LOG_LENGTH = 20
 _JITTER = 0.2
 _MAX_DELAY = timedelta(days=7)  # of a queue message
@@ -91,10 +95,13 @@ def begin(registration: Registration, now: datetime, policy: Policy) -> Watch:
 
 def after_poll(watch: Watch, seen: Observation, now: datetime, policy: Policy) -> Action:
     """Return what follows from a poll of `watch` that showed `seen`."""
-    watch = replace(watch, polls=watch.polls + 1, last_polled_at=now)
+    watch = replace(watch, polls=watch.polls + 1, last_polled_at=now, late_since=None)
     match seen:
-        case Ended():
+        case Ended() if not _is_doubtful(watch, seen):
             return _finish_ended(watch, seen, now)
+        case Ended():
+            seen = Missed(reason="an answer without a status")
+            watch = replace(_missed(watch, seen, now), is_doubted=True)
         case Running():
             watch = _progressed(watch, seen)
         case Missed():
@@ -116,8 +123,21 @@ def stop(watch: Watch, now: datetime) -> Finish:
 
 
 def rewake_watch(watch: Watch, now: datetime) -> Watch:
-    """Return an overdue watch as due at once: under its new number, older messages are stale."""
-    return replace(watch, due_at=now, seq=watch.seq + 1)
+    """Return an overdue watch as due at once: under its new number, older messages are stale.
+
+    Since when it has been late is kept: were it not, no watch would ever be later than the grace.
+    """
+    late_since = watch.late_since or watch.due_at
+    return replace(watch, due_at=now, late_since=late_since, seq=watch.seq + 1)
+
+
+def _is_doubtful(watch: Watch, seen: Ended) -> bool:
+    """Tell whether an end may be a broken answer: a status URL that for once has no status.
+
+    A second such answer in a row is believed: it is a Location-style URL under another name.
+    """
+    bears_status = watch.operation.collection in _STATUS_COLLECTIONS
+    return seen.is_inferred and bears_status and not watch.is_doubted
 
 
 def _progressed(watch: Watch, seen: Running) -> Watch:
@@ -129,6 +149,7 @@ def _progressed(watch: Watch, seen: Running) -> Watch:
         start_time=seen.start_time or watch.start_time,
         percent_complete=_known(seen.percent_complete, watch.percent_complete),
         unreadable_since=None,
+        is_doubted=False,
     )
 
 
@@ -139,7 +160,13 @@ def _missed(watch: Watch, seen: Missed, now: datetime) -> Watch:
         since = since or now
     elif seen.answered:
         since = None
-    return replace(watch, misses=watch.misses + 1, last_miss=seen.reason, unreadable_since=since)
+    return replace(
+        watch,
+        misses=watch.misses + 1,
+        last_miss=seen.reason,
+        unreadable_since=since,
+        is_doubted=False,
+    )
 
 
 def _finish_ended(watch: Watch, seen: Ended, now: datetime) -> Finish:

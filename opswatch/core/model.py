@@ -130,6 +130,7 @@ class Ended:
     percent_complete: float | None = None
     error: ArmError | None = None
     result: JsonText | None = None
+    is_inferred: bool = False  # from an answer that says nothing, or not what it should
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +198,9 @@ class Watch(Followed):
 
     due_at: datetime
     seq: int = 1
+    late_since: datetime | None = None  # it was due then, and has only been woken since
     unreadable_since: datetime | None = None  # nothing but 401/403/404/410 has come since
+    is_doubted: bool = False  # the last poll showed an end that only the next one can confirm
     end: End | None = None  # seen and kept; what follows from it is under way
 
     @property

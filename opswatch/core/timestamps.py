@@ -87,10 +87,11 @@ def parse_retry_after(headers: dict[str, str], now: datetime) -> timedelta | Non
 
 
 def _span(text: str, **unit: float) -> timedelta | None:
-    if not re.fullmatch(r"\d{1,15}(\.\d{1,9})?", text.strip(), re.ASCII):
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*", text, re.ASCII)
+    if not match:
         return None
     try:
-        return timedelta(**unit) * float(text) or None
+        return timedelta(**unit) * float(match[1]) or None
     except OverflowError:
         return timedelta.max
 

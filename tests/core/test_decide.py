@@ -46,7 +46,7 @@ from opswatch.core.model import (
 )
 from opswatch.core.texts import MAX_PROPERTY
 from opswatch.core.webhook import Accepted, Failed, Final, Reply, Unacceptable
-from opswatch.core.wire import delivery_id, delivery_key
+from opswatch.core.wire import delivery_id, delivery_key, operation_at
 from tests.core.builders import (
     HOOK,
     KEY,
@@ -207,6 +207,27 @@ def test_the_end_is_not_set_by_a_poll_that_goes_on(seen: Observation) -> None:
 )
 def test_the_grace_begins(seen: Observation, since: Any) -> None:
     assert wait(watch(), seen, 100).unreadable_since == since
+
+
+def test_an_end_without_a_word_from_a_status_url_is_a_miss_until_it_is_repeated() -> None:
+    silent = ended(is_inferred=True)
+    noun = wait(watch(), silent)
+    assert (noun.is_doubted, noun.misses, noun.last_miss) == (True, 1, "an answer without a status")
+    _, kept = finish(noun, silent, 5)
+    assert kept == End(status=FinalStatus.SUCCEEDED, finished_at=at(5))
+
+
+@pytest.mark.parametrize("between", [running(), missed(500), missed(404), SILENCE], ids=str)
+def test_a_doubted_end_is_forgotten_when_another_answer_comes(between: Observation) -> None:
+    silent = ended(is_inferred=True)
+    noun = wait(wait(watch(), silent), between, 5)
+    assert wait(noun, silent, 10).is_doubted
+
+
+def test_an_end_without_a_word_from_a_location_url_is_the_end() -> None:
+    url = URL.replace("operationsStatus", "operationResults")
+    _, kept = finish(watch(operation=operation_at(url)), ended(is_inferred=True))
+    assert kept.status is FinalStatus.SUCCEEDED
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 410])

@@ -41,12 +41,22 @@ class Codec(Generic[T]):
     columns: Callable[[T], Mapping[str, Any]]
     read: Callable[[Row], T]
     due: str = ""  # of a live table: the property that says when its row is to be acted on
+    late: str = ""  # the property that says when it was, where it has only been woken since
 
     def row(self, noun: T) -> Row:
         """Return the whole row of `noun`: its keys, and every property that it has."""
         key = self.key(noun)
         present = {name: value for name, value in self.columns(noun).items() if value is not None}
         return {"PartitionKey": key.partition, "RowKey": key.row, **present}
+
+    @property
+    def due_columns(self) -> list[str]:
+        """The properties that `due_since` reads."""
+        return [name for name in (self.due, self.late) if name]
+
+    def due_since(self, row: Row) -> datetime:
+        """Return since when the row of a live table is due, or will be."""
+        return _plain(row.get(self.late) or row[self.due])
 
 
 def _key(row: Row) -> Key:
@@ -157,7 +167,9 @@ def _watch_columns(watch: Watch) -> Row:
     columns = _followed_columns(watch) | {
         "dueAt": watch.due_at,
         "seq": watch.seq,
+        "lateSince": watch.late_since,
         "unreadableSince": watch.unreadable_since,
+        "isDoubted": watch.is_doubted,
     }
     if watch.end is None:
         return columns
@@ -176,7 +188,9 @@ def _read_watch(row: Row) -> Watch:
         **_read_followed(row),
         due_at=_plain(row["dueAt"]),
         seq=row["seq"],
+        late_since=_instant(row, "lateSince"),
         unreadable_since=_instant(row, "unreadableSince"),
+        is_doubted=row["isDoubted"],
         end=_read_kept_end(row) if "end" in row else None,
     )
 
@@ -367,7 +381,9 @@ def _read_host(row: Row) -> Host:
     return Host(name=row["RowKey"], failures=row["failures"], open_until=_plain(row["openUntil"]))
 
 
-WATCHES: Codec[Watch] = Codec("watches", lambda w: w.key, _watch_columns, _read_watch, due="dueAt")
+WATCHES: Codec[Watch] = Codec(
+    "watches", lambda w: w.key, _watch_columns, _read_watch, due="dueAt", late="lateSince"
+)
 RESULTS: Codec[Result] = Codec("results", lambda r: r.operation.key, _result_columns, _read_result)
 OUTBOX: Codec[Delivery] = Codec(
     "outbox", lambda d: d.key, _delivery_columns, _read_delivery, due="nextAttemptAt"

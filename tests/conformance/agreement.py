@@ -1,0 +1,55 @@
+"""Where the local host's reading of an app and the worker's report of it differ."""
+
+from collections.abc import Iterable
+from typing import Any, assert_never
+
+from opswatch.local.host.app import Function, HttpTrigger, QueueTrigger, TimerTrigger, Trigger
+from tests.conformance.driver import Reported
+
+ANONYMOUS = frozenset({"health", "dashboard"})  # routes: CONTRACT.md 4
+
+
+def differences(reported: Iterable[Reported], seen: Iterable[Function]) -> list[str]:
+    """Say in a line each what the worker reports and the local host sees otherwise.
+
+    The local host asks for no key; so the level that the worker reports is held to the rule.
+    """
+    theirs = {function.name: as_reported(function) for function in reported}
+    ours = {function.name: as_seen(function) for function in seen}
+    return [
+        f"{name}: {theirs.get(name)} is not {ours.get(name)}"
+        for name in sorted(theirs | ours)
+        if theirs.get(name) != ours.get(name)
+    ]
+
+
+def as_reported(function: Reported) -> dict[str, Any]:
+    """Return all that a report says, with the host's defaults for what it leaves out."""
+    trigger, outputs = function.trigger, function.bindings[1:]
+    facts = {name: value for name, value in trigger.items() if name != "direction"}
+    if trigger["type"] == "timerTrigger":
+        facts.setdefault("runOnStartup", False)
+        facts.pop("useMonitor", None)  # means nothing locally, where no state is kept
+    if trigger["type"] == "httpTrigger":
+        facts["methods"] = sorted(trigger.get("methods") or ())
+    return facts | {"outputs": [(output["type"], output["name"]) for output in outputs]}
+
+
+def as_seen(function: Function) -> dict[str, Any]:
+    """Return the same facts of a function that the local host has loaded."""
+    outputs = [("http", "$return")] if function.returns_http else []
+    binding = {"type": function.binding, "name": function.parameter, "outputs": outputs}
+    return binding | _facts(function.trigger)
+
+
+def _facts(trigger: Trigger) -> dict[str, Any]:
+    match trigger:
+        case QueueTrigger(queue, connection):
+            return {"queueName": queue, "connection": connection}
+        case TimerTrigger(text, _, at_start):
+            return {"schedule": text, "runOnStartup": at_start}
+        case HttpTrigger(route, methods):
+            level = "ANONYMOUS" if route in ANONYMOUS else "FUNCTION"
+            return {"route": route, "methods": sorted(methods), "authLevel": level}
+        case _:
+            assert_never(trigger)

@@ -1,0 +1,140 @@
+"""A whole life of an operation through the real language worker: Azurite, a simulated ARM."""
+
+import asyncio
+import re
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from secrets import token_bytes
+from typing import Any
+
+import pytest
+
+from opswatch.adapters.account import Account
+from opswatch.adapters.storage import AzureTable
+from opswatch.config import Storage
+from opswatch.core import wire
+from opswatch.core.model import DeliveryState, FinalStatus
+from opswatch.core.webhook import Secret
+from opswatch.local.azurite import Azurite, running_azurite
+from opswatch.local.demo.receiver import Receiver
+from opswatch.local.host.bindings import Input, http_input, queue_input, timer_input
+from opswatch.local.host.leases import Lease, LeasedQueue
+from opswatch.local.simulator import SCRIPTS, Simulator, lasting
+from opswatch.ports import Where
+from tests.conformance.driver import ROOT, SUCCESS, RealWorker, Reported, real_worker
+
+pytestmark = pytest.mark.skipif(
+    sys.version_info < (3, 13), reason="azure-functions-runtime exists from Python 3.13 on"
+)
+PATIENCE = 30  # seconds
+
+
+async def test_an_operation_is_watched_to_its_end_and_its_receiver_called() -> None:
+    secret = Secret(token_bytes(32))
+    async with AsyncExitStack() as stack:
+        azurite = stack.enter_context(running_azurite())  # `operations` has one reader
+        arm = await stack.enter_async_context(Simulator(seed=4))
+        receiver = await stack.enter_async_context(Receiver(secret.text))
+        env = arm.environment | {
+            "AzureWebJobsStorage": azurite.connection_string,
+            "OPSWATCH_CALLBACK_URL": f"{receiver.url}/hook",
+            "OPSWATCH_CALLBACK_SECRETS": secret.text,
+            "OPSWATCH_CALLBACK_NETWORKS": "127.0.0.0/8",
+            "OPSWATCH_POLL_MAX": "PT1S",
+        }
+        account = Account(Storage.from_env(env))
+        stack.push_async_callback(account.close)
+        worker = await stack.enter_async_context(real_worker(ROOT, env))
+
+        await run_timers(worker)  # which make queues and tables
+        started = arm.start(lasting(SCRIPTS["redis-enterprise-failed"], timedelta(seconds=1)))
+        await account.queue(wire.OPERATIONS_QUEUE).send_message(started.url)
+        async with asyncio.timeout(PATIENCE):
+            while not receiver.received:
+                await pump(worker, account)
+        await run_timers(worker)
+        await ask_routes(worker)
+
+        results = AzureTable(account.table("results"), wire.RESULTS)
+        (result,) = [row.noun async for row in results.find(Where())]
+        assert result.operation.operation_id == started.id
+        assert result.end.status is FinalStatus.FAILED
+        assert result.polls == arm.operation(started.id).polls >= 2
+        (received,) = receiver.received
+        assert received.event, "the signature does not hold"
+        assert received.event["data"]["operationId"] == started.id
+        deliveries = AzureTable(account.table("deliveries"), wire.DELIVERIES)
+        (delivery,) = [row.noun async for row in deliveries.find(Where())]
+        assert (delivery.state, delivery.attempts) == (DeliveryState.DELIVERED, 1)
+        for name in wire.QUEUES:
+            assert await LeasedQueue(account, name).receive(1) == []
+
+
+async def test_every_function_fails_by_a_status_where_a_setting_is_wrong(azurite: Azurite) -> None:
+    env = {"AzureWebJobsStorage": azurite.connection_string, "OPSWATCH_POLL_MIN": "soon"}
+    async with real_worker(ROOT, env) as worker:
+        for function in worker.functions.values():
+            if function.trigger["type"] == "httpTrigger":
+                continue  # they answer
+            response = await worker.invoke(function.name, given(function))
+            assert response["result"]["status"] != SUCCESS
+            assert "OPSWATCH_POLL_MIN" in response["result"]["exception"]["message"]
+
+
+def given(function: Reported) -> Input:
+    """Return a small input of the right type."""
+    match function.trigger["type"]:
+        case "queueTrigger":
+            lease = Lease(message_id="1", pop_receipt="1", text="", dequeue_count=1, times={})
+            return message(lease)
+        case "timerTrigger":
+            return timer_input()
+        case _:
+            return request(function.trigger)
+
+
+def request(trigger: Mapping[str, Any]) -> Input:
+    """Return an empty request to a route, each of its parameters an `x`."""
+    return http_input(
+        method=(trigger.get("methods") or ["GET"])[0],
+        url=f"http://localhost:7071/api/{trigger['route']}",
+        headers={},
+        query={},
+        route=dict.fromkeys(re.findall(r"{\W*(\w+)", trigger["route"]), "x"),
+        body=b"",
+    )
+
+
+def message(lease: Lease) -> Input:
+    return queue_input(
+        lease.text,
+        message_id=lease.message_id,
+        pop_receipt=lease.pop_receipt,
+        dequeue_count=lease.dequeue_count,
+        times=lease.times,
+    )
+
+
+async def run_timers(worker: RealWorker) -> None:
+    for function in worker.functions.values():
+        if function.trigger["type"] == "timerTrigger":
+            await worker.run(function.name, timer_input())
+
+
+async def ask_routes(worker: RealWorker) -> None:
+    for function in worker.functions.values():
+        if function.trigger["type"] == "httpTrigger":
+            answer = await worker.run(function.name, given(function))
+            assert int(answer["http"]["status_code"]) < 500, (function.name, answer)
+
+
+async def pump(worker: RealWorker, account: Account) -> None:
+    """Run each queue's function on what is visible, as the host does."""
+    for function in worker.functions.values():
+        if function.trigger["type"] == "queueTrigger":
+            queue = LeasedQueue(account, function.trigger["queueName"])
+            for lease in await queue.receive(32):
+                await worker.run(function.name, message(lease))
+                await queue.delete(lease)

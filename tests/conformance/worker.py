@@ -1,0 +1,54 @@
+"""`python -m tests.conformance.worker DIR`: the real language worker over standard input.
+
+One request a line comes in, as JSON, and one response goes out. What the functions print goes to
+standard error.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+from tests.conformance import protos
+from tests.conformance.protos import Message, ParameterBinding, plain, typed_data
+
+
+async def serve(app_dir: str) -> None:
+    """Answer requests one at a time, until there are no more."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    sys.path.insert(0, app_dir)
+    runtime: Any = import_module("azure_functions_runtime")
+    runtime.start_threadpool_executor()
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        name, fields = json.loads(line)
+        response = await getattr(runtime, name)(_request(name, fields))
+        answers.write(json.dumps(plain(response)) + "\n")
+        answers.flush()
+
+
+def _request(name: str, fields: dict[str, Any]) -> Message:
+    if name == "invocation_request":
+        fields = _invocation(**fields)
+    return Message(
+        request=Message(**{name: Message(**fields)}), properties={"host": "", "protos": protos}
+    )
+
+
+def _invocation(
+    function_id: str, parameter: str, value: dict[str, Any], metadata: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "invocation_id": "an-invocation",
+        "function_id": function_id,
+        "input_data": [ParameterBinding(name=parameter, data=typed_data(value))],
+        "trigger_metadata": {name: typed_data(datum) for name, datum in metadata.items()},
+        "trace_context": Message(trace_parent="", trace_state="", attributes={}),
+        "retry_context": Message(retry_count=0, max_retry_count=0, exception=None),
+    }
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(sys.argv[1]))

@@ -4,7 +4,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ PROGRAM = Path(__file__).parents[2] / "node_modules" / ".bin" / "azurite"
 _SERVICES = ("blob", "queue", "table")
 _FLAGS = ("--silent", "--skipApiVersionCheck", "--disableTelemetry")
 _START_TIMEOUT = 30.0  # seconds
+_SAVE_TIMEOUT = 10.0
 
 
 class AzuriteError(OpswatchError):
@@ -29,6 +30,7 @@ class Azurite:
     """A running emulator."""
 
     ports: dict[str, int]  # by service
+    pid: int
 
     @property
     def connection_string(self) -> str:
@@ -46,27 +48,36 @@ def running_azurite(
 ) -> Iterator[Azurite]:
     """Yield an emulator that keeps everything in `folder`, or in memory, until the block ends.
 
-    With the `ports` and the folder of an earlier one, it goes on where that one was killed.
+    With the `ports` and the folder of an earlier one, it goes on where that one ended.
     """
-    azurite = Azurite(ports or dict(zip(_SERVICES, free_ports(len(_SERVICES)), strict=True)))
-    with _started(azurite, folder) as process:
+    ports = ports or dict(zip(_SERVICES, free_ports(len(_SERVICES)), strict=True))
+    with _started(ports, folder) as process:
         try:
-            for port in azurite.ports.values():
+            for port in ports.values():
                 _wait_until_listening(port, process)
-            yield azurite
+            yield Azurite(ports, process.pid)
         finally:
-            process.kill()  # what is in memory is gone, and what is in a folder is there
+            _end(process, is_saved=folder is not None)
 
 
-def _started(azurite: Azurite, folder: Path | None) -> subprocess.Popen[bytes]:
+def _end(process: subprocess.Popen[bytes], *, is_saved: bool) -> None:
+    """End it; only a polite end saves what came in the last five seconds."""
+    if is_saved:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_SAVE_TIMEOUT)
+    process.kill()
+
+
+def _started(ports: dict[str, int], folder: Path | None) -> subprocess.Popen[bytes]:
     if not PROGRAM.exists():
         raise AzuriteError(f"{PROGRAM} is missing: `make setup` installs it")
     place = ["--inMemoryPersistence"] if folder is None else ["--location", str(folder)]
-    ports = [
-        word for service, port in azurite.ports.items() for word in (f"--{service}Port", str(port))
+    listening = [
+        word for service, port in ports.items() for word in (f"--{service}Port", str(port))
     ]
     return subprocess.Popen(
-        [PROGRAM, *_FLAGS, *place, *ports], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        [PROGRAM, *_FLAGS, *place, *listening], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
 
 

@@ -2,19 +2,22 @@
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
 from opswatch.adapters.account import Account
 from opswatch.adapters.credentials import credential_for
 from opswatch.config import Storage
+from opswatch.local.host.leases import LEASE, LeasedQueue
 
 
 class Connections:
     """The storage accounts that triggers name; closed together."""
 
-    def __init__(self, env: Mapping[str, str]) -> None:
+    def __init__(self, env: Mapping[str, str], lease: timedelta = LEASE) -> None:
         self._env = env
+        self._lease = lease
         self._accounts: dict[str, Account] = {}
         self._open = AsyncExitStack()
 
@@ -34,6 +37,10 @@ class Connections:
         if name not in self._accounts:
             self._accounts[name] = self._connect(Storage.from_env(self._env, name))
         return self._accounts[name]
+
+    def queue(self, name: str, connection: str) -> LeasedQueue:
+        """Return the queue `name` of the account of `connection`; raise `ConfigError`."""
+        return LeasedQueue(self.account(connection), name, self._lease)
 
     def _connect(self, storage: Storage) -> Account:
         credential = None

@@ -9,12 +9,14 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
 from opswatch.core.errors import ConfigError
 from opswatch.local.host.app import Function, HttpTrigger, QueueTrigger, TimerTrigger
 from opswatch.local.host.host import LocalHost
+from opswatch.local.host.leases import LEASE
 from opswatch.local.host.worker import THREADS
 
 _DEFAULT_PORT = 7071  # of `func start`
@@ -28,6 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--app", type=Path, default=Path(), metavar="DIR", help="the function app's folder"
     )
+    parser.add_argument(
+        "--lease",
+        type=float,
+        default=LEASE.total_seconds(),
+        metavar="SECONDS",
+        help="that a received message stays hidden; the Functions host has it at %(default)g",
+    )
 
 
 def command(options: argparse.Namespace) -> int:
@@ -36,7 +45,7 @@ def command(options: argparse.Namespace) -> int:
     app_dir = options.app.resolve()
     try:
         with contextlib.chdir(app_dir):
-            asyncio.run(run(app_dir, options.port))
+            asyncio.run(run(app_dir, options.port, timedelta(seconds=options.lease)))
     except (ConfigError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -44,10 +53,10 @@ def command(options: argparse.Namespace) -> int:
     return 0
 
 
-async def run(app_dir: Path, port: int) -> None:
+async def run(app_dir: Path, port: int, lease: timedelta = LEASE) -> None:
     """Run the app of `app_dir` until SIGINT or SIGTERM, then drain; raise what breaks the host."""
     stopped = _stopped_by_signals()
-    async with LocalHost(app_dir, port=port) as host:
+    async with LocalHost(app_dir, port=port, lease=lease) as host:
         await host.started()
         _announce(host)
         await host.run_until(stopped)

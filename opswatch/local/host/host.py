@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -18,6 +19,7 @@ from typing import Final, Self
 from opswatch.local.host.app import MODULE, Function
 from opswatch.local.host.connections import Connections
 from opswatch.local.host.http import LOOPBACK, HttpServer
+from opswatch.local.host.leases import LEASE
 from opswatch.local.host.lifecycle import Stop
 from opswatch.local.host.serving import Serving
 from opswatch.local.host.settings import HostSettings, local_values
@@ -43,11 +45,13 @@ class LocalHost:
         port: int = 0,
         *,
         drain: float = DRAIN,
+        lease: timedelta = LEASE,
     ) -> None:
         self._app_dir = app_dir.resolve()
         self._given_env = env or {}
         self._port = port
         self._drain_timeout = drain
+        self._lease = lease
         self._stop = Stop()
         self._open = AsyncExitStack()
         self.functions: tuple[Function, ...] = ()
@@ -60,7 +64,8 @@ class LocalHost:
             opening.enter_context(_importable(self._app_dir))
             self._server = HttpServer(self._drain_timeout)
             self._settings = HostSettings.load(self._app_dir, os.environ)
-            self._connections = await opening.enter_async_context(Connections(os.environ))
+            connections = Connections(os.environ, self._lease)
+            self._connections = await opening.enter_async_context(connections)
             self._serving = self._load()
             opening.push_async_callback(self._server.close)
             self._port = await self._server.start(self._port)

@@ -21,7 +21,7 @@ from opswatch.adapters.account import Account
 
 logger = logging.getLogger(__name__)
 
-LEASE: Final = timedelta(minutes=10)
+LEASE: Final = timedelta(minutes=10)  # the Functions host's, which no setting changes
 _POISON = "-poison"
 
 
@@ -40,8 +40,9 @@ class Lease:
 class LeasedQueue:
     """One queue of a storage account, and its poison queue."""
 
-    def __init__(self, account: Account, name: str) -> None:
+    def __init__(self, account: Account, name: str, lease: timedelta = LEASE) -> None:
         self.name = name
+        self.lease = lease
         self._queue = account.queue(name)
         # A poison queue has none of its own: what fails there comes back when its lease ends.
         self._poison = None if name.endswith(_POISON) else account.queue(name + _POISON)
@@ -49,7 +50,7 @@ class LeasedQueue:
     async def receive(self, most: int) -> list[Lease]:
         """Lease up to `most` messages; none where the queue does not exist. Raise AzureError."""
         pages = self._queue.receive_messages(
-            messages_per_page=most, visibility_timeout=int(LEASE.total_seconds())
+            messages_per_page=most, visibility_timeout=int(self.lease.total_seconds())
         ).by_page()
         try:
             async for page in pages:
@@ -61,7 +62,7 @@ class LeasedQueue:
     async def renew(self, lease: Lease) -> None:
         """Extend `lease` by its full length from now; raise AzureError."""
         async with lease.changing:
-            await _hide(self._queue, lease, LEASE)
+            await _hide(self._queue, lease, self.lease)
 
     async def delete(self, lease: Lease) -> None:
         """Remove the message."""

@@ -16,13 +16,12 @@ from typing import Final
 
 from azure.core.exceptions import AzureError
 
-from opswatch.local.host.leases import LEASE, Lease, LeasedQueue
+from opswatch.local.host.leases import Lease, LeasedQueue
 from opswatch.local.host.lifecycle import Stop
 from opswatch.local.host.settings import QueueSettings
 
 logger = logging.getLogger(__name__)
 
-RENEW_AFTER: Final = LEASE.total_seconds() / 2
 _RENEW_AGAIN_AFTER: Final = 60.0  # where a renewal failed
 _FIRST_DELAY: Final = 0.1
 _SPREAD: Final = 0.2
@@ -128,12 +127,12 @@ class QueueListener:
             await self._queue.release(lease, self._settings.visibility_timeout)
 
     async def _renew(self, lease: Lease) -> None:
-        delay = RENEW_AFTER
+        delay = renew_after = self._queue.lease.total_seconds() / 2
         while True:
             await self._sleep(delay)
             try:
                 await self._queue.renew(lease)
-                delay = RENEW_AFTER
+                delay = renew_after
             except AzureError as error:
                 logger.warning("message %s: not renewed: %s", lease.message_id, _first_line(error))
                 delay = _RENEW_AGAIN_AFTER

@@ -9,7 +9,7 @@ from opswatch.local.host.app import Function, HttpTrigger, QueueTrigger, TimerTr
 from opswatch.local.host.bindings import Input, queue_input, timer_input
 from opswatch.local.host.connections import Connections
 from opswatch.local.host.http import HttpServer, route_table
-from opswatch.local.host.leases import Lease, LeasedQueue
+from opswatch.local.host.leases import Lease
 from opswatch.local.host.lifecycle import Stop
 from opswatch.local.host.queues import QueueListener
 from opswatch.local.host.settings import HostSettings
@@ -62,7 +62,7 @@ class Serving:
         match function.trigger:
             case QueueTrigger(queue, connection):
                 return QueueListener(
-                    LeasedQueue(self._connections.account(connection), queue),
+                    self._connections.queue(queue, connection),
                     self._settings.queues,
                     partial(self._run_message, function),
                     self._stop,

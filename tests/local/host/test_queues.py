@@ -16,7 +16,7 @@ from opswatch.adapters.account import Account
 from opswatch.config import Storage
 from opswatch.local.host.leases import Lease, LeasedQueue
 from opswatch.local.host.lifecycle import Stop
-from opswatch.local.host.queues import RENEW_AFTER, QueueListener, idle_delays
+from opswatch.local.host.queues import QueueListener, idle_delays
 from opswatch.local.host.settings import QueueSettings
 
 SETTINGS = QueueSettings(base64=False, max_polling_interval=timedelta(milliseconds=100))
@@ -345,9 +345,23 @@ async def test_a_lease_is_renewed_and_settled_with_its_new_receipt(
     pump = Pump(account, queue.queue_name, function, sleep=sleep)
     await queue.send_message("long")
     await pump.listener.run()
-    assert delays == [RENEW_AFTER] * 3 == [300] * 3
+    assert delays == [300] * 3
     assert receipts[0] != receipts[1]
     assert await length(queue) == 0
+
+
+async def test_a_lease_lasts_as_long_as_it_is_asked_for(
+    account: Account, queue: QueueClient
+) -> None:
+    leased = LeasedQueue(account, queue.queue_name, timedelta(seconds=1))
+    await queue.send_message("short")
+    first = await leased.receive(1)
+    assert first
+    async with asyncio.timeout(10):
+        while not (again := await leased.receive(1)):
+            await asyncio.sleep(0.1)
+    assert again[0].message_id == first[0].message_id
+    assert again[0].dequeue_count == 2
 
 
 async def test_a_renewal_under_way_is_waited_for(account: Account, queue: QueueClient) -> None:

@@ -608,6 +608,21 @@ def test_one_operation_has_one_key_however_it_is_written(path: str) -> None:
             f"microsoft.cache~{digest('a#b', 32)}~operationsstatus~{ID}",
             id="a location unfit for a key",
         ),
+        pytest.param(
+            PATH.replace("westus", "%20"),
+            f"microsoft.cache~{digest('', 32)}~operationsstatus~{ID}",
+            id="a location of spaces alone",
+        ),
+        pytest.param(
+            PATH.replace("westus", "L" * 64),
+            f"microsoft.cache~{'l' * 64}~operationsstatus~{ID}",
+            id="a location of 64",
+        ),
+        pytest.param(
+            PATH.replace("westus", "L" * 65),
+            f"microsoft.cache~{digest('l' * 65, 32)}~operationsstatus~{ID}",
+            id="a location of 65",
+        ),
     ],
 )
 def test_an_id_is_kept_or_hashed(path: str, row: str) -> None:

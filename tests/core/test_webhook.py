@@ -395,6 +395,19 @@ def test_a_result_that_fits_is_whole() -> None:
     assert (data["result"], data["truncated"]) == (json.loads(text), False)
 
 
+def test_the_limit_itself_is_too_much() -> None:
+    room = MAX_BODY - len(event(result(end=end(result='""')), MESSAGE_ID))
+    fits, too_long = (json.dumps("x" * (room - less)) for less in (1, 0))
+    assert len(event(result(end=end(result=fits)), MESSAGE_ID)) == MAX_BODY - 1
+    assert data_of(result(end=end(result=fits)))["truncated"] is False
+    assert data_of(result(end=end(result=too_long)))["truncated"] is True
+
+
+def test_a_result_that_is_no_json_any_more_is_left_out() -> None:
+    data = data_of(result(end=end(result='{"a":"cut o')))
+    assert (data["result"], data["truncated"]) == (None, True)
+
+
 def test_a_huge_result_goes_before_the_error() -> None:
     noun = ended_with(
         status="Failed",

@@ -47,6 +47,8 @@ from opswatch.core.wire import (
     delivery_id,
     delivery_key,
     duration,
+    host_key,
+    host_name,
     operation_at,
     timeline_key,
     wake_up_from,
@@ -434,6 +436,23 @@ def test_a_line_of_the_list_names_its_operation() -> None:
     key = timeline_key(KEY, datetime(2026, 11, 23, 3, 5, 40, 500_000, tzinfo=UTC))
     inverted = 253_402_300_799_999 - 1_795_403_140_500
     assert key == Key("2026-11-23", f"{inverted}~{KEY.partition}~{KEY.row}")
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://Hooks.Example.com/a?b=c", "hooks.example.com"),
+        ("https://hooks.example.com:8443/a", "hooks.example.com:8443"),
+        ("https://[2606:4700::1111]/", "[2606:4700::1111]"),
+    ],
+)
+def test_a_host_is_known_by_its_name_and_port(url: str, name: str) -> None:
+    assert host_name(url) == name
+    check_key(host_key(name))
+
+
+def test_a_host_with_a_long_name_has_a_key_too() -> None:
+    check_key(host_key(host_name(f"https://{'a' * 60}.{'b' * 60}.{'c' * 60}.example.com/")))
 
 
 def test_a_date_is_utcs() -> None:

@@ -136,6 +136,7 @@ WATCH = st.builds(
     Watch,
     due_at=INSTANTS,
     seq=COUNTS,
+    late_since=st.none() | INSTANTS,
     unreadable_since=st.none() | INSTANTS,
     end=st.none() | ENDS,
     **FOLLOWED,

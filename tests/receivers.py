@@ -149,7 +149,19 @@ class Floods:
             self.sent += 65536
 
 
-# --- certificates
+# --- certificates, as strict as Python 3.13 has them
+
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +182,10 @@ def certified(directory: Path, name: str = "localhost", *, days: int = 30) -> Ce
     authority = (
         _certificate("Throw-away CA", "Throw-away CA", authority_key, days=90)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(_SIGNS_CERTIFICATES, critical=True)
+        .add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key()), critical=False
+        )
         .sign(authority_key, hashes.SHA256())
     )
     own = (

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from opswatch.core.model import ArmError, FinalStatus, HttpResponse, Key, NoAnswer
+from opswatch.commands.views import key_text
+from opswatch.core.model import ArmError, FinalStatus, HttpResponse, NoAnswer
 from tests.commands.conftest import Run, Stage
 
 HOOK = "https://hook.example/a"
@@ -14,10 +15,6 @@ NESTED = ArmError(
     message="at least one",
     json='{"code":"DeploymentFailed","message":"at least one","details":[{"code":"Conflict"}]}',
 )
-
-
-def typed(key: Key) -> str:
-    return f"{key.partition}/{key.row}"
 
 
 def posted(operation_id: str, callback_url: str | None = HOOK) -> str:
@@ -37,7 +34,7 @@ async def test_a_watch_is_shown_however_it_is_named(run: Run, stage: Stage) -> N
         await run("show", form)
         for form in (
             "1b2c",
-            typed(key),
+            key_text(key),
             f"{key.partition.upper()}/{key.row}",
             f"{url}/locations/West US/operationsStatus/1b2c",
             posted("1b2c"),
@@ -45,7 +42,7 @@ async def test_a_watch_is_shown_however_it_is_named(run: Run, stage: Stage) -> N
     ]
     assert {ran.code for ran in shown} == {0}
     assert len({ran.out for ran in shown}) == 1
-    assert shown[0].lines[:2] == ["status      Creating", f"operation   {typed(key)}"]
+    assert shown[0].lines[:2] == ["status      Creating", f"operation   {key_text(key)}"]
     assert "progress    40 %" in shown[0].lines
     assert 'state       {"ticket":42}' in shown[0].lines
 
@@ -84,7 +81,7 @@ async def test_no_signature_is_shown(run: Run, stage: Stage) -> None:
     url = "https://management.azure.com/subscriptions/s/providers/p/locations/l/o/1?t=hush-hush"
     key = await stage.watched(posted(url, signed))
     await stage.ended(key)
-    ran = await run("show", typed(key))
+    ran = await run("show", key_text(key))
     assert ran.code == 0
     assert HOOK in ran.out
     assert "hush-hush" not in ran.out
@@ -118,6 +115,22 @@ async def test_what_is_not_known_is_told(run: Run, command: str) -> None:
     assert ran.err.startswith("s/a~b~c~d ")
 
 
+async def test_an_operation_has_its_own_deliveries_and_not_those_of_a_longer_key(
+    run: Run, stage: Stage
+) -> None:
+    subscription = stage.world.intake.defaults.subscription_id
+    place = "providers/Microsoft.Cache/locations/westus/operationsStatus/1b2c"
+    key = await stage.watched(posted("1b2c"))
+    longer = await stage.watched(
+        posted(f"/subscriptions/{subscription}/resourceGroups/g/{place}", f"{HOOK}/longer")
+    )
+    assert longer.row.startswith(f"{key.row}~")
+    for operation in (key, longer):
+        await stage.ended(operation)
+    ran = await run("show", key_text(key))
+    assert [line.split()[1] for line in ran.lines if line.startswith("callback")] == [HOOK]
+
+
 # --- list
 
 
@@ -136,6 +149,10 @@ async def test_operations_are_listed_newest_first(run: Run, stage: Stage) -> Non
     since = (now - timedelta(days=1, minutes=1)).isoformat()
     cells = listed((await run("list", "--since", since)).out, stage)
     assert [line[-1].rpartition("~")[2] for line in cells] == ["now", "day"]
+    await stage.watched("minute", at=now - timedelta(minutes=1))
+    since = (now - timedelta(seconds=30)).isoformat()
+    cells = listed((await run("list", "--since", since)).out, stage)
+    assert [line[-1].rpartition("~")[2] for line in cells] == ["now"]
     cells = listed((await run("list", "--top", "1")).out, stage)
     assert [line[-1].rpartition("~")[2] for line in cells] == ["now"]
 
@@ -149,12 +166,12 @@ async def test_each_is_listed_with_its_status_of_now(run: Run, stage: Stage) -> 
     await stage.ended(done)
     cells = listed((await run("list")).out, stage)
     assert {line[-1]: line[1] for line in cells} == {
-        typed(new): "registered",
-        typed(running): "Creating",
-        typed(failed): "Failed",
-        typed(done): "Succeeded",
+        key_text(new): "registered",
+        key_text(running): "Creating",
+        key_text(failed): "Failed",
+        key_text(done): "Succeeded",
     }
-    assert {line[-1] for line in cells if line[4] == "DeploymentFailed"} == {typed(failed)}
+    assert {line[-1] for line in cells if line[4] == "DeploymentFailed"} == {key_text(failed)}
 
 
 @pytest.mark.parametrize(
@@ -198,7 +215,7 @@ async def test_an_instant_that_is_none_is_told(run: Run, argument: str) -> None:
 async def test_a_cancelled_watch_has_a_result_and_no_callback(run: Run, stage: Stage) -> None:
     key = await stage.watched(posted("1b2c"))
     ran = await run("cancel", "1b2c")
-    assert (ran.code, ran.lines) == (0, [f"{typed(key)} is watched no longer"])
+    assert (ran.code, ran.lines) == (0, [f"{key_text(key)} is watched no longer"])
     result = await stage.world.store.results.get(key)
     assert result is not None
     assert result.noun.end.status is FinalStatus.STOPPED

@@ -11,11 +11,12 @@ from opswatch.adapters.account import Account
 from opswatch.adapters.arm import HttpArm
 from opswatch.adapters.callbacks import HttpCallbacks
 from opswatch.adapters.credentials import credential_for
+from opswatch.adapters.memory import NoTelemetry
 from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable, create_missing
 from opswatch.config import Settings
 from opswatch.core import wire
 from opswatch.core.intake import Intake
-from opswatch.ports import Store, World
+from opswatch.ports import Store, Telemetry, World
 
 T = TypeVar("T")
 _IDENTITY_ENDPOINTS = ("IDENTITY_ENDPOINT", "MSI_ENDPOINT")  # set where a managed identity is
@@ -41,6 +42,7 @@ async def open_world(
                 ),
                 arm=arm,
                 callbacks=callbacks,
+                telemetry=_telemetry(),
                 clock=clock,
                 intake=intake_of(settings),
                 policy=settings.policy,
@@ -82,6 +84,15 @@ async def open_arm(settings: Settings, env: Mapping[str, str]) -> AsyncIterator[
 def intake_of(settings: Settings) -> Intake:
     """Return what reads posted messages."""
     return Intake(endpoint=settings.arm_endpoint, defaults=settings.defaults, rules=settings.rules)
+
+
+def _telemetry() -> Telemetry:
+    """Return OpenTelemetry where it is installed: its API, which is all that we use of it."""
+    try:
+        from opswatch.adapters.telemetry import OpenTelemetry  # noqa: PLC0415 - if it is there
+    except ImportError:
+        return NoTelemetry()
+    return OpenTelemetry()
 
 
 def _is_managed(settings: Settings, env: Mapping[str, str]) -> bool:

@@ -1,12 +1,13 @@
 """What the steps need of the outside world: protocols no wider than their callers."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
 from opswatch.core.intake import Intake
+from opswatch.core.metrics import Metric
 from opswatch.core.model import (
     CallbackRequest,
     Delivery,
@@ -65,6 +66,9 @@ class Table(Protocol[T]):
     def find(self, where: Where) -> AsyncIterator[Versioned[T]]:
         """Yield the rows that `where` selects, in the order of their keys."""
 
+    def due_times(self) -> AsyncIterator[datetime]:
+        """Yield since when each row of a live table is due, or will be; read nothing else of it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
@@ -96,6 +100,9 @@ class Queue(Protocol):
     async def take_back(self, sent: Sent) -> None:
         """Remove a message that was sent for nothing; no matter if it is gone."""
 
+    async def depth(self) -> int:
+        """Return about how many messages there are, waiting ones included."""
+
 
 @dataclass(frozen=True, slots=True)
 class Poisoned:
@@ -113,6 +120,9 @@ class PoisonQueue(Protocol):
 
     async def remove(self, poisoned: Poisoned) -> None:
         """Remove a message that has been seen to."""
+
+    async def depth(self) -> int:
+        """Return about how many messages there are, hidden ones included."""
 
 
 class Arm(Protocol):
@@ -132,6 +142,24 @@ class Callbacks(Protocol):
         """POST one attempt; whatever happens is an answer or none."""
 
 
+class Telemetry(Protocol):
+    """Metrics and spans, for whoever collects them; log lines go their own way."""
+
+    def measure(self, metric: Metric, value: float, /, **dimensions: str) -> None:
+        """Add a measurement to `metric`."""
+
+    def span(
+        self, name: str, link: str | None = None, **attributes: str | int
+    ) -> AbstractContextManager[None]:
+        """Run the block in a new span, linked to the span of the trace context `link`."""
+
+    def note(self, **attributes: str | int) -> None:
+        """Add facts to the current span."""
+
+    def traceparent(self) -> str | None:
+        """Return the W3C trace context of the current span; None outside of any."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """What a step works with: the ports, and the rules under which it uses them."""
@@ -139,9 +167,10 @@ class World:
     store: Store
     operations: Queue
     deliveries: Queue
-    poison: tuple[PoisonQueue, ...]
+    poison: tuple[PoisonQueue, ...]  # in the order of their queues' names in `wire`
     arm: Arm
     callbacks: Callbacks
+    telemetry: Telemetry
     clock: Callable[[], datetime]  # aware, UTC; read once a step
     intake: Intake
     policy: Policy

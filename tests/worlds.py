@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from opswatch.adapters.memory import MemoryCallbacks, MemoryStore
+from opswatch.adapters.memory import MemoryCallbacks, MemoryStore, NoTelemetry
 from opswatch.core.addresses import CallbackRules
 from opswatch.core.intake import Defaults, Intake
 from opswatch.core.model import Policy
 from opswatch.core.webhook import Secret
-from opswatch.ports import Arm, Callbacks, PoisonQueue, Queue, Store, World
+from opswatch.ports import Arm, Callbacks, PoisonQueue, Queue, Store, Telemetry, World
 
 ENDPOINT = "https://management.azure.com"
 SUBSCRIPTION = "0b1f6471-1bf0-4dda-aec3-cb9272f09590"
@@ -25,6 +25,7 @@ def make_world(  # noqa: PLR0913 - a world has so many ports
     store: Store | None = None,
     callbacks: Callbacks | None = None,
     policy: Policy | None = None,
+    telemetry: Telemetry | None = None,
 ) -> World:
     return World(
         store=store or MemoryStore(),
@@ -33,6 +34,7 @@ def make_world(  # noqa: PLR0913 - a world has so many ports
         poison=poison,
         arm=arm,
         callbacks=callbacks or MemoryCallbacks(),
+        telemetry=telemetry or NoTelemetry(),
         clock=clock,
         intake=Intake(
             endpoint=ENDPOINT,

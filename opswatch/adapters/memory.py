@@ -3,14 +3,16 @@
 A table keeps encoded rows, as the real one does, so that nothing is shared and every codec is used.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, Generic, TypeVar
 
 from opswatch.core import wire
+from opswatch.core.metrics import Metric
 from opswatch.core.model import (
     CallbackRequest,
     Delivery,
@@ -73,6 +75,11 @@ class MemoryTable(Generic[T]):
         for key in sorted(self.rows, key=lambda key: (key.partition, key.row)):
             if key in self.rows and _selects(where, self.rows[key][0], self._codec.due):
                 yield self._read(self.rows[key])
+
+    async def due_times(self) -> AsyncIterator[datetime]:
+        """Yield since when each row of a live table is due, or will be; read nothing else of it."""
+        for row, _ in list(self.rows.values()):
+            yield self._codec.due_since(row)
 
     def nouns(self) -> list[T]:
         """Return what the rows say, in the order of their keys."""
@@ -144,6 +151,10 @@ class MemoryQueue:
         """Remove a message that was sent for nothing; no matter if it is gone."""
         self.delete(sent)
 
+    async def depth(self) -> int:
+        """Return how many messages there are, waiting ones included."""
+        return len(self.messages)
+
     def post(self, body: bytes, delay: timedelta = timedelta(0)) -> Sent:
         """Send any message, as a user does."""
         if delay > timedelta(days=7):
@@ -202,6 +213,10 @@ class MemoryPoisonQueue:
         """Remove a message that has been seen to."""
         self.queue.delete(poisoned.sent)
 
+    async def depth(self) -> int:
+        """Return how many messages there are, hidden ones included."""
+        return await self.queue.depth()
+
 
 class MemoryArm:
     """ARM as a function from URLs to answers; remembers what it was asked."""
@@ -232,6 +247,77 @@ class MemoryCallbacks:
         """Return the function's answer."""
         self.requests.append(request)
         return self.answer(request)
+
+
+class NoTelemetry:
+    """Telemetry for nobody: what it is told costs a call, and is forgotten."""
+
+    _span = nullcontext()
+
+    def measure(self, metric: Metric, value: float, /, **dimensions: str) -> None:
+        """Forget a measurement."""
+
+    def span(
+        self,
+        name: str,  # noqa: ARG002 - the port's
+        link: str | None = None,  # noqa: ARG002
+        **attributes: str | int,  # noqa: ARG002
+    ) -> AbstractContextManager[None]:
+        """Run the block, and nothing else."""
+        return self._span
+
+    def note(self, **attributes: str | int) -> None:
+        """Forget the facts."""
+
+    def traceparent(self) -> str | None:
+        """Return None: there is no span."""
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A span that has begun, and may have ended; its attributes grow."""
+
+    name: str
+    traceparent: str
+    link: str | None
+    attributes: dict[str, str | int]
+
+
+class MemoryTelemetry:
+    """Telemetry in memory; remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.measured: list[tuple[Metric, float, dict[str, str]]] = []
+        self.spans: list[Span] = []
+        self._current: ContextVar[Span | None] = ContextVar("span", default=None)
+
+    def measure(self, metric: Metric, value: float, /, **dimensions: str) -> None:
+        """Add a measurement to `metric`."""
+        self.measured.append((metric, value, dimensions))
+
+    @contextmanager
+    def span(self, name: str, link: str | None = None, **attributes: str | int) -> Iterator[None]:
+        """Run the block in a new span, linked to the span of the trace context `link`."""
+        number = len(self.spans) + 1
+        traceparent = f"00-{number:032x}-{number:016x}-01"
+        span = Span(name=name, traceparent=traceparent, link=link, attributes=attributes)
+        self.spans.append(span)
+        token = self._current.set(span)
+        try:
+            yield
+        finally:
+            self._current.reset(token)
+
+    def note(self, **attributes: str | int) -> None:
+        """Add facts to the current span."""
+        if span := self._current.get():
+            span.attributes.update(attributes)
+
+    def traceparent(self) -> str | None:
+        """Return the W3C trace context of the current span; None outside of any."""
+        span = self._current.get()
+        return span.traceparent if span else None
 
 
 Step = Callable[[bytes], Awaitable[None]]

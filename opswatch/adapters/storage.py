@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from azure.core import MatchConditions
@@ -90,6 +90,11 @@ class AzureTable(Generic[T]):
         async for entity in self._client.query_entities(text, parameters=parameters):
             yield self._versioned(entity)
 
+    async def due_times(self) -> AsyncIterator[datetime]:
+        """Yield since when each row of a live table is due, or will be; read nothing else of it."""
+        async for entity in self._client.list_entities(select=self._codec.due_columns):
+            yield self._codec.due_since(entity)
+
     async def _if_same(self, noun: T) -> Versioned[T] | None:
         """Compare rows, not nouns: a row may say less, such as milliseconds."""
         row = self._codec.row(noun)
@@ -137,6 +142,10 @@ class AzureQueue:
         """Remove a message that was sent for nothing; no matter if it is gone."""
         await _delete(self._client, sent)
 
+    async def depth(self) -> int:
+        """Return about how many messages there are, waiting ones included."""
+        return await _depth(self._client)
+
 
 class AzurePoisonQueue:
     """A poison queue, which is there from the first message that the host gives up."""
@@ -162,6 +171,17 @@ class AzurePoisonQueue:
     async def remove(self, poisoned: Poisoned) -> None:
         """Remove a message that has been seen to."""
         await _delete(self._client, poisoned.sent)
+
+    async def depth(self) -> int:
+        """Return about how many messages there are, hidden ones included."""
+        try:
+            return await _depth(self._client)
+        except ResourceNotFoundError:
+            return 0
+
+
+async def _depth(client: QueueClient) -> int:
+    return (await client.get_queue_properties()).approximate_message_count or 0
 
 
 async def _delete(client: QueueClient, sent: Sent) -> None:

@@ -23,6 +23,7 @@ from opswatch.core.decide import (
 from opswatch.core.model import Delivery, Host, Result, WakeUp
 from opswatch.core.wire import host_key, host_name
 from opswatch.ports import Versioned, World
+from opswatch.steps import tell
 
 _NO_SECRET_DELAY = timedelta(minutes=5)
 _BUSY_DELAY = timedelta(seconds=2)
@@ -50,10 +51,11 @@ async def _work(world: World, stored: Versioned[Delivery], wake: WakeUp) -> None
     if record is not None and is_settled(stored.noun, record.noun):
         await _remove(world, stored)
         return
-    await _apply(world, stored, wake, await _attempt(world, stored.noun, wake))
+    with tell.span(world, "attempt", wake.key, wake.seq, link=wake.traceparent):
+        await _apply(world, stored, wake, await _attempt(world, stored.noun))
 
 
-async def _attempt(world: World, delivery: Delivery, wake: WakeUp) -> Retry | Settle:
+async def _attempt(world: World, delivery: Delivery) -> Retry | Settle:
     if not world.secrets:
         log.event("no_secret", logging.ERROR, key=delivery.key)
         reason = "no OPSWATCH_CALLBACK_SECRETS to sign with"
@@ -63,13 +65,11 @@ async def _attempt(world: World, delivery: Delivery, wake: WakeUp) -> Retry | Se
         return abandon(delivery, "the result has been purged")
     async with world.callbacks.turn(delivery.callback_url) as is_granted:
         if is_granted:
-            return await _attempt_at_host(world, delivery, result.noun, wake)
+            return await _attempt_at_host(world, delivery, result.noun)
     return _wait(world, delivery, world.clock() + _BUSY_DELAY, "busy")
 
 
-async def _attempt_at_host(
-    world: World, delivery: Delivery, result: Result, wake: WakeUp
-) -> Retry | Settle:
+async def _attempt_at_host(world: World, delivery: Delivery, result: Result) -> Retry | Settle:
     """Ask the host's breaker first; tell it afterwards."""
     now = world.clock()
     health = await world.store.hosts.get(host_key(host_name(delivery.callback_url)))
@@ -81,7 +81,7 @@ async def _attempt_at_host(
                 probing = claimed(health.noun, now)
                 if not await world.store.hosts.replace(probing, health.version):
                     return _wait(world, delivery, probing.open_until, "probed")
-    return await _post(world, delivery, result, wake, health)
+    return await _post(world, delivery, result, health)
 
 
 def _wait(world: World, delivery: Delivery, until: datetime, why: str) -> Retry:
@@ -90,15 +90,11 @@ def _wait(world: World, delivery: Delivery, until: datetime, why: str) -> Retry:
 
 
 async def _post(
-    world: World,
-    delivery: Delivery,
-    result: Result,
-    wake: WakeUp,
-    health: Versioned[Host] | None,
+    world: World, delivery: Delivery, result: Result, health: Versioned[Host] | None
 ) -> Retry | Settle:
     at = world.clock()
     body = webhook.event(result, delivery.delivery_id)
-    request = webhook.request(delivery, body, world.secrets, at, wake.traceparent)
+    request = webhook.request(delivery, body, world.secrets, at, world.telemetry.traceparent())
     answer = await world.callbacks.post(request)
     now = world.clock()
     if is_failure(answer):
@@ -107,17 +103,9 @@ async def _post(
         await world.store.hosts.delete(host_key(health.noun.name))
     attempt = webhook.attempt_of(answer, at, (now - at).total_seconds())
     reply = webhook.read_answer(answer, now)
-    log.event(
-        "attempt",
-        key=delivery.key,
-        seq=delivery.seq,
-        attempt=delivery.attempts + 1,
-        status_code=attempt.status_code,
-        layer=attempt.layer,
-        seconds=attempt.duration,
-        reply=type(reply).__name__.lower(),
-    )
-    return after_attempt(delivery, attempt, reply, now, world.policy)
+    action = after_attempt(delivery, attempt, reply, now, world.policy)
+    tell.attempted(world, delivery, attempt, reply, action, now)
+    return action
 
 
 async def _count_failure(world: World, delivery: Delivery, now: datetime) -> None:
@@ -139,7 +127,9 @@ async def _apply(
     match action:
         case Retry(delivery):
             delay = (delivery.next_attempt_at or world.clock()) - world.clock()
-            sent = await world.deliveries.send(replace(wake, seq=delivery.seq), delay)
+            traceparent = world.telemetry.traceparent()
+            successor = replace(wake, seq=delivery.seq, traceparent=traceparent)
+            sent = await world.deliveries.send(successor, delay)
             if await world.store.outbox.replace(delivery, stored.version) is None:
                 log.event("overtaken", key=delivery.key, seq=stored.noun.seq)
                 await world.deliveries.take_back(sent)
@@ -151,7 +141,7 @@ async def _settle(world: World, stored: Versioned[Delivery], delivery: Delivery)
     """Write the record, then remove what was owed."""
     await _record(world, stored.noun, delivery)
     await _remove(world, stored)
-    log.event("settled", key=delivery.key, state=delivery.state.value, reason=delivery.reason)
+    tell.settled(world, delivery)
 
 
 async def _record(world: World, owed: Delivery, delivery: Delivery) -> None:

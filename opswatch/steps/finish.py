@@ -3,10 +3,10 @@
 from dataclasses import replace
 from datetime import datetime
 
-from opswatch import log
 from opswatch.core.decide import line_of, owe, result_of
 from opswatch.core.model import Delivery, FinalStatus, Result, WakeUp, Watch
 from opswatch.ports import Versioned, World
+from opswatch.steps import tell
 
 
 async def finish(world: World, stored: Versioned[Watch]) -> Result:
@@ -43,13 +43,7 @@ async def _record(world: World, watch: Watch) -> Result:
         first = await world.store.results.get(watch.key)
         result = first.noun if first else result
     else:
-        log.event(
-            "finished",
-            key=watch.key,
-            status=result.end.status.value,
-            polls=result.polls,
-            error=result.end.error.code if result.end.error else None,
-        )
+        tell.finished(world, result)
     await world.store.timeline.put(line_of(result))
     return result
 
@@ -77,4 +71,5 @@ async def start(world: World, delivery: Delivery) -> None:
     """Send the first wake-up of a round whose row stands; may be repeated."""
     now = world.clock()
     delay = (delivery.next_attempt_at or now) - now
-    await world.deliveries.send(WakeUp(delivery.key, delivery.seq), delay)
+    wake = WakeUp(delivery.key, delivery.seq, world.telemetry.traceparent())
+    await world.deliveries.send(wake, delay)

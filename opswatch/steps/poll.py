@@ -6,8 +6,9 @@ from typing import assert_never
 from opswatch import log
 from opswatch.core import arm
 from opswatch.core.decide import NOT_YET_DELAY, Fence, Finish, Wait, after_poll, fence
-from opswatch.core.model import Missed, Observation, WakeUp, Watch
+from opswatch.core.model import WakeUp, Watch
 from opswatch.ports import Versioned, World
+from opswatch.steps import tell
 from opswatch.steps.finish import finish, finish_with
 
 
@@ -33,12 +34,13 @@ async def _work(world: World, stored: Versioned[Watch], wake: WakeUp) -> None:
     if watch.end is not None:
         await finish(world, stored)
         return
-    if watch.polls == 0 and watch.seq > 1:  # woken by reconcile: it may be one that began late
+    if watch.polls == 0:  # it may have begun after the end, for a receiver that came late
         ended = await world.store.results.get(watch.key)
         if ended is not None:
             await finish_with(world, stored, ended.noun)
             return
-    await _poll_once(world, stored, wake)
+    with tell.span(world, "poll", wake.key, wake.seq, link=wake.traceparent):
+        await _poll_once(world, stored, wake)
 
 
 async def _poll_once(world: World, stored: Versioned[Watch], wake: WakeUp) -> None:
@@ -46,10 +48,10 @@ async def _poll_once(world: World, stored: Versioned[Watch], wake: WakeUp) -> No
     now = world.clock()
     seen = arm.read(answer, endpoint=world.intake.endpoint, now=now)
     action = after_poll(stored.noun, seen, now, world.policy)
-    _log(stored.noun, seen, action)
+    tell.polled(world, stored.noun, answer, seen, action)
     match action:
         case Wait(watch):
-            successor = replace(wake, seq=watch.seq)
+            successor = replace(wake, seq=watch.seq, traceparent=world.telemetry.traceparent())
             sent = await world.operations.send(successor, watch.due_at - now)
             standing = await _commit(world, stored, watch)
             if not _is_kept(watch, standing):
@@ -74,10 +76,15 @@ async def _commit(world: World, stored: Versioned[Watch], watch: Watch) -> Versi
         if committed is not None:
             return committed
         standing = await world.store.watches.get(watch.key)
-        if standing is None or standing.noun.end or standing.noun.seq != stored.noun.seq:
+        if standing is None or standing.noun.end or not _is_same_turn(standing.noun, stored.noun):
             return standing
         watch = replace(watch, callbacks=standing.noun.callbacks)
         version = standing.version
+
+
+def _is_same_turn(standing: Watch, watch: Watch) -> bool:
+    """Tell whether nobody has polled since: a watch begun after the end counts anew."""
+    return (standing.seq, standing.registered_at) == (watch.seq, watch.registered_at)
 
 
 def _is_kept(watch: Watch, standing: Versioned[Watch] | None) -> bool:
@@ -88,15 +95,3 @@ def _is_kept(watch: Watch, standing: Versioned[Watch] | None) -> bool:
     if standing is None:
         return False
     return replace(standing.noun, callbacks=watch.callbacks, end=watch.end) == watch
-
-
-def _log(watch: Watch, seen: Observation, action: Wait | Finish) -> None:
-    key, seq = watch.operation.key, watch.seq
-    missed = seen.reason if isinstance(seen, Missed) else None
-    match action:
-        case Wait(after):
-            delay = after.due_at - (after.last_polled_at or after.due_at)
-            log.event("poll", key=key, seq=seq, status=after.status, miss=missed, delay=delay)
-        case Finish(after):
-            end = after.end and after.end.status.value
-            log.event("poll", key=key, seq=seq, status=after.status, miss=missed, end=end)

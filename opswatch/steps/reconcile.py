@@ -7,9 +7,11 @@ from typing import TypeVar
 
 from opswatch import log
 from opswatch.core.decide import OVERDUE_GRACE, rewake_delivery, rewake_watch
+from opswatch.core.metrics import HEARTBEAT, POISON_DEPTH
 from opswatch.core.model import Delivery, WakeUp, Watch
-from opswatch.core.wire import wake_up_from
+from opswatch.core.wire import QUEUES, wake_up_from
 from opswatch.ports import Poisoned, PoisonQueue, Queue, Table, Where, World
+from opswatch.steps.measure import measure
 from opswatch.steps.messages import operations_message
 
 Live = TypeVar("Live", Watch, Delivery)
@@ -25,8 +27,13 @@ async def reconcile(world: World) -> None:
     now = world.clock()
     watches = await _rewake(world.store.watches, world.operations, rewake_watch, now)
     deliveries = await _rewake(world.store.outbox, world.deliveries, rewake_delivery, now)
-    poisoned = [await _drain(world, queue) for queue in world.poison]
-    log.event("reconciled", watches=watches, deliveries=deliveries, poisoned=sum(poisoned))
+    poisoned = 0
+    for name, queue in zip(QUEUES, world.poison, strict=False):
+        world.telemetry.measure(POISON_DEPTH, await queue.depth(), queue=name)
+        poisoned += await _drain(world, queue)
+    log.event("reconciled", watches=watches, deliveries=deliveries, poisoned=poisoned)
+    await measure(world, now)
+    world.telemetry.measure(HEARTBEAT, 1)  # last: no beat tells of a run that was cut off
 
 
 async def _rewake(

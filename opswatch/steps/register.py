@@ -1,6 +1,5 @@
 """Turning what was posted into a watch, a further receiver, or a rejection."""
 
-import logging
 from dataclasses import replace
 from datetime import datetime
 
@@ -11,6 +10,7 @@ from opswatch.core.model import Key, Reason, Registration, Rejection, WakeUp, Wa
 from opswatch.core.texts import MAX_PROPERTY, to_json
 from opswatch.core.wire import REJECTIONS
 from opswatch.ports import Versioned, World
+from opswatch.steps import tell
 from opswatch.steps.finish import finish_with
 
 
@@ -21,8 +21,14 @@ async def register(world: World, registration: Registration, now: datetime) -> K
     written first, then the result looked for: a watch that ends in between has left its result
     before it made room. After the end the watch is thus only a way to its finish.
     """
-    watches = world.store.watches
     begun = begin(registration, now, world.policy)
+    with tell.span(world, "register", begun.key, begun.seq):
+        await _register(world, begun, registration, now)
+    return begun.key
+
+
+async def _register(world: World, begun: Watch, registration: Registration, now: datetime) -> None:
+    watches = world.store.watches
     while True:
         stored = await watches.insert(begun) or await watches.get(begun.key)
         watch = stored and await _joined(world, stored, registration, now)
@@ -34,7 +40,6 @@ async def register(world: World, registration: Registration, now: datetime) -> K
         await _start(world, watch.noun)
     elif ended is not None and not (is_polled and watch.noun.end):  # else its poll finishes it
         await finish_with(world, watch, ended.noun)
-    return begun.key
 
 
 async def _joined(
@@ -62,12 +67,13 @@ async def _start(world: World, watch: Watch) -> None:
     """List the operation and send its first wake-up; may be repeated."""
     log.event("registered", key=watch.key, kind=watch.kind)
     await world.store.timeline.insert(line_of(watch))
-    await world.operations.send(WakeUp(watch.operation.key, watch.seq))
+    wake = WakeUp(watch.key, watch.seq, world.telemetry.traceparent())
+    await world.operations.send(wake)
 
 
 async def reject(world: World, rejected: Rejection) -> None:
     """Record a message that cannot be accepted; the same body again is counted, not repeated."""
-    log.event("rejected", logging.WARNING, reason=rejected.reason.value, body=rejected.body_sha256)
+    tell.rejected(world, rejected)
     table = world.store.rejections
     while await table.insert(rejected) is None:
         known: Versioned[Rejection] | None = await table.get(REJECTIONS.key(rejected))

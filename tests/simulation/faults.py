@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -129,6 +129,9 @@ class FaultyTable(Generic[T]):
         for row in found:
             yield row
 
+    def due_times(self) -> AsyncIterator[datetime]:  # for telemetry alone
+        return self._inner.due_times()
+
     async def _effect(self, verb: str, about: Any, act: Act[Answer]) -> Answer:
         return await self._faults.effect(f"{self._name}.{verb}", about, act)
 
@@ -147,6 +150,9 @@ class FaultyQueue:
         act = partial(self._inner.take_back, sent)
         await self._faults.effect(f"{self._name}.take_back", sent, act)
 
+    async def depth(self) -> int:
+        return await self._inner.depth()
+
 
 class FaultyPoisonQueue:
     """A poison queue whose every effect may go wrong."""
@@ -160,6 +166,9 @@ class FaultyPoisonQueue:
     async def remove(self, poisoned: Poisoned) -> None:
         act = partial(self._inner.remove, poisoned)
         await self._faults.effect("poison.remove", poisoned.sent, act)
+
+    async def depth(self) -> int:
+        return await self._inner.depth()
 
 
 Serve = Callable[[T], HttpResponse | NoAnswer]

@@ -1,0 +1,95 @@
+"""OpenTelemetry's API behind the port. Who collects it, and where it goes, is not ours to say.
+
+The Functions worker sets up the providers before it loads the app; without any, the API does next
+to nothing. Import this module only where the package is there.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from opentelemetry import metrics, trace
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.trace import Link
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from opswatch.core.metrics import METRICS, Kind, Metric
+
+_SCOPE = "opswatch"
+_HEADER = "traceparent"
+_contexts = TraceContextTextMapPropagator()
+_Take = Callable[[float, dict[str, str]], None]
+
+
+class OpenTelemetry:
+    """Metrics and spans through OpenTelemetry."""
+
+    def __init__(
+        self,
+        meters: metrics.MeterProvider | None = None,
+        tracers: trace.TracerProvider | None = None,
+    ) -> None:
+        """Use the providers given, otherwise those of the process."""
+        meter = metrics.get_meter(_SCOPE, meter_provider=meters)
+        self._tracer = trace.get_tracer(_SCOPE, tracer_provider=tracers)
+        self._takes = {metric: _instrument(meter, metric) for metric in METRICS}
+
+    def measure(self, metric: Metric, value: float, /, **dimensions: str) -> None:
+        """Add a measurement to `metric`."""
+        self._takes[metric](value, dimensions)
+
+    @contextmanager
+    def span(self, name: str, link: str | None = None, **attributes: str | int) -> Iterator[None]:
+        """Run the block in a new span, linked to the span of the trace context `link`."""
+        links = _links(link)
+        with self._tracer.start_as_current_span(name, links=links, attributes=attributes):
+            yield
+
+    def note(self, **attributes: str | int) -> None:
+        """Add facts to the current span."""
+        trace.get_current_span().set_attributes(attributes)
+
+    def traceparent(self) -> str | None:
+        """Return the W3C trace context of the current span; None outside of any."""
+        carrier: dict[str, str] = {}
+        _contexts.inject(carrier)
+        return carrier.get(_HEADER)
+
+
+def _links(traceparent: str | None) -> list[Link]:
+    if traceparent is None:
+        return []
+    linked = trace.get_current_span(_contexts.extract({_HEADER: traceparent})).get_span_context()
+    return [Link(linked)] if linked.is_valid else []
+
+
+def _instrument(meter: Meter, metric: Metric) -> _Take:
+    """Make the instrument of `metric`; return what takes its measurements."""
+    match metric.kind:
+        case Kind.COUNTER:
+            return meter.create_counter(metric.name, metric.unit).add
+        case Kind.HISTOGRAM:
+            return meter.create_histogram(metric.name, metric.unit).record
+        case Kind.GAUGE:
+            gauge = _Gauge()
+            meter.create_observable_gauge(metric.name, [gauge.observe], metric.unit)
+            return gauge.set
+
+
+class _Gauge:
+    """The latest values, each of which is exported once.
+
+    The SDK's own gauge exports its last value again and again. The timer runs in one instance at a
+    time: when it moves on, what the last instance saw would be told for as long as that one lives.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[frozenset[tuple[str, str]], float] = {}
+
+    def set(self, value: float, dimensions: dict[str, str]) -> None:
+        self._values[frozenset(dimensions.items())] = value
+
+    def observe(self, _: CallbackOptions) -> Iterable[Observation]:
+        """Hand out each value; runs in the exporter's thread."""
+        while self._values:
+            dimensions, value = self._values.popitem()
+            yield Observation(value, dict(dimensions))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from opswatch.core.limits import fit_end, shrink_error
 from opswatch.core.model import ArmError, End, FinalStatus
-from opswatch.core.texts import MAX_PROPERTY, utf16_length
+from opswatch.core.texts import MAX_PROPERTY, to_json, utf16_length
 from tests.core.builders import arm_error, end
 
 TEXTS = {
@@ -87,6 +87,18 @@ def test_what_tells_least_goes_first() -> None:
         "code": "Conflict",
         "message": "It is in use.",
     }
+
+
+def test_an_error_is_left_alone_up_to_the_limit() -> None:
+    small = {"code": "Conflict", "message": "m" * 300}
+    error, without_details = to_json(small | {"details": []}), to_json(small)
+    assert shrink_error(error, len(error)) == error
+    assert shrink_error(error, len(error) - 1) == without_details
+    assert shrink_error(error, len(without_details)) == without_details
+
+
+def test_a_property_is_64_kib() -> None:
+    assert 2 * MAX_PROPERTY == 64 * 1024
 
 
 def test_an_error_without_code_and_message_can_be_cut() -> None:

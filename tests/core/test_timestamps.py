@@ -50,6 +50,18 @@ def test_a_duration_is_read(text: str, span: timedelta | None) -> None:
     assert parse_duration(text) == span
 
 
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("1601-01-01T00:00:00Z", datetime(1601, 1, 1, tzinfo=UTC)),
+        ("1600-12-31T23:59:59Z", None),
+        ("1601-01-01T00:00:00+01:00", None),
+    ],
+)
+def test_no_instant_is_older_than_a_table_can_hold(text: str, instant: datetime | None) -> None:
+    assert parse_instant(text) == instant
+
+
 @given(INSTANTS, st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(
     lambda offset: timezone(timedelta(minutes=offset // timedelta(minutes=1)))
 ))  # fmt: skip

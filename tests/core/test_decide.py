@@ -334,7 +334,7 @@ def test_a_rewoken_watch_is_due_at_once_under_a_new_number() -> None:
 def test_a_watch_is_late_from_when_it_was_due_until_it_is_polled() -> None:
     again = rewake_watch(watch(due_at=at(-130), late_since=at(-600)), NOW)
     assert again.late_since == at(-600)
-    assert wait(again, Running(status="InProgress"), 1).late_since is None
+    assert wait(again, running(), 1).late_since is None
 
 
 def test_a_result_tells_all_that_the_watch_knew() -> None:

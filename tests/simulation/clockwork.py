@@ -46,6 +46,7 @@ class Task:
     ended: Callable[[Any], None]  # called with what it returned, or with a LostAnswerError
     lost: Callable[[], None]  # called when the worker died
     is_dead: bool = False
+    began: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -93,6 +94,7 @@ class Clockwork:
     def spawn(self, task: Task) -> None:
         """Let a worker begin a task."""
         task.worker.tasks.append(task)
+        task.began = self.now
         self.note("begins", task.name, "on", task.worker.name)
         self.after(0.0, self._resume, task)
 

@@ -26,6 +26,7 @@ class HostedQueue(MemoryQueue):
         self.name, self.clockwork, self.faults, self.worlds = name, clockwork, faults, worlds
         self.lease_time = timedelta(seconds=clockwork.random.choice((30, 60, 600)))
         self.vanishing = 0.0  # how often a wake-up is lost
+        self.giving_up = 0.0  # how often a message is poisoned unseen, as after five crashes
         self.most_deliveries: int | None = None  # after which a message is poisoned
         self.poison = MemoryQueue(clockwork.clock)
         self.host_faults = 0
@@ -60,7 +61,8 @@ class HostedQueue(MemoryQueue):
         leased = self.lease(message, _BRIEF if is_brief else self.lease_time)
         self.expect(message)
         sent = Sent(leased.message_id, leased.receipt)
-        if self.most_deliveries and leased.dequeue_count > self.most_deliveries:
+        is_spent = self.most_deliveries and leased.dequeue_count > self.most_deliveries
+        if is_spent or self.clockwork.random.random() < self.giving_up:
             self._give_up(leased, sent)
             return
         name = f"{self.name[0]}{leased.message_id}.{leased.dequeue_count}"

@@ -13,7 +13,7 @@ from tests.simulation.scenario import Life, Receiver
 
 # How many polls of an operation, and POSTs of a delivery, one disturbance may cost: a function
 # that is cut off, an effect that is slow or is repeated, a message that comes twice.
-EXTRA_POLLS, EXTRA_POSTS = 1, 1
+EXTRA_POLLS, EXTRA_POSTS = 2, 2
 _MOST_SKEW = timedelta(seconds=60)  # between two clocks
 
 

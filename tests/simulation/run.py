@@ -16,6 +16,7 @@ from opswatch.core.model import (
     Key,
     NoAnswer,
     Policy,
+    Watch,
 )
 from opswatch.ports import Store, World
 from tests.simulation.clockwork import Clockwork, LostAnswerError, Task, Worker
@@ -32,6 +33,7 @@ from tests.simulation.scenario import Life, Wish, draw
 from tests.worlds import ENDPOINT, make_world, status_path
 
 T = TypeVar("T")
+Forgives = Callable[[T, T], bool]
 POLICY = Policy(
     timeout=timedelta(minutes=20),
     miss_grace=timedelta(minutes=2),
@@ -43,19 +45,26 @@ MOST_EVENTS = 20_000
 
 
 class Book(MemoryTable[T]):
-    """A table of records: once written, they change only where that is forgiven."""
+    """A table that remembers when a row first told of an end, which then must not change."""
 
-    def __init__(self, codec: wire.Codec[T], violate: Callable[[str], None]) -> None:
+    def __init__(self, codec: wire.Codec[T], clockwork: Clockwork, forgives: Forgives[T]) -> None:
         super().__init__(codec)
-        self._violate = violate
-        self.forgives: Callable[[T, T], bool] = lambda _old, _new: False
+        self._clockwork, self._forgives = clockwork, forgives
+        self.ended_at: dict[Key, float] = {}
 
     def _write(self, key: Key, noun: T) -> Any:
-        if key in self.rows:
+        if key in self.ended_at and key in self.rows:
             old = self._read(self.rows[key]).noun
-            if old != noun and not self.forgives(old, noun):
-                self._violate(f"a record is rewritten: {old} becomes {noun}")
+            if old != noun and not self._forgives(old, noun):
+                self._clockwork.violate(f"a record is rewritten: {old} becomes {noun}")
+        if not isinstance(noun, Watch) or noun.end is not None:
+            self.ended_at.setdefault(key, self._clockwork.now)
         return super()._write(key, noun)
+
+    def told(self, key: Key) -> bool:
+        """Tell whether the end was to be read here when the present task began."""
+        task = self._clockwork.current
+        return task is not None and task.began > self.ended_at.get(key, task.began)
 
 
 class Run:
@@ -74,10 +83,13 @@ class Run:
         )
         self.rewoken = 0
         self.worlds: dict[Worker, World] = {}
-        results = Book(wire.RESULTS, self.clockwork.violate)
-        deliveries = Book(wire.DELIVERIES, self.clockwork.violate)
-        deliveries.forgives = self._is_replay
-        self.store = MemoryStore(results=results, deliveries=deliveries)
+        self.ends = Book(wire.WATCHES, self.clockwork, _end_is_kept)
+        self.records = Book(wire.DELIVERIES, self.clockwork, self._is_replay)
+        self.store = MemoryStore(
+            watches=self.ends,
+            results=Book(wire.RESULTS, self.clockwork, lambda _old, _new: False),
+            deliveries=self.records,
+        )
         self.operations, self.deliveries = (self._queue(name) for name in wire.QUEUES)
         self.operations.step = steps.operations_message
         self.deliveries.step = steps.deliveries_message
@@ -90,6 +102,7 @@ class Run:
         queue = HostedQueue(name, self.clockwork, self.faults, self.worlds)
         if self.is_reconciled:
             queue.most_deliveries = 5
+            queue.giving_up = self.random.choice((0.0, 0.0, 0.05))
             queue.vanishing = self.random.choice((0.0, 0.0, 0.1, 0.3))
         return queue
 
@@ -174,11 +187,18 @@ class Run:
     def _serve_arm(self, url: str) -> HttpResponse | NoAnswer:
         for life in self.scenario.lives:
             if url.startswith(ENDPOINT + status_path(life.operation_id)):
+                if self.ends.told(key_of(life)):
+                    self.clockwork.violate(f"{life.operation_id} is polled after its end")
                 return life.answer(self.clockwork)
         raise AssertionError(url)
 
     def _serve_callback(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
         (receiver,) = (r for r in self.scenario.receivers if r.url == request.url)
+        for life in self.scenario.lives:
+            key = wire.delivery_key(key_of(life), request.url)
+            is_this = request.headers["webhook-id"] == wire.delivery_id(key, request.url)
+            if is_this and self.records.told(key) and not self.asked_again(key_of(life)):
+                self.clockwork.violate(f"{receiver.url} is called after its delivery was settled")
         return receiver.answer(self.clockwork, request)
 
     # --- running
@@ -208,6 +228,11 @@ class Run:
 
     def _is_replay(self, old: Delivery, new: Delivery) -> bool:
         return self.asked_again(new.operation) and new.started_at != old.started_at
+
+
+def _end_is_kept(old: Watch, new: Watch) -> bool:
+    """Forgive what may happen to a watch whose end is kept, and to one begun after the end."""
+    return new.end == old.end or new.polls == 0
 
 
 def key_of(life: Life) -> Key:

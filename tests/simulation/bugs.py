@@ -1,0 +1,238 @@
+"""Bugs to be planted: each breaks one rule of the design, and the simulation must find it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from importlib import import_module
+from typing import Any, cast
+
+from opswatch.adapters.memory import MemoryTable
+from opswatch.core.decide import Fence, Finish, Wait, after_poll, owe
+from opswatch.core.model import Delivery, FinalStatus, Key, Registration, Result, WakeUp, Watch
+from opswatch.ports import Poisoned, Sent, Versioned, Where, World
+from tests.simulation.faults import FaultyQueue, FaultyTable
+
+# By name: in the package, each function hides the module of its name.
+deliver, finish, messages, poll, reconcile, register = (
+    cast("Any", import_module(f"opswatch.steps.{name}"))
+    for name in ("deliver", "finish", "messages", "poll", "reconcile", "register")
+)
+Plant = tuple[Any, str, Any]  # a module or a class, the name of one of its functions, the mutant
+
+
+@contextmanager
+def planted(plants: tuple[Plant, ...]) -> Iterator[None]:
+    """Put mutants in the place of functions, for a while."""
+    originals = [(where, name, getattr(where, name)) for where, name, _ in plants]
+    for where, name, mutant in plants:
+        setattr(where, name, mutant)
+    try:
+        yield
+    finally:
+        for where, name, original in originals:
+            setattr(where, name, original)
+
+
+# --- the chain of a watch
+
+
+def _decided(world: World, stored: Versioned[Watch], answer: Any) -> tuple[Any, datetime]:
+    now = world.clock()
+    seen = poll.arm.read(answer, endpoint=world.intake.endpoint, now=now)
+    return after_poll(stored.noun, seen, now, world.policy), now
+
+
+async def _commit_before_send(world: World, stored: Versioned[Watch], wake: WakeUp) -> None:
+    action, now = _decided(world, stored, await world.arm.get(stored.noun.operation.url))
+    standing = await poll._commit(world, stored, action.watch)
+    if isinstance(action, Wait) and poll._is_kept(action.watch, standing):
+        await world.operations.send(replace(wake, seq=action.watch.seq), action.watch.due_at - now)
+    if standing is not None and standing.noun.end is not None:
+        await poll.finish(world, standing)
+
+
+async def _end_not_kept(world: World, stored: Versioned[Watch], wake: WakeUp) -> None:
+    action, now = _decided(world, stored, await world.arm.get(stored.noun.operation.url))
+    if isinstance(action, Finish):
+        await poll.finish(world, replace(stored, noun=action.watch))
+        return
+    sent = await world.operations.send(
+        replace(wake, seq=action.watch.seq), action.watch.due_at - now
+    )
+    standing = await poll._commit(world, stored, action.watch)
+    if not poll._is_kept(action.watch, standing):
+        await world.operations.take_back(sent)
+
+
+def _not_yet_is_dropped(message_seq: int, row_seq: int) -> Fence:
+    return Fence.WORK if message_seq == row_seq else Fence.DROP
+
+
+def _fence_is_ignored(_message_seq: int, _row_seq: int) -> Fence:
+    return Fence.WORK
+
+
+async def _replace_without_etag(self: MemoryTable[Any], noun: Any, _version: str) -> Any:
+    key = self._codec.key(noun)
+    return self._write(key, noun) if key in self.rows else None
+
+
+async def _commit_forgets_receivers(
+    world: World, stored: Versioned[Watch], watch: Watch
+) -> Versioned[Watch] | None:
+    version = stored.version
+    while True:
+        committed = await world.store.watches.replace(watch, version)
+        if committed is not None:
+            return committed
+        standing = await world.store.watches.get(watch.key)
+        if standing is None or standing.noun.end or standing.noun.seq != stored.noun.seq:
+            return standing
+        version = standing.version
+
+
+async def _kept_by_seq_alone(
+    world: World, stored: Versioned[Watch], watch: Watch
+) -> Versioned[Watch] | None:
+    """Do not see to an end that another one kept."""
+    standing: Versioned[Watch] | None = await _commit(world, stored, watch)
+    return standing if poll._is_kept(watch, standing) else None
+
+
+_commit = poll._commit
+
+
+async def _not_taken_back(_self: FaultyQueue, _sent: Sent) -> None:
+    return
+
+
+# --- registration
+
+
+async def _not_restarted(world: World, registration: Registration, now: datetime) -> None:
+    begun = register.begin(registration, now, world.policy)
+    while True:
+        inserted = await world.store.watches.insert(begun)
+        stored = inserted or await world.store.watches.get(begun.key)
+        watch = stored and await register._joined(world, stored, registration, now)
+        if watch is not None:
+            break
+    ended = await world.store.results.get(begun.key)
+    if ended is not None:
+        await finish.finish_with(world, watch, ended.noun)
+    elif inserted is not None:
+        await register._start(world, watch.noun)
+
+
+async def _result_looked_for_first(world: World, registration: Registration, now: datetime) -> None:
+    begun = register.begin(registration, now, world.policy)
+    while True:
+        ended = await world.store.results.get(begun.key)
+        stored = await world.store.watches.insert(begun) or await world.store.watches.get(begun.key)
+        watch = stored and await register._joined(world, stored, registration, now)
+        if watch is not None:
+            break
+    if ended is not None:
+        await finish.finish_with(world, watch, ended.noun)
+    elif watch.noun.polls == 0:
+        await register._start(world, watch.noun)
+
+
+async def _late_receiver_forgotten(world: World, watch: Any, _ended: Result) -> None:
+    await world.store.watches.delete(watch.noun.key, watch.version)
+
+
+# --- the end, and deliveries
+
+
+async def _message_before_row(
+    world: World, result: Result, callback_url: str, since: datetime
+) -> None:
+    if result.end.status is FinalStatus.STOPPED:
+        return
+    delivery = owe(result.operation.key, callback_url, since, world.policy)
+    if await world.store.deliveries.get(delivery.key) is None:
+        await finish.start(world, delivery)
+        await world.store.outbox.insert(delivery)
+
+
+async def _row_not_started_again(
+    world: World, result: Result, callback_url: str, since: datetime
+) -> None:
+    if result.end.status is FinalStatus.STOPPED:
+        return
+    delivery = owe(result.operation.key, callback_url, since, world.policy)
+    if await world.store.outbox.get(delivery.key) is not None:
+        return
+    if await world.store.deliveries.get(delivery.key) is None:
+        await world.store.outbox.insert(delivery)
+        await finish.start(world, delivery)
+
+
+_delete = FaultyTable.delete
+
+
+async def _deleted_unconditionally(
+    self: FaultyTable[Any], key: Key, _version: str | None = None
+) -> bool:
+    return await _delete(self, key)
+
+
+async def _row_removed_before_record(
+    world: World, stored: Versioned[Delivery], delivery: Delivery
+) -> None:
+    await deliver._remove(world, stored)
+    await deliver._record(world, stored.noun, delivery)
+
+
+def _never_settled(_owed: Delivery, _record: Delivery) -> bool:
+    return False
+
+
+async def _second_end_wins(world: World, _owed: Delivery, delivery: Delivery) -> None:
+    await world.store.deliveries.put(delivery)
+
+
+async def _rewoken_without_a_message(
+    table: Any, _queue: Any, due_now: Callable[[Any, datetime], Any], now: datetime
+) -> int:
+    found = [row async for row in table.find(Where(due_before=now))]
+    for row in found:
+        await table.replace(due_now(row.noun, now), row.version)
+    return len(found)
+
+
+async def _poisoned_posts_dropped(_world: World, _poisoned: Poisoned) -> bool:
+    return True
+
+
+BUGS: dict[str, tuple[Plant, ...]] = {
+    "a poll commits before it sends its successor": ((poll, "_poll_once", _commit_before_send),),
+    "an end is acted on before it is kept": ((poll, "_poll_once", _end_not_kept),),
+    "a message that is early is dropped": (
+        (poll, "fence", _not_yet_is_dropped),
+        (deliver, "fence", _not_yet_is_dropped),
+    ),
+    "the fence is ignored": (
+        (poll, "fence", _fence_is_ignored),
+        (deliver, "fence", _fence_is_ignored),
+    ),
+    "rows are replaced without their ETag": ((MemoryTable, "replace", _replace_without_etag),),
+    "a poll forgets receivers that join": ((poll, "_commit", _commit_forgets_receivers),),
+    "an overtaken poll leaves the end alone": ((poll, "_commit", _kept_by_seq_alone),),
+    "a successor is not taken back": ((FaultyQueue, "take_back", _not_taken_back),),
+    "a repeated registration does not start": ((messages, "register", _not_restarted),),
+    "the result is looked for before the watch": (
+        (messages, "register", _result_looked_for_first),
+    ),
+    "a receiver after the end is forgotten": ((register, "finish_with", _late_receiver_forgotten),),
+    "a delivery's message goes before its row": ((finish, "_call_back", _message_before_row),),
+    "a delivery cut off is not started": ((finish, "_call_back", _row_not_started_again),),
+    "watches are deleted unconditionally": ((FaultyTable, "delete", _deleted_unconditionally),),
+    "what is owed goes before its record": ((deliver, "_settle", _row_removed_before_record),),
+    "a settled delivery is sent again": ((deliver, "is_settled", _never_settled),),
+    "a second end of a delivery wins": ((deliver, "_record", _second_end_wins),),
+    "what is overdue gets no message": ((reconcile, "_rewake", _rewoken_without_a_message),),
+    "poisoned posts are dropped": ((reconcile, "_taken_in", _poisoned_posts_dropped),),
+}

@@ -72,7 +72,7 @@ def _told(story: Story, number: int, simulator: Simulator, receiver_url: str) ->
         Case(
             name=story.script,
             form=story.form,
-            body=_FORMS[story.form](started, _extras(story, number, door, receiver_url)),
+            body=FORMS[story.form](started, _extras(story, number, door, receiver_url)),
             expected=story.expected,
             operation=operation_at(started.url),
             door=door,
@@ -96,7 +96,7 @@ def _json(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-_FORMS: dict[str, Form] = {
+FORMS: dict[str, Form] = {
     "bare ID": lambda started, _: started.id.encode(),
     "ARM path": lambda started, _: started.path.encode(),
     "absolute URL": lambda started, _: started.url.encode(),

@@ -92,17 +92,6 @@ async def _commit_forgets_receivers(
         version = standing.version
 
 
-async def _kept_by_seq_alone(
-    world: World, stored: Versioned[Watch], watch: Watch
-) -> Versioned[Watch] | None:
-    """Do not see to an end that another one kept."""
-    standing: Versioned[Watch] | None = await _commit(world, stored, watch)
-    return standing if poll._is_kept(watch, standing) else None
-
-
-_commit = poll._commit
-
-
 async def _not_taken_back(_self: FaultyQueue, _sent: Sent) -> None:
     return
 
@@ -220,7 +209,6 @@ BUGS: dict[str, tuple[Plant, ...]] = {
     ),
     "rows are replaced without their ETag": ((MemoryTable, "replace", _replace_without_etag),),
     "a poll forgets receivers that join": ((poll, "_commit", _commit_forgets_receivers),),
-    "an overtaken poll leaves the end alone": ((poll, "_commit", _kept_by_seq_alone),),
     "a successor is not taken back": ((FaultyQueue, "take_back", _not_taken_back),),
     "a repeated registration does not start": ((messages, "register", _not_restarted),),
     "the result is looked for before the watch": (

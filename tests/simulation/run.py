@@ -85,11 +85,8 @@ class Run:
         self.worlds: dict[Worker, World] = {}
         self.ends = Book(wire.WATCHES, self.clockwork, _end_is_kept)
         self.records = Book(wire.DELIVERIES, self.clockwork, self._is_replay)
-        self.store = MemoryStore(
-            watches=self.ends,
-            results=Book(wire.RESULTS, self.clockwork, lambda _old, _new: False),
-            deliveries=self.records,
-        )
+        self.results = Book(wire.RESULTS, self.clockwork, lambda _old, _new: False)
+        self.store = MemoryStore(watches=self.ends, results=self.results, deliveries=self.records)
         self.operations, self.deliveries = (self._queue(name) for name in wire.QUEUES)
         self.operations.step = steps.operations_message
         self.deliveries.step = steps.deliveries_message
@@ -187,7 +184,7 @@ class Run:
     def _serve_arm(self, url: str) -> HttpResponse | NoAnswer:
         for life in self.scenario.lives:
             if url.startswith(ENDPOINT + status_path(life.operation_id)):
-                if self.ends.told(key_of(life)):
+                if self.ends.told(key_of(life)) or self.results.told(key_of(life)):
                     self.clockwork.violate(f"{life.operation_id} is polled after its end")
                 return life.answer(self.clockwork)
         raise AssertionError(url)

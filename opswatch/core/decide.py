@@ -289,8 +289,9 @@ def after_attempt(
             return Settle(_settled(delivery, DeliveryState.ABANDONED, reason, now))
         case webhook.Unacceptable(reason) if delivery.round_attempts >= webhook.MAX_UNACCEPTABLE:
             return Settle(_settled(delivery, DeliveryState.ABANDONED, reason, now))
-        case webhook.Unacceptable(reason):
-            return _retry(delivery, webhook.Failed(reason), now, policy)
+        case webhook.Unacceptable(reason, retry_after):
+            failed = webhook.Failed(reason, retry_after=retry_after)
+            return _retry(delivery, failed, now, policy)
         case webhook.Failed():
             return _retry(delivery, reply, now, policy)
         case _:

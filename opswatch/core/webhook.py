@@ -214,6 +214,7 @@ class Unacceptable:
     """The receiver blames the request; a few more attempts, in case it is mistaken."""
 
     reason: str
+    retry_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +252,7 @@ def _read_response(answer: HttpResponse, now: datetime) -> Reply:
     if answer.headers.get("webhook-delivery", "").strip().lower() == "abort-message":
         return Final(f"{reason} abort-message")
     if code in _UNACCEPTABLE:
-        return Unacceptable(reason)
+        return Unacceptable(reason, parse_retry_after(answer.headers, now))
     floor = timedelta(0)
     if code == HTTPStatus.TOO_MANY_REQUESTS:
         floor = _FLOOR

@@ -19,6 +19,7 @@ from opswatch.core.model import (
     Result,
     Watch,
 )
+from opswatch.core.redact import redact_text
 from opswatch.core.webhook import Reply
 from opswatch.ports import World
 
@@ -39,7 +40,7 @@ def polled(
 ) -> None:
     """Tell of one poll: what came back, and what follows."""
     came = _came(answer)
-    missed = seen.reason if isinstance(seen, Missed) else None
+    missed = redact_text(seen.reason) if isinstance(seen, Missed) else None
     decision, after = type(action).__name__.lower(), action.watch
     delay = after.due_at - (after.last_polled_at or after.due_at)
     log.event(

@@ -523,6 +523,7 @@ def test_an_answer_that_blames_the_request_is_believed_the_third_time() -> None:
         pytest.param(0, Failed("timeout", floor=seconds(60)), 60, id="60 s after a time-out"),
         pytest.param(0, Failed("404", floor=seconds(300)), 300, id="5 min after a 404"),
         pytest.param(0, Failed("503", retry_after=seconds(90)), 90, id="Retry-After"),
+        pytest.param(0, Unacceptable("413", seconds(90)), 90, id="Retry-After with a 413"),
         pytest.param(0, Failed("503", retry_after=seconds(0.5)), 4, id="a short Retry-After"),
         pytest.param(
             0, Failed("429", floor=seconds(60), retry_after=seconds(7)), 60, id="the longer of both"

@@ -538,6 +538,11 @@ MINUTE = seconds(60)
             pytest.param(answer(None, code), Unacceptable(str(code)), id=str(code))
             for code in (400, 413, 415, 422)
         ),
+        pytest.param(
+            answer(None, 413, {"retry-after": "60"}),
+            Unacceptable("413", MINUTE),
+            id="413 with Retry-After",
+        ),
         *(
             pytest.param(answer(None, code), Failed(str(code)), id=str(code))
             for code in (100, 199, 300, 301, 302, 304, 307, 308, 402, 405, 408, 409, 500, 503, 599)

@@ -190,7 +190,7 @@ def _read_watch(row: Row) -> Watch:
         seq=row["seq"],
         late_since=_instant(row, "lateSince"),
         unreadable_since=_instant(row, "unreadableSince"),
-        is_doubted=row["isDoubted"],
+        is_doubted=row.get("isDoubted", False),
         end=_read_kept_end(row) if "end" in row else None,
     )
 

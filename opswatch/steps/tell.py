@@ -105,7 +105,7 @@ def attempted(
 def settled(world: World, delivery: Delivery) -> None:
     """Tell how a delivery ended; a metric's reason is only the kind of it."""
     state, reason = delivery.state.value, delivery.reason
-    log.event("settled", key=delivery.key, state=state, reason=reason)
+    log.event("settled", key=delivery.key, state=state, reason=reason and redact_text(reason))
     why = {"reason": reason.partition(":")[0]} if reason else {}
     world.telemetry.measure(SETTLED, 1, state=state, **why)
 

@@ -1,0 +1,421 @@
+"""What the steps tell: metrics, events and spans, held to `infra/telemetry.json`."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics.export import Gauge, Histogram, Sum
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanContext, StatusCode, format_span_id, format_trace_id
+
+from opswatch import steps
+from opswatch.adapters.memory import (
+    MemoryArm,
+    MemoryCallbacks,
+    MemoryPoisonQueue,
+    MemoryQueue,
+    MemoryStore,
+    pump,
+)
+from opswatch.core.decide import OVERDUE_GRACE
+from opswatch.core.metrics import METRICS
+from opswatch.core.model import CallbackRequest, HttpResponse, NoAnswer, Policy, WakeUp
+from opswatch.core.wire import operation_at, wake_up_from
+from opswatch.ports import Telemetry, World
+from tests.collector import Collector, collecting, points_of, told
+from tests.worlds import ENDPOINT, make_world, status_path
+
+DECLARED = json.loads((Path(__file__).parents[2] / "infra/telemetry.json").read_text("utf-8"))
+HOOK = "https://hooks.example.com/in?token=hushhush"
+NEVER_TOLD = ("hushhush", "sig=", "callbackUrl", "whsec_")
+POLICY = Policy(callback_schedule=(timedelta(0), timedelta(seconds=5), timedelta(minutes=5)))
+MINUTE = timedelta(minutes=1)
+
+Answer = HttpResponse | NoAnswer
+
+
+def url_of(operation_id: str) -> str:
+    return f"{ENDPOINT}{status_path(operation_id)}?api-version=1&t=1&sig=hushhush"
+
+
+KEY = operation_at(url_of("1")).key
+
+
+def status(word: str, **more: Any) -> HttpResponse:
+    return HttpResponse(200, {}, json.dumps({"status": word, **more}).encode())
+
+
+def coded(status_code: int) -> HttpResponse:
+    error = {"code": "TooMany", "message": f"too many for {url_of('1')}"}
+    return HttpResponse(status_code, {}, json.dumps({"error": error}).encode())
+
+
+@dataclass
+class House:
+    """A world whose outside answers in turn, each last answer again and again."""
+
+    telemetry: Telemetry
+    arm_answers: list[Answer] = field(default_factory=lambda: [status("Succeeded")])
+    receiver_answers: list[Answer] = field(default_factory=lambda: [HttpResponse(204, {})])
+    now: datetime = datetime(2026, 11, 23, 3, tzinfo=UTC)
+    store: MemoryStore = field(default_factory=MemoryStore)
+    requests: list[CallbackRequest] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        def clock() -> datetime:
+            return self.now
+
+        self.operations, self.deliveries = MemoryQueue(clock), MemoryQueue(clock)
+        self.poison = MemoryQueue(clock), MemoryQueue(clock)
+        callbacks = MemoryCallbacks(lambda _: _next(self.receiver_answers), self.requests)
+        self.world: World = make_world(
+            store=self.store,
+            operations=self.operations,
+            deliveries=self.deliveries,
+            poison=tuple(MemoryPoisonQueue(queue) for queue in self.poison),
+            arm=MemoryArm(lambda _: _next(self.arm_answers)),
+            callbacks=callbacks,
+            clock=clock,
+            policy=POLICY,
+            telemetry=self.telemetry,
+        )
+
+    def change(self, **ports: Any) -> None:
+        self.world = replace(self.world, **ports)
+
+    async def post(self, operation_id: str, **more: str) -> None:
+        body = {"operation": url_of(operation_id), **more}
+        await steps.operations_message(self.world, json.dumps(body).encode())
+
+    async def take_turns(self, most: int = 99) -> None:
+        """Hand out messages, each when it is due, until there are none."""
+        for _ in range(most):
+            waiting = [*self.operations.messages.values(), *self.deliveries.messages.values()]
+            if not waiting:
+                break
+            self.now = max(self.now, min(message.visible_at for message in waiting))
+            await pump(self.operations, partial(steps.operations_message, self.world))
+            await pump(self.deliveries, partial(steps.deliveries_message, self.world))
+
+
+def _next(answers: list[Answer]) -> Answer:
+    return answers.pop(0) if len(answers) > 1 else answers[0]
+
+
+@pytest.fixture
+def told_to() -> Iterator[Collector]:
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture
+def house(told_to: Collector) -> House:
+    return House(told_to.telemetry)
+
+
+# --- everything that can be told of, scene by scene
+
+
+async def from_misses_to_a_failure_and_two_refusals(house: House) -> None:
+    ended_at = (house.now + timedelta(seconds=2)).isoformat()
+    house.arm_answers = [
+        status("InProgress"),
+        coded(429),
+        NoAnswer("timeout", "nothing came"),
+        status("Failed", endTime=ended_at, error={"code": "Conflict", "message": "no"}),
+    ]
+    house.receiver_answers = [
+        HttpResponse(500, {}),
+        NoAnswer("tls", f"bad: {HOOK}"),
+        HttpResponse(410, {}),
+    ]
+    await house.post("1", callbackUrl=HOOK, kind="redis/create")
+    await house.take_turns()
+    house.receiver_answers = [HttpResponse(204, {})]
+    assert await steps.redeliver(house.world, KEY) == 1
+    await house.take_turns()
+
+
+async def a_host_that_fails(house: House) -> None:
+    house.receiver_answers = [HttpResponse(503, {})]
+    for number in range(7):
+        await house.post("1", callbackUrl=f"{HOOK}&n={number}")
+    await house.take_turns()
+
+
+async def messages_out_of_turn(house: House) -> None:
+    house.arm_answers = [status("InProgress")]
+    await house.post("1")
+    await steps.poll(house.world, WakeUp(KEY, 0))
+    await steps.poll(house.world, WakeUp(KEY, 2))
+    await steps.poll(house.world, WakeUp(operation_at(url_of("2")).key, 1))
+
+
+async def somebody_is_quicker(house: House) -> None:
+    def answer(_: str) -> Answer:
+        row, _version = house.store.watches.rows[KEY]
+        house.store.watches.rows[KEY] = ({**row, "seq": 9}, "another's")
+        return status("InProgress")
+
+    await house.post("1")
+    await steps.poll(replace(house.world, arm=MemoryArm(answer)), WakeUp(KEY, 1))
+
+
+async def the_timer_has_to_repair(house: House) -> None:
+    await house.post("1")
+    house.poison[0].post(b"no operation at all")
+    house.poison[1].post(b'{"wake": {"partition": "p", "row": "r", "seq": 1}}')
+    house.now += timedelta(hours=1)
+    await steps.reconcile(house.world)
+    await steps.purge(house.world)
+
+
+async def no_secret_to_sign_with(house: House) -> None:
+    await house.post("1", callbackUrl=HOOK)
+    house.change(secrets=())
+    await house.take_turns(2)
+
+
+SCENES = (
+    from_misses_to_a_failure_and_two_refusals,
+    a_host_that_fails,
+    messages_out_of_turn,
+    somebody_is_quicker,
+    the_timer_has_to_repair,
+    no_secret_to_sign_with,
+)
+
+
+@pytest.fixture
+async def everything(told_to: Collector) -> Collector:
+    for scene in SCENES:
+        await scene(House(told_to.telemetry))
+    return told_to
+
+
+async def test_metrics_are_those_that_are_declared(everything: Collector) -> None:
+    kinds = {Sum: "counter", Histogram: "histogram", Gauge: "gauge"}
+    metrics = everything.metrics()
+    assert {
+        metric.name: {
+            "kind": kinds[type(metric.data)],
+            "unit": metric.unit,
+            "dimensions": {name for point in points_of(metric) for name in told(point)[1]},
+        }
+        for metric in metrics
+    } == {
+        name: {**declared, "dimensions": set(declared["dimensions"])}
+        for name, declared in DECLARED["metrics"].items()
+    }
+    assert {metric.name for metric in METRICS} == DECLARED["metrics"].keys()
+
+
+async def test_events_are_those_that_are_declared(everything: Collector) -> None:
+    fields: dict[str, set[str]] = {}
+    for event in everything.events:
+        fields.setdefault(event.name, set()).update(event.fields)
+    declared = {name: set(fields) for name, fields in DECLARED["events"].items()}
+    assert fields == declared
+    assert all(event.text.startswith(event.name) for event in everything.events)
+
+
+async def test_spans_are_those_that_are_declared(everything: Collector) -> None:
+    attributes: dict[str, set[str]] = {}
+    for span in everything.spans():
+        attributes.setdefault(span.name, set()).update(span.attributes or {})
+    assert attributes == {name: set(names) for name, names in DECLARED["spans"].items()}
+
+
+async def test_values_are_those_that_are_declared(everything: Collector) -> None:
+    seen: dict[str, set[str]] = {name: set() for name in DECLARED["values"]}
+    for points in everything.points().values():
+        for _, dimensions in points:
+            for name in seen.keys() & dimensions.keys():
+                seen[name].add(dimensions[name])
+    for event in everything.events:
+        for name in seen.keys() & event.fields.keys():
+            seen[name].add(event.fields[name])
+    assert seen == {name: set(values) for name, values in DECLARED["values"].items()}
+
+
+async def test_nothing_tells_a_url_or_a_secret(everything: Collector) -> None:
+    texts = [
+        *(f"{event.text} {event.fields}" for event in everything.events),
+        *(str(points) for points in everything.points().values()),
+        *(span.to_json() for span in everything.spans()),
+    ]
+    assert len(texts) > 100
+    assert [text for text in texts for secret in NEVER_TOLD if secret in text] == []
+
+
+# --- what the numbers say
+
+
+async def test_each_poll_and_each_miss_is_counted(house: House, told_to: Collector) -> None:
+    house.arm_answers = [coded(403), coded(429), NoAnswer("dns", "none"), status("Succeeded")]
+    await house.post("1")
+    await house.take_turns()
+    points = told_to.points()
+    assert sorted(points["polls"], key=str) == [
+        (1, {"decision": "finish"}),
+        (3, {"decision": "wait"}),
+    ]
+    assert sorted(points["misses"], key=str) == [
+        (1, {"layer": "dns"}),
+        (1, {"status_code": "403"}),
+        (1, {"status_code": "429"}),
+    ]
+
+
+@pytest.mark.parametrize(("seconds", "lag"), [(-8, 8.0), (0, 0.0), (3, 0.0)])
+async def test_lag_is_from_the_end_to_our_seeing_it(
+    house: House, told_to: Collector, seconds: int, lag: float
+) -> None:
+    end_time = (house.now + timedelta(seconds=seconds)).isoformat()
+    house.arm_answers = [status("Succeeded", endTime=end_time)]
+    await house.post("1")
+    await house.take_turns()
+    assert told_to.points()["lag"] == [(lag, {})]
+
+
+async def test_no_lag_is_told_where_the_end_is_not_known(house: House, told_to: Collector) -> None:
+    await house.post("1")
+    await house.take_turns()
+    assert "lag" not in told_to.points()
+    assert told_to.event("finished")["status"] == "Succeeded"
+
+
+async def test_a_reason_is_told_without_its_particulars(house: House, told_to: Collector) -> None:
+    house.receiver_answers = [NoAnswer("refused", "10.0.0.7 is private")]
+    await house.post("1", callbackUrl=HOOK)
+    await house.take_turns()
+    assert told_to.points()["deliveries.settled"] == [
+        (1, {"state": "abandoned", "reason": "refused"})
+    ]
+    assert told_to.event("settled")["reason"] == "refused: 10.0.0.7 is private"
+
+
+async def test_the_timer_measures_what_waits(house: House, told_to: Collector) -> None:
+    house.arm_answers = [status("InProgress")]
+    for number in range(3):
+        await house.post(str(number))
+    await house.take_turns(1)
+    await steps.reconcile(house.world)
+    points = told_to.points()
+    assert points["watches.active"] == [(3, {})]
+    assert points["watches.oldest_overdue"] == [(0, {})]
+    assert sorted(points["queue.depth"], key=str) == [
+        (0, {"queue": "deliveries"}),
+        (3, {"queue": "operations"}),
+    ]
+    assert points["heartbeat"] == [(1, {})]
+
+
+async def test_a_watch_gets_later_however_often_it_is_woken(
+    house: House, told_to: Collector
+) -> None:
+    await house.post("1")
+    lateness = []
+    for _ in range(10):
+        house.now += MINUTE
+        await steps.reconcile(house.world)
+        ((seconds, _),) = told_to.points()["watches.oldest_overdue"]
+        lateness.append(seconds)
+    assert lateness == [60.0 * minute for minute in range(1, 11)]
+    assert house.store.watches.nouns()[0].due_at > house.now - OVERDUE_GRACE - MINUTE
+    house.arm_answers = [status("InProgress")]
+    await house.take_turns(1)
+    await steps.reconcile(house.world)
+    assert told_to.points()["watches.oldest_overdue"] == [(0, {})]
+
+
+async def test_poison_is_measured_before_it_is_drained(house: House, told_to: Collector) -> None:
+    for _ in range(3):
+        house.poison[0].post(b"no operation at all")
+    await steps.reconcile(house.world)
+    assert house.poison[0].messages == {}
+    assert sorted(told_to.points()["poison.depth"], key=str) == [
+        (0, {"queue": "deliveries"}),
+        (3, {"queue": "operations"}),
+    ]
+
+
+async def test_a_run_of_the_timer_that_is_cut_off_gives_no_beat(
+    house: House, told_to: Collector
+) -> None:
+    house.change(deliveries=Unreachable())
+    with pytest.raises(ConnectionError):
+        await steps.reconcile(house.world)
+    assert "heartbeat" not in told_to.points()
+
+
+class Unreachable(MemoryQueue):
+    def __init__(self) -> None:
+        super().__init__(lambda: datetime(2026, 11, 23, tzinfo=UTC))
+
+    async def depth(self) -> int:
+        raise ConnectionError
+
+
+# --- traces
+
+
+async def test_spans_are_linked_from_the_registration_to_the_last_attempt(
+    house: House, told_to: Collector
+) -> None:
+    house.arm_answers = [status("InProgress"), status("Succeeded")]
+    house.receiver_answers = [HttpResponse(500, {}), HttpResponse(204, {})]
+    await house.post("1", callbackUrl=HOOK)
+    await house.take_turns()
+    spans = told_to.spans()
+    names = ("register", "poll", "poll", "attempt", "attempt")
+    assert [span.name for span in spans] == [f"opswatch.{name}" for name in names]
+    assert [span.parent for span in spans] == [None] * 5  # hours may lie between them
+    contexts = [context_of(span) for span in spans]
+    assert len({context.trace_id for context in contexts}) == 5
+    links = [[link.context.span_id for link in span.links] for span in spans]
+    assert links == [[], *([context.span_id] for context in contexts[:-1])]
+
+
+def context_of(span: ReadableSpan) -> SpanContext:
+    context = span.get_span_context()
+    assert context is not None
+    return context
+
+
+async def test_a_message_that_is_early_keeps_its_link(house: House, told_to: Collector) -> None:
+    house.arm_answers = [status("InProgress")]
+    traceparent = f"00-{1:032x}-{2:016x}-01"
+    await house.post("1")
+    house.operations.messages.clear()
+    await steps.poll(house.world, WakeUp(KEY, 2, traceparent))
+    (again,) = house.operations.messages.values()
+    assert wake_up_from(again.body) == WakeUp(KEY, 2, traceparent)
+    assert told_to.spans("poll") == ()
+
+
+async def test_a_receiver_gets_the_trace_of_its_attempt(house: House, told_to: Collector) -> None:
+    await house.post("1", callbackUrl=HOOK)
+    await house.take_turns()
+    (span,) = told_to.spans("attempt")
+    context = context_of(span)
+    (request,) = house.requests
+    trace_id, span_id = format_trace_id(context.trace_id), format_span_id(context.span_id)
+    assert request.headers["traceparent"].startswith(f"00-{trace_id}-{span_id}-")
+
+
+async def test_a_poll_that_breaks_is_a_failed_span(house: House, told_to: Collector) -> None:
+    def answer(_: str) -> Answer:
+        raise ConnectionError
+
+    await house.post("1")
+    with pytest.raises(ConnectionError):
+        await steps.poll(replace(house.world, arm=MemoryArm(answer)), WakeUp(KEY, 1))
+    (span,) = told_to.spans("poll")
+    assert span.status.status_code is StatusCode.ERROR
+    assert [event.name for event in span.events] == ["exception"]

@@ -250,12 +250,16 @@ def owe(operation: Key, callback_url: str, now: datetime, policy: Policy) -> Del
 
 
 def replay(settled: Delivery, now: datetime, policy: Policy) -> Delivery:
-    """Return a settled delivery as owed once more: the same id, and its log goes on."""
+    """Return a settled delivery as owed once more: the same id, and its log goes on.
+
+    Rounds are told apart by their beginnings, so this one begins later, whatever the clock says.
+    """
+    began = max(now, settled.started_at + timedelta(microseconds=1))
     return replace(
         settled,
         state=DeliveryState.PENDING,
         reason=None,
-        started_at=now,
+        started_at=began,
         round_attempts=0,
         next_attempt_at=now + _jittered(settled.key, 0, policy.callback_schedule[0]),
         delivered_at=None,

@@ -1,7 +1,7 @@
 """What follows from a message's number, from a poll, and from an attempt."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -591,6 +591,14 @@ def test_a_replay_has_the_whole_schedule_before_it() -> None:
     assert seconds(4) <= gap(noun) <= seconds(6)
     blamed = retry(retry(noun, Unacceptable("400")), Unacceptable("400"))
     assert settle(blamed, Unacceptable("400")).attempts == 13
+
+
+@pytest.mark.parametrize("now", [at(-60), NOW, at(60)], ids=["before", "at once", "later"])
+def test_a_replay_is_a_round_of_its_own_whatever_the_clock_says(now: datetime) -> None:
+    settled = settle(delivery(), Accepted())
+    again = replay(settled, now, POLICY)
+    assert again.started_at > settled.started_at
+    assert not is_settled(again, settled)
 
 
 def test_a_replay_of_what_was_delivered_is_owed_again() -> None:

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
+from functools import cache
 from typing import TypeVar
 
 from opswatch.adapters.account import Account
@@ -86,8 +87,12 @@ def intake_of(settings: Settings) -> Intake:
     return Intake(endpoint=settings.arm_endpoint, defaults=settings.defaults, rules=settings.rules)
 
 
+@cache
 def _telemetry() -> Telemetry:
-    """Return OpenTelemetry where it is installed: its API, which is all that we use of it."""
+    """Return OpenTelemetry where it is installed: its API, which is all that we use of it.
+
+    One for the process, as its providers are: they take each gauge from its first maker alone.
+    """
     try:
         from opswatch.adapters.telemetry import OpenTelemetry  # noqa: PLC0415 - if it is there
     except ImportError:

@@ -52,6 +52,7 @@ async def _work(world: World, stored: Versioned[Delivery], wake: WakeUp) -> None
         await _remove(world, stored)
         return
     with tell.span(world, "attempt", wake.key, wake.seq, link=wake.traceparent):
+        world.telemetry.note(decision="wait")  # unless an attempt is made
         await _apply(world, stored, wake, await _attempt(world, stored.noun))
 
 

@@ -409,6 +409,20 @@ async def test_a_receiver_gets_the_trace_of_its_attempt(house: House, told_to: C
     assert request.headers["traceparent"].startswith(f"00-{trace_id}-{span_id}-")
 
 
+async def test_a_wait_for_a_host_is_no_attempt_and_keeps_the_chain(
+    house: House, told_to: Collector
+) -> None:
+    await a_host_that_fails(house)
+    spans = told_to.spans("attempt")
+    decisions = [(span.attributes or {})["decision"] for span in spans]
+    assert decisions.count("wait") > 0
+    assert len(decisions) - decisions.count("wait") == len(house.requests)
+    linked = {link.context.span_id for span in spans for link in span.links}
+    unlinked = [span for span in spans if context_of(span).span_id not in linked]
+    assert len(unlinked) == 7  # the last of each delivery
+    assert all(len(span.links) == 1 for span in spans)
+
+
 async def test_a_poll_that_breaks_is_a_failed_span(house: House, told_to: Collector) -> None:
     def answer(_: str) -> Answer:
         raise ConnectionError

@@ -1,0 +1,294 @@
+"""One delivery: its schedule, its end, and who else may be at it."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from opswatch import steps
+from opswatch.core.model import DeliveryState, Host, HttpResponse, WakeUp
+from opswatch.core.webhook import event
+from tests.steps.house import HOOK, KEY, OTHER, POLICY, CutOffError, House, ended
+
+
+@pytest.fixture
+async def owing() -> House:
+    """A house with one delivery that no attempt was made at."""
+    house = House()
+    await house.watched(HOOK)
+    house.operations.messages.clear()
+    house.status = ended("Failed")
+    await steps.poll(house.world, WakeUp(KEY, 2))
+    house.effects.names.clear()
+    return house
+
+
+def wake(house: House) -> WakeUp:
+    return WakeUp(house.owed.key, house.owed.seq)
+
+
+async def test_an_accepted_attempt_settles_the_delivery(owing: House) -> None:
+    await owing.pump()
+    assert owing.effects.names == ["callbacks.post", "deliveries.insert", "outbox.delete"]
+    settled = owing.settled
+    assert (settled.state, settled.attempts, settled.delivered_at) == (
+        DeliveryState.DELIVERED, 1, owing.now,
+    )  # fmt: skip
+    assert not owing.store.outbox.rows
+    assert not owing.deliveries.messages
+    (request,) = owing.callbacks.requests
+    assert request.headers["webhook-id"] == settled.delivery_id
+    assert request.body == event(owing.result, settled.delivery_id)
+
+
+async def test_failures_are_retried_on_the_schedule_and_then_abandoned(owing: House) -> None:
+    owing.callbacks.answer = lambda _: HttpResponse(500, {})
+    began = owing.now
+    await owing.settle()
+    settled = owing.settled
+    assert (settled.state, settled.reason, settled.attempts) == (
+        DeliveryState.ABANDONED, "500", len(POLICY.callback_schedule),
+    )  # fmt: skip
+    gaps = [attempt.at - began for attempt in settled.attempt_log]
+    for gap, least in zip(gaps, (0, 4, 4 + 240), strict=True):
+        assert timedelta(seconds=least) <= gap <= timedelta(seconds=least * 1.6 + 2)
+    assert len({request.headers["webhook-id"] for request in owing.callbacks.requests}) == 1
+    assert [request.headers["opswatch-attempt"] for request in owing.callbacks.requests] == [
+        "1", "2", "3",
+    ]  # fmt: skip
+
+
+async def test_a_retry_is_sent_before_its_row_is_committed(owing: House) -> None:
+    owing.callbacks.answer = lambda _: HttpResponse(401, {})
+    await owing.pump()
+    assert owing.effects.names == ["callbacks.post", "deliveries_queue.send", "outbox.replace"]
+    assert (owing.owed.seq, owing.owed.attempts) == (2, 1)
+    assert owing.seqs(owing.deliveries) == [2]
+
+
+async def test_a_receiver_that_has_retired_is_left_alone(owing: House) -> None:
+    owing.callbacks.answer = lambda _: HttpResponse(410, {})
+    await owing.settle()
+    assert (owing.settled.state, owing.settled.reason) == (DeliveryState.ABANDONED, "410")
+    assert owing.called() == [HOOK]
+
+
+@pytest.mark.parametrize(
+    ("seq", "attempts", "sent"),
+    [(1, 0, []), (2, 1, [3]), (3, 0, [3])],
+    ids=["stale", "due", "early"],
+)
+async def test_the_fence(owing: House, seq: int, attempts: int, sent: list[int]) -> None:
+    owing.callbacks.answer = lambda _: HttpResponse(401, {})
+    await owing.pump()
+    owing.deliveries.messages.clear()
+    before = len(owing.callbacks.requests)
+    await steps.deliver(owing.world, WakeUp(owing.owed.key, seq))
+    assert len(owing.callbacks.requests) - before == attempts
+    assert owing.seqs(owing.deliveries) == sent
+
+
+async def test_copies_at_once_settle_one_delivery(owing: House) -> None:
+    """The second is accepted, then the first is refused for good: what was delivered stays so."""
+    again = wake(owing)
+    answers = iter((HttpResponse(410, {}), HttpResponse(204, {})))
+    owing.callbacks.answer = lambda _: next(answers)
+    owing.effects.before["deliveries.insert"] = lambda: steps.deliver(owing.world, again)
+    await steps.deliver(owing.world, again)
+    assert owing.settled.state is DeliveryState.DELIVERED
+    assert owing.called() == [HOOK, HOOK]
+    assert not owing.store.outbox.rows
+
+
+async def test_an_overtaken_attempt_takes_its_successor_back(owing: House) -> None:
+    owing.callbacks.answer = lambda _: HttpResponse(401, {})
+    again = wake(owing)
+    owing.deliveries.messages.clear()
+
+    async def copy() -> None:
+        owing.advance(seconds=1)
+        await steps.deliver(owing.world, again)
+
+    owing.effects.before["outbox.replace"] = copy
+    await steps.deliver(owing.world, again)
+    assert owing.seqs(owing.deliveries) == [2]
+    assert owing.owed.seq == 2
+
+
+async def test_a_failure_that_comes_after_a_copys_success_is_forgotten(owing: House) -> None:
+    again = wake(owing)
+    owing.deliveries.messages.clear()
+    answers = iter((HttpResponse(401, {}), HttpResponse(204, {})))
+    owing.callbacks.answer = lambda _: next(answers)
+    owing.effects.before["outbox.replace"] = lambda: steps.deliver(owing.world, again)
+    await steps.deliver(owing.world, again)
+    await owing.settle()
+    assert owing.settled.state is DeliveryState.DELIVERED
+    assert not owing.store.outbox.rows
+
+
+async def test_a_row_that_a_copy_moved_on_is_removed_with_the_settled_delivery(
+    owing: House,
+) -> None:
+    again = wake(owing)
+    answers = iter((HttpResponse(204, {}), HttpResponse(401, {})))
+    owing.callbacks.answer = lambda _: next(answers)
+    owing.effects.before["outbox.delete"] = lambda: owing.store.outbox.put(
+        replace(owing.owed, seq=2, attempts=1, round_attempts=1)
+    )
+    await steps.deliver(owing.world, again)
+    assert owing.settled.state is DeliveryState.DELIVERED
+    assert not owing.store.outbox.rows
+
+
+@pytest.mark.parametrize("answer", [HttpResponse(204, {}), HttpResponse(401, {})])
+@pytest.mark.parametrize("cut_after", [1, 2, 3])
+async def test_an_attempt_cut_off_anywhere_costs_one_more_post(
+    owing: House, cut_after: int, answer: HttpResponse
+) -> None:
+    owing.callbacks.answer = lambda _: answer
+    again = wake(owing)
+    owing.deliveries.messages.clear()
+    owing.effects.cut_after = cut_after
+    with pytest.raises(CutOffError):
+        await steps.deliver(owing.world, again)
+    owing.effects.cut_after = None
+    owing.callbacks.answer = lambda _: HttpResponse(204, {})
+    await steps.deliver(owing.world, again)
+    await owing.settle()
+    assert owing.settled.state is DeliveryState.DELIVERED
+    assert not owing.store.outbox.rows
+    assert len(owing.called()) <= owing.settled.attempts + 1
+
+
+async def test_what_is_settled_and_not_yet_removed_is_not_sent_again(owing: House) -> None:
+    again = wake(owing)
+    owing.effects.cut_after = 2
+    with pytest.raises(CutOffError):
+        await steps.deliver(owing.world, again)
+    owing.effects.cut_after = None
+    before = owing.settled
+    await steps.deliver(owing.world, again)
+    assert owing.called() == [HOOK]
+    assert owing.settled == before
+    assert not owing.store.outbox.rows
+
+
+async def test_a_result_that_was_purged_cannot_be_told(owing: House) -> None:
+    await owing.store.results.delete(KEY)
+    await owing.settle()
+    assert (owing.settled.state, owing.settled.reason) == (
+        DeliveryState.ABANDONED, "the result has been purged",
+    )  # fmt: skip
+    assert owing.called() == []
+
+
+async def test_without_a_secret_a_delivery_waits_and_no_attempt_is_counted(owing: House) -> None:
+    world = replace(owing.world, secrets=())
+    for _ in range(3):
+        seq = owing.owed.seq
+        await steps.deliver(world, wake(owing))
+        assert (owing.owed.seq, owing.owed.attempts) == (seq + 1, 0)
+        assert owing.owed.next_attempt_at == owing.now + timedelta(minutes=5)
+        owing.advance(minutes=5)
+    assert "OPSWATCH_CALLBACK_SECRETS" in (owing.owed.last_error or "")
+    await owing.settle()
+    assert (owing.settled.state, owing.settled.attempts) == (DeliveryState.DELIVERED, 1)
+
+
+async def test_a_delivery_that_an_outage_of_ours_delayed_is_attempted_all_the_same(
+    owing: House,
+) -> None:
+    """Its host is in a pause, and the whole schedule has gone by without an attempt."""
+    paused = Host(name="hooks.example.com", failures=99, open_until=owing.now + timedelta(days=1))
+    await owing.store.hosts.put(paused)
+    await steps.deliver(owing.world, wake(owing))
+    assert owing.called() == []
+    assert (owing.owed.attempts, owing.owed.last_error) == (0, "its host is given a pause")
+    owing.advance(hours=1)
+    await steps.deliver(owing.world, wake(owing))
+    assert owing.called() == [HOOK]
+    assert owing.settled.state is DeliveryState.DELIVERED
+
+
+# --- replays
+
+
+async def test_a_replay_has_the_same_id_and_its_log_goes_on(house: House) -> None:
+    await house.ended(HOOK, OTHER)
+    house.advance(hours=1)
+    assert await steps.redeliver(house.world, KEY) == 2
+    await house.settle()
+    assert house.called() == [HOOK, OTHER, HOOK, OTHER]
+    for record in house.store.deliveries.nouns():
+        assert (record.state, record.attempts, len(record.attempt_log)) == (
+            DeliveryState.DELIVERED, 2, 2,
+        )  # fmt: skip
+    assert len({request.headers["webhook-id"] for request in house.callbacks.requests}) == 2
+
+
+async def test_an_abandoned_delivery_gets_its_whole_schedule_again(owing: House) -> None:
+    owing.callbacks.answer = lambda _: HttpResponse(401, {})
+    await owing.settle()
+    before = owing.settled
+    assert await steps.redeliver(owing.world, KEY) == 1
+    await owing.settle()
+    assert owing.settled.attempts == 2 * before.attempts
+    assert owing.settled.round_attempts == before.attempts
+
+
+async def test_what_is_still_owed_is_left_alone(owing: House) -> None:
+    assert await steps.redeliver(owing.world, KEY) == 0
+    await owing.settle()
+    assert owing.called() == [HOOK]
+
+
+async def test_a_replay_under_way_is_not_begun_again(house: House) -> None:
+    await house.ended(HOOK)
+    house.callbacks.answer = lambda _: HttpResponse(401, {})
+    assert await steps.redeliver(house.world, KEY) == 1
+    await house.pump()
+    assert await steps.redeliver(house.world, KEY) == 0
+    assert house.seqs(house.deliveries) == [3]
+
+
+async def test_a_replay_cut_off_before_its_message_is_started_by_the_next_wish(
+    house: House,
+) -> None:
+    await house.ended(HOOK)
+    house.effects.names.clear()
+    house.effects.cut_after = 1
+    with pytest.raises(CutOffError):
+        await steps.redeliver(house.world, KEY)
+    house.effects.cut_after = None
+    assert house.effects.names == ["outbox.insert"]
+    assert await steps.redeliver(house.world, KEY) == 1
+    await house.settle()
+    assert house.called() == [HOOK, HOOK]
+
+
+async def test_a_replay_wished_while_the_delivery_settles_is_made(owing: House) -> None:
+    replayed: list[int] = []
+
+    async def wish() -> None:
+        owing.advance(seconds=1)
+        replayed.append(await steps.redeliver(owing.world, KEY))
+
+    owing.effects.before["outbox.delete"] = wish
+    await owing.settle()
+    assert replayed == [1]
+    assert owing.called() == [HOOK, HOOK]
+    assert owing.settled.attempts == 2
+    assert not owing.store.outbox.rows
+
+
+async def test_only_this_operations_deliveries_are_replayed(house: House) -> None:
+    await house.ended(HOOK)
+    longer = replace(KEY, row=f"{KEY.row}~deadbeef")  # whose keys begin as this one's do
+    foreign = replace(
+        house.settled,
+        key=replace(house.settled.key, row=f"{longer.row}~00000000"),
+        operation=longer,
+    )
+    await house.store.deliveries.put(foreign)
+    assert await steps.redeliver(house.world, KEY) == 1

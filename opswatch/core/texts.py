@@ -60,7 +60,7 @@ def from_lenient_json(body: bytes) -> Any:
     """Return the value of JSON as services really send it; raise `ValueError` where there is none.
 
     Beyond strict JSON: a BOM, bytes that are not UTF-8, half a surrogate pair (a message cut by
-    its sender), numbers out of range. An end must not be missed for one of these.
+    its sender), numbers out of range or without end. An end must not be missed for one of these.
     """
     body = body.removeprefix(b"\xef\xbb\xbf")
     try:
@@ -75,6 +75,7 @@ def _repaired(body: bytes) -> Any:
             body.decode("utf-8", "replace"),
             strict=False,
             parse_float=_finite,
+            parse_int=_whole,
             parse_constant=lambda _: None,
         )
         text = json.dumps(value, ensure_ascii=False)
@@ -86,6 +87,13 @@ def _repaired(body: bytes) -> Any:
 def _finite(text: str) -> float | None:
     number = float(text)
     return number if math.isfinite(number) else None
+
+
+def _whole(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:  # of thousands of digits, which Python refuses
+        return None
 
 
 def utf16_length(text: str) -> int:

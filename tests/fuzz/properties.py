@@ -1,0 +1,136 @@
+"""What holds for any message and any answer, whoever made it up: Hypothesis or atheris."""
+
+import json
+import re
+from datetime import datetime, timedelta
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from opswatch.core import arm, webhook
+from opswatch.core.decide import Finish, Wait, after_poll, begin, line_of, owe, result_of
+from opswatch.core.intake import MAX_MESSAGE
+from opswatch.core.model import (
+    Ended,
+    HttpResponse,
+    Missed,
+    NoAnswer,
+    Policy,
+    Registration,
+    Rejection,
+    Running,
+    WakeUp,
+    Watch,
+)
+from opswatch.core.texts import MAX_PROPERTY, from_json, utf16_length
+from opswatch.core.timestamps import whole_seconds
+from opswatch.core.wire import (
+    OUTBOX,
+    REJECTIONS,
+    RESULTS,
+    TIMELINE,
+    WATCHES,
+    Codec,
+    wake_up_from,
+    wake_up_text,
+)
+from tests.core.builders import ENDPOINT, HOOK, NOW, intake, watch
+
+T = TypeVar("T")
+
+# https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
+_MAX_KEY = 512  # UTF-16 units: 1 KiB
+_MAX_ENTITY = 512 * 1024  # UTF-16 units: 1 MiB
+_UNFIT_FOR_KEYS = frozenset("/\\#?") | {chr(c) for c in (*range(0x20), *range(0x7F, 0xA0))}
+_NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
+_FIRST_YEAR = 1601
+_MAX_DELAY = timedelta(days=7)  # of a queue message
+
+
+def check_message(body: bytes) -> Registration | Rejection:
+    """Take in a message: it becomes a watch or a rejection, and either can be kept."""
+    wake_up_from(body)
+    posted = intake().read(body, NOW)
+    assert intake().read(body, NOW) == posted
+    if isinstance(posted, Rejection):
+        check_row(REJECTIONS, posted)
+        return posted
+    assert isinstance(posted, Registration)
+    assert posted.operation.url.startswith(f"{ENDPOINT}/")
+    assert urlsplit(posted.operation.url).netloc == urlsplit(ENDPOINT).netloc
+    if posted.client_state is not None:
+        from_json(posted.client_state)
+    check_watch(begin(posted, NOW, Policy()))
+    return posted
+
+
+def check_answer(answer: HttpResponse | NoAnswer) -> Running | Ended | Missed:
+    """Read ARM's answer: it is an observation, and what follows from it can be kept and sent."""
+    seen = arm.read(answer, endpoint=ENDPOINT, now=NOW)
+    assert isinstance(seen, Running | Ended | Missed)
+    if isinstance(seen, Running) and seen.next_url:
+        assert urlsplit(seen.next_url).netloc == urlsplit(ENDPOINT).netloc
+    match after_poll(watch(callbacks=(HOOK,), is_doubted=True), seen, NOW, Policy()):
+        case Wait(waiting):
+            assert NOW < waiting.due_at <= NOW + _MAX_DELAY
+            assert whole_seconds(waiting.due_at - NOW) >= 1
+            check_watch(waiting)
+        case Finish(done):
+            check_watch(done)
+            check_end(done)
+    return seen
+
+
+def check_watch(kept: Watch) -> None:
+    check_row(WATCHES, kept)
+    check_row(TIMELINE, line_of(kept))
+    wake = WakeUp(kept.key, kept.seq)
+    check_wake_up(wake)
+
+
+def check_end(done: Watch) -> None:
+    assert done.end is not None
+    result = result_of(done, done.end)
+    check_row(RESULTS, result)
+    check_row(TIMELINE, line_of(result))
+    delivery = owe(result.operation.key, HOOK, NOW, Policy())
+    check_row(OUTBOX, delivery)
+    check_wake_up(WakeUp(delivery.key, delivery.seq))
+    event = webhook.event(result, delivery.delivery_id)
+    assert len(event) < webhook.MAX_BODY
+    assert json.loads(event)["data"]["status"] == result.end.status
+
+
+def check_wake_up(wake: WakeUp) -> None:
+    """The message fits into a queue, through its XML, and leads back to the row."""
+    text = wake_up_text(wake)
+    assert wake_up_from(text.encode()) == wake
+    assert len(text.encode()) < MAX_MESSAGE
+    assert not _NO_XML.search(text)
+
+
+def check_row(codec: Codec[T], noun: T) -> None:
+    """The row is within the limits of Table Storage, and reads as what was written."""
+    row = codec.row(noun)
+    for name in ("PartitionKey", "RowKey"):
+        assert 0 < utf16_length(row[name]) <= _MAX_KEY
+        assert not _UNFIT_FOR_KEYS & set(row[name])
+    for value in row.values():
+        check_value(value)
+    assert sum(utf16_length(str(value)) for value in row.values()) < _MAX_ENTITY
+    assert codec.read(row) == noun
+
+
+def check_value(value: object) -> None:
+    match value:
+        case str():
+            assert utf16_length(value) <= MAX_PROPERTY
+            value.encode()  # no lone surrogates
+        case bool() | float():
+            json.dumps(value, allow_nan=False)
+        case int():
+            assert abs(value) < 2**31
+        case datetime():
+            assert value.year >= _FIRST_YEAR
+            assert value.tzinfo is not None
+        case _:
+            raise AssertionError(f"{value!r} is no value of a property")

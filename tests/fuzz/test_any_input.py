@@ -1,0 +1,52 @@
+"""Any message and any answer ends in a row, a rejection or a miss, and never in an exception."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from opswatch.core.model import Ended, HttpResponse, Missed, NoAnswer
+from tests.core.builders import answer
+from tests.fuzz.properties import check_answer, check_message
+from tests.fuzz.strategies import ANSWERS, MESSAGES, SILENCES
+
+fuzzed = settings(
+    max_examples=700,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+@fuzzed
+@given(MESSAGES)
+def test_any_message_becomes_a_watch_or_a_rejection(body: bytes) -> None:
+    check_message(body)
+
+
+@fuzzed
+@given(ANSWERS)
+def test_any_answer_becomes_an_observation(response: HttpResponse) -> None:
+    check_answer(response)
+
+
+@settings(deadline=None)
+@given(SILENCES)
+def test_any_silence_is_a_miss(silence: NoAnswer) -> None:
+    assert isinstance(check_answer(silence), Missed)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(b"9" * 20_000, id="endless number"),
+        pytest.param(b"-" + b"9" * 4301, id="number one digit too long"),
+        pytest.param(b"1e999", id="number out of range"),
+        pytest.param(b"NaN", id="NaN"),
+        pytest.param(b'"\\ud800"', id="half a pair"),
+        pytest.param(b'"\xff\x00"', id="bytes that are no text"),
+        pytest.param(b'1, "status": "Failed"', id="a name twice"),
+    ],
+)
+def test_an_end_is_not_missed_for_a_value_that_cannot_be_read(value: bytes) -> None:
+    body = b'{"status": "Failed", "error": {"code": "C"}, "odd": ' + value + b"}"
+    seen = check_answer(answer(body))
+    assert isinstance(seen, Ended)
+    assert (seen.status, seen.error and seen.error.code) == ("Failed", "C")

@@ -89,7 +89,7 @@ param traceSamplingRatio string = '1.0'
 
 // Secrets
 
-@description('Set once the secret callback-secrets is in the vault; until then callbacks are off and health says so.')
+@description('Set once the secret callback-secrets is in the vault; until then callbacks wait and the log says so.')
 param callbackSecretsStored bool = false
 
 @description('Recover a vault of the same name that was deleted and cannot be purged yet.')

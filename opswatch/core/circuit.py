@@ -29,7 +29,7 @@ class Admission(Enum):
 
 def admission(host: Host | None, now: datetime) -> Admission:
     """Tell whether an attempt may be made at `host` now."""
-    if host is None or host.failures < OPENS_AFTER:
+    if host is None or not _is_open(host):
         return Admission.PASS
     return Admission.WAIT if now < host.open_until else Admission.PROBE
 
@@ -47,6 +47,17 @@ def is_failure(answer: HttpResponse | NoAnswer) -> bool:
     return code >= HTTPStatus.INTERNAL_SERVER_ERROR or code == HTTPStatus.TOO_MANY_REQUESTS
 
 
+def is_news(before: Host | None, standing: Host | None) -> bool:
+    """Tell whether a failure counts: not where the breaker has opened since the attempt began.
+
+    Of many attempts that fail together the first ones open it; the others shall not double a pause
+    that has hardly begun.
+    """
+    has_opened = standing is not None and _is_open(standing)
+    was_open = before is not None and _is_open(before)
+    return was_open or not has_opened
+
+
 def failed(name: str, host: Host | None, now: datetime, policy: Policy) -> Host:
     """Return the host after one more failure.
 
@@ -59,3 +70,7 @@ def failed(name: str, host: Host | None, now: datetime, policy: Policy) -> Host:
     pause = min(_FIRST_PAUSE * 2**doublings, longest)
     is_open = failures >= OPENS_AFTER
     return Host(name=name, failures=failures, open_until=now + pause if is_open else now)
+
+
+def _is_open(host: Host) -> bool:
+    return host.failures >= OPENS_AFTER

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from opswatch import log
 from opswatch.core import webhook
-from opswatch.core.circuit import Admission, admission, claimed, failed, is_failure
+from opswatch.core.circuit import Admission, admission, claimed, failed, is_failure, is_news
 from opswatch.core.decide import (
     NOT_YET_DELAY,
     Fence,
@@ -61,17 +61,14 @@ async def _attempt(world: World, delivery: Delivery) -> Retry | Settle:
         log.event("no_secret", logging.ERROR, key=delivery.key)
         reason = "no OPSWATCH_CALLBACK_SECRETS to sign with"
         return postpone(delivery, reason, _NO_SECRET_DELAY, world.clock())
-    result = await world.store.results.get(delivery.operation)
-    if result is None:
-        return abandon(delivery, "the result has been purged")
     async with world.callbacks.turn(delivery.callback_url) as is_granted:
         if is_granted:
-            return await _attempt_at_host(world, delivery, result.noun)
+            return await _attempt_at_host(world, delivery)
     return _wait(world, delivery, world.clock() + _BUSY_DELAY, "busy")
 
 
-async def _attempt_at_host(world: World, delivery: Delivery, result: Result) -> Retry | Settle:
-    """Ask the host's breaker first; tell it afterwards."""
+async def _attempt_at_host(world: World, delivery: Delivery) -> Retry | Settle:
+    """Ask the host's breaker first, for what waits shall cost little; tell it afterwards."""
     now = world.clock()
     health = await world.store.hosts.get(host_key(host_name(delivery.callback_url)))
     if health is not None and not has_waited_enough(delivery, now, world.policy):
@@ -82,7 +79,10 @@ async def _attempt_at_host(world: World, delivery: Delivery, result: Result) -> 
                 probing = claimed(health.noun, now)
                 if not await world.store.hosts.replace(probing, health.version):
                     return _wait(world, delivery, probing.open_until, "probed")
-    return await _post(world, delivery, result, health)
+    result = await world.store.results.get(delivery.operation)
+    if result is None:
+        return abandon(delivery, "the result has been purged")
+    return await _post(world, delivery, result.noun, health)
 
 
 def _wait(world: World, delivery: Delivery, until: datetime, why: str) -> Retry:
@@ -99,7 +99,7 @@ async def _post(
     answer = await world.callbacks.post(request)
     now = world.clock()
     if is_failure(answer):
-        await _count_failure(world, delivery, now)
+        await _count_failure(world, delivery, health, now)
     elif health is not None:
         await world.store.hosts.delete(host_key(health.noun.name))
     attempt = webhook.attempt_of(answer, at, (now - at).total_seconds())
@@ -109,17 +109,23 @@ async def _post(
     return action
 
 
-async def _count_failure(world: World, delivery: Delivery, now: datetime) -> None:
-    """Tell the breaker; a count lost to somebody else's does not matter."""
+async def _count_failure(
+    world: World, delivery: Delivery, before: Versioned[Host] | None, now: datetime
+) -> None:
+    """Tell the breaker; who comes at the same time as others counts all the same."""
     hosts, name = world.store.hosts, host_name(delivery.callback_url)
-    health = await hosts.get(host_key(name))
-    worse = failed(name, health.noun if health else None, now, world.policy)
-    if admission(worse, now) is not Admission.PASS:
-        log.event("host_paused", logging.WARNING, host=name, until=worse.open_until)
-    if health is None:
-        await hosts.insert(worse)
-    else:
-        await hosts.replace(worse, health.version)
+    written: Versioned[Host] | None = None
+    while written is None:
+        standing = await hosts.get(host_key(name))
+        health = standing.noun if standing else None
+        if not is_news(before.noun if before else None, health):
+            return
+        worse = failed(name, health, now, world.policy)
+        written = await (
+            hosts.replace(worse, standing.version) if standing else hosts.insert(worse)
+        )
+    if admission(written.noun, now) is not Admission.PASS:
+        log.event("host_paused", logging.WARNING, host=name, until=written.noun.open_until)
 
 
 async def _apply(

@@ -3,7 +3,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from opswatch.core.circuit import OPENS_AFTER, Admission, admission, claimed, failed, is_failure
+from opswatch.core.circuit import (
+    OPENS_AFTER,
+    Admission,
+    admission,
+    claimed,
+    failed,
+    is_failure,
+    is_news,
+)
 from opswatch.core.model import Host, HttpResponse, NoAnswer, Policy
 
 NOW = datetime(2026, 11, 23, 3, 5, 40, tzinfo=UTC)
@@ -60,6 +68,16 @@ def test_however_many_failures_the_pause_stays_a_pause() -> None:
 def test_a_short_schedule_keeps_the_pause_short() -> None:
     policy = Policy(callback_schedule=(timedelta(0), SECOND, 2 * SECOND))
     assert after(9, policy).open_until == NOW + 2 * SECOND
+
+
+def test_a_failure_is_news_unless_the_breaker_has_opened_since_the_attempt_began() -> None:
+    closed, opened = after(OPENS_AFTER - 1), after(OPENS_AFTER)
+    assert is_news(None, None)
+    assert is_news(None, closed)
+    assert not is_news(None, opened)
+    assert not is_news(closed, opened)
+    assert is_news(opened, opened)  # a probe's
+    assert is_news(opened, None)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,12 @@ from datetime import timedelta
 import pytest
 
 from opswatch import steps
+from opswatch.core.circuit import OPENS_AFTER
 from opswatch.core.model import DeliveryState, Host, HttpResponse, WakeUp
 from opswatch.core.webhook import event
 from tests.steps.house import HOOK, KEY, OTHER, POLICY, CutOffError, House, ended
+
+HOST = "hooks.example.com"
 
 
 @pytest.fixture
@@ -200,7 +203,7 @@ async def test_a_delivery_that_an_outage_of_ours_delayed_is_attempted_all_the_sa
     owing: House,
 ) -> None:
     """Its host is in a pause, and the whole schedule has gone by without an attempt."""
-    paused = Host(name="hooks.example.com", failures=99, open_until=owing.now + timedelta(days=1))
+    paused = Host(name=HOST, failures=99, open_until=owing.now + timedelta(days=1))
     await owing.store.hosts.put(paused)
     await steps.deliver(owing.world, wake(owing))
     assert owing.called() == []
@@ -209,6 +212,34 @@ async def test_a_delivery_that_an_outage_of_ours_delayed_is_attempted_all_the_sa
     await steps.deliver(owing.world, wake(owing))
     assert owing.called() == [HOOK]
     assert owing.settled.state is DeliveryState.DELIVERED
+
+
+async def test_a_failure_beside_another_one_is_counted_too(owing: House) -> None:
+    owing.callbacks.answer = lambda _: HttpResponse(500, {})
+    other = Host(name=HOST, failures=1, open_until=owing.now - timedelta(seconds=1))
+    owing.effects.before["hosts.insert"] = lambda: owing.store.hosts.put(other)
+    await steps.deliver(owing.world, wake(owing))
+    assert [host.failures for host in owing.store.hosts.nouns()] == [2]
+
+
+async def test_a_failure_does_not_lengthen_a_pause_that_began_during_the_attempt(
+    owing: House,
+) -> None:
+    owing.callbacks.answer = lambda _: HttpResponse(500, {})
+    paused = Host(name=HOST, failures=OPENS_AFTER, open_until=owing.now + timedelta(seconds=30))
+    owing.effects.before["callbacks.post"] = lambda: owing.store.hosts.put(paused)
+    await steps.deliver(owing.world, wake(owing))
+    assert owing.owed.attempts == 1
+    assert owing.store.hosts.nouns() == [paused]
+
+
+async def test_a_failed_probe_lengthens_the_pause(owing: House) -> None:
+    owing.callbacks.answer = lambda _: HttpResponse(500, {})
+    paused = Host(name=HOST, failures=OPENS_AFTER, open_until=owing.now)
+    await owing.store.hosts.put(paused)
+    await steps.deliver(owing.world, wake(owing))
+    assert owing.owed.attempts == 1
+    assert [host.failures for host in owing.store.hosts.nouns()] == [OPENS_AFTER + 1]
 
 
 # --- replays

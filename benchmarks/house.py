@@ -1,0 +1,196 @@
+"""The delivering half of the app over a storage in memory: for benchmarks, in real time."""
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+from itertools import count
+from typing import TypeVar
+
+import aiohttp
+
+from opswatch import steps
+from opswatch.adapters.callbacks import HttpCallbacks, open_socket
+from opswatch.adapters.memory import MemoryArm, MemoryQueue, MemoryStore, MemoryTable
+from opswatch.core import wire
+from opswatch.core.addresses import CallbackRules
+from opswatch.core.decide import owe
+from opswatch.core.model import (
+    Delivery,
+    End,
+    FinalStatus,
+    Host,
+    HttpResponse,
+    Key,
+    Policy,
+    Result,
+    WakeUp,
+)
+from opswatch.local.host.leases import LEASE, Lease
+from opswatch.local.host.lifecycle import Stop
+from opswatch.local.host.queues import QueueListener
+from opswatch.local.host.settings import QueueSettings
+from opswatch.ports import Sent, Versioned, World
+from tests.worlds import ENDPOINT, make_world, status_path
+
+T = TypeVar("T")
+_LATENCY = 0.003  # seconds of each call to the storage
+_LOOPBACK = CallbackRules(networks=(ip_network("127.0.0.0/8"),))
+_HOST = QueueSettings(  # as host.json has it
+    batch_size=32,
+    new_batch_threshold=224,
+    visibility_timeout=timedelta(seconds=10),
+    max_polling_interval=timedelta(seconds=2),
+    base64=False,
+)
+
+
+class House:
+    """A world whose operations have all ended, and who was called."""
+
+    def __init__(self, world: World, store: MemoryStore, opened: Counter[int]) -> None:
+        self._world = world
+        self._store = store
+        self._opened = opened
+        self._numbers = count()
+
+    async def owe(self, url: str, *, after: float) -> None:
+        """Owe `url` the end of one more operation."""
+        await asyncio.sleep(after)
+        result = _ended(next(self._numbers), self._world.clock())
+        delivery = owe(result.operation.key, url, result.end.finished_at, self._world.policy)
+        await self._store.results.insert(result)
+        await self._store.outbox.insert(delivery)
+        await self._world.deliveries.send(WakeUp(delivery.key, delivery.seq))
+
+    def lags(self, url: str) -> list[float]:
+        """Return how long the settled deliveries to `url` took, in seconds."""
+        return [
+            (delivery.delivered_at - delivery.started_at).total_seconds()
+            for delivery in self._store.deliveries.nouns()
+            if delivery.callback_url == url and delivery.delivered_at
+        ]
+
+    def connections(self, url: str) -> int:
+        """Return how many connections to the host of `url` were begun."""
+        return self._opened[int(wire.host_name(url).rpartition(":")[2])]
+
+
+@asynccontextmanager
+async def open_house() -> AsyncIterator[House]:
+    """Yield a house whose deliveries are pumped as the Functions host pumps them."""
+    opened: Counter[int] = Counter()
+
+    def counted(address: aiohttp.AddrInfoType) -> socket.socket:
+        opened[int(address[4][1])] += 1
+        return open_socket(address)
+
+    queue, store, stop = _SlowQueue(_now), _slow_store(), Stop()
+    callbacks = HttpCallbacks(_LOOPBACK, open_socket=counted)
+    world = make_world(
+        operations=MemoryQueue(_now),
+        deliveries=queue,
+        arm=MemoryArm(lambda _: HttpResponse(500, {})),
+        clock=_now,
+        store=store,
+        callbacks=callbacks,
+        policy=Policy(),
+    )
+
+    async def run(_: Lease, body: str) -> bool:
+        await steps.deliveries_message(world, body.encode())
+        return True
+
+    leases = _Leases(queue)
+    listener = QueueListener(leases, _HOST, run, stop)  # type: ignore[arg-type]  # a twin
+    pumping = asyncio.create_task(listener.run())
+    try:
+        yield House(world, store, opened)
+    finally:
+        pumping.cancel()
+        await asyncio.wait({pumping})
+        await callbacks.close()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _ended(number: int, now: datetime) -> Result:
+    return Result(
+        operation=wire.operation_at(f"{ENDPOINT}{status_path(f'op{number}')}?api-version=1"),
+        registered_at=now,
+        deadline_at=now,
+        end=End(status=FinalStatus.SUCCEEDED, finished_at=now),
+    )
+
+
+class _SlowTable(MemoryTable[T]):
+    async def get(self, key: Key) -> Versioned[T] | None:
+        await asyncio.sleep(_LATENCY)
+        return await super().get(key)
+
+    async def insert(self, noun: T) -> Versioned[T] | None:
+        await asyncio.sleep(_LATENCY)
+        return await super().insert(noun)
+
+    async def replace(self, noun: T, version: str) -> Versioned[T] | None:
+        await asyncio.sleep(_LATENCY)
+        return await super().replace(noun, version)
+
+    async def delete(self, key: Key, version: str | None = None) -> bool:
+        await asyncio.sleep(_LATENCY)
+        return await super().delete(key, version)
+
+
+def _slow_store() -> MemoryStore:
+    return MemoryStore(
+        results=_SlowTable[Result](wire.RESULTS),
+        outbox=_SlowTable[Delivery](wire.OUTBOX),
+        deliveries=_SlowTable[Delivery](wire.DELIVERIES),
+        hosts=_SlowTable[Host](wire.HOSTS),
+    )
+
+
+class _SlowQueue(MemoryQueue):
+    async def send(self, wake: WakeUp, delay: timedelta = timedelta(0)) -> Sent:
+        await asyncio.sleep(_LATENCY)
+        return await super().send(wake, delay)
+
+
+class _Leases:
+    """A queue in memory as the trigger uses it."""
+
+    name = wire.DELIVERIES_QUEUE
+    lease = LEASE
+
+    def __init__(self, queue: MemoryQueue) -> None:
+        self._queue = queue
+
+    async def receive(self, most: int) -> list[Lease]:
+        await asyncio.sleep(_LATENCY)
+        return [
+            Lease(
+                message_id=message.message_id,
+                pop_receipt=message.receipt,
+                text=message.body.decode(),
+                dequeue_count=message.dequeue_count,
+                times={},
+            )
+            for message in self._queue.receive(LEASE, most)
+        ]
+
+    async def delete(self, lease: Lease) -> None:
+        await asyncio.sleep(_LATENCY)
+        self._queue.delete(Sent(lease.message_id, lease.pop_receipt))
+
+    async def release(self, lease: Lease, delay: timedelta) -> None:
+        self._queue.release(Sent(lease.message_id, lease.pop_receipt), delay)
+
+    async def poison(self, lease: Lease) -> None:
+        await self.delete(lease)
+
+    async def renew(self, lease: Lease) -> None: ...

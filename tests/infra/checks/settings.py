@@ -26,6 +26,7 @@ PLATFORM = {
     "APPLICATIONINSIGHTS_CONNECTION_STRING": "applicationInsightsConnectionString",
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": "'ClientId=${identityClientId};Authorization=AAD'",
     "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY": "'true'",
+    "PYTHON_APPLICATIONINSIGHTS_LOGGER_NAME": "'opswatch'",
     "OTEL_TRACES_SAMPLER": "'microsoft.fixed_percentage'",
     "OTEL_TRACES_SAMPLER_ARG": "traceSamplingRatio",
 }

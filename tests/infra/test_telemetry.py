@@ -1,0 +1,62 @@
+"""What tells of telemetry, held together: host.json, the app settings, the page, the code."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opswatch import log
+from tests.infra.checks.settings import PLATFORM
+
+ROOT = Path(__file__).parents[2]
+HOST = json.loads((ROOT / "host.json").read_text("utf-8"))
+DECLARED = json.loads((ROOT / "infra/telemetry.json").read_text("utf-8"))
+PAGE = (ROOT / "docs/telemetry.md").read_text("utf-8")
+
+
+def section(title: str) -> dict[str, list[str]]:
+    """Return the other cells of the table below a title of the page, by the name in the first."""
+    text = PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(opswatch\.[a-z_.]+)` \|(.*)\|$", text, re.MULTILINE)
+    return {name: [cell.strip() for cell in rest.split("|")] for name, rest in rows}
+
+
+@pytest.mark.parametrize(
+    ("title", "declared", "column"),
+    [
+        ("Metrics", {name: d["dimensions"] for name, d in DECLARED["metrics"].items()}, 1),
+        ("Events", DECLARED["events"], 0),
+        ("Traces", DECLARED["spans"], 0),
+    ],
+)
+def test_the_page_lists_all_that_is_declared(
+    title: str, declared: dict[str, list[str]], column: int
+) -> None:
+    told = {name: re.findall(r"`(\w+)`", row[column]) for name, row in section(title).items()}
+    assert told == declared
+
+
+def test_the_page_tells_kinds_and_units() -> None:
+    assert {name: row[0] for name, row in section("Metrics").items()} == {
+        name: f"{declared['kind']}, {declared['unit'].strip('{}')}"
+        for name, declared in DECLARED["metrics"].items()
+    }
+
+
+def test_the_host_sends_what_the_queries_read() -> None:
+    logging: dict[str, Any] = HOST["logging"]
+    assert HOST["telemetryMode"] == "OpenTelemetry"
+    assert "applicationInsights" not in logging  # has no effect in this mode
+    # Without this mode, what is filtered here are the requests: a 503 is but Information.
+    assert [name for name in logging["logLevel"] if name.startswith("Host")] == []
+
+
+def test_only_our_own_log_is_sent_by_the_worker() -> None:
+    assert PLATFORM["PYTHON_APPLICATIONINSIGHTS_LOGGER_NAME"] == f"'{log._logger.name}'"
+
+
+def test_the_worker_finds_what_it_imports() -> None:
+    requirements = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    assert [line for line in requirements if line.startswith("azure-monitor-opentelemetry")]

@@ -96,6 +96,7 @@ async def test_a_receiver_that_joins_while_the_watch_is_removed_is_called(house:
     house.operations.messages.popitem()
     house.effects.before["watches.delete"] = lambda: steps.operations_message(house.world, body)
     await house.settle()
+    assert house.effects.names.count("deliveries_queue.send") == 2
     assert sorted(house.called()) == [HOOK, OTHER]
     assert not house.store.watches.rows
 
@@ -159,6 +160,27 @@ async def test_a_late_receiver_cut_off_anywhere_is_called_once_the_message_comes
     assert house.result == before
     assert not house.store.watches.rows
     assert not house.store.outbox.rows
+    assert len(house.store.timeline.rows) == 1
+
+
+async def test_a_late_receivers_watch_that_was_stopped_is_finished_by_the_same_message(
+    house: House,
+) -> None:
+    await house.ended(HOOK)
+    body = house.post(OTHER)
+    house.operations.messages.clear()
+    house.effects.cut_after = len(house.effects.names) + 1
+    with pytest.raises(CutOffError):
+        await steps.operations_message(house.world, body)
+    house.effects.cut_after += 1
+    with pytest.raises(CutOffError):
+        await steps.stop(house.world, KEY)
+    house.effects.cut_after = None
+    assert house.watch.end is not None
+    await steps.operations_message(house.world, body)
+    assert not house.store.watches.rows
+    await house.settle()
+    assert house.called() == [HOOK, OTHER]
     assert len(house.store.timeline.rows) == 1
 
 

@@ -12,7 +12,6 @@ from opswatch.adapters.account import Account
 from opswatch.adapters.arm import HttpArm
 from opswatch.adapters.callbacks import HttpCallbacks
 from opswatch.adapters.credentials import credential_for
-from opswatch.adapters.memory import NoTelemetry
 from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable, create_missing
 from opswatch.config import Settings
 from opswatch.core import wire
@@ -96,6 +95,8 @@ def _telemetry() -> Telemetry:
     try:
         from opswatch.adapters.telemetry import OpenTelemetry  # noqa: PLC0415 - if it is there
     except ImportError:
+        from opswatch.adapters.memory import NoTelemetry  # noqa: PLC0415 - of no use otherwise
+
         return NoTelemetry()
     return OpenTelemetry()
 

@@ -56,10 +56,11 @@ class OpenTelemetry:
 
 
 def _links(traceparent: str | None) -> list[Link]:
+    """Return the link to a trace context; the SDK leaves out one that leads nowhere."""
     if traceparent is None:
         return []
-    linked = trace.get_current_span(_contexts.extract({_HEADER: traceparent})).get_span_context()
-    return [Link(linked)] if linked.is_valid else []
+    linked = trace.get_current_span(_contexts.extract({_HEADER: traceparent}))
+    return [Link(linked.get_span_context())]
 
 
 def _instrument(meter: Meter, metric: Metric) -> _Take:

@@ -12,7 +12,7 @@ from tests.chaos.victims import App, Fleet, Storage
 Disaster = Callable[[Random], Awaitable[str]]  # tells what it was, once it is over
 
 # Seconds from one disaster's end to the next one's beginning, on average.
-_APP_PEACE, _STORAGE_PEACE, _RECEIVER_PEACE = 8.0, 25.0, 20.0
+_APP_PEACE, _STORAGE_PEACE, _RECEIVER_PEACE = 7.0, 12.0, 20.0
 _LONGEST_APP_PAUSE = 40.0  # well past the lease: another has taken over meanwhile
 _LONGEST_OUTAGE = 8.0
 

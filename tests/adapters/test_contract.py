@@ -1,0 +1,490 @@
+"""One contract for the tables and queues in memory and those of a real storage emulator."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import pytest
+
+from opswatch.adapters.account import Account
+from opswatch.adapters.memory import MemoryPoisonQueue, MemoryQueue, MemoryTable
+from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable
+from opswatch.config import Storage
+from opswatch.core import wire
+from opswatch.core.model import (
+    ArmError,
+    Attempt,
+    Delivery,
+    DeliveryState,
+    End,
+    FinalStatus,
+    Host,
+    Key,
+    Reason,
+    Rejection,
+    Result,
+    TimelineEntry,
+    WakeUp,
+    Watch,
+)
+from opswatch.core.wire import Codec
+from opswatch.local.azurite import Azurite
+from opswatch.ports import PoisonQueue, Queue, Table, Where
+
+T = TypeVar("T")
+MakeTable = Callable[[Codec[Any]], Awaitable[Table[Any]]]
+NOW = datetime(2026, 11, 23, 3, 0, 0, 123456, UTC)
+MICROSECOND = timedelta(microseconds=1)
+LONG = "é" * 32 * 1024  # all that a property holds
+EMOJI = "\U0001f469\u200d\U0001f680" * 6_500
+ODD = 'it\'s "ünï" 50% + <&> = \t\r\n \U0001f600'
+
+
+@pytest.fixture(params=["in memory", "azurite"])
+def is_real(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "azurite")
+
+
+@pytest.fixture
+async def account(request: pytest.FixtureRequest, is_real: bool) -> AsyncIterator[Account | None]:
+    if not is_real:
+        yield None
+        return
+    azurite: Azurite = request.getfixturevalue("azurite")
+    account = Account(Storage(connection_string=azurite.connection_string))
+    yield account
+    await account.close()
+
+
+@pytest.fixture
+def make_table(account: Account | None) -> MakeTable:
+    async def make(codec: Codec[Any]) -> Table[Any]:
+        if account is None:
+            return MemoryTable(codec)
+        client = account.table(f"t{uuid4().hex}")
+        await client.create_table()
+        return AzureTable(client, codec)
+
+    return make
+
+
+def watch(row: str = "row", partition: str = "subscription", **known: Any) -> Watch:
+    operation = replace(
+        wire.operation_at(
+            "https://management.azure.com/subscriptions/s/providers/p/locations/l/o/i"
+        ),
+        key=Key(partition, row),
+    )
+    usual: dict[str, Any] = {"registered_at": NOW, "deadline_at": NOW, "due_at": NOW}
+    return Watch(**({"operation": operation} | usual | known))
+
+
+def delivery(**known: Any) -> Delivery:
+    usual: dict[str, Any] = {
+        "key": Key("subscription", "row~hash"),
+        "operation": Key("subscription", "row"),
+        "delivery_id": "msg_1",
+        "callback_url": "https://hooks.example.com/",
+        "started_at": NOW,
+        "next_attempt_at": NOW,
+    }
+    return Delivery(**(usual | known))
+
+
+# --- rows
+
+
+@pytest.fixture
+async def table(make_table: MakeTable) -> Table[Watch]:
+    return await make_table(wire.WATCHES)
+
+
+async def found(table: Table[T], where: Where) -> list[T]:
+    return [row.noun async for row in table.find(where)]
+
+
+async def test_a_row_is_read_as_it_was_written(table: Table[Watch]) -> None:
+    written = await table.insert(watch())
+    assert written is not None
+    assert await table.get(watch().key) == written
+    assert written.noun == watch()
+
+
+async def test_a_row_that_is_not_there_is_none(table: Table[Watch]) -> None:
+    await table.insert(watch())
+    assert await table.get(Key("subscription", "other")) is None
+    assert await table.get(Key("other", "row")) is None
+
+
+async def test_an_insert_changes_nothing_where_another_row_stands(table: Table[Watch]) -> None:
+    written = await table.insert(watch())
+    assert await table.insert(watch(seq=2)) is None
+    assert await table.get(watch().key) == written
+
+
+async def test_an_insert_where_the_same_row_stands_has_succeeded(table: Table[Watch]) -> None:
+    written = await table.insert(watch())
+    assert await table.insert(watch()) == written
+
+
+async def test_a_replacement_moves_the_version(table: Table[Watch]) -> None:
+    first = await table.insert(watch())
+    assert first is not None
+    second = await table.replace(watch(seq=2), first.version)
+    assert second is not None
+    assert second.version != first.version
+    assert await table.get(watch().key) == second
+    assert second.noun == watch(seq=2)
+
+
+async def test_a_replacement_leaves_nothing_of_the_row_before(table: Table[Watch]) -> None:
+    first = await table.insert(watch(kind="create", unreadable_since=NOW, last_miss="404"))
+    assert first is not None
+    second = await table.replace(watch(), first.version)
+    assert second is not None
+    await table.put(watch())
+    read = await table.get(watch().key)
+    assert read is not None
+    assert read.noun == watch()
+
+
+async def test_a_replacement_of_a_changed_row_is_refused(table: Table[Watch]) -> None:
+    first = await table.insert(watch())
+    assert first is not None
+    second = await table.replace(watch(seq=2), first.version)
+    assert await table.replace(watch(seq=3), first.version) is None
+    assert await table.get(watch().key) == second
+
+
+async def test_a_replacement_that_stands_already_has_succeeded(table: Table[Watch]) -> None:
+    first = await table.insert(watch())
+    assert first is not None
+    second = await table.replace(watch(seq=2), first.version)
+    assert await table.replace(watch(seq=2), first.version) == second
+
+
+async def test_a_replacement_of_a_row_that_is_gone_is_refused(table: Table[Watch]) -> None:
+    first = await table.insert(watch())
+    assert first is not None
+    await table.delete(watch().key)
+    assert await table.replace(watch(seq=2), first.version) is None
+    assert await table.get(watch().key) is None
+
+
+async def test_a_row_that_comes_again_has_another_version(table: Table[Watch]) -> None:
+    first = await table.insert(watch())
+    assert first is not None
+    await table.delete(watch().key)
+    await table.insert(watch(seq=7))
+    assert await table.replace(watch(seq=2), first.version) is None
+    assert not await table.delete(watch().key, first.version)
+
+
+async def test_put_writes_whatever_stands(table: Table[Watch]) -> None:
+    await table.put(watch())
+    first = await table.get(watch().key)
+    await table.put(watch(seq=9))
+    second = await table.get(watch().key)
+    assert first is not None
+    assert second is not None
+    assert (first.noun.seq, second.noun.seq) == (1, 9)
+    assert first.version != second.version
+
+
+async def test_a_row_is_removed_whatever_its_version_unless_one_is_given(
+    table: Table[Watch],
+) -> None:
+    first = await table.insert(watch())
+    assert first is not None
+    second = await table.replace(watch(seq=2), first.version)
+    assert second is not None
+    assert not await table.delete(watch().key, first.version)
+    assert await table.get(watch().key) == second
+    assert await table.delete(watch().key, second.version)
+    assert await table.get(watch().key) is None
+    await table.insert(watch())
+    assert await table.delete(watch().key)
+    assert await table.get(watch().key) is None
+
+
+async def test_to_remove_what_is_gone_is_a_success(table: Table[Watch]) -> None:
+    first = await table.insert(watch())
+    assert first is not None
+    await table.delete(watch().key)
+    assert await table.delete(watch().key)
+    assert await table.delete(watch().key, first.version)
+
+
+async def test_an_attempt_log_is_the_same_row_though_it_tells_only_milliseconds(
+    make_table: MakeTable,
+) -> None:
+    table = await make_table(wire.OUTBOX)
+    first = await table.insert(delivery())
+    assert first is not None
+    tried = delivery(attempts=1, attempt_log=(Attempt(at=NOW, duration=0.123456789),))
+    assert await table.replace(tried, first.version) is not None
+    assert await table.replace(tried, first.version) is not None
+    assert await table.insert(tried) is not None
+
+
+# --- finding
+
+
+async def test_all_rows_are_found_in_the_order_of_their_keys(table: Table[Watch]) -> None:
+    for partition, row in (("b", "1"), ("a", "2"), ("a", "1"), ("B", "3")):
+        await table.insert(watch(row, partition))
+    keys = [noun.key for noun in await found(table, Where())]
+    assert keys == [Key("B", "3"), Key("a", "1"), Key("a", "2"), Key("b", "1")]
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        (Where(partition="b"), ["b/x", "b/xy", "b/xy~1"]),
+        (Where(partition="it's"), ["it's/x"]),
+        (Where(partition="none"), []),
+        (Where(partition_before="b"), ["a/x"]),
+        (Where(partition_before="b0"), ["a/x", "b/x", "b/xy", "b/xy~1"]),
+        (Where(row_prefix="xy"), ["b/xy", "b/xy~1"]),
+        (Where(row_prefix="xy~"), ["b/xy~1"]),
+        (Where(partition="b", row_prefix="x"), ["b/x", "b/xy", "b/xy~1"]),
+        (Where(partition="b", row_prefix="xy~", partition_before="b"), []),
+    ],
+)
+async def test_rows_are_found_by_their_keys(
+    table: Table[Watch], where: Where, expected: list[str]
+) -> None:
+    for partition, row in (("a", "x"), ("b", "x"), ("b", "xy"), ("b", "xy~1"), ("it's", "x")):
+        await table.insert(watch(row, partition))
+    assert [f"{n.key.partition}/{n.key.row}" for n in await found(table, where)] == expected
+
+
+async def test_what_is_due_is_found_to_the_millisecond(table: Table[Watch]) -> None:
+    """The emulator compares no finer."""
+    step = timedelta(milliseconds=1)
+    for row, due_at in (("1", NOW - step), ("2", NOW), ("3", NOW + step)):
+        await table.insert(watch(row, due_at=due_at))
+    for before, expected in (
+        (NOW - step, []),
+        (NOW, ["1"]),
+        (NOW + step, ["1", "2"]),
+        (NOW + timedelta(days=1), ["1", "2", "3"]),
+    ):
+        assert [n.key.row for n in await found(table, Where(due_before=before))] == expected
+
+
+async def test_a_settled_delivery_is_never_due(make_table: MakeTable) -> None:
+    table = await make_table(wire.OUTBOX)
+    await table.insert(delivery(next_attempt_at=None))
+    assert await found(table, Where(due_before=NOW + timedelta(days=9))) == []
+    assert await found(table, Where(partition="subscription", row_prefix="row~")) != []
+
+
+async def test_a_table_tells_when_its_rows_are_due(table: Table[Watch]) -> None:
+    late = NOW - timedelta(hours=1)
+    await table.insert(watch("1", due_at=NOW))
+    await table.insert(watch("2", due_at=NOW, late_since=late))
+    assert sorted([due_at async for due_at in table.due_times()]) == [late, NOW]
+
+
+async def test_rows_may_be_removed_while_they_are_found(table: Table[Watch]) -> None:
+    for number in "123":
+        await table.insert(watch(number))
+    async for row in table.find(Where()):
+        assert await table.delete(row.noun.key, row.version)
+    assert await found(table, Where()) == []
+
+
+# --- every noun, at its extremes
+
+ERROR = ArmError(code=ODD, message=LONG, json='{"code":"\\u0000"}')
+FIRST, LAST = datetime(1601, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999999, UTC)
+FULL: dict[str, Any] = {
+    "registered_at": FIRST,
+    "deadline_at": LAST,
+    "kind": ODD,
+    "status": "InProgress",
+    "start_time": NOW + MICROSECOND,
+    "last_polled_at": NOW,
+    "percent_complete": 1 / 3,
+    "polls": 2**31 - 1,
+    "misses": 0,
+    "last_miss": ODD,
+    "callbacks": (f"https://hooks.example.com/{ODD}", "x" * 2048),
+    "client_state": '{"ticket":42}',
+}
+END = End(
+    status=FinalStatus.FAILED,
+    finished_at=NOW,
+    end_time=NOW - MICROSECOND,
+    error=ERROR,
+    result=LONG,
+    lost_reason=ODD,
+    truncated=True,
+)
+SETTLED = delivery(
+    state=DeliveryState.ABANDONED,
+    reason=ODD,
+    next_attempt_at=None,
+    attempts=2**31 - 1,
+    round_attempts=3,
+    seq=12,
+    last_status_code=503,
+    last_error=EMOJI,
+    last_attempt_at=FIRST,
+    delivered_at=LAST,
+    attempt_log=tuple(
+        Attempt(at=NOW, duration=0.001, status_code=500, layer="http", error=ODD) for _ in range(20)
+    ),
+)
+OPERATION = watch(row=f"p~l~o~{ODD[:9]}").operation
+NOUNS: dict[str, tuple[Codec[Any], Any]] = {
+    "a bare watch": (wire.WATCHES, watch()),
+    "a full watch": (
+        wire.WATCHES,
+        watch(**FULL, seq=2**31 - 1, unreadable_since=NOW, late_since=NOW, end=END),
+    ),
+    "a watch of tiny progress": (wire.WATCHES, watch(percent_complete=5e-324)),
+    "a watch of whole progress": (wire.WATCHES, watch(percent_complete=100.0)),
+    "a watch of huge progress": (wire.WATCHES, watch(percent_complete=1.7976931348623157e308)),
+    "a full result": (
+        wire.RESULTS,
+        Result(operation=OPERATION, **(FULL | {"status": "Failed"}), end=END),
+    ),
+    "a bare delivery": (wire.OUTBOX, delivery()),
+    "a settled delivery": (wire.DELIVERIES, SETTLED),
+    "a line": (
+        wire.TIMELINE,
+        TimelineEntry(
+            operation=OPERATION.key,
+            registered_at=NOW,
+            status=ODD,
+            kind=EMOJI,
+            location="westus",
+            start_time=FIRST,
+            end_time=LAST,
+            finished_at=NOW,
+            error_code=ODD,
+        ),
+    ),
+    "a rejection": (
+        wire.REJECTIONS,
+        Rejection(
+            reason=Reason.NOT_UTF8,
+            detail=ODD,
+            body=EMOJI,
+            body_sha256="0" * 64,
+            received_at=NOW,
+            count=2**31 - 1,
+        ),
+    ),
+    "a host": (wire.HOSTS, Host(name="hooks.example.com:8443", failures=7, open_until=LAST)),
+}
+
+
+@pytest.mark.parametrize(("codec", "noun"), NOUNS.values(), ids=NOUNS)
+async def test_every_noun_comes_back_as_it_was(
+    make_table: MakeTable, codec: Codec[Any], noun: Any
+) -> None:
+    table = await make_table(codec)
+    written = await table.insert(noun)
+    assert written is not None
+    read = await table.get(codec.key(noun))
+    assert read is not None
+    assert read.noun == noun
+    assert await found(table, Where(partition=codec.key(noun).partition)) == [noun]
+    assert await table.insert(noun) == written
+    assert await table.replace(noun, read.version) is not None
+
+
+# --- queues
+
+WAKE = WakeUp(Key("subscription", f"p~l~o~{ODD}"), 7, "00-trace-span-01")
+
+
+@pytest.fixture
+async def queues(account: Account | None) -> tuple[Queue, PoisonQueue]:
+    """A queue, and the same one seen from its other end."""
+    if account is None:
+        queue = MemoryQueue(lambda: NOW)
+        return queue, MemoryPoisonQueue(queue)
+    client = account.queue(f"q{uuid4().hex}")
+    await client.create_queue()
+    return AzureQueue(client), AzurePoisonQueue(client)
+
+
+async def test_a_wake_up_arrives_as_it_was_sent(queues: tuple[Queue, PoisonQueue]) -> None:
+    queue, other_end = queues
+    await queue.send(WAKE)
+    (arrived,) = await other_end.take()
+    assert wire.wake_up_from(arrived.body) == WAKE
+
+
+@pytest.mark.parametrize("delay", [timedelta(milliseconds=200), timedelta(days=7)])
+async def test_a_message_that_waits_is_not_to_be_seen(
+    queues: tuple[Queue, PoisonQueue], delay: timedelta
+) -> None:
+    queue, other_end = queues
+    await queue.send(WAKE, delay)
+    assert await other_end.take() == []
+    assert await queue.depth() == 1
+
+
+async def test_a_delay_in_the_past_is_none(queues: tuple[Queue, PoisonQueue]) -> None:
+    queue, other_end = queues
+    await queue.send(WAKE, timedelta(seconds=-5))
+    assert len(await other_end.take()) == 1
+
+
+async def test_a_longer_delay_than_a_queue_has_is_refused(
+    queues: tuple[Queue, PoisonQueue],
+) -> None:
+    with pytest.raises(
+        Exception, match=r"(?i)wait for 7 days, 0:00:01|outside the permissible range"
+    ):
+        await queues[0].send(WAKE, timedelta(days=7, seconds=1))
+
+
+@pytest.mark.parametrize("delay", [timedelta(0), timedelta(hours=1)])
+async def test_a_message_can_be_taken_back_and_that_twice(
+    queues: tuple[Queue, PoisonQueue], delay: timedelta
+) -> None:
+    queue, _ = queues
+    kept = await queue.send(replace(WAKE, seq=1), delay)
+    sent = await queue.send(WAKE, delay)
+    await queue.take_back(sent)
+    await queue.take_back(sent)
+    assert await queue.depth() == 1
+    await queue.take_back(kept)
+    assert await queue.depth() == 0
+
+
+async def test_a_message_that_somebody_holds_is_not_taken_back(
+    queues: tuple[Queue, PoisonQueue],
+) -> None:
+    queue, other_end = queues
+    sent = await queue.send(WAKE)
+    (held,) = await other_end.take()
+    await queue.take_back(sent)
+    assert await queue.depth() == 1
+    await other_end.remove(held)
+    await other_end.remove(held)
+    assert await queue.depth() == 0
+
+
+async def test_what_was_taken_is_hidden_from_others(queues: tuple[Queue, PoisonQueue]) -> None:
+    queue, other_end = queues
+    await queue.send(WAKE)
+    assert len(await other_end.take()) == 1
+    assert await other_end.take() == []
+    assert await other_end.depth() == 1
+
+
+async def test_some_of_many_are_taken_at_a_time(queues: tuple[Queue, PoisonQueue]) -> None:
+    queue, other_end = queues
+    for seq in range(40):
+        await queue.send(replace(WAKE, seq=seq))
+    assert len(await other_end.take()) == 32
+    assert len(await other_end.take()) == 8

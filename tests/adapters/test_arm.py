@@ -1,0 +1,396 @@
+"""ARM of every temper, on this machine's loopback: what is sent, and what comes of it."""
+
+import asyncio
+import base64
+import gzip
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Self
+
+import pytest
+from azure.core.credentials import AccessToken
+from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceRequestError
+
+from opswatch.adapters.arm import HttpArm
+from opswatch.core.model import HttpResponse, NoAnswer
+
+SCOPE = "https://management.azure.com/.default"
+PATH = "/subscriptions/s/providers/Microsoft.Cache/locations/westus/operationsStatus/op"
+TOKEN = "eyJ0.token.sig"
+SHORT = timedelta(milliseconds=200)
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Ms-Request-Id: 7\r\n\r\n{}"
+
+Temper = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Credential:
+    """Hands out one token, or fails; remembers what it was asked for."""
+
+    error: Exception | None = None
+    asked: list[tuple[tuple[str, ...], str | None]] = field(default_factory=list)
+
+    async def get_token(self, *scopes: str, claims: str | None = None, **_: Any) -> AccessToken:
+        self.asked.append((scopes, claims))
+        if self.error is not None:
+            raise self.error
+        return AccessToken(TOKEN if claims is None else f"{TOKEN}2", 2**33)
+
+    async def close(self) -> None:
+        pass
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+@dataclass
+class Server:
+    """Answers its n-th request in the n-th way, and all later ones in the last."""
+
+    tempers: list[Temper]
+    heads: list[str] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def targets(self) -> list[str]:
+        return [head.split(" ")[1] for head in self.heads]
+
+    def header(self, name: str) -> list[str | None]:
+        found = []
+        for head in self.heads:
+            lines = [line.partition(": ") for line in head.split("\r\n")]
+            found.append(next((v for n, _, v in lines if n.lower() == name), None))
+        return found
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                self.heads.append(head.decode())
+                await self.tempers[min(len(self.heads), len(self.tempers)) - 1](writer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+def says(raw: bytes) -> Temper:
+    async def say(writer: asyncio.StreamWriter) -> None:
+        writer.write(raw)
+
+    return say
+
+
+def breaks_off_after(raw: bytes) -> Temper:
+    async def break_off(writer: asyncio.StreamWriter) -> None:
+        writer.write(raw)
+        await writer.drain()
+        writer.close()
+
+    return break_off
+
+
+def answer(status: str, body: bytes = b"", **headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+@asynccontextmanager
+async def serving(*tempers: Temper) -> AsyncIterator[Server]:
+    server = Server([*tempers] or [says(OK)])
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    server.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listener.close()
+
+
+@asynccontextmanager
+async def arm_at(
+    endpoint: str, credential: Credential | None = None, patience: timedelta = timedelta(seconds=5)
+) -> AsyncIterator[HttpArm]:
+    arm = HttpArm(endpoint, SCOPE, credential or Credential(), patience)
+    try:
+        yield arm
+    finally:
+        await arm.close()
+
+
+async def one(*tempers: Temper, patience: timedelta = timedelta(seconds=5)) -> Any:
+    """GET once from a server of these tempers; there must have been one request."""
+    async with serving(*tempers) as server, arm_at(server.endpoint, patience=patience) as arm:
+        got = await arm.get(server.endpoint + PATH)
+        assert len(server.heads) == 1
+    return got
+
+
+# --- what is sent
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        f"{PATH}?api-version=2024-10-01",
+        f"{PATH}?t=638&c={'MIIH' * 900}%2F%2f%2B+~-_.%7e&s={'a%2Fb' * 300}%3d%3D&h=abc%20d",
+        f"{PATH}?a=1&a=&b&=c&&x=%C3%A9&y=%e9",
+        f"{PATH}?q='()*!$;:@,/?[]|",
+        PATH.replace("westus", "West%20US"),
+        f"{PATH}/%41%2E/x;y=1,2:3@4!$&'()*+",
+        f"{PATH}//twice/./dots/../here?x",
+    ],
+)
+async def test_a_url_arrives_byte_for_byte(target: str) -> None:
+    async with serving() as server, arm_at(server.endpoint) as arm:
+        got = await arm.get(server.endpoint + target)
+    if server.heads:
+        assert server.targets == [target]
+    else:  # refused, but never changed
+        assert isinstance(got, NoAnswer)
+        assert got.layer == "refused"
+        assert "/../" in target or "|" in target
+
+
+async def test_the_token_is_for_arm_and_goes_with_each_request() -> None:
+    credential = Credential()
+    async with serving() as server, arm_at(server.endpoint, credential) as arm:
+        for _ in range(3):
+            await arm.get(server.endpoint + PATH)
+    assert server.header("authorization") == [f"Bearer {TOKEN}"] * 3
+    assert credential.asked == [((SCOPE,), None)]
+    assert server.header("accept") == ["application/json"] * 3
+    assert all("opswatch" in (agent or "") for agent in server.header("user-agent"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:{other}" + PATH,
+        "http://localhost:{port}" + PATH,
+        "https://127.0.0.1:{port}" + PATH,
+        "http://127.0.0.1:{port}@127.0.0.1:{other}" + PATH,
+        "http://127.0.0.1:{other}#@127.0.0.1:{port}" + PATH,
+        "http://127.0.0.1:{port}.example.com" + PATH,
+        "http://127.0.0.1:{other}\\@127.0.0.1:{port}" + PATH,
+        "//127.0.0.1:{other}" + PATH,
+        "file:///etc/passwd",
+        "",
+    ],
+)
+async def test_the_token_goes_to_the_configured_endpoint_alone(url: str) -> None:
+    credential = Credential()
+    async with (
+        serving() as server,
+        serving() as other,
+        arm_at(server.endpoint, credential) as arm,
+    ):
+        got = await arm.get(url.format(port=server.port, other=other.port))
+    assert isinstance(got, NoAnswer)
+    assert got.layer == "refused"
+    assert (server.heads, other.heads, credential.asked) == ([], [], [])
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])
+async def test_a_redirect_is_an_answer_and_is_not_followed(status: str) -> None:
+    async with serving() as other:
+        elsewhere = f"{other.endpoint}{PATH}"
+        got = await one(says(answer(status, Location=elsewhere)))
+    assert got == HttpResponse(int(status[:3]), {"content-length": "0", "location": elsewhere}, b"")
+    assert other.heads == []
+
+
+async def test_a_cookie_is_not_kept() -> None:
+    set_cookie = says(answer("200 OK", Set_Cookie="a=b; Path=/"))
+    async with serving(set_cookie) as server, arm_at(server.endpoint) as arm:
+        await arm.get(server.endpoint + PATH)
+        await arm.get(server.endpoint + PATH)
+    assert server.header("cookie") == [None, None]
+
+
+# --- what comes of it
+
+
+@pytest.mark.parametrize("status", ["200 OK", "202 Accepted", "404 Not Found", "409 Conflict"])
+async def test_an_answer_is_a_value(status: str) -> None:
+    got = await one(says(answer(status, b'{"status": "X"}', Retry_After="7", X_Ms="Y")))
+    headers = {"content-length": "15", "retry-after": "7", "x-ms": "Y"}
+    assert got == HttpResponse(int(status[:3]), headers, b'{"status": "X"}')
+
+
+@pytest.mark.parametrize("code", [408, 429, 500, 502, 503, 504])
+async def test_nothing_is_retried(code: int) -> None:
+    got = await one(says(answer(f"{code} Trouble", b"oops", Retry_After="0")), says(OK))
+    assert (got.status_code, got.body) == (code, b"oops")
+
+
+@pytest.mark.parametrize(
+    "temper",
+    [breaks_off_after(b""), breaks_off_after(b"HTTP/1.1 200 OK\r\nContent-")],
+    ids=["at once", "within its head"],
+)
+async def test_a_connection_that_breaks_is_no_answer(temper: Temper) -> None:
+    """Once more is asked at once, by aiohttp: a connection that was kept may have been closed."""
+    async with serving(temper) as server, arm_at(server.endpoint) as arm:
+        got = await arm.get(server.endpoint + PATH)
+    assert len(server.heads) == 2
+    assert isinstance(got, NoAnswer)
+    assert got.layer == "connect"
+
+
+async def test_what_is_no_http_is_no_answer() -> None:
+    got = await one(says(b"nonsense\r\n\r\n"), says(OK))
+    assert isinstance(got, NoAnswer)
+    assert got.layer in ("connect", "http")
+
+
+async def test_a_body_that_breaks_off_is_no_answer() -> None:
+    got = await one(breaks_off_after(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"), says(OK))
+    assert isinstance(got, NoAnswer)
+
+
+async def test_nobody_at_the_endpoint_is_no_answer() -> None:
+    async with serving() as server:
+        endpoint = server.endpoint
+    async with arm_at(endpoint) as arm:
+        got = await arm.get(endpoint + PATH)
+    assert isinstance(got, NoAnswer)
+    assert got.layer == "connect"
+
+
+@pytest.mark.parametrize(
+    "beginning", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"]
+)
+async def test_an_answer_that_does_not_come_to_its_end_times_out(beginning: bytes) -> None:
+    got = await one(says(beginning), patience=SHORT)
+    assert isinstance(got, NoAnswer)
+    assert got.layer == "timeout"
+
+
+async def test_an_answer_that_trickles_times_out() -> None:
+    async def trickle(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n")
+        for _ in range(100):
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    got = await one(trickle, patience=SHORT)
+    assert isinstance(got, NoAnswer)
+    assert got.layer == "timeout"
+
+
+async def test_after_trouble_the_next_answer_is_read() -> None:
+    breaks, hangs = breaks_off_after(b""), says(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")
+    tempers = (breaks, breaks, hangs, says(OK))
+    async with serving(*tempers) as server, arm_at(server.endpoint, patience=SHORT) as arm:
+        got = [await arm.get(server.endpoint + PATH) for _ in range(3)]
+    assert [type(each) for each in got] == [NoAnswer, NoAnswer, HttpResponse]
+
+
+MEBIBYTE = b" " * 1024 * 1024
+
+
+async def test_a_large_body_is_read_and_a_huge_one_is_not() -> None:
+    assert (await one(says(answer("200 OK", MEBIBYTE * 4)))).body == MEBIBYTE * 4
+    got = await one(says(answer("200 OK", MEBIBYTE * 4 + b"x")))
+    assert got == NoAnswer("http", "a body of more than 4194304 bytes")
+
+
+async def test_a_body_without_end_is_not_read() -> None:
+    async def pour(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b"100000\r\n" + MEBIBYTE + b"\r\n")
+            await writer.drain()
+
+    got = await one(pour)
+    assert got == NoAnswer("http", "a body of more than 4194304 bytes")
+
+
+async def test_a_compressed_body_is_unpacked() -> None:
+    packed = says(answer("200 OK", gzip.compress(b'{"a": 1}'), Content_Encoding="gzip"))
+    async with serving(packed) as server, arm_at(server.endpoint) as arm:
+        got = await arm.get(server.endpoint + PATH)
+    assert isinstance(got, HttpResponse)
+    assert got.body == b'{"a": 1}'
+    assert server.header("accept-encoding") == ["gzip"]
+
+
+async def test_a_compressed_body_that_is_huge_unpacked_is_not_read() -> None:
+    bomb = gzip.compress(MEBIBYTE * 64)
+    assert len(bomb) < 1024 * 1024
+    got = await one(says(answer("200 OK", bomb, Content_Encoding="gzip")))
+    assert got == NoAnswer("http", "a body of more than 4194304 bytes")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_body_that_only_claims_to_be_compressed_is_no_answer(encoding: str) -> None:
+    body = b'{"status": "Succeeded"}'
+    got = await one(says(answer("200 OK", body, Content_Encoding=encoding)))
+    assert isinstance(got, NoAnswer)
+    assert got.layer == "http"
+
+
+# --- the token
+
+
+def challenge(claims: str) -> str:
+    encoded = base64.b64encode(claims.encode()).decode()
+    return f'Bearer realm="", error="insufficient_claims", claims="{encoded}"'
+
+
+async def test_a_claims_challenge_is_answered_with_another_token() -> None:
+    claims = '{"access_token": {"nbf": {"essential": true}}}'
+    tempers = (says(answer("401 Unauthorized", WWW_Authenticate=challenge(claims))), says(OK))
+    credential = Credential()
+    async with serving(*tempers) as server, arm_at(server.endpoint, credential) as arm:
+        got = await arm.get(server.endpoint + f"{PATH}?t=1%2f&s=+~")
+    assert isinstance(got, HttpResponse)
+    assert got.status_code == 200
+    assert [claims for _, claims in credential.asked] == [None, claims]
+    assert server.header("authorization") == [f"Bearer {TOKEN}", f"Bearer {TOKEN}2"]
+    assert server.targets == [f"{PATH}?t=1%2f&s=+~"] * 2
+
+
+@pytest.mark.parametrize("header", [None, "Bearer", "Basic realm=x", 'Bearer claims="%%%"'])
+async def test_any_other_401_is_an_answer(header: str | None) -> None:
+    refusal = answer("401 Unauthorized", WWW_Authenticate=header) if header else answer("401 No")
+    got = await one(says(refusal), says(OK))
+    assert got.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("error", "layer"),
+    [
+        (ClientAuthenticationError("no identity here"), "token"),
+        (ServiceRequestError("the identity endpoint is not there"), "connect"),
+        (AzureError("something else"), "http"),
+        (TimeoutError("slow"), "timeout"),
+    ],
+)
+async def test_without_a_token_nothing_is_asked(error: Exception, layer: str) -> None:
+    async with serving() as server, arm_at(server.endpoint, Credential(error)) as arm:
+        got = await arm.get(server.endpoint + PATH)
+    assert isinstance(got, NoAnswer)
+    assert got.layer == layer
+    assert server.heads == []
+
+
+async def test_a_failure_tells_no_token_and_no_signature() -> None:
+    leak = ClientAuthenticationError(
+        f"Bearer {TOKEN} for https://h/x?t=1&s=topsecret&h=hidden\r\n{{"
+    )
+    async with serving() as server, arm_at(server.endpoint, Credential(leak)) as arm:
+        got = await arm.get(server.endpoint + PATH)
+    assert isinstance(got, NoAnswer)
+    assert not any(part in got.error for part in (TOKEN, "topsecret", "hidden", "\n"))

@@ -28,6 +28,7 @@ STRANGE_ID = "a<&>'\"é\U0001f600]]>"
 POSTS = [
     json.dumps({"id": PATH, "kind": STRANGE, "clientState": {STRANGE: [STRANGE, 1e300]}}).encode(),
     f"{PATH.rpartition('/')[0]}/{STRANGE_ID}".encode(),
+    f"{PATH}\ufffe\uffff".encode(),
     STRANGE.encode(),
     STRANGE.encode("utf-16"),
     b"\x00" * 40_000,

@@ -10,7 +10,8 @@ from opswatch.core.texts import utf16_length
 from opswatch.core.urls import api_version_of, name, path_of
 
 NOTHING = "-"  # stands in a key for a part that the URL does not have
-_UNFIT = re.compile(r"[/\\#?%~\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# What no key can hold, and what the XML of a queue message cannot.
+_UNFIT = re.compile(r"[/\\#?%~\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _LAST_MILLISECOND = 253_402_300_799_999  # of the year 9999
 

@@ -93,14 +93,16 @@ SEEDS: dict[str, list[bytes]] = {
 
 
 def main() -> None:
-    """Run one target until libFuzzer ends the process."""
-    name = sys.argv[1]
+    """Run one target until libFuzzer ends the process; files that are named are run once each."""
+    name, *options = sys.argv[1:]
     corpus = Path(".fuzz") / name
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(SEEDS.get(name, [])):
         (corpus / f"seed-{number}").write_bytes(seed)
-    kept = ["-max_len=65536", f"-artifact_prefix=.fuzz/{name}-", str(corpus)]
-    atheris.Setup([sys.argv[0], *kept, *sys.argv[2:]], TARGETS[name])
+    if not any(Path(option).is_file() for option in options):
+        options.append(str(corpus))
+    bounds = ["-max_len=65536", f"-artifact_prefix=.fuzz/{name}-"]
+    atheris.Setup([sys.argv[0], *bounds, *options], TARGETS[name])
     atheris.Fuzz()
 
 

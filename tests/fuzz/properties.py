@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from opswatch.core import arm, webhook
 from opswatch.core.decide import Finish, Wait, after_poll, begin, line_of, owe, result_of
-from opswatch.core.intake import MAX_MESSAGE
+from opswatch.core.intake import MAX_CLIENT_STATE, MAX_MESSAGE
 from opswatch.core.model import (
     Ended,
     HttpResponse,
@@ -21,7 +21,7 @@ from opswatch.core.model import (
     WakeUp,
     Watch,
 )
-from opswatch.core.texts import MAX_PROPERTY, from_json, utf16_length
+from opswatch.core.texts import MAX_DEPTH, MAX_PROPERTY, utf16_length
 from opswatch.core.timestamps import whole_seconds
 from opswatch.core.wire import (
     OUTBOX,
@@ -58,7 +58,8 @@ def check_message(body: bytes) -> Registration | Rejection:
     assert posted.operation.url.startswith(f"{ENDPOINT}/")
     assert urlsplit(posted.operation.url).netloc == urlsplit(ENDPOINT).netloc
     if posted.client_state is not None:
-        from_json(posted.client_state)
+        assert len(posted.client_state.encode()) <= MAX_CLIENT_STATE
+        assert depth(json.loads(posted.client_state)) <= MAX_DEPTH
     check_watch(begin(posted, NOW, Policy()))
     return posted
 
@@ -80,11 +81,22 @@ def check_answer(answer: HttpResponse | NoAnswer) -> Running | Ended | Missed:
     return seen
 
 
+def depth(value: object) -> int:
+    """Return how many levels of objects and arrays `value` has."""
+    match value:
+        case dict():
+            return 1 + max(map(depth, value.values()), default=0)
+        case list():
+            return 1 + max(map(depth, value), default=0)
+        case _:
+            return 0
+
+
 def check_watch(kept: Watch) -> None:
+    assert kept.percent_complete is None or 0 <= kept.percent_complete <= 100
     check_row(WATCHES, kept)
     check_row(TIMELINE, line_of(kept))
-    wake = WakeUp(kept.key, kept.seq)
-    check_wake_up(wake)
+    check_wake_up(WakeUp(kept.key, kept.seq))
 
 
 def check_end(done: Watch) -> None:

@@ -3,23 +3,37 @@
 import base64
 import json
 from datetime import datetime
+from typing import TypeVar
 
 from hypothesis import strategies as st
 
 from opswatch.core.model import HttpResponse, Layer, NoAnswer
 from tests.core.builders import ENDPOINT, HOOK, ID, PATH, SUBSCRIPTION, URL
 
+T = TypeVar("T")
+
+
+def mostly(
+    usual: st.SearchStrategy[T], *others: st.SearchStrategy[T], share: int = 3
+) -> st.SearchStrategy[T]:
+    """Draw from `usual` `share` times as often as from all others: `|` weighs all alike."""
+    weighted = [usual] * (share * len(others)) + list(others)
+    return st.sampled_from(weighted).flatmap(lambda chosen: chosen)
+
+
 # --- texts
 
 CONTROLS = "\x00\x01\x08\t\n\x0b\r\x1b\x1f\x7f\x80\x85\x9f"
 ODD = "\ufeff\u200b\u2028\u202e\u00a0\ufffe\uffff\ud800\udc00\udfff\U0001f600\U0010ffffßİ\u017fé"
 SYNTAX = "/\\?#%&=+~@:;,.-_'\"<>{}[]()|^`$!* "
-CHARS = st.sampled_from(CONTROLS + ODD + SYNTAX) | st.characters()
-TEXTS = st.text(CHARS, max_size=40)
+# Lists: an alphabet that is a union is drawn from as one range, in which these are rare.
+ODDITIES = st.lists(st.sampled_from(CONTROLS + ODD + SYNTAX), max_size=12).map("".join)
+TEXTS = ODDITIES | st.text(st.characters(), max_size=40)
 ESCAPES = st.sampled_from(
     ["%00", "%0a", "%2F", "%2f", "%5C", "%25", "%", "%4", "%zz", "%C3%A9", "%ff", "%u0041", "%7E"]
 )
-SEGMENTS = st.lists(TEXTS | ESCAPES | st.sampled_from([".", "..", "", ID]), max_size=3).map("".join)
+PARTS = st.sampled_from([".", "..", "", ID, "x" * 128, "x" * 129, "y" * 300, "\U0001f600" * 65])
+SEGMENTS = st.lists(TEXTS | ESCAPES | PARTS, max_size=3).map("".join)
 KEYWORDS = st.sampled_from(
     ["subscriptions", "Providers", "locations", "resourceGroups", "operationsStatus", SUBSCRIPTION]
 )
@@ -31,7 +45,12 @@ HOSTS = st.sampled_from(
         "\uff4danagement.azure.com", "management.azure.com:", "[fe80::1%25eth0]", "xn--é",
     ]
 )  # fmt: skip
-PATHS = st.lists(KEYWORDS | SEGMENTS, max_size=10).map(lambda parts: "/" + "/".join(parts))
+_STANDARD = "/subscriptions/{}/providers/{}/locations/{}/{}/{}"
+PATHS = (
+    st.lists(KEYWORDS | SEGMENTS, max_size=10).map(lambda parts: "/" + "/".join(parts))
+    | st.tuples(*[SEGMENTS.filter(bool)] * 5).map(lambda parts: _STANDARD.format(*parts))
+    | PARTS.map(lambda part: _STANDARD.format(*[part] * 5))
+)
 QUERIES = st.lists(TEXTS | ESCAPES | st.sampled_from(["api-version=", "t=", "&", "="])).map("".join)
 URLS = (
     st.builds("{}://{}{}{}{}".format, st.sampled_from(["https", "HTTPS", "http", "ftp", "h-+."]),
@@ -60,8 +79,13 @@ DEEP = st.builds(
     st.sampled_from([1, 30, 60, 61, 62, 63, 64, 65, 66, 500, 5000]),
     st.sampled_from(PAIRS),
 )
+LONG = st.builds(
+    lambda unit, length: json.dumps(unit * length, ensure_ascii=False),
+    st.sampled_from(["x", "é", "\U0001f600", "\x00"]),
+    st.sampled_from([255, 257, 1024, 4094, 4095, 11_000]),
+)
 USUAL = st.text(max_size=40).map(json.dumps) | st.integers().map(str) | st.just("{}")
-SCALARS = st.one_of(USUAL, USUAL, USUAL, NUMBERS, STRINGS, WORDS, DEEP)
+SCALARS = mostly(USUAL, NUMBERS, STRINGS, WORDS, DEEP)
 
 
 def _members(
@@ -139,14 +163,16 @@ _POSTED = _members(
 )  # fmt: skip
 _GOOD = _members(
     st.sampled_from(["callbackUrl", "timeout", "kind", "clientState"]),
-    URLS.map(json.dumps) | ANY_JSON | st.sampled_from(['"PT6H"', '"P9D"', f'"{HOOK}"']),
+    URLS.map(json.dumps)
+    | ANY_JSON
+    | DEEP
+    | LONG
+    | st.sampled_from(['"PT6H"', '"P9D"', f'"{HOOK}"']),
     first=st.just(f'"operation":"{PATH}"'),
 )
-MESSAGES = (
-    st.builds(_wrapped, URLS | TEXTS | ANY_JSON | _POSTED | _GOOD, WRAPPINGS)
-    | st.binary(max_size=200)
-    | st.binary(max_size=200).map(base64.b64encode)
-)
+_SHAPED = st.builds(_wrapped, mostly(_GOOD, URLS, TEXTS, ANY_JSON, _POSTED, share=1), WRAPPINGS)
+_BLIND = st.binary(max_size=200)
+MESSAGES = mostly(_SHAPED, _BLIND, _BLIND.map(base64.b64encode), share=6)
 
 # --- answers
 
@@ -162,7 +188,9 @@ _ERRORS = _members(
 _PROPERTIES = (
     STATUSES
     | STAMPS
+    | NUMBERS
     | ANY_JSON
+    | LONG
     | _ERRORS
     | _members(_names("provisioningState"), STATUSES | ANY_JSON)
 )
@@ -171,11 +199,12 @@ _STATUS_NAMES = _names(
 )
 _STATUS_BODIES = _members(_STATUS_NAMES | _names("status"), _PROPERTIES)
 _ENDED = _members(_STATUS_NAMES, _PROPERTIES, first=STATUSES.map('"status":{}'.format))
-BODIES = st.binary(max_size=200) | st.builds(
+_SHAPED_BODIES = st.builds(
     _wrapped,
-    st.one_of(_ENDED, _ENDED, _ENDED, _STATUS_BODIES, ANY_JSON, _ERRORS),
+    mostly(_ENDED, _STATUS_BODIES, ANY_JSON, _ERRORS, share=1),
     st.sampled_from(["as it is"] * 9 + ["BOM", "UTF-16", "cut"]),
 )
+BODIES = mostly(_SHAPED_BODIES, _BLIND, share=9)
 HEADER_NAMES = st.sampled_from(
     ["retry-after", "retry-after-ms", "x-ms-retry-after-ms", "date", "location",
      "azure-asyncoperation", "content-type", "x-ms-request-id"]
@@ -189,6 +218,12 @@ CODES = st.sampled_from(
 )
 ANSWERS = st.builds(
     HttpResponse, CODES, st.dictionaries(HEADER_NAMES, HEADER_VALUES, max_size=4), BODIES
+)
+FOLLOWED = st.builds(
+    HttpResponse,
+    st.sampled_from([200, 202]),
+    st.dictionaries(st.sampled_from(["location", "azure-asyncoperation"]), URLS, min_size=1),
+    st.sampled_from([b'{"status": "InProgress"}', b""]),
 )
 SILENCES = st.builds(
     NoAnswer,

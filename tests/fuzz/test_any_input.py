@@ -6,10 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from opswatch.core.model import Ended, HttpResponse, Missed, NoAnswer
 from tests.core.builders import answer
 from tests.fuzz.properties import check_answer, check_message
-from tests.fuzz.strategies import ANSWERS, MESSAGES, SILENCES
+from tests.fuzz.strategies import ANSWERS, FOLLOWED, MESSAGES, SILENCES
 
 fuzzed = settings(
-    max_examples=700,
+    max_examples=500,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -24,6 +24,12 @@ def test_any_message_becomes_a_watch_or_a_rejection(body: bytes) -> None:
 @fuzzed
 @given(ANSWERS)
 def test_any_answer_becomes_an_observation(response: HttpResponse) -> None:
+    check_answer(response)
+
+
+@fuzzed
+@given(FOLLOWED)
+def test_any_url_is_followed_on_our_host_or_not_at_all(response: HttpResponse) -> None:
     check_answer(response)
 
 

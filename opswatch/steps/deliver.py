@@ -8,13 +8,10 @@ from opswatch import log
 from opswatch.core import webhook
 from opswatch.core.circuit import Admission, admission, claimed, failed, is_failure, is_news
 from opswatch.core.decide import (
-    NOT_YET_DELAY,
-    Fence,
     Retry,
     Settle,
     abandon,
     after_attempt,
-    fence,
     has_waited_enough,
     is_settled,
     postpone,
@@ -24,6 +21,7 @@ from opswatch.core.model import Delivery, Host, Result, WakeUp
 from opswatch.core.wire import host_key, host_name
 from opswatch.ports import Versioned, World
 from opswatch.steps import tell
+from opswatch.steps.gate import row_for
 
 _NO_SECRET_DELAY = timedelta(minutes=5)
 _BUSY_DELAY = timedelta(seconds=2)
@@ -31,18 +29,9 @@ _BUSY_DELAY = timedelta(seconds=2)
 
 async def deliver(world: World, wake: WakeUp) -> None:
     """Attempt the delivery that `wake` names, if it still stands where the wake-up says."""
-    stored = await world.store.outbox.get(wake.key)
-    if stored is None:
-        log.event("dropped", key=wake.key, seq=wake.seq, why="settled")
-        return
-    match fence(wake.seq, stored.noun.seq):
-        case Fence.DROP:
-            log.event("dropped", key=wake.key, seq=wake.seq, why="stale")
-        case Fence.NOT_YET:
-            log.event("not_yet", key=wake.key, seq=wake.seq, row_seq=stored.noun.seq)
-            await world.deliveries.send(wake, NOT_YET_DELAY)
-        case Fence.WORK:
-            await _work(world, stored, wake)
+    stored = await row_for(world.store.outbox, world.deliveries, wake)
+    if stored is not None:
+        await _work(world, stored, wake)
 
 
 async def _work(world: World, stored: Versioned[Delivery], wake: WakeUp) -> None:

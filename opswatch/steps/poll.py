@@ -5,27 +5,19 @@ from typing import assert_never
 
 from opswatch import log
 from opswatch.core import arm
-from opswatch.core.decide import NOT_YET_DELAY, Fence, Finish, Wait, after_poll, fence
+from opswatch.core.decide import Finish, Wait, after_poll
 from opswatch.core.model import WakeUp, Watch
 from opswatch.ports import Versioned, World
 from opswatch.steps import tell
 from opswatch.steps.finish import finish, finish_with
+from opswatch.steps.gate import row_for
 
 
 async def poll(world: World, wake: WakeUp) -> None:
     """Poll the watch that `wake` names, if it still stands where the wake-up says."""
-    stored = await world.store.watches.get(wake.key)
-    if stored is None:
-        log.event("dropped", key=wake.key, seq=wake.seq, why="ended")
-        return
-    match fence(wake.seq, stored.noun.seq):
-        case Fence.DROP:
-            log.event("dropped", key=wake.key, seq=wake.seq, why="stale")
-        case Fence.NOT_YET:
-            log.event("not_yet", key=wake.key, seq=wake.seq, row_seq=stored.noun.seq)
-            await world.operations.send(wake, NOT_YET_DELAY)
-        case Fence.WORK:
-            await _work(world, stored, wake)
+    stored = await row_for(world.store.watches, world.operations, wake)
+    if stored is not None:
+        await _work(world, stored, wake)
 
 
 async def _work(world: World, stored: Versioned[Watch], wake: WakeUp) -> None:

@@ -14,9 +14,9 @@ from opswatch.ports import Poisoned, Sent, Versioned, Where, World
 from tests.simulation.faults import FaultyQueue, FaultyTable
 
 # By name: in the package, each function hides the module of its name.
-deliver, finish, messages, poll, reconcile, register = (
+deliver, finish, gate, messages, poll, reconcile, register = (
     cast("Any", import_module(f"opswatch.steps.{name}"))
-    for name in ("deliver", "finish", "messages", "poll", "reconcile", "register")
+    for name in ("deliver", "finish", "gate", "messages", "poll", "reconcile", "register")
 )
 Plant = tuple[Any, str, Any]  # a module or a class, the name of one of its functions, the mutant
 
@@ -199,14 +199,8 @@ async def _poisoned_posts_dropped(_world: World, _poisoned: Poisoned) -> bool:
 BUGS: dict[str, tuple[Plant, ...]] = {
     "a poll commits before it sends its successor": ((poll, "_poll_once", _commit_before_send),),
     "an end is acted on before it is kept": ((poll, "_poll_once", _end_not_kept),),
-    "a message that is early is dropped": (
-        (poll, "fence", _not_yet_is_dropped),
-        (deliver, "fence", _not_yet_is_dropped),
-    ),
-    "the fence is ignored": (
-        (poll, "fence", _fence_is_ignored),
-        (deliver, "fence", _fence_is_ignored),
-    ),
+    "a message that is early is dropped": ((gate, "fence", _not_yet_is_dropped),),
+    "the fence is ignored": ((gate, "fence", _fence_is_ignored),),
     "rows are replaced without their ETag": ((MemoryTable, "replace", _replace_without_etag),),
     "a poll forgets receivers that join": ((poll, "_commit", _commit_forgets_receivers),),
     "a successor is not taken back": ((FaultyQueue, "take_back", _not_taken_back),),

@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: setup demo test check simulate infra-check clean requirements
+.PHONY: setup demo test check simulate chaos fuzz infra-check clean requirements
 setup: $(VENV)/.installed node_modules/.installed
 
 $(VENV)/.installed: pyproject.toml
@@ -32,6 +32,22 @@ check: setup
 simulate: setup
 	$(BIN)/python -m tests.simulation --runs $(or $(RUNS),100000) --jobs 2 $(if $(SEED),--seed $(SEED))
 
+# Real processes, killed, paused and starved for some minutes; then the books must balance.
+chaos: setup
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))
+
+# libFuzzer on the core's parsers; RUNS a target. An input that breaks something is kept in .fuzz.
+# atheris has an environment of its own: it is not for every machine.
+fuzz: .venv-fuzz/.installed
+	for target in intake arm shaped-intake shaped-arm; do \
+	  .venv-fuzz/bin/python -m tests.fuzz.atheris_targets $$target -runs=$(or $(RUNS),50000) || exit 1; \
+	done
+
+.venv-fuzz/.installed:
+	$(PYTHON) -m venv .venv-fuzz
+	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0 hypothesis msgspec
+	touch $@
+
 # checkov brings old versions of much: it has an environment of its own.
 infra-check: .venv-checkov/.installed
 	.venv-checkov/bin/checkov --config-file infra/checkov.yaml
@@ -45,4 +61,4 @@ requirements: setup
 	$(BIN)/python -m opswatch.local.requirements > requirements.txt
 
 clean:
-	rm -rf $(VENV) .venv-3.13 .venv-checkov node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-fuzz .fuzz node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis

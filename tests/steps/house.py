@@ -99,7 +99,8 @@ class House:
         self.operations, self.deliveries = MemoryQueue(self.clock), MemoryQueue(self.clock)
         self.poison = MemoryQueue(self.clock)
         self.status: HttpResponse | NoAnswer = running()
-        self.arm = MemoryArm(lambda _: self.status)
+        self.statuses: dict[str, HttpResponse | NoAnswer] = {}  # of operations, by their IDs
+        self.arm = MemoryArm(self._answer)
         self.callbacks = MemoryCallbacks()
         self.world = self._world(policy)
 
@@ -117,6 +118,9 @@ class House:
             clock=self.clock,
             policy=policy,
         )
+
+    def _answer(self, url: str) -> HttpResponse | NoAnswer:
+        return self.statuses.get(url.partition("?")[0].rpartition("/")[2], self.status)
 
     def clock(self) -> datetime:
         return self.now
@@ -160,7 +164,8 @@ class House:
     # --- what happens
 
     def post(self, callback_url: str | None = None, **more: object) -> bytes:
-        posted = {"operation": status_path(OPERATION), "callbackUrl": callback_url, **more}
+        """Post `OPERATION`, or the one that is given."""
+        posted = {"operation": status_path(OPERATION), "callbackUrl": callback_url} | more
         body = json.dumps({name: value for name, value in posted.items() if value}).encode()
         self.operations.post(body)
         return body

@@ -318,10 +318,10 @@ def postpone(delivery: Delivery, reason: str, delay: timedelta, now: datetime) -
 def wait_for_host(delivery: Delivery, until: datetime, now: datetime) -> Retry:
     """Return a delivery whose host is not to be disturbed before `until`; no attempt is counted.
 
-    Those that wait come back one after another.
+    Those that wait come back one after another, for as long again: most of them to wait once more.
     """
-    spread = _jittered(delivery.key, delivery.seq, until - now) - (until - now) * (1 - _JITTER)
-    return postpone(delivery, "its host is given a pause", until - now + spread, now)
+    pause = (until - now) * (1 + _lot(delivery.key, delivery.seq))
+    return postpone(delivery, "its host is given a pause", pause, now)
 
 
 def has_waited_enough(delivery: Delivery, now: datetime, policy: Policy) -> bool:
@@ -393,6 +393,10 @@ def _retry(
 
 def _jittered(key: Key, attempt: int, gap: timedelta) -> timedelta:
     """Return `gap` ± 20 %, spread by the delivery and the attempt, and the same each time."""
-    digest = sha256(f"{key.partition}/{key.row}/{attempt}".encode()).digest()
-    spread = int.from_bytes(digest[:4]) / 2**32  # 0 to 1
-    return gap * (1 + _JITTER * (2 * spread - 1))
+    return gap * (1 + _JITTER * (2 * _lot(key, attempt) - 1))
+
+
+def _lot(key: Key, number: int) -> float:
+    """Return what stands for chance, from 0 to 1: another for each key, and the same each time."""
+    digest = sha256(f"{key.partition}/{key.row}/{number}".encode()).digest()
+    return int.from_bytes(digest[:4]) / 2**32

@@ -24,7 +24,7 @@ from opswatch.steps import tell
 from opswatch.steps.gate import row_for
 
 _NO_SECRET_DELAY = timedelta(minutes=5)
-_BUSY_DELAY = timedelta(seconds=4)
+_BUSY_DELAY = timedelta(seconds=2)
 
 
 async def deliver(world: World, wake: WakeUp) -> None:

@@ -288,11 +288,11 @@ def after_attempt(
     delivery = _logged(delivery, attempt)
     match reply:
         case webhook.Accepted():
-            return Settle(_settled(delivery, DeliveryState.DELIVERED, None, now))
+            return Settle(_delivered(delivery, now))
         case webhook.Final(reason):
-            return Settle(_settled(delivery, DeliveryState.ABANDONED, reason, now))
+            return abandon(delivery, reason)
         case webhook.Unacceptable(reason) if delivery.round_attempts >= webhook.MAX_UNACCEPTABLE:
-            return Settle(_settled(delivery, DeliveryState.ABANDONED, reason, now))
+            return abandon(delivery, reason)
         case webhook.Unacceptable(reason, retry_after):
             failed = webhook.Failed(reason, retry_after=retry_after)
             return _retry(delivery, failed, now, policy)
@@ -333,7 +333,7 @@ def has_waited_enough(delivery: Delivery, now: datetime, policy: Policy) -> bool
 
 
 def abandon(delivery: Delivery, reason: str) -> Settle:
-    """Return a delivery that has become impossible as settled."""
+    """Return a delivery that will not be attempted again as settled."""
     return Settle(
         replace(delivery, state=DeliveryState.ABANDONED, reason=reason, next_attempt_at=None)
     )
@@ -364,13 +364,8 @@ def _logged(delivery: Delivery, attempt: Attempt) -> Delivery:
     )
 
 
-def _settled(
-    delivery: Delivery, state: DeliveryState, reason: str | None, now: datetime
-) -> Delivery:
-    delivered_at = now if state is DeliveryState.DELIVERED else None
-    return replace(
-        delivery, state=state, reason=reason, delivered_at=delivered_at, next_attempt_at=None
-    )
+def _delivered(delivery: Delivery, now: datetime) -> Delivery:
+    return replace(delivery, state=DeliveryState.DELIVERED, delivered_at=now, next_attempt_at=None)
 
 
 def _retry(
@@ -383,7 +378,7 @@ def _retry(
     """
     schedule, made = policy.callback_schedule, delivery.round_attempts
     if made >= len(schedule):
-        return Settle(_settled(delivery, DeliveryState.ABANDONED, failed.reason, now))
+        return abandon(delivery, failed.reason)
     gap = _jittered(delivery.key, delivery.attempts, schedule[made])
     floor = min(failed.floor, max(schedule))
     asked = min(failed.retry_after or timedelta(0), sum(schedule[made:], timedelta(0)), _MAX_DELAY)

@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 
 from opswatch.core.addresses import CallbackRules, is_loopback_host
 from opswatch.core.errors import ConfigError
-from opswatch.core.intake import Defaults
+from opswatch.core.intake import MAX_TIMEOUT, MIN_TIMEOUT, Defaults
 from opswatch.core.model import DEFAULT_CALLBACK_SCHEDULE, Policy
 from opswatch.core.timestamps import parse_duration
 from opswatch.core.webhook import Secret
+from opswatch.core.wire import MAX_DELAY
 
 T = TypeVar("T")
 
@@ -43,8 +44,6 @@ _DEVELOPMENT_STORAGE = (
 _ORIGIN = re.compile(
     r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/?", re.IGNORECASE | re.ASCII
 )
-_MIN_TIMEOUT, _MAX_TIMEOUT = timedelta(seconds=30), timedelta(days=7)
-_MAX_DELAY = timedelta(days=7)  # of a queue message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,12 +177,12 @@ def _connection_string(reader: _Reader, name: str, text: str) -> str:
 
 
 def _policy(reader: _Reader) -> Policy:
-    timeout = reader.read("OPSWATCH_TIMEOUT", "PT24H", _between(_MIN_TIMEOUT, _MAX_TIMEOUT))
+    timeout = reader.read("OPSWATCH_TIMEOUT", "PT24H", _between(MIN_TIMEOUT, MAX_TIMEOUT))
     poll_min = reader.read("OPSWATCH_POLL_MIN", "PT1S", _whole_seconds)
     poll_max = reader.read("OPSWATCH_POLL_MAX", "PT5M", _whole_seconds)
     if poll_min and poll_max and poll_min > poll_max:
         reader.complain("OPSWATCH_POLL_MIN: more than OPSWATCH_POLL_MAX")
-    grace = reader.read("OPSWATCH_MISS_GRACE", "PT15M", _between(timedelta(0), _MAX_TIMEOUT))
+    grace = reader.read("OPSWATCH_MISS_GRACE", "PT15M", _between(timedelta(0), MAX_TIMEOUT))
     retention = reader.read(
         "OPSWATCH_RETENTION", "P30D", _between(timedelta(hours=1), timedelta(days=3650))
     )
@@ -261,7 +260,7 @@ def _between(least: timedelta, most: timedelta) -> Callable[[str], timedelta]:
 
 
 def _whole_seconds(text: str) -> timedelta:
-    duration = _between(timedelta(seconds=1), _MAX_DELAY)(text)
+    duration = _between(timedelta(seconds=1), MAX_DELAY)(text)
     if duration.microseconds:
         raise ValueError(f"{text!r} is not whole seconds, which is all that a queue can wait")
     return duration
@@ -281,7 +280,7 @@ def _schedule(text: str) -> tuple[timedelta, ...]:
         gaps = tuple(timedelta(seconds=float(part)) for part in text.split(","))
     except OverflowError:
         raise ValueError("a gap is no span of time") from None
-    if not all(timedelta(0) <= gap <= _MAX_DELAY for gap in gaps):
+    if not all(timedelta(0) <= gap <= MAX_DELAY for gap in gaps):
         raise ValueError("a gap is between 0 s and 7 days")
     return gaps
 

@@ -157,7 +157,7 @@ class MemoryQueue:
 
     def post(self, body: bytes, delay: timedelta = timedelta(0)) -> Sent:
         """Send any message, as a user does."""
-        if delay > timedelta(days=7):
+        if delay > wire.MAX_DELAY:
             raise ValueError(f"a queue cannot wait for {delay}")
         message_id = str(next(self._ids))
         visible_at = self._clock() + timedelta(seconds=whole_seconds(delay))

@@ -27,7 +27,7 @@ from opswatch.core.model import (
 )
 from opswatch.core.schedule import next_poll_at
 from opswatch.core.timestamps import whole_seconds
-from opswatch.core.wire import delivery_id, delivery_key
+from opswatch.core.wire import MAX_DELAY, delivery_id, delivery_key
 
 # By which a row may be overdue before its wake-up counts as lost: longer than the slowest step.
 OVERDUE_GRACE = timedelta(minutes=2)
@@ -38,7 +38,6 @@ _STATUS_COLLECTIONS = frozenset(
 )
 _LOG_LENGTH = 20
 _JITTER = 0.2
-_MAX_DELAY = timedelta(days=7)  # of a queue message
 
 
 # --- the fence
@@ -381,7 +380,7 @@ def _retry(
         return abandon(delivery, failed.reason)
     gap = _jittered(delivery.key, delivery.attempts, schedule[made])
     floor = min(failed.floor, max(schedule))
-    asked = min(failed.retry_after or timedelta(0), sum(schedule[made:], timedelta(0)), _MAX_DELAY)
+    asked = min(failed.retry_after or timedelta(0), sum(schedule[made:], timedelta(0)), MAX_DELAY)
     delay = timedelta(seconds=whole_seconds(max(gap, floor, asked)))
     return Retry(replace(delivery, next_attempt_at=now + delay, seq=delivery.seq + 1))
 

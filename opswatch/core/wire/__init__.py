@@ -12,6 +12,7 @@ from opswatch.core.wire.keys import (
 )
 from opswatch.core.wire.messages import (
     DELIVERIES_QUEUE,
+    MAX_DELAY,
     OPERATIONS_QUEUE,
     POISON_SUFFIX,
     QUEUES,
@@ -37,6 +38,7 @@ __all__ = [
     "DELIVERIES",
     "DELIVERIES_QUEUE",
     "HOSTS",
+    "MAX_DELAY",
     "NOTHING",
     "OPERATIONS_QUEUE",
     "OUTBOX",

@@ -1,11 +1,14 @@
 """The messages that we send to ourselves, and the queues that carry them."""
 
+from datetime import timedelta
+
 import msgspec
 
 from opswatch.core.model import Key, WakeUp
 from opswatch.core.texts import to_json
 
 OPERATIONS_QUEUE, DELIVERIES_QUEUE = QUEUES = ("operations", "deliveries")
+MAX_DELAY = timedelta(days=7)  # that a queue can keep a message from being seen
 POISON_SUFFIX = "-poison"  # the host's: where it puts messages that it gives up
 
 

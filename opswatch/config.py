@@ -34,13 +34,11 @@ CLOUDS = {
 STORAGE = "AzureWebJobsStorage"
 # The storage emulator's account: the same public key on every machine that runs it.
 # https://learn.microsoft.com/azure/storage/common/storage-connect-azurite
-_DEVELOPMENT_STORAGE = (
-    "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"
-    "AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
-    "BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1;"
-    "QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1;"
-    "TableEndpoint=http://127.0.0.1:10002/devstoreaccount1;"
+DEVELOPMENT_ACCOUNT = "devstoreaccount1"
+DEVELOPMENT_KEY = (
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
+_DEVELOPMENT_PORTS = {"blob": 10000, "queue": 10001, "table": 10002}
 _ORIGIN = re.compile(
     r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/?", re.IGNORECASE | re.ASCII
 )
@@ -165,7 +163,7 @@ def _connection_string(reader: _Reader, name: str, text: str) -> str:
     pairs = [part.partition("=") for part in text.split(";") if part]
     parts = {name.strip().lower(): value.strip() for name, _, value in pairs}
     if parts.get("usedevelopmentstorage", "").lower() == "true":
-        return _DEVELOPMENT_STORAGE
+        return development_storage(_DEVELOPMENT_PORTS)
     has_key = {"accountname", "accountkey"} <= parts.keys()
     has_sas = {"sharedaccesssignature", "queueendpoint", "tableendpoint"} <= parts.keys()
     if not (has_key or has_sas) or not all(parts.values()):
@@ -174,6 +172,18 @@ def _connection_string(reader: _Reader, name: str, text: str) -> str:
             "SharedAccessSignature with QueueEndpoint and TableEndpoint)"
         )
     return text
+
+
+def development_storage(ports: Mapping[str, int]) -> str:
+    """Return the connection string of a storage emulator whose services listen on `ports`."""
+    endpoints = "".join(
+        f"{service.capitalize()}Endpoint=http://127.0.0.1:{port}/{DEVELOPMENT_ACCOUNT};"
+        for service, port in ports.items()
+    )
+    return (
+        f"DefaultEndpointsProtocol=http;AccountName={DEVELOPMENT_ACCOUNT};"
+        f"AccountKey={DEVELOPMENT_KEY};{endpoints}"
+    )
 
 
 def _policy(reader: _Reader) -> Policy:

@@ -8,12 +8,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from opswatch.config import development_storage
 from opswatch.core.errors import OpswatchError
 
-# The emulator's well-known account, the same on every machine that runs it.
-# https://learn.microsoft.com/azure/storage/common/storage-connect-azurite
-ACCOUNT = "devstoreaccount1"
-KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 PROGRAM = Path(__file__).parents[2] / "node_modules" / ".bin" / "azurite"
 _SERVICES = ("blob", "queue", "table")
 _FLAGS = ("--silent", "--skipApiVersionCheck", "--disableTelemetry")
@@ -35,11 +32,7 @@ class Azurite:
     @property
     def connection_string(self) -> str:
         """For `AzureWebJobsStorage`."""
-        endpoints = "".join(
-            f"{service.capitalize()}Endpoint=http://127.0.0.1:{port}/{ACCOUNT};"
-            for service, port in self.ports.items()
-        )
-        return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};{endpoints}"
+        return development_storage(self.ports)
 
 
 @contextmanager

@@ -16,10 +16,10 @@ from secrets import token_bytes, token_hex
 from urllib.parse import urlsplit
 
 from opswatch.adapters.account import Account
-from opswatch.config import Storage
+from opswatch.config import DEVELOPMENT_KEY, Storage
 from opswatch.core import wire
 from opswatch.core.webhook import Secret
-from opswatch.local.azurite import KEY, Azurite, free_ports, running_azurite
+from opswatch.local.azurite import Azurite, free_ports, running_azurite
 from opswatch.local.demo.receiver import Receiver
 from opswatch.local.host import LocalHost
 from opswatch.local.simulator import SCRIPTS, Simulator, lasting
@@ -192,6 +192,6 @@ def secrets_of(ours: House, urls: list[str]) -> dict[str, str]:
         **tokens,
         "what users posted": PASSWORD,
         "the signing secret": ours.secret.text.removeprefix("whsec_"),
-        "the account's key": KEY,
+        "the account's key": DEVELOPMENT_KEY,
         "the identity's header": ours.arm.identity_header,
     }

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from opswatch.local.azurite import KEY
+from opswatch.config import DEVELOPMENT_KEY
 
 ROOT = Path(__file__).parents[2]
 # Public ones: the storage emulator's, and the known answer of the Standard Webhooks' specification.
-PUBLIC = frozenset({KEY, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
+PUBLIC = frozenset({DEVELOPMENT_KEY, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
 LOOKS = {
     "signing secret": r"whsec_[A-Za-z0-9+/_-]{30,}=*",
     "storage account key": r"(?<!sha512-)(?<![A-Za-z0-9+/=])[A-Za-z0-9+/]{86}==",
@@ -100,4 +100,4 @@ def test_a_secret_is_found(kind: str, text: str) -> None:
 
 
 def test_what_is_public_is_not() -> None:
-    assert secrets_in(f"AccountKey={KEY};") == []
+    assert secrets_in(f"AccountKey={DEVELOPMENT_KEY};") == []

@@ -31,14 +31,13 @@ async def open_world(
     async with open_account(settings, env) as account, open_arm(settings, env) as arm:
         callbacks = HttpCallbacks(settings.rules)
         try:
-            await _create_missing(account)
+            await create_missing(account, wire.QUEUES, wire.TABLES)
             yield World(
                 store=_store(account),
-                operations=AzureQueue(account.queue(wire.OPERATIONS_QUEUE)),
-                deliveries=AzureQueue(account.queue(wire.DELIVERIES_QUEUE)),
+                operations=AzureQueue(account, wire.OPERATIONS_QUEUE),
+                deliveries=AzureQueue(account, wire.DELIVERIES_QUEUE),
                 poison=tuple(
-                    AzurePoisonQueue(account.queue(name + wire.POISON_SUFFIX))
-                    for name in wire.QUEUES
+                    AzurePoisonQueue(account, name + wire.POISON_SUFFIX) for name in wire.QUEUES
                 ),
                 arm=arm,
                 callbacks=callbacks,
@@ -107,7 +106,7 @@ def _is_managed(settings: Settings, env: Mapping[str, str]) -> bool:
 
 def _store(account: Account) -> Store:
     def table(codec: wire.Codec[T]) -> AzureTable[T]:
-        return AzureTable(account.table(codec.table), codec)
+        return AzureTable(account, codec)
 
     return Store(
         watches=table(wire.WATCHES),
@@ -117,12 +116,6 @@ def _store(account: Account) -> Store:
         timeline=table(wire.TIMELINE),
         rejections=table(wire.REJECTIONS),
         hosts=table(wire.HOSTS),
-    )
-
-
-async def _create_missing(account: Account) -> None:
-    await create_missing(
-        [account.queue(name) for name in wire.QUEUES], [account.table(name) for name in wire.TABLES]
     )
 
 

@@ -1,9 +1,7 @@
 """Settings to a world: the only place that wires adapters to ports."""
 
-import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import TypeVar
@@ -117,22 +115,3 @@ def _store(account: Account) -> Store:
         rejections=table(wire.REJECTIONS),
         hosts=table(wire.HOSTS),
     )
-
-
-class Process:
-    """The world of one process: opened at its first use, and shared by all that runs in it."""
-
-    def __init__(self, env: Mapping[str, str] = os.environ) -> None:
-        self._env = env
-        self._context: AbstractAsyncContextManager[World]  # kept: without it, the world closes
-        self._opening: asyncio.Task[World] | None = None
-
-    async def world(self) -> World:
-        """Return the process's world; an opening that failed is tried again by the next caller."""
-        if self._opening is None or (self._opening.done() and self._opening.exception()):
-            self._opening = asyncio.create_task(self._open())
-        return await asyncio.shield(self._opening)
-
-    async def _open(self) -> World:
-        self._context = open_world(self._env)
-        return await self._context.__aenter__()  # closed with the event loop

@@ -5,9 +5,9 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from html import escape, unescape
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
-from xml.sax.saxutils import escape, unescape
 
 import msgspec
 from azure.core.exceptions import (
@@ -152,7 +152,7 @@ class AzureQueue:
     async def send(self, wake: WakeUp, delay: timedelta = timedelta(0)) -> Sent:
         """Send a message that becomes visible after `delay` (whole seconds, at most 7 days)."""
         times = f"visibilitytimeout={whole_seconds(delay)}&messagettl={_FOR_EVER}"
-        text = escape(wake_up_text(wake))
+        text = escape(wake_up_text(wake), quote=False)
         body = f"<QueueMessage><MessageText>{text}</MessageText></QueueMessage>".encode()
         answer = await self._account.queues.call(
             "POST", f"{self._name}/messages?{times}", body=body, headers=_XML

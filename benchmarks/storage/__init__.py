@@ -1,0 +1,10 @@
+"""A stand-in for Azure Queue and Table Storage that is fast enough not to be what is measured.
+
+It speaks the part of the REST protocol that opswatch uses, so that the real adapters talk to it;
+signatures are not verified, and everything is kept in memory.
+"""
+
+from benchmarks.storage.clock import SimulatedClock
+from benchmarks.storage.server import StandIn, running_stand_in
+
+__all__ = ["SimulatedClock", "StandIn", "running_stand_in"]

@@ -5,6 +5,14 @@ signatures are not verified, and everything is kept in memory.
 """
 
 from benchmarks.storage.clock import SimulatedClock
-from benchmarks.storage.server import StandIn, running_stand_in
+from benchmarks.storage.elsewhere import Elsewhere, stand_in_elsewhere
+from benchmarks.storage.server import StandIn, Storage, running_stand_in
 
-__all__ = ["SimulatedClock", "StandIn", "running_stand_in"]
+__all__ = [
+    "Elsewhere",
+    "SimulatedClock",
+    "StandIn",
+    "Storage",
+    "running_stand_in",
+    "stand_in_elsewhere",
+]

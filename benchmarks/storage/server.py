@@ -3,12 +3,25 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
 
-from benchmarks.storage.clock import Clock, machine_clock
+from benchmarks.storage.clock import Clock, SimulatedClock, machine_clock
 from benchmarks.storage.http import serving
 from benchmarks.storage.queue_service import QueueService
 from benchmarks.storage.table_service import TableService
 from opswatch.config import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY
+
+
+class Storage(Protocol):
+    """A stand-in, wherever it runs."""
+
+    @property
+    def connection_string(self) -> str:
+        """How to connect to it."""
+
+    async def jump(self, until: datetime) -> datetime:
+        """Move its simulated clock to the next visible message, at most to `until`; return that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +30,24 @@ class StandIn:
 
     queues: QueueService
     tables: TableService
-    connection_string: str
+    clock: Clock
+    ports: tuple[int, int]  # of the queues, of the tables
+
+    @property
+    def connection_string(self) -> str:
+        """How to connect to it."""
+        return connection_string(*self.ports)
+
+    async def jump(self, until: datetime) -> datetime:
+        """Move its simulated clock to the next visible message, at most to `until`; return that."""
+        return self.jump_now(until)
+
+    def jump_now(self, until: datetime) -> datetime:
+        """Do what `jump` does, for those who need not wait."""
+        assert isinstance(self.clock, SimulatedClock)  # noqa: S101 - time itself does not jump
+        following = self.queues.next_visible_at() or until
+        self.clock.now = max(self.clock.now, min(following, until))
+        return self.clock.now
 
 
 @asynccontextmanager
@@ -25,10 +55,11 @@ async def running_stand_in(clock: Clock = machine_clock) -> AsyncIterator[StandI
     """Yield a stand-in that goes by `clock`."""
     queues, tables = QueueService(clock), TableService(clock)
     async with AsyncExitStack() as stack:
-        queue_port = await stack.enter_async_context(serving(queues.answer))
-        table_port = await stack.enter_async_context(serving(tables.answer))
-        connection = connection_string(queue_port, table_port)
-        yield StandIn(queues=queues, tables=tables, connection_string=connection)
+        ports = (
+            await stack.enter_async_context(serving(queues.answer)),
+            await stack.enter_async_context(serving(tables.answer)),
+        )
+        yield StandIn(queues=queues, tables=tables, clock=clock, ports=ports)
 
 
 def connection_string(queue_port: int, table_port: int) -> str:

@@ -1,4 +1,7 @@
-"""One contract for the tables and queues in memory and those of a real storage emulator."""
+"""One contract for the tables and queues in memory, and those of the storage emulator.
+
+The stand-in of the benchmarks keeps it too, so that what they measure is the real thing.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -8,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from benchmarks.storage import running_stand_in
 from opswatch.adapters.account import Account
 from opswatch.adapters.memory import MemoryPoisonQueue, MemoryQueue, MemoryTable
 from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable
@@ -42,18 +46,25 @@ EMOJI = "\U0001f469\u200d\U0001f680" * 6_500
 ODD = 'it\'s "ünï" 50% + <&> = \t\r\n \U0001f600'
 
 
-@pytest.fixture(params=["in memory", "azurite"])
-def is_real(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param == "azurite")
+@pytest.fixture(params=["in memory", "azurite", "stand-in"])
+async def connection(request: pytest.FixtureRequest) -> AsyncIterator[str | None]:
+    match request.param:
+        case "in memory":
+            yield None
+        case "azurite":
+            azurite: Azurite = request.getfixturevalue("azurite")
+            yield azurite.connection_string
+        case _:
+            async with running_stand_in() as stand_in:
+                yield stand_in.connection_string
 
 
 @pytest.fixture
-async def account(request: pytest.FixtureRequest, is_real: bool) -> AsyncIterator[Account | None]:
-    if not is_real:
+async def account(connection: str | None) -> AsyncIterator[Account | None]:
+    if connection is None:
         yield None
         return
-    azurite: Azurite = request.getfixturevalue("azurite")
-    account = Account(Storage(connection_string=azurite.connection_string))
+    account = Account(Storage(connection_string=connection))
     yield account
     await account.close()
 

@@ -1,7 +1,8 @@
 import asyncio
 import base64
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from itertools import islice
 from typing import Any
@@ -12,8 +13,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from azure.storage.queue.aio import QueueClient
 
+from benchmarks.storage import StandIn, running_stand_in
 from opswatch.adapters.account import Account
 from opswatch.config import Storage
+from opswatch.local.azurite import Azurite
 from opswatch.local.host.leases import Lease, LeasedQueue
 from opswatch.local.host.lifecycle import Stop
 from opswatch.local.host.queues import QueueListener, idle_delays
@@ -22,6 +25,20 @@ from opswatch.local.host.settings import QueueSettings
 SETTINGS = QueueSettings(base64=False, max_polling_interval=timedelta(milliseconds=100))
 
 pytestmark = pytest.mark.timeout(30)
+
+
+@pytest.fixture(params=["azurite", "stand-in"])
+async def account(request: pytest.FixtureRequest) -> AsyncIterator[Account]:
+    """The emulator, and the stand-in that the benchmarks pump."""
+    async with AsyncExitStack() as stack:
+        storage: Azurite | StandIn
+        if request.param == "azurite":
+            storage = request.getfixturevalue("azurite")
+        else:
+            storage = await stack.enter_async_context(running_stand_in())
+        account = Account(Storage(connection_string=storage.connection_string))
+        stack.push_async_callback(account.close)
+        yield account
 
 
 class Pump:

@@ -1,0 +1,62 @@
+"""The polling half of the app: its world over a storage, pumped as the Functions host pumps it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from opswatch import steps
+from opswatch.bootstrap import open_world
+from opswatch.config import STORAGE
+from opswatch.core.wire import OPERATIONS_QUEUE
+from opswatch.local.host.connections import Connections
+from opswatch.local.host.leases import Lease, LeasedQueue
+from opswatch.local.host.lifecycle import Stop
+from opswatch.local.host.queues import QueueListener
+from opswatch.local.host.settings import HostSettings
+from opswatch.ports import Arm, World
+
+_ROOT = Path(__file__).parents[2]
+
+
+class App:
+    """A world, and the pump of the queue `operations`."""
+
+    def __init__(self, world: World, queue: LeasedQueue) -> None:
+        self.world = world
+        self._queue = queue
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def pump(self, stop: Stop) -> None:
+        """Run a step for each message until `stop`; whatever a step raises is raised."""
+        settings = HostSettings.load(_ROOT, {}).queues
+        await QueueListener(self._queue, settings, self._run, stop).run()
+
+    async def idle(self) -> None:
+        """Return when no step runs."""
+        await self._idle.wait()
+
+    async def _run(self, _: Lease, body: str) -> bool:
+        self._running += 1
+        self._idle.clear()
+        try:
+            await steps.operations_message(self.world, body.encode())
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
+        return True
+
+
+@asynccontextmanager
+async def open_app(
+    connection_string: str, arm: Arm, clock: Callable[[], datetime]
+) -> AsyncIterator[App]:
+    """Yield the app over a storage; its queues and tables are made."""
+    env = {STORAGE: connection_string}
+    async with open_world(env, clock) as world, Connections(env) as connections:
+        yield App(replace(world, arm=arm), connections.queue(OPERATIONS_QUEUE, STORAGE))

@@ -1,0 +1,66 @@
+"""Watches that have been under way for a while: written as the app would have left them."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from benchmarks.many_watches.arm import LONGEST_GAP, url_of
+from opswatch.core import wire
+from opswatch.core.model import WakeUp, Watch
+from opswatch.ports import World
+
+_AT_ONCE = 32
+_LONGEST_GAP = timedelta(seconds=LONGEST_GAP)
+_YOUNGEST, _OLDEST = timedelta(minutes=10), timedelta(minutes=70)  # when they were polled last
+_TIMEOUT = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """Watches whose next polls are due from `first_due` on, spread evenly over `spread`."""
+
+    count: int
+    first_due: datetime
+    spread: timedelta = _LONGEST_GAP
+
+    @property
+    def started(self) -> list[datetime]:
+        """When each operation began: long enough ago for the longest gap."""
+        ages = (_YOUNGEST + (_OLDEST - _YOUNGEST) * n / self.count for n in range(self.count))
+        return [due - _LONGEST_GAP - age for due, age in zip(self.due, ages, strict=True)]
+
+    @property
+    def due(self) -> list[datetime]:
+        """When each is polled next, to the second."""
+        seconds = (int(self.spread.total_seconds() * n / self.count) for n in range(self.count))
+        return [self.first_due + timedelta(seconds=second) for second in seconds]
+
+    async def write(self, world: World) -> None:
+        """Write the row of each watch, and send its wake-up."""
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def write(watch: Watch) -> None:
+            async with gate:
+                await world.store.watches.insert(watch)
+                delay = max(watch.due_at - world.clock(), timedelta(0))
+                await world.operations.send(WakeUp(watch.key, watch.seq), delay)
+
+        await asyncio.gather(*map(write, self._watches()))
+
+    def _watches(self) -> list[Watch]:
+        return [
+            Watch(
+                operation=wire.operation_at(url_of(number)),
+                registered_at=started,
+                start_time=started,
+                deadline_at=started + _TIMEOUT,
+                status="InProgress",
+                percent_complete=40.0,
+                last_polled_at=due - _LONGEST_GAP,
+                polls=8,
+                callbacks=("https://hooks.example.com/opswatch",),
+                due_at=due,
+                seq=9,
+            )
+            for number, (started, due) in enumerate(zip(self.started, self.due, strict=True))
+        ]

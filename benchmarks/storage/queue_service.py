@@ -1,0 +1,183 @@
+"""The REST protocol of Queue Storage.
+
+https://learn.microsoft.com/rest/api/storageservices/queue-service-rest-api
+"""
+
+from datetime import datetime, timedelta
+from email.utils import format_datetime
+from functools import lru_cache
+from xml.etree.ElementTree import ParseError, fromstring  # nosec B405 - from our own clients
+
+from benchmarks.storage.clock import Clock
+from benchmarks.storage.errors import RefusedError
+from benchmarks.storage.http import Request, Response
+from benchmarks.storage.queues import Message, MessageQueue
+
+_XML = '<?xml version="1.0" encoding="utf-8"?>'
+_WEEK = 7 * 24 * 3600
+_MOST_BYTES = 64 * 1024
+_MOST_MESSAGES = 32
+_LEASE = 30  # seconds, where none is asked for
+
+
+class QueueService:
+    """The queues of an account."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.queues: dict[str, MessageQueue] = {}
+
+    def answer(self, request: Request) -> Response:
+        """Carry out a request; refusals are answers too."""
+        try:
+            return self._answer(request)
+        except RefusedError as error:
+            body = (
+                f"{_XML}<Error><Code>{error.code}</Code><Message>{error.message}</Message></Error>"
+            )
+            return _response(error.status, body, {"x-ms-error-code": error.code})
+
+    def next_visible_at(self) -> datetime | None:
+        """Return when the first message of all queues is, or was, to be seen."""
+        times = [queue.next_visible_at() for queue in self.queues.values()]
+        return min((time for time in times if time is not None), default=None)
+
+    def _answer(self, request: Request) -> Response:
+        name, *rest = request.path.split("/")
+        if not rest:
+            return self._on_queue(request, name)
+        queue = self._queue(name)
+        match request.method, rest:
+            case "POST", ["messages"]:
+                return _send(queue, request)
+            case "GET", ["messages"]:
+                return _receive(queue, request)
+            case "DELETE", ["messages"]:
+                queue.clear()
+                return _response(204)
+            case "PUT", ["messages", message_id]:
+                return _update(queue, message_id, request)
+            case "DELETE", ["messages", message_id]:
+                queue.delete(message_id, request.query.get("popreceipt", ""))
+                return _response(204)
+        raise RefusedError("NotImplemented")
+
+    def _on_queue(self, request: Request, name: str) -> Response:
+        match request.method, request.query.get("comp"):
+            case "PUT", None:
+                is_new = name not in self.queues
+                self.queues.setdefault(name, MessageQueue(self._clock))
+                return _response(201 if is_new else 204)
+            case "DELETE", None:
+                self._queue(name)
+                del self.queues[name]
+                return _response(204)
+            case (("GET" | "HEAD"), "metadata"):
+                count = str(len(self._queue(name)))
+                return _response(200, headers={"x-ms-approximate-messages-count": count})
+        raise RefusedError("NotImplemented")
+
+    def _queue(self, name: str) -> MessageQueue:
+        try:
+            return self.queues[name]
+        except KeyError:
+            raise RefusedError("QueueNotFound") from None
+
+
+def _send(queue: MessageQueue, request: Request) -> Response:
+    time_to_live = _number(request, "messagettl", -1, _WEEK * 10_000, _WEEK)
+    delay = _number(request, "visibilitytimeout", 0, _WEEK, 0)
+    if time_to_live == 0 or 0 < time_to_live <= delay:
+        raise RefusedError("OutOfRangeQueryParameterValue")
+    lifetime = None if time_to_live == -1 else timedelta(seconds=time_to_live)
+    message = queue.send(_text(request.body), timedelta(seconds=delay), lifetime)
+    return _response(201, _list(_told(message)))
+
+
+def _receive(queue: MessageQueue, request: Request) -> Response:
+    most = _number(request, "numofmessages", 1, _MOST_MESSAGES, 1)
+    if request.query.get("peekonly") == "true":
+        peeked = queue.peek(most)
+        return _response(
+            200, _list(*(_told(m, _count(m), _content(m), held=False) for m in peeked))
+        )
+    lease = _number(request, "visibilitytimeout", 1, _WEEK, _LEASE)
+    received = queue.receive(most, timedelta(seconds=lease))
+    return _response(200, _list(*(_told(m, _count(m), _content(m)) for m in received)))
+
+
+def _update(queue: MessageQueue, message_id: str, request: Request) -> Response:
+    delay = _number(request, "visibilitytimeout", 0, _WEEK, None)
+    text = _text(request.body) if request.body else None
+    receipt = request.query.get("popreceipt", "")
+    message = queue.update(message_id, receipt, timedelta(seconds=delay), text)
+    headers = {
+        "x-ms-popreceipt": message.receipt,
+        "x-ms-time-next-visible": _date(message.visible_at),
+    }
+    return _response(204, headers=headers)
+
+
+def _number(request: Request, name: str, least: int, most: int, default: int | None) -> int:
+    try:
+        value = int(request.query.get(name, str(default)))
+    except ValueError:
+        raise RefusedError("OutOfRangeQueryParameterValue") from None
+    if not least <= value <= most:
+        raise RefusedError("OutOfRangeQueryParameterValue")
+    return value
+
+
+def _text(body: bytes) -> str:
+    """Return the text in `<QueueMessage><MessageText>…</MessageText></QueueMessage>`."""
+    try:
+        text = fromstring(body).findtext("MessageText") or ""  # noqa: S314 # nosec B314
+    except ParseError:
+        raise RefusedError("InvalidXmlDocument") from None
+    if len(text.encode()) > _MOST_BYTES:
+        raise RefusedError("RequestBodyTooLarge")
+    return text
+
+
+def _told(message: Message, *more: str, held: bool = True) -> str:
+    facts = [
+        f"<MessageId>{message.message_id}</MessageId>",
+        f"<InsertionTime>{_date(message.inserted_at)}</InsertionTime>",
+        f"<ExpirationTime>{_date(message.expires_at)}</ExpirationTime>",
+        *more,
+    ]
+    if held:
+        facts.append(f"<PopReceipt>{message.receipt}</PopReceipt>")
+        facts.append(f"<TimeNextVisible>{_date(message.visible_at)}</TimeNextVisible>")
+    return f"<QueueMessage>{''.join(facts)}</QueueMessage>"
+
+
+def _count(message: Message) -> str:
+    return f"<DequeueCount>{message.dequeue_count}</DequeueCount>"
+
+
+def _content(message: Message) -> str:
+    text = message.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return f"<MessageText>{text.replace(chr(13), '&#xD;')}</MessageText>"
+
+
+def _list(*messages: str) -> str:
+    return f"{_XML}<QueueMessagesList>{''.join(messages)}</QueueMessagesList>"
+
+
+def _date(instant: datetime) -> str:
+    return _written(instant.replace(microsecond=0))
+
+
+@lru_cache(maxsize=1024)
+def _written(second: datetime) -> str:
+    return format_datetime(second, usegmt=True)
+
+
+def _response(status: int, body: str = "", headers: dict[str, str] | None = None) -> Response:
+    kind = {"Content-Type": "application/xml"} if body else {}
+    return Response(
+        status=status,
+        headers={**kind, "x-ms-version": "2026-02-06", **(headers or {})},
+        body=body.encode(),
+    )

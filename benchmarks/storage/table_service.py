@@ -1,0 +1,195 @@
+"""The REST protocol of Table Storage, in JSON; batches are not spoken.
+
+https://learn.microsoft.com/rest/api/storageservices/table-service-rest-api
+"""
+
+import re
+from base64 import b64decode, b64encode
+from typing import Any
+
+import msgspec
+
+from benchmarks.storage.clock import Clock
+from benchmarks.storage.entities import ANNOTATION, Properties, plain, selected, taken_in
+from benchmarks.storage.errors import RefusedError
+from benchmarks.storage.filters import comparisons
+from benchmarks.storage.http import Request, Response
+from benchmarks.storage.tables import Entity, EntityKey, EntityTable
+
+_ENTITY = re.compile(r"(\w+)\(PartitionKey='((?:[^']|'')*)',\s*RowKey='((?:[^']|'')*)'\)")
+_TABLE = re.compile(r"Tables\('(\w+)'\)")
+_PAGE = 1000
+_NEXT = "x-ms-continuation-Next{}Key"
+
+
+class TableService:
+    """The tables of an account."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.tables: dict[str, EntityTable] = {}
+
+    def answer(self, request: Request) -> Response:
+        """Carry out a request; refusals are answers too."""
+        try:
+            return self._answer(request)
+        except RefusedError as error:
+            message = {"lang": "en-US", "value": error.message}
+            body = {"odata.error": {"code": error.code, "message": message}}
+            return _json(error.status, body, {"x-ms-error-code": error.code})
+
+    def _answer(self, request: Request) -> Response:
+        if request.path == "Tables":
+            return self._on_tables(request)
+        if match := _TABLE.fullmatch(request.path):
+            return self._remove(request, match[1])
+        if match := _ENTITY.fullmatch(request.path):
+            name, partition, row = (part.replace("''", "'") for part in match.groups())
+            return _on_entity(request, name, self._table(name), (partition, row))
+        name = request.path.removesuffix("()")
+        match request.method:
+            case "GET":
+                return _query(request, name, self._table(name))
+            case "POST":
+                entity = self._table(name).insert(taken_in(_sent(request)))
+                return _written(request, name, entity)
+        raise RefusedError("NotImplemented")
+
+    def _on_tables(self, request: Request) -> Response:
+        if request.method != "POST":
+            raise RefusedError("NotImplemented")
+        name = _sent(request)["TableName"]
+        if name in self.tables:
+            raise RefusedError("TableAlreadyExists")
+        self.tables[name] = EntityTable(self._clock)
+        return _done(request, {"TableName": name})
+
+    def _remove(self, request: Request, name: str) -> Response:
+        if request.method != "DELETE":
+            raise RefusedError("NotImplemented")
+        self._table(name)
+        del self.tables[name]
+        return _json(204)
+
+    def _table(self, name: str) -> EntityTable:
+        try:
+            return self.tables[name]
+        except KeyError:
+            raise RefusedError("TableNotFound") from None
+
+
+def _on_entity(request: Request, name: str, table: EntityTable, key: EntityKey) -> Response:
+    version = request.headers.get("if-match")
+    match request.method:
+        case "GET":
+            entity = table.get(key)
+            return _json(200, _told(request, name, entity), {"ETag": entity.etag})
+        case "DELETE":
+            if version is None:
+                raise RefusedError("MissingRequiredHeader")
+            table.delete(key, version)
+            return _json(204)
+        case "PUT" | "PATCH" | "MERGE" as method:
+            sent = taken_in(
+                _sent(request) | dict(zip(("PartitionKey", "RowKey"), key, strict=True))
+            )
+            write = table.replace if method == "PUT" else table.merge
+            return _json(204, headers={"ETag": write(sent, version).etag})
+    raise RefusedError("NotImplemented")
+
+
+def _query(request: Request, name: str, table: EntityTable) -> Response:
+    conditions = comparisons(request.query.get("$filter", ""))
+    partitions = [c.value for c in conditions if (c.name, c.operator) == ("PartitionKey", "eq")]
+    partition = partitions[0] if partitions else None
+    entities, following = table.page(
+        _start(request, partition),
+        lambda entity: all(condition.holds(entity.properties) for condition in conditions),
+        min(int(request.query.get("$top", _PAGE)), _PAGE),
+        partition,
+    )
+    body: Properties = {"value": [_told(request, name, entity) for entity in entities]}
+    if not _is_told(request, "nometadata"):
+        body = {"odata.metadata": f"https://stand-in/$metadata#{name}"} | body
+    return _json(200, body, _continuation(following))
+
+
+def _start(request: Request, partition: str | None) -> EntityKey:
+    if "NextPartitionKey" not in request.query:
+        return partition or "", ""
+    return _decoded(request.query["NextPartitionKey"]), _decoded(request.query["NextRowKey"])
+
+
+def _continuation(following: EntityKey | None) -> dict[str, str]:
+    if following is None:
+        return {}
+    return {
+        _NEXT.format(part): _encoded(key)
+        for part, key in zip(("Partition", "Row"), following, strict=True)
+    }
+
+
+def _encoded(key: str) -> str:
+    """Return a key as a continuation token has it: nothing that a client should understand."""
+    text = b64encode(key.encode()).decode().replace("=", "-")
+    return f"1!{len(text)}!{text}"
+
+
+def _decoded(token: str) -> str:
+    return b64decode(token.rpartition("!")[2].replace("-", "=")).decode()
+
+
+def _told(request: Request, name: str, entity: Entity) -> Properties:
+    """Return an entity with as much metadata as the request accepts."""
+    properties = entity.properties
+    if "$select" in request.query:
+        properties = selected(properties, set(request.query["$select"].split(",")))
+    stamped = properties | {"Timestamp": entity.timestamp}
+    if _is_told(request, "nometadata"):
+        return plain(stamped)
+    told = {"odata.etag": entity.etag} | stamped
+    if _is_told(request, "fullmetadata"):
+        partition, row = entity.key
+        path = f"{name}(PartitionKey='{partition}',RowKey='{row}')"
+        told |= {
+            "odata.type": f"stand-in.{name}",
+            "odata.id": f"https://stand-in/{path}",
+            "odata.editLink": path,
+            "Timestamp" + ANNOTATION: "Edm.DateTime",
+        }
+    return told
+
+
+def _is_told(request: Request, much: str) -> bool:
+    return f"odata={much}" in request.headers.get("accept", "")
+
+
+def _sent(request: Request) -> Properties:
+    try:
+        return msgspec.json.decode(request.body, type=dict[str, Any])
+    except msgspec.DecodeError:
+        raise RefusedError("InvalidInput") from None
+
+
+def _written(request: Request, name: str, entity: Entity) -> Response:
+    return _done(request, _told(request, name, entity), {"ETag": entity.etag})
+
+
+def _done(request: Request, body: Properties, headers: dict[str, str] | None = None) -> Response:
+    """Answer an insert with what was inserted, or without where that is preferred."""
+    applied = {
+        "Preference-Applied": request.headers.get("prefer", "return-content"),
+        **(headers or {}),
+    }
+    if applied["Preference-Applied"] == "return-no-content":
+        return _json(204, headers=applied)
+    return _json(201, body, applied)
+
+
+def _json(status: int, body: Any = None, headers: dict[str, str] | None = None) -> Response:
+    kind = {} if body is None else {"Content-Type": "application/json;charset=utf-8"}
+    return Response(
+        status=status,
+        headers={**kind, "x-ms-version": "2019-02-02", **(headers or {})},
+        body=b"" if body is None else msgspec.json.encode(body),
+    )

@@ -1,0 +1,114 @@
+"""A table: entities under their keys, in order, each with its version. No HTTP in here."""
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+
+from benchmarks.storage.clock import Clock
+from benchmarks.storage.entities import Properties, instant_text, merged
+from benchmarks.storage.errors import RefusedError
+
+EntityKey = tuple[str, str]  # partition, row
+_ANY = "*"
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """An entity as it stands, and when it was written."""
+
+    properties: Properties
+    timestamp: str
+
+    @property
+    def key(self) -> EntityKey:
+        """Where it stands."""
+        return self.properties["PartitionKey"], self.properties["RowKey"]
+
+    @property
+    def etag(self) -> str:
+        """Its version: no two writes to a table have the same."""
+        return f"W/\"datetime'{self.timestamp.replace(':', '%3A')}'\""
+
+
+class EntityTable:
+    """Entities by their key, and the keys in order."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._written_at = clock()
+        self._entities: dict[EntityKey, Entity] = {}
+        self._keys: list[EntityKey] = []
+
+    def __len__(self) -> int:
+        """Return how many entities there are."""
+        return len(self._entities)
+
+    def get(self, key: EntityKey) -> Entity:
+        """Return an entity."""
+        try:
+            return self._entities[key]
+        except KeyError:
+            raise RefusedError("ResourceNotFound") from None
+
+    def insert(self, properties: Properties) -> Entity:
+        """Write a new entity."""
+        if (properties["PartitionKey"], properties["RowKey"]) in self._entities:
+            raise RefusedError("EntityAlreadyExists")
+        return self._write(properties)
+
+    def replace(self, properties: Properties, version: str | None) -> Entity:
+        """Write over the entity that has `version`; without one, over whatever stands there."""
+        self._check((properties["PartitionKey"], properties["RowKey"]), version)
+        return self._write(properties)
+
+    def merge(self, properties: Properties, version: str | None) -> Entity:
+        """Write into the entity that has `version`; without one, into whatever stands there."""
+        key = (properties["PartitionKey"], properties["RowKey"])
+        self._check(key, version)
+        standing = self._entities.get(key)
+        return self._write(merged(standing.properties, properties) if standing else properties)
+
+    def delete(self, key: EntityKey, version: str) -> None:
+        """Remove the entity that has `version`."""
+        self._check(key, version)
+        del self._entities[key]
+        del self._keys[bisect_left(self._keys, key)]
+
+    def page(
+        self,
+        start: EntityKey,
+        selects: Callable[[Entity], bool],
+        most: int,
+        partition: str | None = None,
+    ) -> tuple[list[Entity], EntityKey | None]:
+        """Return up to `most` of the entities selected, from `start` on, and where to go on."""
+        found: list[Entity] = []
+        for key in self._from(start):
+            if partition is not None and key[0] != partition:
+                break
+            entity = self._entities[key]
+            if not selects(entity):
+                continue
+            if len(found) == most:
+                return found, key
+            found.append(entity)
+        return found, None
+
+    def _from(self, start: EntityKey) -> Iterator[EntityKey]:
+        return islice(self._keys, bisect_left(self._keys, start), None)
+
+    def _check(self, key: EntityKey, version: str | None) -> None:
+        if version is not None and self.get(key).etag != version != _ANY:
+            raise RefusedError("UpdateConditionNotSatisfied")
+
+    def _write(self, properties: Properties) -> Entity:
+        self._written_at = max(self._clock(), self._written_at + _TICK)
+        timestamp = instant_text(f"{self._written_at:%Y-%m-%dT%H:%M:%S.%f}Z")
+        entity = Entity(properties, timestamp)
+        if entity.key not in self._entities:
+            insort(self._keys, entity.key)
+        self._entities[entity.key] = entity
+        return entity

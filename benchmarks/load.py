@@ -12,12 +12,10 @@ import math
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from itertools import pairwise
-from secrets import token_bytes
 from statistics import median, quantiles
 
 from opswatch.adapters.account import Account
 from opswatch.config import Storage
-from opswatch.core.webhook import Secret
 from opswatch.core.wire import OPERATIONS_QUEUE
 from opswatch.local.azurite import running_azurite
 from opswatch.local.demo.app import running_app
@@ -32,50 +30,58 @@ async def measure(operations: int, seconds: float) -> tuple[list[float], list[fl
 
     Return how late each poll was, and how long after the last one each callback came, in seconds.
     """
-    secret = Secret(token_bytes(32))
     async with AsyncExitStack() as stack:
         azurite = stack.enter_context(running_azurite())
         arm = await stack.enter_async_context(Simulator(seed=1))
-        receiver = await stack.enter_async_context(Receiver(secret.text))
-        env = {
-            **arm.environment,
-            "AzureWebJobsStorage": azurite.connection_string,
-            "OPSWATCH_CALLBACK_URL": f"{receiver.url}/hook",
-            "OPSWATCH_CALLBACK_SECRETS": secret.text,
-            "OPSWATCH_CALLBACK_NETWORKS": "127.0.0.0/8",
-        }
+        receiver = await stack.enter_async_context(Receiver())
+        storage = {"AzureWebJobsStorage": azurite.connection_string}
+        env = arm.environment | receiver.environment | storage
         await stack.enter_async_context(running_app(env))
-        account = Account(Storage.from_env(env))
-        stack.push_async_callback(account.close)
-        queue = account.queue(OPERATIONS_QUEUE)
         life = Life(duration=timedelta(seconds=seconds))
         started = [arm.start(life) for _ in range(operations)]
-        gate = asyncio.Semaphore(_POSTED_AT_ONCE)
-
-        async def post(text: str) -> None:
-            async with gate:
-                await queue.send_message(text, time_to_live=-1)
-
-        await asyncio.gather(*(post(operation.url) for operation in started))
+        await _post(Storage.from_env(env), [operation.url for operation in started])
         async with asyncio.timeout(seconds * 3 + 120):
             while len(receiver.received) < operations:
                 await asyncio.sleep(0.5)
-        arrived = {
-            received.event["data"]["operationId"]: received.at
-            for received in receiver.received
-            if received.event
-        }
-        polled: dict[str, list[datetime]] = {one.id: [] for one in started}
-        for request in arm.requests:
-            if request.operation_id in polled:
-                polled[request.operation_id].append(request.at)
-        late = [
-            (later - _due_after(earlier, arm.operation(one.id))).total_seconds()
-            for one in started
-            for earlier, later in pairwise(polled[one.id])
-        ]
-        told = [(arrived[one.id] - polled[one.id][-1]).total_seconds() for one in started]
-        return late, told
+        polled = _polled(arm)
+        return _late(arm.operations(), polled), _told(receiver, polled)
+
+
+async def _post(storage: Storage, urls: list[str]) -> None:
+    account = Account(storage)
+    queue, gate = account.queue(OPERATIONS_QUEUE), asyncio.Semaphore(_POSTED_AT_ONCE)
+
+    async def post(url: str) -> None:
+        async with gate:
+            await queue.send_message(url, time_to_live=-1)
+
+    await asyncio.gather(*(post(url) for url in urls))
+    await account.close()
+
+
+def _polled(arm: Simulator) -> dict[str, list[datetime]]:
+    """Return when each operation was polled, by its id."""
+    polled: dict[str, list[datetime]] = {one.id: [] for one in arm.operations()}
+    for request in arm.requests:
+        if request.operation_id in polled:
+            polled[request.operation_id].append(request.at)
+    return polled
+
+
+def _late(operations: list[Operation], polled: dict[str, list[datetime]]) -> list[float]:
+    return [
+        (later - _due_after(earlier, one)).total_seconds()
+        for one in operations
+        for earlier, later in pairwise(polled[one.id])
+    ]
+
+
+def _told(receiver: Receiver, polled: dict[str, list[datetime]]) -> list[float]:
+    return [
+        (received.at - polled[received.event["data"]["operationId"]][-1]).total_seconds()
+        for received in receiver.received
+        if received.event
+    ]
 
 
 def _due_after(polled_at: datetime, operation: Operation) -> datetime:

@@ -72,7 +72,7 @@ class MemoryTable(Generic[T]):
 
     async def find(self, where: Where) -> AsyncIterator[Versioned[T]]:
         """Yield the rows that `where` selects, in the order of their keys."""
-        for key in sorted(self.rows, key=lambda key: (key.partition, key.row)):
+        for key in self._keys():
             if key in self.rows and _selects(where, self.rows[key][0], self._codec.due):
                 yield self._read(self.rows[key])
 
@@ -83,8 +83,10 @@ class MemoryTable(Generic[T]):
 
     def nouns(self) -> list[T]:
         """Return what the rows say, in the order of their keys."""
-        ordered = sorted(self.rows, key=lambda key: (key.partition, key.row))
-        return [self._read(self.rows[key]).noun for key in ordered]
+        return [self._read(self.rows[key]).noun for key in self._keys()]
+
+    def _keys(self) -> list[Key]:
+        return sorted(self.rows, key=lambda key: (key.partition, key.row))
 
     def _write(self, key: Key, noun: T) -> Versioned[T]:
         version = f'W/"{next(self._versions)}"'

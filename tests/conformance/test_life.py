@@ -6,7 +6,6 @@ import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from secrets import token_bytes
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from opswatch.adapters.storage import AzureTable
 from opswatch.config import Storage
 from opswatch.core import wire
 from opswatch.core.model import DeliveryState, FinalStatus
-from opswatch.core.webhook import Secret
 from opswatch.local.azurite import Azurite, running_azurite
 from opswatch.local.demo.receiver import Receiver
 from opswatch.local.host.bindings import Input, http_input, queue_input, timer_input
@@ -32,16 +30,13 @@ PATIENCE = 30  # seconds
 
 
 async def test_an_operation_is_watched_to_its_end_and_its_receiver_called() -> None:
-    secret = Secret(token_bytes(32))
     async with AsyncExitStack() as stack:
         azurite = stack.enter_context(running_azurite())  # `operations` has one reader
         arm = await stack.enter_async_context(Simulator(seed=4))
-        receiver = await stack.enter_async_context(Receiver(secret.text))
+        receiver = await stack.enter_async_context(Receiver())
         env = arm.environment | {
             "AzureWebJobsStorage": azurite.connection_string,
-            "OPSWATCH_CALLBACK_URL": f"{receiver.url}/hook",
-            "OPSWATCH_CALLBACK_SECRETS": secret.text,
-            "OPSWATCH_CALLBACK_NETWORKS": "127.0.0.0/8",
+            **receiver.environment,
             "OPSWATCH_POLL_MAX": "PT1S",
         }
         account = Account(Storage.from_env(env))

@@ -4,14 +4,12 @@ import asyncio
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
-from secrets import token_bytes
 
 from opswatch.adapters.account import Account
 from opswatch.adapters.storage import AzureTable
 from opswatch.config import Storage
 from opswatch.core import wire
 from opswatch.core.model import DeliveryState, FinalStatus
-from opswatch.core.webhook import Secret
 from opswatch.local.azurite import running_azurite
 from opswatch.local.demo.receiver import Receiver
 from opswatch.local.host import LocalHost
@@ -39,17 +37,14 @@ NEVER_ENDS_WELL = {
 
 
 async def test_every_life_of_an_operation_ends_as_it_must_with_one_verified_callback() -> None:
-    secret = Secret(token_bytes(32))
     async with AsyncExitStack() as stack:
         azurite = stack.enter_context(running_azurite())
         arm = await stack.enter_async_context(Simulator(seed=7))
-        receiver = await stack.enter_async_context(Receiver(secret.text))
+        receiver = await stack.enter_async_context(Receiver())
         env = {
             **arm.environment,
             "AzureWebJobsStorage": azurite.connection_string,
-            "OPSWATCH_CALLBACK_URL": f"{receiver.url}/hook",
-            "OPSWATCH_CALLBACK_SECRETS": secret.text,
-            "OPSWATCH_CALLBACK_NETWORKS": "127.0.0.0/8",
+            **receiver.environment,
             "OPSWATCH_POLL_MAX": "PT2S",
             "OPSWATCH_TIMEOUT": "PT30S",
             "OPSWATCH_MISS_GRACE": "PT10S",

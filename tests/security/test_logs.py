@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 from opswatch.adapters.account import Account
 from opswatch.config import DEVELOPMENT_KEY, Storage
 from opswatch.core import wire
-from opswatch.core.webhook import Secret
 from opswatch.local.azurite import Azurite, free_ports, running_azurite
 from opswatch.local.demo.receiver import Receiver
 from opswatch.local.host import LocalHost
@@ -89,21 +88,18 @@ class House:
     arm: Simulator
     receiver: Receiver
     env: dict[str, str]
-    secret: Secret
 
 
 @asynccontextmanager
 async def house(azurite: Azurite) -> AsyncIterator[House]:
-    secret = Secret(token_bytes(32))
-    async with Simulator(seed=11) as arm, Receiver(secret.text) as receiver:
+    async with Simulator(seed=11) as arm, Receiver() as receiver:
         env = arm.environment | {
             "AzureWebJobsStorage": azurite.connection_string,
+            **receiver.environment,
             "OPSWATCH_CALLBACK_URL": f"{receiver.url}/hook?code={PASSWORD}",
-            "OPSWATCH_CALLBACK_SECRETS": secret.text,
-            "OPSWATCH_CALLBACK_NETWORKS": "127.0.0.0/8",
             "OPSWATCH_POLL_MAX": "PT1S",
         }
-        yield House(arm, receiver, env, secret)
+        yield House(arm, receiver, env)
 
 
 def test_a_secret_that_is_logged_is_found() -> None:
@@ -191,7 +187,7 @@ def secrets_of(ours: House, urls: list[str]) -> dict[str, str]:
         **signatures,
         **tokens,
         "what users posted": PASSWORD,
-        "the signing secret": ours.secret.text.removeprefix("whsec_"),
+        "the signing secret": ours.receiver.secret.text.removeprefix("whsec_"),
         "the account's key": DEVELOPMENT_KEY,
         "the identity's header": ours.arm.identity_header,
     }

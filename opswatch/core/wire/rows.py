@@ -29,6 +29,7 @@ from opswatch.core.timestamps import format_instant, parse_instant
 from opswatch.core.wire.keys import date_partition, timeline_key
 
 T = TypeVar("T")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Row = dict[str, Any]  # property name -> str, int, float, bool or aware datetime; never None
 
 
@@ -70,7 +71,7 @@ def _instant(row: Row, name: str) -> datetime | None:
 
 def _plain(value: datetime) -> datetime:
     """Return a plain datetime in UTC of what the tables SDK hands out."""
-    return datetime.fromtimestamp(0, UTC) + (value - datetime.fromtimestamp(0, UTC))
+    return _EPOCH + (value - _EPOCH)
 
 
 def _operation_columns(operation: Operation) -> Row:

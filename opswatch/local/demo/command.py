@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from contextlib import AsyncExitStack
-from secrets import token_bytes
 
 from azure.storage.queue.aio import QueueClient
 from rich.console import Console
@@ -16,7 +15,6 @@ from rich.table import Table
 from opswatch.adapters.account import Account
 from opswatch.config import Storage
 from opswatch.core.errors import OpswatchError
-from opswatch.core.webhook import Secret
 from opswatch.core.wire import OPERATIONS_QUEUE
 from opswatch.local.azurite import running_azurite
 from opswatch.local.demo.app import running_app
@@ -54,13 +52,12 @@ def _console() -> Console:
 
 
 async def _demo(console: Console, *, is_kept: bool) -> int:
-    secret = Secret(token_bytes(32))
     async with AsyncExitStack() as stack:
         console.print("Starting Azurite, a simulated ARM, a receiver and the app …")
         azurite = stack.enter_context(running_azurite())
         simulator = await stack.enter_async_context(Simulator(seed=_SEED))
-        receiver = await stack.enter_async_context(Receiver(secret.text))
-        env = _environment(azurite.connection_string, simulator, receiver, secret)
+        receiver = await stack.enter_async_context(Receiver())
+        env = _environment(azurite.connection_string, simulator, receiver)
         app_url = await stack.enter_async_context(running_app(env))
         account = Account(Storage.from_env(env))
         stack.push_async_callback(account.close)
@@ -74,9 +71,7 @@ async def _demo(console: Console, *, is_kept: bool) -> int:
     return code
 
 
-def _environment(
-    connection: str, simulator: Simulator, receiver: Receiver, secret: Secret
-) -> dict[str, str]:
+def _environment(connection: str, simulator: Simulator, receiver: Receiver) -> dict[str, str]:
     """Return the app's settings: everything on loopback, and everything a little hurried."""
     kept = {name: "" for name in os.environ if name.startswith("OPSWATCH_")}
     return kept | {
@@ -84,9 +79,7 @@ def _environment(
         "AzureWebJobsStorage": connection,
         "OPSWATCH_SUBSCRIPTION_ID": SUBSCRIPTION,
         "OPSWATCH_LOCATION": LOCATION,
-        "OPSWATCH_CALLBACK_URL": f"{receiver.url}/hook",
-        "OPSWATCH_CALLBACK_SECRETS": secret.text,
-        "OPSWATCH_CALLBACK_NETWORKS": "127.0.0.0/8",
+        **receiver.environment,
         "OPSWATCH_CALLBACK_SCHEDULE": "0,1,2,4",
         "OPSWATCH_POLL_MAX": "PT4S",
         "OPSWATCH_MISS_GRACE": "PT12S",

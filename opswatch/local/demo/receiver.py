@@ -3,11 +3,14 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from secrets import token_bytes
 from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from opswatch.core.webhook import Secret
 
 _FAILURES_OF_FLAKY = 2
 _TAKEN = 204
@@ -28,8 +31,9 @@ class Received:
 class Receiver:
     """Three doors: `/hook` takes everything, `/flaky` fails twice first, `/gone` has retired."""
 
-    def __init__(self, secret: str) -> None:
-        self._webhook = Webhook(secret)
+    def __init__(self) -> None:
+        self.secret = Secret(token_bytes(32))
+        self._webhook = Webhook(self.secret.text)
         self._seen: Counter[str] = Counter()
         self.received: list[Received] = []
         self._runner: web.AppRunner | None = None
@@ -43,6 +47,15 @@ class Receiver:
         await web.TCPSite(self._runner, _LOOPBACK, 0).start()
         self.url = f"http://{_LOOPBACK}:{self._runner.addresses[0][1]}"
         return self
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings of an app that calls it."""
+        return {
+            "OPSWATCH_CALLBACK_URL": f"{self.url}/hook",
+            "OPSWATCH_CALLBACK_SECRETS": self.secret.text,
+            "OPSWATCH_CALLBACK_NETWORKS": f"{_LOOPBACK}/32",
+        }
 
     async def __aexit__(
         self,

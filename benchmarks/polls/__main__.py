@@ -21,10 +21,18 @@ from statistics import median
 import aiohttp
 
 from benchmarks.polls.arm import COUNT_PATH
-from benchmarks.polls.pollers import POLLERS
+from benchmarks.polls.ours import opswatch
+from benchmarks.polls.sdk import async_lro_poller, lean_async_lro_poller, lro_poller
 from benchmarks.storage import stand_in_elsewhere
 
-_WARM_UP = 4.0  # seconds, from the last operation's start on
+OURS = "opswatch"
+POLLERS = {
+    "LROPoller": lro_poller,
+    "AsyncLROPoller": async_lro_poller,
+    "AsyncLROPoller, lean": lean_async_lro_poller,
+    OURS: opswatch,
+}
+_WARM_UP = 2.0  # seconds, once each operation was polled about twice
 
 
 async def measure(name: str, operations: int, seconds: float) -> tuple[int, float]:
@@ -102,7 +110,7 @@ def _compare(operations: int, seconds: float, rounds: int) -> None:
             polls, cpu = asyncio.run(measure(name, operations, seconds))
             costs[name].append(cpu / polls * 1e6)
             rates[name].append(polls / seconds)
-    ours = median(costs["opswatch"])
+    ours = median(costs[OURS])
     for name, cost in costs.items():
         print(
             f"{name:22} {median(rates[name]):4.0f} polls/s  {median(cost):6.0f} us a poll  "

@@ -206,10 +206,15 @@ async def _depth(account: Account, name: str) -> int:
     return (await account.queue(name).get_queue_properties()).approximate_message_count or 0
 
 
-async def _remove(account: Account, name: str, sent: Sent) -> None:
+async def delete_message(account: Account, queue: str, sent: Sent) -> None:
+    """Remove a message; raise `HttpResponseError` where it is gone or has another receipt."""
     message = f"{quote(sent.message_id, safe='')}?popreceipt={quote(sent.receipt, safe='')}"
+    await account.queues.call("DELETE", f"{queue}/messages/{message}")
+
+
+async def _remove(account: Account, queue: str, sent: Sent) -> None:
     try:
-        await account.queues.call("DELETE", f"{name}/messages/{message}")
+        await delete_message(account, queue, sent)
     except HttpResponseError as error:
         # Gone, or received meanwhile under another receipt: the fence will see to it.
         if error.status_code not in (400, 404):

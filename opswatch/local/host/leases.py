@@ -18,6 +18,8 @@ from azure.storage.queue import QueueMessage
 from azure.storage.queue.aio import QueueClient
 
 from opswatch.adapters.account import Account
+from opswatch.adapters.storage import delete_message
+from opswatch.ports import Sent
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ class LeasedQueue:
     def __init__(self, account: Account, name: str, lease: timedelta = LEASE) -> None:
         self.name = name
         self.lease = lease
+        self._account = account
         self._queue = account.queue(name)
         # A poison queue has none of its own: what fails there comes back when its lease ends.
         self._poison = None if name.endswith(_POISON) else account.queue(name + _POISON)
@@ -67,7 +70,7 @@ class LeasedQueue:
     async def delete(self, lease: Lease) -> None:
         """Remove the message."""
         async with _settling(lease):
-            await self._queue.delete_message(lease.message_id, lease.pop_receipt)
+            await self._delete(lease)
 
     async def release(self, lease: Lease, delay: timedelta) -> None:
         """Let the message come back after `delay`."""
@@ -81,7 +84,11 @@ class LeasedQueue:
         logger.warning("queue %s: message %s moves to %s", self.name, lease.message_id, _POISON)
         async with _settling(lease):
             await _send(self._poison, lease.text)
-            await self._queue.delete_message(lease.message_id, lease.pop_receipt)
+            await self._delete(lease)
+
+    async def _delete(self, lease: Lease) -> None:
+        sent = Sent(lease.message_id, lease.pop_receipt)
+        await delete_message(self._account, self.name, sent)
 
 
 def _lease(message: QueueMessage) -> Lease:

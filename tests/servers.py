@@ -43,6 +43,7 @@ class Server:
 
     tempers: list[Temper]
     heads: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     port: int = 0
 
     @property
@@ -64,6 +65,8 @@ class Server:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 self.heads.append(head.decode())
+                length = self.header("content-length")[-1] or "0"
+                self.bodies.append(await reader.readexactly(int(length)))
                 await self.tempers[min(len(self.heads), len(self.tempers)) - 1](writer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):

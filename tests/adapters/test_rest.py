@@ -10,10 +10,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import uuid4
+from xml.etree import ElementTree as ET
 
 import aiohttp
 import pytest
+from azure.core import MatchConditions
 from azure.core.credentials import AccessToken, AzureNamedKeyCredential
 from azure.core.exceptions import (
     ClientAuthenticationError,
@@ -25,7 +28,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
     ServiceResponseTimeoutError,
 )
-from azure.data.tables import TableSasPermissions, generate_table_sas
+from azure.data.tables import TableSasPermissions, UpdateMode, generate_table_sas
 from azure.storage.queue import QueueSasPermissions, generate_queue_sas
 
 from opswatch.adapters.account import Account
@@ -35,7 +38,8 @@ from opswatch.config import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, Storage
 from opswatch.core import wire
 from opswatch.core.model import Key, WakeUp
 from opswatch.local.azurite import Azurite, running_azurite
-from tests.core.builders import watch
+from opswatch.ports import Sent
+from tests.core.builders import NOW, operation, watch
 from tests.receivers import certified
 from tests.servers import Credential, Server, Temper, answer, breaks_off_after, says, serving
 
@@ -276,6 +280,114 @@ async def test_an_error_is_the_one_that_the_sdk_raises(
 async def test_an_error_tells_what_the_service_said(body: bytes) -> None:
     with pytest.raises(HttpResponseError, match=r"400 No: Not so\. \(None\)"):
         await put(says(answer("400 No", body)))
+
+
+# --- what goes out: the same as the SDK's clients send
+
+SENT = answer(
+    "201 Created",
+    b"<?xml version='1.0'?><QueueMessagesList><QueueMessage><MessageId>m+/=</MessageId>"
+    b"<PopReceipt>p+/=&amp;</PopReceipt></QueueMessage></QueueMessagesList>",
+    Content_Type="application/xml",
+)
+ODD_KEYS = [
+    Key("p", "r"),
+    Key("it's", '50% + <&> = "x" (y), ;:@!$*[]|^`{}'),
+    Key("ünï ~.-_", "\U0001f600\u200d"),
+]
+
+
+@asynccontextmanager
+async def account_of(*tempers: Temper) -> AsyncIterator[tuple[Account, Server]]:
+    async with serving(*tempers) as server:
+        key = base64.b64encode(b"key").decode()
+        ends = f"QueueEndpoint={server.endpoint}/a;TableEndpoint={server.endpoint}/a"
+        account = Account(Storage(connection_string=f"AccountName=a;AccountKey={key};{ends}"))
+        try:
+            yield account, server
+        finally:
+            await account.close()
+
+
+def requests(server: Server) -> list[tuple[str, str, str | None]]:
+    """Return the verb, the target, decoded, and the condition of each request."""
+    verbs = [head.split(" ")[0] for head in server.heads]
+    targets = [unquote(target) for target in server.targets]
+    return list(zip(verbs, targets, server.header("if-match"), strict=True))
+
+
+def properties(body: bytes) -> dict[str, tuple[str, Any]]:
+    """Return each property of an entity with its type, which may go without saying."""
+    entity = json.loads(body)
+    found = {}
+    for name, value in entity.items():
+        if not name.endswith("@odata.type"):
+            untold = {str: "Edm.String", bool: "Edm.Boolean", int: "Edm.Int32"}.get(type(value), "")
+            kind = entity.get(f"{name}@odata.type", untold)
+            found[name] = kind, datetime.fromisoformat(value) if "Date" in kind else value
+    return found
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+async def test_rows_go_where_the_sdk_puts_them(key: Key) -> None:
+    noun = watch(operation=replace(operation(), key=key), percent_complete=1.0, due_at=NOW)
+    row = wire.WATCHES.row(noun)
+    async with account_of(says(answer("204 No", ETag='W/"1"'))) as (account, server):
+        rows, client = AzureTable(account, wire.WATCHES), account.table("watches")
+        await rows.insert(noun)
+        await rows.replace(noun, 'W/"1"')
+        await rows.put(noun)
+        await rows.delete(key, 'W/"1"')
+        await rows.delete(key)
+        ours, bodies = requests(server), server.bodies[:]
+        server.heads.clear()
+        server.bodies.clear()
+        condition: dict[str, Any] = {
+            "etag": 'W/"1"',
+            "match_condition": MatchConditions.IfNotModified,
+        }
+        await client.create_entity(row)
+        await client.update_entity(row, mode=UpdateMode.REPLACE, **condition)
+        await client.upsert_entity(row, mode=UpdateMode.REPLACE)
+        await client.delete_entity(key.partition, key.row, **condition)
+        await client.delete_entity(key.partition, key.row)
+        assert ours == requests(server)
+        written = [properties(body) for body in bodies if body]
+        assert written == [properties(body) for body in server.bodies if body]
+        assert len(written) == 3
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+async def test_a_row_is_read_where_the_sdk_reads_it(key: Key) -> None:
+    missing = answer("404 No", b'{"odata.error": {"code": "ResourceNotFound"}}')
+    async with account_of(says(missing)) as (account, server):
+        assert await AzureTable(account, wire.WATCHES).get(key) is None
+        with pytest.raises(ResourceNotFoundError):
+            await account.table("watches").get_entity(key.partition, key.row)
+    ours, theirs = requests(server)
+    assert ours == theirs
+    assert ours[1].endswith(")")
+
+
+async def test_messages_go_where_the_sdk_puts_them() -> None:
+    wake = WakeUp(Key("p", 'x~<&>"'), 1)
+    async with account_of(says(SENT), says(FINE), says(SENT), says(FINE)) as (account, server):
+        queue = AzureQueue(account, "operations")
+        sent = await queue.send(wake, timedelta(seconds=7))
+        await queue.take_back(sent)
+        client = account.queue("operations")
+        message = await client.send_message(
+            wire.wake_up_text(wake), visibility_timeout=7, time_to_live=-1
+        )
+        await client.delete_message(message.id, message.pop_receipt)
+    assert sent == Sent(message.id, message.pop_receipt or "")
+    send, take_back, their_send, their_delete = [
+        (head.split(" ")[0], unquote(urlsplit(target).path), parse_qs(urlsplit(target).query))
+        for head, target in zip(server.heads, server.targets, strict=True)
+    ]
+    assert (send, take_back) == (their_send, their_delete)
+    ours, theirs = (ET.fromstring(server.bodies[index]) for index in (0, 2))  # noqa: S314
+    assert [(e.tag, e.text) for e in ours.iter()] == [(e.tag, e.text) for e in theirs.iter()]
 
 
 # --- on the way

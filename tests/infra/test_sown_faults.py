@@ -16,6 +16,7 @@ DEPLOYING = (
     ".github",
     "azure.yaml",
     "docs/runbook.md",
+    "host.json",
     "infra",
     "local.settings.sample.json",
 )
@@ -322,6 +323,104 @@ FAULTS = [
         ".github/workflows/ci.yml",
         "az bicep build",
         "echo az bicep",
+    ),
+    # host.json
+    Fault(
+        "the host has no queue trigger",
+        "host.json",
+        """  "extensionBundle": {
+    "id": "Microsoft.Azure.Functions.ExtensionBundle",
+    "version": "[4.*, 5.0.0)"
+  },
+""",
+        "",
+    ),
+    Fault("the extensions are those of years ago", "host.json", "[4.*, 5.0.0)", "[2.*, 3.0.0)"),
+    Fault("plain text goes to poison", "host.json", 'Encoding": "none"', 'Encoding": "base64"'),
+    Fault("the host misses a setting", "host.json", "messageEncoding", "messageEncodng"),
+    Fault("the host takes no such batch", "host.json", '"batchSize": 32', '"batchSize": 64'),
+    Fault("an instance takes more than is told", "host.json", "224", "480"),
+    Fault(
+        "the paths have another prefix", "host.json", '"routePrefix": "api"', '"routePrefix": ""'
+    ),
+    Fault("telemetry goes the old way", "host.json", '  "telemetryMode": "OpenTelemetry",\n', ""),
+    Fault("a log level is none", "host.json", '"Azure.Core": "Warning"', '"Azure.Core": "Warn"'),
+    # Set, and looked at by nobody
+    Fault(
+        "an alert is muted and resolved at once, which Azure refuses",
+        ALERTS,
+        "      autoMitigate: true\n",
+        "      autoMitigate: true\n      muteActionsDuration: 'PT1H'\n",
+    ),
+    Fault(
+        "an address is let in past the network",
+        STORAGE,
+        "      bypass: 'None'\n",
+        "      bypass: 'None'\n      ipRules: [{ value: '203.0.113.7' }]\n",
+    ),
+    Fault(
+        "the app sets how it scales twice",
+        APP,
+        "    httpsOnly: true\n",
+        "    httpsOnly: true\n    containerSize: 2048\n",
+    ),
+    # Queries
+    Fault(
+        "silence yields no row",
+        "infra/queries/heartbeat.kql",
+        "Beats = count()",
+        "Beats = count() by Name",
+    ),
+    Fault(
+        "a text is compared with numbers",
+        "infra/queries/access.kql",
+        '("401", "403")',
+        "(401, 403)",
+    ),
+    Fault(
+        "an alert tells of every delivery",
+        "infra/queries/abandoned.kql",
+        '| where tostring(Properties.state) == "abandoned"\n',
+        "",
+    ),
+    Fault("an alert tells of another code", "infra/queries/access.kql", '"401", "403"', '"404"'),
+    Fault(
+        "an alert tells of another metric",
+        "infra/queries/rejections.kql",
+        "opswatch.rejections",
+        "opswatch.misses",
+    ),
+    Fault("depths are added up", "infra/queries/poison.kql", "max(Sum)", "sum(Sum)"),
+    Fault("the worst poll is counted alone", "infra/workbook.json", "Polls = sum(", "Polls = max("),
+    Fault("the address is no address", APP, "'https://${site", "'${site"),
+    # azure.yaml
+    Fault("azd's host is none", "azure.yaml", "host: function\n", "host: functionapp\n"),
+    Fault(
+        "azd runs a hook",
+        "azure.yaml",
+        "services:\n",
+        "hooks:\n  postprovision: ./go.sh\nservices:\n",
+    ),
+    Fault("the template's version is another", "azure.yaml", "opswatch@0.1.0", "opswatch@0.0.9"),
+    # Workflows
+    Fault(
+        "a stranger's change runs with our rights",
+        ".github/workflows/ci.yml",
+        "  pull_request:\n",
+        "  pull_request_target:\n",
+    ),
+    Fault(
+        "every push deploys",
+        ".github/workflows/deploy.yml",
+        "on:\n",
+        "on:\n  push:\n    branches: [main]\n",
+    ),
+    Fault("nothing is checked first", ".github/workflows/deploy.yml", "    needs: ci\n", ""),
+    Fault(
+        "nobody guards the deployment",
+        ".github/workflows/deploy.yml",
+        "    environment: ${{ inputs.environment }}\n",
+        "",
     ),
 ]
 # Faults that these checks cannot find, and why.

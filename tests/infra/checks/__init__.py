@@ -6,6 +6,8 @@ Each module has a `check(project)` that returns what it found wrong; nothing her
 from tests.infra.checks import (
     alerts,
     azd,
+    closed,
+    host,
     kusto,
     naming,
     policy,
@@ -23,12 +25,14 @@ CHECKS = (
     symbols,
     resource_types,
     policy,
+    closed,
     rights,
     naming,
     settings,
     alerts,
     kusto,
     runbook,
+    host,
     azd,
     workflows,
 )

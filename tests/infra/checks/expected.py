@@ -11,6 +11,9 @@ EXPECTED: dict[str, dict[str, str]] = {
     "Microsoft.Authorization/roleDefinitions": {
         "name": "guid(subscription().id, 'opswatch-operation-reader', instanceName)",
         "properties.type": "'CustomRole'",
+        "properties.roleName": (
+            "'opswatch operation reader (${instanceName}, ${subscription().subscriptionId})'"
+        ),
         "properties.permissions.actions": "union(cacheReadActions, moreReadActions)",
         "properties.permissions.notActions": "[]",
         "properties.permissions.dataActions": "[]",
@@ -19,17 +22,21 @@ EXPECTED: dict[str, dict[str, str]] = {
     },
     "Microsoft.Insights/actionGroups": {
         **_EVERYWHERE,
+        "name": "'ag-opswatch'",
         "properties.enabled": "true",
         "properties.groupShortName": "'opswatch'",
     },
     "Microsoft.Insights/components": {
         **_HERE,
         "name": "componentName",
+        "kind": "'web'",
+        "properties.Application_Type": "'web'",
         "properties.DisableLocalAuth": "true",
         "properties.WorkspaceResourceId": "workspace.id",
     },
     "Microsoft.Insights/diagnosticSettings": {
         "scope": "vault",
+        "name": "'to-workspace'",
         "properties.workspaceId": "workspaceId",
         "properties.logs.category": "'AuditEvent'",
         "properties.logs.enabled": "true",
@@ -60,6 +67,7 @@ EXPECTED: dict[str, dict[str, str]] = {
         "name": "guid(resourceGroup().id, 'opswatch-workbook')",
         "kind": "'shared'",
         "properties.category": "'workbook'",
+        "properties.displayName": "'opswatch'",
         "properties.version": "'Notebook/1.0'",
         "properties.sourceId": "workspaceId",
     },
@@ -68,6 +76,8 @@ EXPECTED: dict[str, dict[str, str]] = {
         **_OPEN_UNLESS_PRIVATE,
         "name": "name",
         "properties.tenantId": "tenant().tenantId",
+        "properties.sku.family": "'A'",
+        "properties.sku.name": "'standard'",
         "properties.createMode": "recover ? 'recover' : 'default'",
         "properties.enableRbacAuthorization": "true",
         "properties.enableSoftDelete": "true",
@@ -115,8 +125,12 @@ EXPECTED: dict[str, dict[str, str]] = {
         "properties.retentionInDays": "retentionDays",
         "properties.workspaceCapping.dailyQuotaGb": "dailyCapGb",
         "properties.features.disableLocalAuth": "true",
+        "properties.features.enableLogAccessUsingOnlyResourcePermissions": "true",
     },
-    "Microsoft.Resources/resourceGroups": _HERE,
+    "Microsoft.Resources/resourceGroups": {
+        **_HERE,
+        "name": "'${abbrs.resourcesResourceGroups}${environmentName}'",
+    },
     "Microsoft.Storage/storageAccounts": {
         **_HERE,
         **_OPEN_UNLESS_PRIVATE,
@@ -125,6 +139,7 @@ EXPECTED: dict[str, dict[str, str]] = {
         "sku.name": "zoneRedundant ? 'Standard_ZRS' : 'Standard_LRS'",
         "properties.allowBlobPublicAccess": "false",
         "properties.allowCrossTenantReplication": "false",
+        "properties.accessTier": "'Hot'",
         "properties.allowSharedKeyAccess": "false",
         "properties.allowedCopyScope": "'AAD'",
         "properties.defaultToOAuthAuthentication": "true",
@@ -140,6 +155,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     },
     "Microsoft.Storage/storageAccounts/blobServices/containers": {
         "parent": "blobService",
+        "name": "'app-package'",
         "properties.publicAccess": "'None'",
     },
     "Microsoft.Storage/storageAccounts/queueServices": {"parent": "account", "name": "'default'"},

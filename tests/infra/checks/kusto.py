@@ -49,7 +49,15 @@ def check(project: Project) -> list[Finding]:
         kind = columns.get(f"infra/queries/{name}.kql", {}).get(measure)
         if kind not in _NUMBERS:
             found.append(Finding(f"infra/queries/{name}.kql", f"has no number {measure}"))
+        if flat(row.get("operator")) == "'LessThan'" and not _has_a_row(project, name):
+            found.append(Finding(f"infra/queries/{name}.kql", "yields no row where nothing came"))
     return found
+
+
+def _has_a_row(project: Project, name: str) -> bool:
+    """Say whether a query yields a row in silence: it ends with a summary of all, by nothing."""
+    last = project.read(f"infra/queries/{name}.kql").rpartition("\n|")[2]
+    return bool(re.match(r"\s*summarize\b(?!.*\bby\b)", last, re.DOTALL))
 
 
 def _names(text: str, telemetry: dict[str, Any]) -> list[str]:
@@ -73,6 +81,20 @@ def _names(text: str, telemetry: dict[str, Any]) -> list[str]:
         for field in (known[name]["dimensions"] if isinstance(known[name], dict) else known[name])
     }
     problems += [f"no dimension {field} is declared" for field in sorted(fields - dimensions)]
+    kinds = {known[name]["kind"] for name in used & known.keys() if "AppMetrics" in code}
+    wrong = {"gauge": r"\bsum\(Sum\)", "counter": r"\b(?:avg|max|min)\(Sum\)"}
+    problems += [
+        f"adds up a {kind} as if it were none"
+        for kind in kinds
+        if len(kinds) == 1 and re.search(wrong.get(kind, "(?!)"), code)
+    ]
+    # The parser lets it pass, and it is never true.
+    problems += [
+        f"compares the text {field} with what is no text"
+        for field in re.findall(
+            r"tostring\(Properties\.(\w+)\)\s*(?:[!=]=|!?in~?)\s*\(?[^\"\s(]", code
+        )
+    ]
     values = telemetry["values"]
     for field, value in re.findall(r'Properties\.(\w+)\) == "([^"]*)"', code):
         if field in values and value not in values[field]:

@@ -170,7 +170,11 @@ def _outputs(source: Source) -> Iterator[Finding]:
     for output in source.all("output"):
         value = flat(output.value)
         match = re.fullmatch(r"(\w+)(?:\.\w+)*\.(\w+)", value)
-        if match is None or source.scope == "subscription":
+        if source.scope == "subscription":
+            continue
+        if match is None:
+            if value != COMPOSED.get(output.name):
+                yield source.finding(output.node, f"output {output.name} is {value}")
             continue
         symbol, last = match[1].lower(), match[2].lower()
         if source.get("resource", match[1]) is None:
@@ -184,6 +188,12 @@ def _outputs(source: Source) -> Iterator[Finding]:
                 yield Finding(source.name, f"output {name} is {given.get(name)}")
 
 
+COMPOSED = {
+    "callbackSecretsReference": (
+        "'@Microsoft.KeyVault(SecretUri=${vault.properties.vaultUri}secrets/callback-secrets)'"
+    ),
+    "uri": "'https://${site.properties.defaultHostName}'",
+}
 MAIN_OUTPUTS = {
     "AZURE_LOCATION": "location",
     "AZURE_TENANT_ID": "tenant().tenantId",

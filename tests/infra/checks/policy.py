@@ -38,13 +38,19 @@ FORBIDDEN = {
     r"\bAccountKey=|\bSharedAccessKey\b|\bSharedAccessSignature\b|\bsig=": "holds a key",
     r"\bwhsec_\w": "holds a callback secret",
     r"StorageAccountConnectionString|EndpointSuffix": "uses a connection string",
-    r"\b(FUNCTIONS_WORKER_RUNTIME|FUNCTIONS_EXTENSION_VERSION|WEBSITE_RUN_FROM_PACKAGE)\b": (
+    r"\b(ENABLE_ORYX_BUILD|FUNCTIONS_(EXTENSION_VERSION|MAX_HTTP_CONCURRENCY|WORKER_\w+))\b": (
         "sets what Flex Consumption refuses"
     ),
-    r"\b(WEBSITE_CONTENT\w+|SCM_DO_BUILD_DURING_DEPLOYMENT|ENABLE_ORYX_BUILD)\b": (
+    r"\b(SCM_DO_BUILD_DURING_DEPLOYMENT|WEBSITE_(CONTENT\w+|DNS_SERVER|RUN_FROM_PACKAGE))\b": (
         "sets what Flex Consumption refuses"
     ),
-    r"\b(linuxFxVersion|alwaysOn|functionAppScaleLimit|use32BitWorkerProcess)\b": (
+    r"\bWEBSITE_(MAX_DYNAMIC\w+|NODE_DEFAULT_VERSION|SKIP_CONTENT\w+|VNET_ROUTE_ALL|USE_\w+)\b": (
+        "sets what Flex Consumption refuses"
+    ),
+    r"\b(alwaysOn|containerSize|functionAppScaleLimit|preWarmedInstanceCount|vnet\w+Enabled)\b": (
+        "sets what Flex Consumption refuses"
+    ),
+    r"\b((linux|windows)FxVersion|(java|netFramework|powerShell)Version|use32BitWorkerProcess)\b": (
         "sets what Flex Consumption refuses"
     ),
     r"'http://": "is not https",
@@ -56,7 +62,7 @@ BOUNDS = {
     "callbackSecretsStored": ("", ("false",)),
     "environmentName": ("@minLength(1) @maxLength(32)", ("",)),
     "instanceMemoryMB": ("@allowed([ 512 2048 4096 ])", ("512", "2048")),
-    "location": ("@minLength(1)", ("",)),
+    "location": ("@minLength(1) @metadata({ azd: { type: 'location' } })", ("",)),
     "logDailyCapGb": ("@minValue(1)", tuple(map(str, range(1, 11)))),
     "logRetentionDays": ("@minValue(30) @maxValue(730)", ("30",)),
     "maximumInstanceCount": ("@minValue(40) @maxValue(1000)", tuple(map(str, range(40, 101)))),
@@ -79,7 +85,6 @@ def check(project: Project) -> list[Finding]:
     found += _network(project)
     found += _publishing(project)
     found += _bounds(project)
-    found += _vault(project)
     return found
 
 
@@ -149,7 +154,10 @@ def _network(project: Project) -> Iterator[Finding]:
             "addressPrefix": "appSubnetPrefix",
             "delegations.properties.serviceName": "'Microsoft.App/environments'",
         },
-        "endpoints": {"addressPrefix": "endpointSubnetPrefix"},
+        "endpoints": {
+            "addressPrefix": "endpointSubnetPrefix",
+            "privateEndpointNetworkPolicies": "'Enabled'",
+        },
     }
     if subnets.keys() != wanted.keys():
         yield Finding(source.name, f"the subnets are {sorted(map(str, subnets))}")
@@ -198,11 +206,3 @@ def _bounds(project: Project) -> Iterator[Finding]:
         for param in source.all("param"):
             if source is not project.main and param.value is not None:
                 yield source.finding(param.node, f"{param.name}: defaults belong in main.bicep")
-
-
-def _vault(project: Project) -> Iterator[Finding]:
-    source = project.module("vault")
-    output = source.get("output", "callbackSecretsReference")
-    want = "'@Microsoft.KeyVault(SecretUri=${vault.properties.vaultUri}secrets/callback-secrets)'"
-    if flat(output.value if output else None) != want:
-        yield Finding(source.name, "the reference is not one to the secret callback-secrets")

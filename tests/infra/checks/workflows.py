@@ -15,6 +15,12 @@ FOLDER = ".github/workflows"
 # Jobs that may have more than `contents: read`.
 _PERMISSIONS = {("deploy.yml", "deploy"): {"contents": "read", "id-token": "write"}}
 _READ = {"contents": "read"}
+# What starts each. Never `pull_request_target` or the like: there a stranger's change meets our
+# rights.
+_TRIGGERS = {
+    "ci.yml": {"pull_request", "push", "workflow_call"},
+    "deploy.yml": {"workflow_dispatch"},
+}
 _PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 _NODE = Path(__file__).with_name("actionlint.cjs")
 
@@ -29,6 +35,8 @@ def check(project: Project) -> list[Finding]:
     for name, text in texts:
         found += _pins(name, text)
         found += _rights(name, project.yaml(name))
+        found += _triggers(name, project.yaml(name))
+        found += _gates(name, project.yaml(name))
         if re.search(r"\$\{\{\s*secrets\.", text):
             found.append(Finding(name, "uses a secret; OIDC needs none"))
         # Within a script an expression is code: it goes through the environment.
@@ -59,6 +67,28 @@ def _rights(name: str, workflow: dict[str, Any]) -> Iterator[Finding]:
             keeps = step.get("with", {}).get("persist-credentials") is not False
             if "actions/checkout@" in step.get("uses", "") and keeps:
                 yield Finding(name, f"{job} leaves its token in the checkout")
+
+
+def _triggers(name: str, workflow: dict[Any, Any]) -> Iterator[Finding]:
+    given = workflow.get("on", workflow.get(True))  # YAML 1.1 reads `on` as a truth value
+    events = {given} if isinstance(given, str) else set(given or ())
+    if events != _TRIGGERS.get(name.rsplit("/", 1)[1]):
+        yield Finding(name, f"is started by {sorted(map(str, events))}")
+
+
+def _gates(name: str, workflow: dict[str, Any]) -> Iterator[Finding]:
+    """A job that may sign in to Azure waits for the checks, and has an environment to guard it."""
+    checks = {
+        job for job, spec in workflow["jobs"].items() if spec.get("uses") == f"./{FOLDER}/ci.yml"
+    }
+    for job, spec in workflow["jobs"].items():
+        if "id-token" not in (spec.get("permissions") or {}):
+            continue
+        needs = spec.get("needs", [])
+        if not checks & set([needs] if isinstance(needs, str) else needs):
+            yield Finding(name, f"{job} does not wait for the checks")
+        if not spec.get("environment") or "if" in spec:
+            yield Finding(name, f"{job} goes round its environment or its needs")
 
 
 def _builds(project: Project) -> Iterator[Finding]:

@@ -3,11 +3,10 @@
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
-from itertools import count
 from typing import TypeVar
 
 import aiohttp
@@ -51,22 +50,29 @@ _HOST = QueueSettings(  # as host.json has it
 class House:
     """A world whose operations have all ended, and who was called."""
 
-    def __init__(self, world: World, store: MemoryStore, opened: Counter[int]) -> None:
+    def __init__(
+        self, world: World, store: MemoryStore, queue: "_SlowQueue", opened: Counter[int]
+    ) -> None:
         self._world = world
         self._store = store
+        self._queue = queue
         self._opened = opened
-        self._numbers = count()
+        self._owed = 0
 
-    async def owe(self, url: str, *, after: float) -> None:
-        """Owe `url` the end of one more operation."""
-        await asyncio.sleep(after)
-        result = _ended(next(self._numbers), self._world.clock())
-        delivery = owe(result.operation.key, url, result.end.finished_at, self._world.policy)
-        await self._store.results.insert(result)
-        await self._store.outbox.insert(delivery)
-        await self._world.deliveries.send(WakeUp(delivery.key, delivery.seq))
+    async def owe_all(self, urls: Sequence[str], seconds: float) -> None:
+        """Owe each of `urls` the end of an operation, one after another over `seconds`."""
+        self._owed += len(urls)
+        async with asyncio.TaskGroup() as owing:
+            for number, url in enumerate(urls):
+                after = seconds * number / len(urls)
+                owing.create_task(owe_one(self._world, number, url, after))
 
-    def lags(self, url: str) -> list[float]:
+    async def clutter(self, count: int) -> None:
+        """Leave `count` messages in the queue that are not due."""
+        for number in range(count):
+            await self._world.deliveries.send(WakeUp(Key("p", f"{number}"), 1), timedelta(hours=1))
+
+    async def lags(self, url: str) -> list[float]:
         """Return how long the settled deliveries to `url` took, in seconds."""
         return [
             (delivery.delivered_at - delivery.started_at).total_seconds()
@@ -74,9 +80,24 @@ class House:
             if delivery.callback_url == url and delivery.delivered_at
         ]
 
-    def connections(self, url: str) -> int:
-        """Return how many connections to the host of `url` were begun."""
-        return self._opened[int(wire.host_name(url).rpartition(":")[2])]
+    def waits(self) -> int:
+        """Return how often a delivery was sent away."""
+        return self._queue.sent - self._owed
+
+    @property
+    def connections(self) -> int:
+        """How many connections were begun, to whatever host."""
+        return self._opened.total()
+
+
+async def owe_one(world: World, number: int, url: str, after: float = 0) -> None:
+    """Owe `url` the end of the operation `number`, `after` seconds from now."""
+    await asyncio.sleep(after)
+    result = _ended(number, world.clock())
+    delivery = owe(result.operation.key, url, result.end.finished_at, world.policy)
+    await world.store.results.insert(result)
+    await world.store.outbox.insert(delivery)
+    await world.deliveries.send(WakeUp(delivery.key, delivery.seq))
 
 
 @asynccontextmanager
@@ -108,7 +129,7 @@ async def open_house() -> AsyncIterator[House]:
     listener = QueueListener(leases, _HOST, run, stop)  # type: ignore[arg-type]  # a twin
     pumping = asyncio.create_task(listener.run())
     try:
-        yield House(world, store, opened)
+        yield House(world, store, queue, opened)
     finally:
         pumping.cancel()
         await asyncio.wait({pumping})
@@ -156,7 +177,10 @@ def _slow_store() -> MemoryStore:
 
 
 class _SlowQueue(MemoryQueue):
+    sent = 0
+
     async def send(self, wake: WakeUp, delay: timedelta = timedelta(0)) -> Sent:
+        self.sent += 1
         await asyncio.sleep(_LATENCY)
         return await super().send(wake, delay)
 

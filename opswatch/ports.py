@@ -19,6 +19,7 @@ from opswatch.core.model import (
     Rejection,
     Result,
     TimelineEntry,
+    Turn,
     WakeUp,
     Watch,
 )
@@ -135,8 +136,8 @@ class Arm(Protocol):
 class Callbacks(Protocol):
     """Receivers of callbacks."""
 
-    def turn(self, url: str) -> AbstractAsyncContextManager[bool]:
-        """Enter with True when there is room for one more attempt at the host, soon or never."""
+    def turn(self, url: str) -> AbstractAsyncContextManager[Turn]:
+        """Enter when the host has room for one more attempt, or when it will have none soon."""
 
     async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
         """POST one attempt; whatever happens is an answer or none."""

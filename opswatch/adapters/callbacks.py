@@ -14,7 +14,7 @@ from yarl import URL
 from opswatch.adapters.resolver import CallbackResolver
 from opswatch.adapters.turns import Turns
 from opswatch.core.addresses import CallbackRules, CallbackTarget
-from opswatch.core.model import CallbackRequest, HttpResponse, NoAnswer
+from opswatch.core.model import CallbackRequest, HttpResponse, NoAnswer, Turn
 from opswatch.core.wire import host_name
 
 MAX_BODY = 4096  # bytes of an answer that are read
@@ -56,8 +56,8 @@ class HttpCallbacks:
             for scheme in ("https", "http")
         }
 
-    def turn(self, url: str) -> AbstractAsyncContextManager[bool]:
-        """Enter with True when there is room for one more attempt at the host, soon or never."""
+    def turn(self, url: str) -> AbstractAsyncContextManager[Turn]:
+        """Enter when the host has room for one more attempt, or when it will have none soon."""
         return self._turns.turn(host_name(url))
 
     async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:

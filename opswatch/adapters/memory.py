@@ -16,6 +16,7 @@ from opswatch.core.metrics import Metric
 from opswatch.core.model import (
     CallbackRequest,
     Delivery,
+    Granted,
     Host,
     HttpResponse,
     Key,
@@ -23,6 +24,7 @@ from opswatch.core.model import (
     Rejection,
     Result,
     TimelineEntry,
+    Turn,
     WakeUp,
     Watch,
 )
@@ -239,11 +241,12 @@ class MemoryCallbacks:
 
     answer: Callable[[CallbackRequest], HttpResponse | NoAnswer] = lambda _: HttpResponse(204, {})
     requests: list[CallbackRequest] = field(default_factory=list)
+    room: Turn = field(default_factory=Granted)  # at every host
 
     @asynccontextmanager
-    async def turn(self, url: str) -> AsyncIterator[bool]:  # noqa: ARG002 - the port's
-        """Enter with True: there is always room."""
-        yield True
+    async def turn(self, url: str) -> AsyncIterator[Turn]:  # noqa: ARG002 - the port's
+        """Enter at once."""
+        yield self.room
 
     async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
         """Return the function's answer."""

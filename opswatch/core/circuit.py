@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from http import HTTPStatus
 
-from opswatch.core.model import Host, HttpResponse, NoAnswer, Policy
+from opswatch.core.model import Crowded, Host, HttpResponse, NoAnswer, Policy
 
 OPENS_AFTER = 5  # failures in a row
 _FIRST_PAUSE = timedelta(seconds=30)
@@ -17,6 +17,8 @@ _LONGEST_PAUSE = timedelta(minutes=10)
 _PROBE_TIME = timedelta(
     seconds=30
 )  # longer than an attempt: a probe cut off is followed by another
+# A crowd before a host is gone when its attempts have ended or timed out.
+_SHORTEST_AWAY, _LONGEST_AWAY = timedelta(seconds=0.75), timedelta(seconds=15)
 
 
 class Admission(Enum):
@@ -70,6 +72,14 @@ def failed(name: str, host: Host | None, now: datetime, policy: Policy) -> Host:
     pause = min(_FIRST_PAUSE * 2**doublings, longest)
     is_open = failures >= OPENS_AFTER
     return Host(name=name, failures=failures, open_until=now + pause if is_open else now)
+
+
+def away_until(crowded: Crowded, now: datetime) -> datetime:
+    """Tell when there may be room at a host that has none now.
+
+    Where attempts end that is soon; where nothing moves, ever later.
+    """
+    return now + min(max(crowded.standing, _SHORTEST_AWAY), _LONGEST_AWAY)
 
 
 def _is_open(host: Host) -> bool:

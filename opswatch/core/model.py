@@ -314,3 +314,18 @@ class NoAnswer:
 
     layer: Layer
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A host of callbacks has room for one more attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crowded:
+    """A host of callbacks has no room for one more attempt."""
+
+    standing: timedelta  # since an attempt there last began or ended
+
+
+Turn = Granted | Crowded

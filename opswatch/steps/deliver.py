@@ -3,10 +3,19 @@
 import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from opswatch import log
 from opswatch.core import webhook
-from opswatch.core.circuit import Admission, admission, claimed, failed, is_failure, is_news
+from opswatch.core.circuit import (
+    Admission,
+    admission,
+    away_until,
+    claimed,
+    failed,
+    is_failure,
+    is_news,
+)
 from opswatch.core.decide import (
     Retry,
     Settle,
@@ -17,14 +26,13 @@ from opswatch.core.decide import (
     postpone,
     wait_for_host,
 )
-from opswatch.core.model import Delivery, Host, Result, WakeUp
+from opswatch.core.model import Crowded, Delivery, Granted, Host, Result, WakeUp
 from opswatch.core.wire import host_key, host_name
 from opswatch.ports import Versioned, World
 from opswatch.steps import tell
 from opswatch.steps.gate import row_for
 
 _NO_SECRET_DELAY = timedelta(minutes=5)
-_BUSY_DELAY = timedelta(seconds=2)
 
 
 async def deliver(world: World, wake: WakeUp) -> None:
@@ -35,11 +43,7 @@ async def deliver(world: World, wake: WakeUp) -> None:
 
 
 async def _work(world: World, stored: Versioned[Delivery], wake: WakeUp) -> None:
-    """Make an attempt, unless a crash has come between the record of this round and us."""
-    record = await world.store.deliveries.get(wake.key)
-    if record is not None and is_settled(stored.noun, record.noun):
-        await _remove(world, stored)
-        return
+    """Make an attempt, if the host has room, and act on what came of it."""
     with tell.span(world, "attempt", wake.key, wake.seq, link=wake.traceparent):
         world.telemetry.note(decision="wait")  # unless an attempt is made
         await _apply(world, stored, wake, await _attempt(world, stored.noun))
@@ -50,10 +54,15 @@ async def _attempt(world: World, delivery: Delivery) -> Retry | Settle:
         log.event("no_secret", logging.ERROR, key=delivery.key)
         reason = "no OPSWATCH_CALLBACK_SECRETS to sign with"
         return postpone(delivery, reason, _NO_SECRET_DELAY, world.clock())
-    async with world.callbacks.turn(delivery.callback_url) as is_granted:
-        if is_granted:
-            return await _attempt_at_host(world, delivery)
-    return _wait(world, delivery, world.clock() + _BUSY_DELAY, "busy")
+    async with world.callbacks.turn(delivery.callback_url) as turn:
+        match turn:
+            case Granted():
+                return await _attempt_at_host(world, delivery)
+            case Crowded():
+                until = away_until(turn, world.clock())
+                return _wait(world, delivery, until, "busy")
+            case _:
+                assert_never(turn)
 
 
 async def _attempt_at_host(world: World, delivery: Delivery) -> Retry | Settle:
@@ -68,6 +77,16 @@ async def _attempt_at_host(world: World, delivery: Delivery) -> Retry | Settle:
                 probing = claimed(health.noun, now)
                 if not await world.store.hosts.replace(probing, health.version):
                     return _wait(world, delivery, probing.open_until, "probed")
+    return await _attempt_once(world, delivery, health)
+
+
+async def _attempt_once(
+    world: World, delivery: Delivery, health: Versioned[Host] | None
+) -> Retry | Settle:
+    """Make an attempt, unless a crash has come between the record of this round and us."""
+    record = await world.store.deliveries.get(delivery.key)
+    if record is not None and is_settled(delivery, record.noun):
+        return Settle(record.noun)
     result = await world.store.results.get(delivery.operation)
     if result is None:
         return abandon(delivery, "the result has been purged")

@@ -7,12 +7,13 @@ from opswatch.core.circuit import (
     OPENS_AFTER,
     Admission,
     admission,
+    away_until,
     claimed,
     failed,
     is_failure,
     is_news,
 )
-from opswatch.core.model import Host, HttpResponse, NoAnswer, Policy
+from opswatch.core.model import Crowded, Host, HttpResponse, NoAnswer, Policy
 
 NOW = datetime(2026, 11, 23, 3, 5, 40, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -102,3 +103,11 @@ def test_only_what_speaks_against_the_host_counts(
     answer: HttpResponse | NoAnswer, *, expected: bool
 ) -> None:
     assert is_failure(answer) is expected
+
+
+@pytest.mark.parametrize(
+    ("standing", "away"), [(0, 0.75), (0.5, 0.75), (2, 2), (7.5, 7.5), (14, 14), (900, 15)]
+)
+def test_where_nothing_moves_one_stays_away_ever_longer(standing: float, away: float) -> None:
+    crowded = Crowded(standing * SECOND)
+    assert away_until(crowded, NOW) == NOW + away * SECOND

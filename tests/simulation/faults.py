@@ -8,7 +8,16 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from opswatch.adapters.memory import MemoryPoisonQueue, MemoryQueue, MemoryTable
-from opswatch.core.model import CallbackRequest, HttpResponse, Key, NoAnswer, WakeUp
+from opswatch.core.model import (
+    CallbackRequest,
+    Crowded,
+    Granted,
+    HttpResponse,
+    Key,
+    NoAnswer,
+    Turn,
+    WakeUp,
+)
 from opswatch.ports import Poisoned, Sent, Versioned, Where
 from tests.simulation.clockwork import Clockwork, CrashError, LostAnswerError, pause
 
@@ -207,8 +216,11 @@ class FaultyCallbacks:
         self._faults, self._serve = faults, serve
 
     @asynccontextmanager
-    async def turn(self, _: str) -> AsyncIterator[bool]:
-        yield not self._faults.strikes()
+    async def turn(self, _: str) -> AsyncIterator[Turn]:
+        if self._faults.strikes():
+            yield Crowded(timedelta(seconds=self._faults.clockwork.random.uniform(0, 20)))
+        else:
+            yield Granted()
 
     async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
         answer: HttpResponse | NoAnswer = await over_http(

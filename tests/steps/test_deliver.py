@@ -7,7 +7,7 @@ import pytest
 
 from opswatch import steps
 from opswatch.core.circuit import OPENS_AFTER
-from opswatch.core.model import DeliveryState, Host, HttpResponse, WakeUp
+from opswatch.core.model import Crowded, DeliveryState, Granted, Host, HttpResponse, WakeUp
 from opswatch.core.webhook import event
 from tests.steps.house import HOOK, KEY, OTHER, POLICY, CutOffError, House, ended
 
@@ -240,6 +240,35 @@ async def test_a_failed_probe_lengthens_the_pause(owing: House) -> None:
     await steps.deliver(owing.world, wake(owing))
     assert owing.owed.attempts == 1
     assert [host.failures for host in owing.store.hosts.nouns()] == [OPENS_AFTER + 1]
+
+
+async def test_who_finds_no_room_at_its_host_comes_back_and_no_attempt_is_counted(
+    owing: House,
+) -> None:
+    owing.deliveries.messages.clear()
+    owing.callbacks.room = Crowded(timedelta(seconds=4))
+    await steps.deliver(owing.world, wake(owing))
+    assert owing.effects.names == ["deliveries_queue.send", "outbox.replace"]
+    assert (owing.owed.seq, owing.owed.attempts) == (2, 0)
+    (back_at,) = {message.visible_at for message in owing.deliveries.messages.values()}
+    assert timedelta(seconds=4) <= back_at - owing.now <= timedelta(seconds=8)
+    assert owing.owed.next_attempt_at == back_at
+
+
+async def test_what_is_settled_and_not_yet_removed_is_removed_once_its_host_has_room(
+    owing: House,
+) -> None:
+    again = wake(owing)
+    owing.effects.cut_after = 2
+    with pytest.raises(CutOffError):
+        await steps.deliver(owing.world, again)
+    owing.effects.cut_after = None
+    owing.callbacks.room = Crowded(timedelta(0))
+    await steps.deliver(owing.world, again)
+    owing.callbacks.room = Granted()
+    await owing.settle()
+    assert owing.called() == [HOOK]
+    assert not owing.store.outbox.rows
 
 
 # --- replays

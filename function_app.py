@@ -3,7 +3,7 @@
 import azure.functions as func
 
 from opswatch import steps
-from opswatch.bootstrap import Process
+from opswatch.process import Process
 
 app = func.FunctionApp()
 process = Process()

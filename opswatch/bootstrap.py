@@ -1,9 +1,7 @@
 """Settings to a world: the only place that wires adapters to ports."""
 
-import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import TypeVar
@@ -31,14 +29,13 @@ async def open_world(
     async with open_account(settings, env) as account, open_arm(settings, env) as arm:
         callbacks = HttpCallbacks(settings.rules)
         try:
-            await _create_missing(account)
+            await create_missing(account, wire.QUEUES, wire.TABLES)
             yield World(
                 store=_store(account),
-                operations=AzureQueue(account.queue(wire.OPERATIONS_QUEUE)),
-                deliveries=AzureQueue(account.queue(wire.DELIVERIES_QUEUE)),
+                operations=AzureQueue(account, wire.OPERATIONS_QUEUE),
+                deliveries=AzureQueue(account, wire.DELIVERIES_QUEUE),
                 poison=tuple(
-                    AzurePoisonQueue(account.queue(name + wire.POISON_SUFFIX))
-                    for name in wire.QUEUES
+                    AzurePoisonQueue(account, name + wire.POISON_SUFFIX) for name in wire.QUEUES
                 ),
                 arm=arm,
                 callbacks=callbacks,
@@ -107,7 +104,7 @@ def _is_managed(settings: Settings, env: Mapping[str, str]) -> bool:
 
 def _store(account: Account) -> Store:
     def table(codec: wire.Codec[T]) -> AzureTable[T]:
-        return AzureTable(account.table(codec.table), codec)
+        return AzureTable(account, codec)
 
     return Store(
         watches=table(wire.WATCHES),
@@ -118,28 +115,3 @@ def _store(account: Account) -> Store:
         rejections=table(wire.REJECTIONS),
         hosts=table(wire.HOSTS),
     )
-
-
-async def _create_missing(account: Account) -> None:
-    await create_missing(
-        [account.queue(name) for name in wire.QUEUES], [account.table(name) for name in wire.TABLES]
-    )
-
-
-class Process:
-    """The world of one process: opened at its first use, and shared by all that runs in it."""
-
-    def __init__(self, env: Mapping[str, str] = os.environ) -> None:
-        self._env = env
-        self._context: AbstractAsyncContextManager[World]  # kept: without it, the world closes
-        self._opening: asyncio.Task[World] | None = None
-
-    async def world(self) -> World:
-        """Return the process's world; an opening that failed is tried again by the next caller."""
-        if self._opening is None or (self._opening.done() and self._opening.exception()):
-            self._opening = asyncio.create_task(self._open())
-        return await asyncio.shield(self._opening)
-
-    async def _open(self) -> World:
-        self._context = open_world(self._env)
-        return await self._context.__aenter__()  # closed with the event loop

@@ -160,8 +160,7 @@ def _storage(reader: _Reader, name: str) -> Storage:
 
 
 def _connection_string(reader: _Reader, name: str, text: str) -> str:
-    pairs = [part.partition("=") for part in text.split(";") if part]
-    parts = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    parts = connection_parts(text)
     if parts.get("usedevelopmentstorage", "").lower() == "true":
         return development_storage(_DEVELOPMENT_PORTS)
     has_key = {"accountname", "accountkey"} <= parts.keys()
@@ -172,6 +171,12 @@ def _connection_string(reader: _Reader, name: str, text: str) -> str:
             "SharedAccessSignature with QueueEndpoint and TableEndpoint)"
         )
     return text
+
+
+def connection_parts(text: str) -> dict[str, str]:
+    """Return what a connection string says, by its names in lower case."""
+    pairs = [part.partition("=") for part in text.split(";") if part]
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
 def development_storage(ports: Mapping[str, int]) -> str:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 CORE = frozenset({"core"})
 PORTS = CORE | {"ports", "log"}
 SIDES = PORTS | {"adapters", "config"}  # adapters and settings on the one side, steps on the other
-WIRED = SIDES | {"steps", "bootstrap", "web", "dashboard"}
+WIRED = SIDES | {"steps", "bootstrap", "process", "web", "dashboard"}
 BELOW: dict[str, frozenset[str]] = {
     "": frozenset(),
     "core": frozenset(),
@@ -23,6 +23,7 @@ BELOW: dict[str, frozenset[str]] = {
     "adapters": SIDES,
     "steps": PORTS,
     "bootstrap": WIRED,
+    "process": WIRED,
     "web": WIRED,
     "dashboard": WIRED,
     "function_app": WIRED,  # deployed: nothing of the terminal or of the local host
@@ -154,7 +155,7 @@ def test_every_room_that_must_be_there_is_looked_at() -> None:
         ("opswatch.ports", "from opswatch.steps import poll"),
         ("opswatch.config", "from opswatch.adapters import storage"),
         ("opswatch.adapters.arm", "from opswatch.steps import poll"),
-        ("opswatch.adapters.arm", "from opswatch.bootstrap import Process"),
+        ("opswatch.adapters.arm", "from opswatch.bootstrap import open_world"),
         ("opswatch.bootstrap", "from opswatch.local import azurite"),
         ("function_app", "import opswatch.local.host"),
         ("function_app", "from opswatch import cli"),

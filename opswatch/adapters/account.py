@@ -1,17 +1,38 @@
-"""The storage account of the settings: one HTTP session, a client for each queue and table."""
+"""The storage account of the settings: its services over REST, and the SDK's clients of it."""
 
-from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from azure.core.credentials_async import AsyncTokenCredential
-from azure.core.pipeline.transport import AioHttpTransport
-from azure.data.tables.aio import TableClient
-from azure.storage.queue.aio import QueueClient
 
-from opswatch.config import Storage
+from opswatch.adapters import signing
+from opswatch.adapters.rest import Service
+from opswatch.adapters.sessions import environment_proxies, environment_proxy, plain_session
+from opswatch.adapters.signing import Sign
+from opswatch.adapters.tokens import Tokens
+from opswatch.config import Storage, connection_parts
 
+if TYPE_CHECKING:
+    from azure.data.tables.aio import TableClient
+    from azure.storage.queue.aio import QueueClient
+
+_SCOPE = "https://storage.azure.com/.default"  # in every cloud
+_CONNECTING, _READING = 5, 15  # seconds at the most, of one try
+_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECTING, sock_read=_READING)
+_TIMEOUTS: dict[str, Any] = {"connection_timeout": _CONNECTING, "read_timeout": _READING}
+_HEADERS = {"User-Agent": "opswatch", "Accept-Encoding": "identity"}
+# https://learn.microsoft.com/rest/api/storageservices/versioning-for-the-azure-storage-services
+_QUEUE_HEADERS: Final = MappingProxyType({**_HEADERS, "x-ms-version": "2021-02-12"})
+_TABLE_HEADERS: Final = MappingProxyType(
+    {
+        **_HEADERS,
+        "x-ms-version": "2019-02-02",
+        "DataServiceVersion": "3.0",
+        "Accept": "application/json;odata=minimalmetadata",
+    }
+)
 # A function never sleeps longer than a second or two in a retry: the queue waits instead.
 _QUEUE_RETRIES: dict[str, Any] = {
     "retry_total": 2,
@@ -24,38 +45,29 @@ _TABLE_RETRIES: dict[str, Any] = {
     "retry_backoff_factor": 0.25,
     "retry_backoff_max": 1,
 }
-_TIMEOUTS: dict[str, Any] = {"connection_timeout": 5, "read_timeout": 15}
-
-
-def environment_proxies(url: str) -> dict[str, str] | None:
-    """Return the environment's proxies for `url`; None where it is to be reached directly.
-
-    Read once for a client. With its transport's own environment settings on, azure-core reads
-    netrc and scans the environment at every request: about 0.5 ms of CPU each.
-    """
-    host = urlsplit(url).hostname or ""
-    return None if proxy_bypass(host) else (getproxies() or None)
-
-
-def plain_session() -> aiohttp.ClientSession:
-    """Return a session for azure-core: no cookies, nothing from the environment, no limit."""
-    return aiohttp.ClientSession(
-        auto_decompress=False,  # azure-core does that
-        cookie_jar=aiohttp.DummyCookieJar(),
-        connector=aiohttp.TCPConnector(limit=0),
-    )
 
 
 class Account:
-    """Clients of one storage account: made inside a running event loop, closed by `close`."""
+    """One storage account: made inside a running event loop, closed by `close`.
+
+    `queues` and `tables` are its services over REST, for what every poll calls; `queue` and `table`
+    return the SDK's clients, whose packages are imported when the first one is asked for.
+    """
 
     def __init__(self, storage: Storage, credential: AsyncTokenCredential | None = None) -> None:
         self._storage = storage
         self._credential = credential
-        self._session = plain_session()
+        self._session = plain_session(auto_decompress=False)  # azure-core does that itself
+        parts = connection_parts(storage.connection_string)
+        queues = signing.shared_key_for_queues, _QUEUE_HEADERS
+        tables = signing.shared_key_for_tables, _TABLE_HEADERS
+        self.queues = self._service(_uri(parts, "queue") or storage.queue_uri, parts, *queues)
+        self.tables = self._service(_uri(parts, "table") or storage.table_uri, parts, *tables)
 
-    def queue(self, name: str) -> QueueClient:
-        """Return a client of the queue `name`, which sends and receives texts as they are."""
+    def queue(self, name: str) -> "QueueClient":
+        """Return the SDK's client of the queue `name`: it sends and receives texts as they are."""
+        from azure.storage.queue.aio import QueueClient  # noqa: PLC0415 - 0.1 s
+
         options = self._options(self._storage.queue_uri) | _QUEUE_RETRIES
         if self._storage.connection_string:
             return QueueClient.from_connection_string(
@@ -63,8 +75,10 @@ class Account:
             )
         return QueueClient(self._storage.queue_uri, name, credential=self._credential, **options)
 
-    def table(self, name: str) -> TableClient:
-        """Return a client of the table `name`."""
+    def table(self, name: str) -> "TableClient":
+        """Return the SDK's client of the table `name`."""
+        from azure.data.tables.aio import TableClient  # noqa: PLC0415 - 0.1 s
+
         options = self._options(self._storage.table_uri) | _TABLE_RETRIES
         if self._storage.connection_string:
             return TableClient.from_connection_string(
@@ -76,6 +90,46 @@ class Account:
         """Close every connection."""
         await self._session.close()
 
+    def _service(
+        self,
+        uri: str,
+        parts: Mapping[str, str],
+        shared_key: Callable[[str, str], Sign],
+        headers: Mapping[str, str],
+    ) -> Service:
+        return Service(
+            session=self._session,
+            uri=uri,
+            sign=_sign(parts, shared_key, self._credential),
+            headers=headers,
+            timeout=_TIMEOUT,
+            proxy=environment_proxy(uri),
+        )
+
     def _options(self, uri: str) -> dict[str, Any]:
+        from azure.core.pipeline.transport import AioHttpTransport  # noqa: PLC0415 - as the clients
+
         transport = AioHttpTransport(session=self._session, session_owner=False)
-        return {"transport": transport, "proxies": environment_proxies(uri), **_TIMEOUTS}
+        return {"transport": transport, "proxies": environment_proxies(uri) or None, **_TIMEOUTS}
+
+
+def _uri(parts: Mapping[str, str], service: str) -> str:
+    """Return where a connection string has the service; nothing where there is none."""
+    if not parts:
+        return ""
+    protocol = parts.get("defaultendpointsprotocol", "https")
+    suffix = parts.get("endpointsuffix", "core.windows.net")
+    endpoint = parts.get(f"{service}endpoint")
+    return (endpoint or f"{protocol}://{parts['accountname']}.{service}.{suffix}").rstrip("/")
+
+
+def _sign(
+    parts: Mapping[str, str],
+    shared_key: Callable[[str, str], Sign],
+    credential: AsyncTokenCredential | None,
+) -> Sign:
+    if signature := parts.get("sharedaccesssignature"):
+        return signing.access_signature(signature)
+    if parts or credential is None:
+        return shared_key(parts["accountname"], parts["accountkey"])
+    return signing.bearer(Tokens(credential, _SCOPE))

@@ -1,9 +1,11 @@
 """ARM over HTTP: a GET with our token, which goes to the configured endpoint and nowhere else."""
 
 import asyncio
-import zlib
+import re
+from base64 import b64decode
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from http import HTTPStatus
 
 import aiohttp
 from azure.core.credentials_async import AsyncTokenCredential
@@ -13,27 +15,27 @@ from azure.core.exceptions import (
     ServiceRequestError,
     ServiceResponseTimeoutError,
 )
-from azure.core.pipeline import AsyncPipeline, PipelineRequest
-from azure.core.pipeline.policies import SansIOHTTPPolicy, UserAgentPolicy
-from azure.core.pipeline.transport import AioHttpTransport
-from azure.core.rest import AsyncHttpResponse, HttpRequest
-from azure.mgmt.core.policies import AsyncARMChallengeAuthenticationPolicy
 from yarl import URL
 
-from opswatch.adapters.account import environment_proxies, plain_session
+from opswatch.adapters.sessions import environment_proxy, plain_session
+from opswatch.adapters.tokens import Tokens
 from opswatch.core.model import HttpResponse, Layer, NoAnswer
 from opswatch.core.redact import redact_text
 from opswatch.core.texts import one_line
 from opswatch.core.urls import RefusedError, own_url
 
 _TIMEOUT = timedelta(seconds=30)
-# Not deflate: azure-core takes it without the wrapper that the standard asks for.
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+_HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip",
+    "User-Agent": "opswatch",
+}
 _MAX_BODY = 4 * 1024 * 1024  # bytes; a status is some kilobytes
+_CLAIMS = re.compile(r'Bearer\b.*\bclaims="([^"]+)"', re.IGNORECASE)
 
 
 class HttpArm:
-    """ARM behind a pipeline without retries and redirects: the queue waits, and nothing strays."""
+    """ARM without retries and redirects: the queue waits, and nothing strays."""
 
     def __init__(
         self,
@@ -45,20 +47,8 @@ class HttpArm:
         self._endpoint = endpoint
         self._timeout = timeout.total_seconds()
         self._session = plain_session()
-        self._options: dict[str, Any] = {
-            "stream": True,
-            "enforce_https": not endpoint.startswith("http:"),  # a loopback endpoint may be plain
-            "proxies": environment_proxies(endpoint),
-        }
-        policies: list[Any] = [
-            UserAgentPolicy(base_user_agent="opswatch"),
-            AsyncARMChallengeAuthenticationPolicy(credential, scope),
-            _ExactUrlPolicy(),
-        ]
-        transport = AioHttpTransport(session=self._session, session_owner=False)
-        self._pipeline: AsyncPipeline[HttpRequest, AsyncHttpResponse] = AsyncPipeline(
-            transport, policies
-        )
+        self._tokens = Tokens(credential, scope)
+        self._proxy = environment_proxy(endpoint)
 
     async def get(self, url: str) -> HttpResponse | NoAnswer:
         """GET a status URL with our token; whatever happens is an answer or none."""
@@ -69,34 +59,51 @@ class HttpArm:
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._get(own)
-        # TimeoutError is an OSError; azure-core lets out what zlib says of a body that is not gzip.
-        except (AzureError, aiohttp.ClientError, OSError, zlib.error) as error:
+        except (AzureError, aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             return NoAnswer(_layer(error), one_line(redact_text(str(error) or repr(error))))
 
     async def _get(self, url: str) -> HttpResponse | NoAnswer:
-        request = HttpRequest("GET", url, headers=_HEADERS)
-        response = (await self._pipeline.run(request, **self._options)).http_response
-        try:
+        """Answer one challenge, should the token not be enough."""
+        answer = await self._ask(url, await self._tokens.get())
+        if isinstance(answer, HttpResponse) and (claims := _challenge(answer)):
+            answer = await self._ask(url, await self._tokens.get_for(claims))
+        return answer
+
+    async def _ask(self, url: str, token: str) -> HttpResponse | NoAnswer:
+        async with self._session.get(
+            URL(url, encoded=True),  # byte for byte: quoted anew, a signature would break
+            headers={**_HEADERS, "Authorization": f"Bearer {token}"},
+            allow_redirects=False,
+            proxy=self._proxy,
+        ) as response:
             body = bytearray()
-            async for chunk in response.iter_bytes():
+            async for chunk in response.content.iter_any():
                 body += chunk
                 if len(body) > _MAX_BODY:
                     return NoAnswer("http", f"a body of more than {_MAX_BODY} bytes")
-        finally:
-            await response.close()
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return HttpResponse(response.status_code, headers, bytes(body))
+            return HttpResponse(response.status, _lower(response.headers), bytes(body))
 
     async def close(self) -> None:
         """Close every connection."""
         await self._session.close()
 
 
-class _ExactUrlPolicy(SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
-    """Sends the URL byte for byte: aiohttp would quote a text anew, and break its signature."""
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
-    def on_request(self, request: PipelineRequest[HttpRequest]) -> None:
-        request.http_request.url = URL(str(request.http_request.url), encoded=True)  # type: ignore[assignment]  # what aiohttp takes
+
+def _challenge(answer: HttpResponse) -> str | None:
+    """Return the claims that an answer asks for, as JSON; None where it is no challenge.
+
+    https://learn.microsoft.com/entra/identity-platform/claims-challenge
+    """
+    found = _CLAIMS.search(answer.headers.get("www-authenticate", ""))
+    if answer.status_code != HTTPStatus.UNAUTHORIZED or not found:
+        return None
+    try:
+        return b64decode(found[1] + "==").decode()
+    except ValueError:
+        return None
 
 
 def _layer(error: Exception) -> Layer:

@@ -52,7 +52,7 @@ async def _post(options: argparse.Namespace) -> int:
             return MISUSED
     async with open_account(settings, env) as account:
         queue = account.queue(OPERATIONS_QUEUE)
-        await create_missing([queue], [])
+        await create_missing(account, [OPERATIONS_QUEUE], [])
         await queue.send_message(text, time_to_live=-1)
     console().print("sent" if isinstance(read, Rejection) else key_text(read.operation.key))
     return OK

@@ -3,7 +3,7 @@
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,14 +37,17 @@ class Azurite:
 
 @contextmanager
 def running_azurite(
-    folder: Path | None = None, ports: dict[str, int] | None = None
+    folder: Path | None = None,
+    ports: dict[str, int] | None = None,
+    more: Sequence[str] = (),
 ) -> Iterator[Azurite]:
     """Yield an emulator that keeps everything in `folder`, or in memory, until the block ends.
 
-    With the `ports` and the folder of an earlier one, it goes on where that one ended.
+    With the `ports` and the folder of an earlier one, it goes on where that one ended. `more` are
+    flags of Azurite's.
     """
     ports = ports or dict(zip(_SERVICES, free_ports(len(_SERVICES)), strict=True))
-    with _started(ports, folder) as process:
+    with _started([*_place(folder), *more], ports) as process:
         try:
             for port in ports.values():
                 _wait_until_listening(port, process)
@@ -62,15 +65,18 @@ def _end(process: subprocess.Popen[bytes], *, is_saved: bool) -> None:
     process.kill()
 
 
-def _started(ports: dict[str, int], folder: Path | None) -> subprocess.Popen[bytes]:
+def _place(folder: Path | None) -> list[str]:
+    return ["--inMemoryPersistence"] if folder is None else ["--location", str(folder)]
+
+
+def _started(flags: list[str], ports: dict[str, int]) -> subprocess.Popen[bytes]:
     if not PROGRAM.exists():
         raise AzuriteError(f"{PROGRAM} is missing: `make setup` installs it")
-    place = ["--inMemoryPersistence"] if folder is None else ["--location", str(folder)]
     listening = [
         word for service, port in ports.items() for word in (f"--{service}Port", str(port))
     ]
     return subprocess.Popen(
-        [PROGRAM, *_FLAGS, *place, *listening], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        [PROGRAM, *_FLAGS, *flags, *listening], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
 
 

@@ -76,7 +76,7 @@ def make_table(account: Account | None) -> MakeTable:
             return MemoryTable(codec)
         client = account.table(f"t{uuid4().hex}")
         await client.create_table()
-        return AzureTable(client, codec)
+        return AzureTable(account, codec, client.table_name)
 
     return make
 
@@ -423,7 +423,7 @@ async def queues(account: Account | None) -> tuple[Queue, PoisonQueue]:
         return queue, MemoryPoisonQueue(queue)
     client = account.queue(f"q{uuid4().hex}")
     await client.create_queue()
-    return AzureQueue(client), AzurePoisonQueue(client)
+    return AzureQueue(account, client.queue_name), AzurePoisonQueue(account, client.queue_name)
 
 
 async def test_a_wake_up_arrives_as_it_was_sent(queues: tuple[Queue, PoisonQueue]) -> None:

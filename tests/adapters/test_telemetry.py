@@ -248,9 +248,9 @@ async def account(azurite: Azurite) -> AsyncIterator[Account]:
 async def queue(request: pytest.FixtureRequest, account: Account) -> Queue:
     if request.param == "memory":
         return MemoryQueue(lambda: NOW)
-    client = account.queue(f"depth-{token_hex(4)}")
-    await create_missing([client], [])
-    return AzureQueue(client)
+    name = f"depth-{token_hex(4)}"
+    await create_missing(account, [name], [])
+    return AzureQueue(account, name)
 
 
 async def test_waiting_messages_are_counted_too(queue: Queue) -> None:
@@ -261,16 +261,16 @@ async def test_waiting_messages_are_counted_too(queue: Queue) -> None:
 
 
 async def test_a_poison_queue_that_is_not_there_is_empty(account: Account) -> None:
-    missing: PoisonQueue = AzurePoisonQueue(account.queue(f"poison-{token_hex(4)}"))
+    missing: PoisonQueue = AzurePoisonQueue(account, f"poison-{token_hex(4)}")
     assert await missing.depth() == 0
 
 
 async def test_poisoned_messages_are_counted_while_they_are_hidden(account: Account) -> None:
-    client, memory = account.queue(f"poison-{token_hex(4)}"), MemoryQueue(lambda: NOW)
-    await create_missing([client], [])
-    await client.send_message("one")
+    name, memory = f"poison-{token_hex(4)}", MemoryQueue(lambda: NOW)
+    await create_missing(account, [name], [])
+    await account.queue(name).send_message("one")
     memory.post(b"one")
-    queues: tuple[PoisonQueue, ...] = (AzurePoisonQueue(client), MemoryPoisonQueue(memory))
+    queues: tuple[PoisonQueue, ...] = (AzurePoisonQueue(account, name), MemoryPoisonQueue(memory))
     for queue in queues:
         assert len(await queue.take()) == 1
         assert await queue.take() == []
@@ -281,9 +281,9 @@ async def test_poisoned_messages_are_counted_while_they_are_hidden(account: Acco
 async def watches(request: pytest.FixtureRequest, account: Account) -> Table[Watch]:
     if request.param == "memory":
         return MemoryTable(wire.WATCHES)
-    client = account.table(f"watches{token_hex(4)}")
-    await create_missing([], [client])
-    return AzureTable(client, wire.WATCHES)
+    name = f"watches{token_hex(4)}"
+    await create_missing(account, [], [name])
+    return AzureTable(account, wire.WATCHES, name)
 
 
 async def test_due_times_are_those_before_any_repair(watches: Table[Watch]) -> None:

@@ -43,7 +43,7 @@ async def read_tables(account: Account) -> Tables:
 
 
 async def _rows(account: Account, codec: wire.Codec[T]) -> list[T]:
-    table = AzureTable(account.table(codec.table), codec)
+    table = AzureTable(account, codec)
     return [row.noun async for row in table.find(Where())]
 
 

@@ -17,7 +17,7 @@ async def queue(settings: dict[str, str]) -> AsyncIterator[QueueClient]:
     """The queue `operations`, empty."""
     account = Account(Storage.from_env(settings))
     queue = account.queue(OPERATIONS_QUEUE)
-    await create_missing([queue], [])
+    await create_missing(account, [OPERATIONS_QUEUE], [])
     await queue.clear_messages()
     yield queue
     await account.close()

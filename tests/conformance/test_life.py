@@ -57,7 +57,7 @@ async def test_an_operation_is_watched_to_its_end_and_its_receiver_called() -> N
         await run_timers(worker)
         await ask_routes(worker)
 
-        results = AzureTable(account.table("results"), wire.RESULTS)
+        results = AzureTable(account, wire.RESULTS)
         (result,) = [row.noun async for row in results.find(Where())]
         assert result.operation.operation_id == started.id
         assert result.end.status is FinalStatus.FAILED
@@ -65,7 +65,7 @@ async def test_an_operation_is_watched_to_its_end_and_its_receiver_called() -> N
         (received,) = receiver.received
         assert received.event, "the signature does not hold"
         assert received.event["data"]["operationId"] == started.id
-        deliveries = AzureTable(account.table("deliveries"), wire.DELIVERIES)
+        deliveries = AzureTable(account, wire.DELIVERIES)
         (delivery,) = [row.noun async for row in deliveries.find(Where())]
         assert (delivery.state, delivery.attempts) == (DeliveryState.DELIVERED, 1)
         for name in wire.QUEUES:

@@ -63,12 +63,12 @@ async def test_every_life_of_an_operation_ends_as_it_must_with_one_verified_call
         started = {script: arm.start(_hurried(script, life)) for script, life in SCRIPTS.items()}
         for operation in started.values():
             await queue.send_message(operation.url, time_to_live=-1)
-        deliveries = AzureTable(account.table("deliveries"), wire.DELIVERIES)
+        deliveries = AzureTable(account, wire.DELIVERIES)
         async with asyncio.timeout(PATIENCE):
             while len([row async for row in deliveries.find(Where())]) < len(started):
                 await asyncio.sleep(0.5)
 
-        table = AzureTable(account.table("results"), wire.RESULTS)
+        table = AzureTable(account, wire.RESULTS)
         results = {row.noun.operation.operation_id: row.noun async for row in table.find(Where())}
         ends = {script: results[one.id].end.status for script, one in started.items()}
         assert ends == {
@@ -77,8 +77,8 @@ async def test_every_life_of_an_operation_ends_as_it_must_with_one_verified_call
         assert {row.noun.state async for row in deliveries.find(Where())} == {
             DeliveryState.DELIVERED
         }
-        watches = AzureTable(account.table("watches"), wire.WATCHES)
-        outbox = AzureTable(account.table("outbox"), wire.OUTBOX)
+        watches = AzureTable(account, wire.WATCHES)
+        outbox = AzureTable(account, wire.OUTBOX)
         assert [row async for row in watches.find(Where())] == []
         assert [row async for row in outbox.find(Where())] == []
         assert len(receiver.received) == len(started)

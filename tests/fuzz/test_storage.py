@@ -97,7 +97,7 @@ async def survive(account: Account, codec: Codec[T], nouns: list[T]) -> None:
     """Write and read back; the sample has to be one."""
     client = account.table(f"t{uuid4().hex}")
     await client.create_table()
-    table = AzureTable(client, codec)
+    table = AzureTable(account, codec, client.table_name)
     for noun in nouns:
         await table.put(noun)
         stored = await table.get(codec.key(noun))
@@ -125,7 +125,7 @@ async def test_wake_ups_survive_the_queue(
     assert any("\U0001f600" in wake.key.row for wake in wakes)
     client = account.queue(f"q-{uuid4().hex}")
     await client.create_queue()
-    queue = AzureQueue(client)
+    queue = AzureQueue(account, client.queue_name)
     for wake in wakes:
         await queue.send(wake)
     received = {

@@ -259,7 +259,7 @@ class Tables(RuleBasedStateMachine):
         self.runner.run(_create(client))
         self.tables: tuple[Table[Watch], Table[Watch]] = (
             MemoryTable(wire.WATCHES),
-            AzureTable(client, wire.WATCHES),
+            AzureTable(self.account, wire.WATCHES, client.table_name),
         )
         # For each table, the versions of each row that were ever seen, oldest first.
         self.versions: tuple[dict[str, list[str]], dict[str, list[str]]] = ({}, {})

@@ -29,10 +29,10 @@ class Books:
     """The tables of the app, and the receiver's book, side by side."""
 
     def __init__(self, account: Account, receiver: Receiver) -> None:
-        self._watches = AzureTable(account.table(wire.WATCHES.table), wire.WATCHES)
-        self._results = AzureTable(account.table(wire.RESULTS.table), wire.RESULTS)
-        self._deliveries = AzureTable(account.table(wire.DELIVERIES.table), wire.DELIVERIES)
-        self._rejections = AzureTable(account.table(wire.REJECTIONS.table), wire.REJECTIONS)
+        self._watches = AzureTable(account, wire.WATCHES)
+        self._results = AzureTable(account, wire.RESULTS)
+        self._deliveries = AzureTable(account, wire.DELIVERIES)
+        self._rejections = AzureTable(account, wire.REJECTIONS)
         self._receiver = receiver
 
     async def read(self, cases: list[Case]) -> list[Seen]:

@@ -1,0 +1,132 @@
+"""A service of a storage account over its REST API, for the few calls that each poll makes.
+
+The SDK takes a call through a dozen policies, which costs several times what the call itself does:
+see docs/performance.md. What is called once a minute, or by hand, is left to it (`account.py`).
+"""
+
+import asyncio
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from types import MappingProxyType
+
+import aiohttp
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+    ServiceResponseError,
+    ServiceResponseTimeoutError,
+)
+from yarl import URL
+
+from opswatch.adapters.signing import Request, Sign
+from opswatch.core.texts import one_line
+
+# A function never sleeps longer than a second or two in a retry: the queue waits instead.
+_PAUSES = (0.25, 0.75)  # seconds before each retry, and at random up to as much again
+_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+_ERRORS: Mapping[int, type[HttpResponseError]] = MappingProxyType(
+    {
+        HTTPStatus.UNAUTHORIZED: ClientAuthenticationError,
+        HTTPStatus.NOT_FOUND: ResourceNotFoundError,
+        HTTPStatus.CONFLICT: ResourceExistsError,
+        HTTPStatus.PRECONDITION_FAILED: ResourceModifiedError,
+    }
+)
+# Tables say it in JSON, queues in XML.
+_MESSAGE = re.compile(rb'"value"\s*:\s*"((?:[^"\\]|\\.)*)"|<Message>([^<]*)')
+_UNASKED = ("Content-Type",)  # what aiohttp adds by itself would not be signed
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a service says to a request that it has carried out."""
+
+    headers: Mapping[str, str]  # whose names are matched in any case
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """The queue or the table service of one account."""
+
+    session: aiohttp.ClientSession
+    uri: str  # no slash at the end
+    sign: Sign
+    headers: Mapping[str, str]  # of every request
+    timeout: aiohttp.ClientTimeout
+    proxy: str | None = None
+    pauses: tuple[float, ...] = field(default=_PAUSES)
+
+    async def call(
+        self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] = _NOTHING
+    ) -> Answer:
+        """Send a request, and again where that can help; raise azure-core's `AzureError`.
+
+        `path` follows the service's URI, with its query, and is percent-encoded. A request whose
+        answer got lost is sent again, whatever it is: the caller may meet its own work.
+        """
+        request = Request(
+            method=method,
+            url=f"{self.uri}/{path}",
+            headers={**self.headers, **headers},
+            body=body,
+        )
+        for pause in self.pauses:
+            try:
+                return await self._try(request)
+            except (ServiceRequestError, ServiceResponseError, HttpResponseError) as error:
+                if not _can_pass(error):
+                    raise
+            await asyncio.sleep(pause * (1 + random.random()))  # noqa: S311 - no secret
+        return await self._try(request)
+
+    async def _try(self, request: Request) -> Answer:
+        signed = await self.sign(request)
+        try:
+            async with self.session.request(
+                signed.method,
+                URL(signed.url, encoded=True),
+                data=signed.body or None,
+                headers=signed.headers,
+                skip_auto_headers=_UNASKED,
+                timeout=self.timeout,
+                proxy=self.proxy,
+                allow_redirects=False,
+            ) as response:
+                body = await response.read()
+        except aiohttp.ClientConnectorError as error:
+            raise ServiceRequestError(str(error), error=error) from error
+        except TimeoutError as error:
+            raise ServiceResponseTimeoutError("no answer in time", error=error) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ServiceResponseError(str(error) or repr(error), error=error) from error
+        if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise _error(response, body)
+        return Answer(response.headers, body)
+
+
+def _can_pass(error: Exception) -> bool:
+    return not isinstance(error, HttpResponseError) or error.status_code in _RETRIED
+
+
+def _error(response: aiohttp.ClientResponse, body: bytes) -> HttpResponseError:
+    """Return the error that the SDK raises for such an answer."""
+    code = response.headers.get("x-ms-error-code")
+    found = _MESSAGE.search(body)
+    said = (found[1] or found[2] or b"").decode(errors="replace") if found else ""
+    request_id = response.headers.get("x-ms-request-id")
+    kind = _ERRORS.get(response.status, HttpResponseError)
+    if code and code.endswith("BeingDeleted"):
+        kind = HttpResponseError
+    error = kind(one_line(f"{response.status} {code or response.reason}: {said} ({request_id})"))
+    error.status_code, error.reason = response.status, response.reason
+    error.error_code = code  # type: ignore[attr-defined]  # as the SDKs have it
+    return error

@@ -1,0 +1,105 @@
+"""Who asks a storage service: shared keys, shared access signatures and Entra's tokens.
+
+https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key
+"""
+
+import hmac
+from base64 import b64decode, b64encode
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from email.utils import formatdate
+from typing import TypeAlias
+from urllib.parse import parse_qsl, urlsplit
+
+from opswatch.adapters.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is to be sent."""
+
+    method: str
+    url: str  # percent-encoded, as it goes out
+    headers: Mapping[str, str]
+    body: bytes
+
+
+Sign: TypeAlias = Callable[[Request], Awaitable[Request]]  # returns the request as it may be sent
+
+_STANDARD_HEADERS = (
+    "Content-Encoding", "Content-Language", "Content-Length", "Content-MD5", "Content-Type", "Date",
+    "If-Modified-Since", "If-Match", "If-None-Match", "If-Unmodified-Since", "Range",
+)  # fmt: skip
+
+
+def shared_key_for_queues(account: str, key: str) -> Sign:
+    """Return what signs requests to the queue service with the account's key, base64."""
+    secret = b64decode(key)
+
+    async def sign(request: Request) -> Request:
+        dated = _dated(request)
+        parts = urlsplit(dated.url)
+        standard = [dated.method, *(_standard(dated, name) for name in _STANDARD_HEADERS)]
+        ours = sorted((name, v) for name, v in dated.headers.items() if name.startswith("x-ms-"))
+        parameters = sorted(parse_qsl(parts.query, keep_blank_values=True))
+        text = "\n".join(
+            [
+                *standard,
+                *(f"{name}:{value}" for name, value in ours),
+                f"/{account}{parts.path}",
+                *(f"{name.lower()}:{value}" for name, value in parameters),
+            ]
+        )
+        return _authorized(dated, f"SharedKey {account}:{_signature(secret, text)}")
+
+    return sign
+
+
+def shared_key_for_tables(account: str, key: str) -> Sign:
+    """Return what signs requests to the table service with the account's key, base64."""
+    secret = b64decode(key)
+
+    async def sign(request: Request) -> Request:
+        dated = _dated(request)
+        text = f"{dated.headers['x-ms-date']}\n/{account}{urlsplit(dated.url).path}"
+        return _authorized(dated, f"SharedKeyLite {account}:{_signature(secret, text)}")
+
+    return sign
+
+
+def access_signature(signature: str) -> Sign:
+    """Return what adds a shared access signature, a query, to a request's URL."""
+    query = signature.removeprefix("?")
+
+    async def sign(request: Request) -> Request:
+        joint = "&" if "?" in request.url else "?"
+        return replace(request, url=f"{request.url}{joint}{query}")
+
+    return sign
+
+
+def bearer(tokens: Tokens) -> Sign:
+    """Return what adds the token of an identity."""
+
+    async def sign(request: Request) -> Request:
+        return _authorized(request, f"Bearer {await tokens.get()}")
+
+    return sign
+
+
+def _standard(request: Request, name: str) -> str:
+    if name == "Content-Length":
+        return str(len(request.body) or "")
+    return request.headers.get(name, "")
+
+
+def _dated(request: Request) -> Request:
+    return replace(request, headers={**request.headers, "x-ms-date": formatdate(usegmt=True)})
+
+
+def _authorized(request: Request, authorization: str) -> Request:
+    return replace(request, headers={**request.headers, "Authorization": authorization})
+
+
+def _signature(secret: bytes, text: str) -> str:
+    return b64encode(hmac.digest(secret, text.encode(), "sha256")).decode()

@@ -1,0 +1,293 @@
+"""A storage service over REST: who may ask, what is tried again, and what an error says."""
+
+import base64
+import json
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import pytest
+from azure.core.credentials import AccessToken, AzureNamedKeyCredential
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+    ServiceResponseError,
+    ServiceResponseTimeoutError,
+)
+from azure.data.tables import TableSasPermissions, generate_table_sas
+from azure.storage.queue import QueueSasPermissions, generate_queue_sas
+
+from opswatch.adapters.account import Account
+from opswatch.adapters.rest import Service
+from opswatch.adapters.storage import AzureQueue, AzureTable, create_missing
+from opswatch.config import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, Storage
+from opswatch.core import wire
+from opswatch.core.model import Key, WakeUp
+from opswatch.local.azurite import Azurite, running_azurite
+from tests.core.builders import watch
+from tests.receivers import certified
+from tests.servers import Credential, Server, Temper, answer, breaks_off_after, says, serving
+
+WAKE = WakeUp(Key("subscription", "row"), 1)
+FINE = b"HTTP/1.1 204 No Content\r\n\r\n"
+
+
+# --- who may ask: a real emulator says
+
+
+async def use(account: Account, queue: str, table: str) -> None:
+    """Make every call that there is, and see that it took place."""
+    sent = await AzureQueue(account, queue).send(WAKE, timedelta(seconds=1))
+    await AzureQueue(account, queue).take_back(sent)
+    rows = AzureTable(account, wire.WATCHES, table)
+    written = await rows.insert(watch())
+    assert written is not None
+    replaced = await rows.replace(watch(seq=2), written.version)
+    assert replaced is not None
+    assert await rows.get(watch().key) == replaced
+    await rows.put(watch(seq=3))
+    assert not await rows.delete(watch().key, replaced.version)
+    assert await rows.delete(watch().key)
+    assert await rows.get(watch().key) is None
+
+
+@pytest.fixture
+async def names(azurite: Azurite) -> tuple[str, str]:
+    """A queue and a table."""
+    account = Account(Storage(connection_string=azurite.connection_string))
+    queue, table = f"q{uuid4().hex}", f"t{uuid4().hex}"
+    await create_missing(account, [queue], [table])
+    await account.close()
+    return queue, table
+
+
+async def test_the_accounts_key_opens_both_services(
+    azurite: Azurite, names: tuple[str, str]
+) -> None:
+    account = Account(Storage(connection_string=azurite.connection_string))
+    await use(account, *names)
+    await account.close()
+
+
+async def test_a_wrong_key_opens_neither(azurite: Azurite, names: tuple[str, str]) -> None:
+    other = base64.b64encode(b"x" * 64).decode()
+    text = azurite.connection_string.replace(DEVELOPMENT_KEY, other)
+    account = Account(Storage(connection_string=text))
+    with pytest.raises(HttpResponseError) as queue:
+        await AzureQueue(account, names[0]).send(WAKE)
+    with pytest.raises(HttpResponseError) as table:
+        await AzureTable(account, wire.WATCHES, names[1]).get(watch().key)
+    assert (queue.value.status_code, table.value.status_code) == (403, 403)
+    await account.close()
+
+
+def signed_storage(azurite: Azurite, signature: str) -> Storage:
+    ends = ";".join(
+        f"{service}Endpoint=http://127.0.0.1:{azurite.ports[service.lower()]}/{DEVELOPMENT_ACCOUNT}"
+        for service in ("Queue", "Table")
+    )
+    return Storage(connection_string=f"{ends};SharedAccessSignature={signature}")
+
+
+async def test_a_shared_access_signature_opens_what_it_is_for(
+    azurite: Azurite, names: tuple[str, str]
+) -> None:
+    queue, table = names
+    until = datetime.now(UTC) + timedelta(hours=1)
+    for_queue = generate_queue_sas(
+        DEVELOPMENT_ACCOUNT,
+        queue,
+        DEVELOPMENT_KEY,
+        permission=QueueSasPermissions(add=True, process=True),
+        expiry=until,
+    )
+    for_table = generate_table_sas(
+        AzureNamedKeyCredential(DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY),
+        table,
+        permission=TableSasPermissions(read=True, add=True, update=True, delete=True),
+        expiry=until,
+    )
+    first = Account(signed_storage(azurite, for_queue))
+    second = Account(signed_storage(azurite, f"?{for_table}"))
+    first.tables = second.tables
+    await use(first, queue, table)
+    with pytest.raises(HttpResponseError):
+        await AzureQueue(second, queue).send(WAKE)
+    await first.close()
+    await second.close()
+
+
+class Entra(Credential):
+    """Issues what the emulator takes for a token of Entra's: it reads it, and believes it."""
+
+    async def get_token(self, *scopes: str, claims: str | None = None, **_: Any) -> AccessToken:
+        await super().get_token(*scopes, claims=claims)
+        now = int(time.time())
+        facts = {
+            "aud": scopes[0].removesuffix("/.default"),
+            "iss": "https://sts.windows.net/ab1f708d-50f6-404c-a006-d71b2ac7a606/",
+            "iat": now,
+            "nbf": now - 60,
+            "exp": now + 3600,
+        }
+        parts = [{"alg": "none", "typ": "JWT"}, facts, "signature"]
+        encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()) for part in parts]
+        return AccessToken(b".".join(part.rstrip(b"=") for part in encoded).decode(), now + 3600)
+
+
+@pytest.fixture
+def secure(tmp_path: Path) -> Iterator[tuple[Azurite, ssl.SSLContext]]:
+    """An emulator that takes tokens, and what trusts its certificate."""
+    trusting = certified(tmp_path).client
+    pem = str(tmp_path / "server.pem")
+    with running_azurite(more=("--oauth", "basic", "--cert", pem, "--key", pem)) as azurite:
+        yield azurite, trusting
+
+
+async def test_an_identity_opens_both_services(secure: tuple[Azurite, ssl.SSLContext]) -> None:
+    azurite, trusting = secure
+    uris = {
+        service: f"https://localhost:{azurite.ports[service]}/{DEVELOPMENT_ACCOUNT}"
+        for service in ("queue", "table")
+    }
+    entra = Entra()
+    account = Account(Storage(queue_uri=uris["queue"], table_uri=uris["table"]), entra)
+    connector = aiohttp.TCPConnector(ssl=trusting)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        account.queues = replace(account.queues, session=session)
+        account.tables = replace(account.tables, session=session)
+        await create_missing(account, ["letters"], ["books"])
+        await use(account, "letters", "books")
+    await account.close()
+    assert entra.asked == [(("https://storage.azure.com/.default",), None)] * 2
+
+
+# --- what is tried again
+
+
+@asynccontextmanager
+async def service_of(server: Server, reading: float = 5) -> AsyncIterator[Service]:
+    account = Account(Storage(queue_uri=server.endpoint, table_uri=server.endpoint), Credential())
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=reading)
+    try:
+        yield replace(account.tables, pauses=(0, 0), timeout=timeout)
+    finally:
+        await account.close()
+
+
+async def put(*tempers: Temper, reading: float = 5) -> int:
+    """PUT once to a server of these tempers; return how many requests came."""
+    async with serving(*tempers) as server, service_of(server, reading) as service:
+        try:
+            await service.call("PUT", "x", body=b"{}")
+        finally:
+            requests = len(server.heads)
+    return requests
+
+
+@pytest.mark.parametrize("code", [408, 429, 500, 502, 503, 504])
+async def test_what_can_pass_is_tried_again(code: int) -> None:
+    trouble = says(answer(f"{code} Trouble", b"oops"))
+    assert await put(trouble, trouble, says(FINE)) == 3
+
+
+@pytest.mark.parametrize("code", [301, 400, 401, 403, 404, 409, 412, 413, 501])
+async def test_what_cannot_is_not(code: int) -> None:
+    moved = says(answer(f"{code} No", Location="/y"))
+    async with serving(moved) as server, service_of(server) as service:
+        with pytest.raises(HttpResponseError) as error:
+            await service.call("PUT", "x")
+    assert error.value.status_code == code
+    assert len(server.heads) == 1
+
+
+async def test_trouble_that_lasts_is_an_error() -> None:
+    with pytest.raises(HttpResponseError) as error:
+        await put(says(answer("503 Busy", x_ms_error_code="ServerBusy")))
+    assert error.value.status_code == 503
+
+
+async def test_an_answer_that_breaks_off_is_asked_for_again() -> None:
+    half = breaks_off_after(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")
+    assert await put(half, half, says(FINE)) == 3
+    with pytest.raises(ServiceResponseError):
+        await put(half)
+
+
+async def test_an_answer_that_does_not_come_is_asked_for_again() -> None:
+    assert await put(says(b""), says(FINE), reading=0.1) == 2
+    with pytest.raises(ServiceResponseTimeoutError):
+        await put(says(b""), reading=0.1)
+
+
+async def test_nobody_there_is_an_error() -> None:
+    async with serving() as server:
+        pass
+    async with service_of(server) as service:
+        with pytest.raises(ServiceRequestError):
+            await service.call("GET", "x")
+
+
+# --- what an error says
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        ("401 No", "NoAuthenticationInformation", ClientAuthenticationError),
+        ("404 No", "ResourceNotFound", ResourceNotFoundError),
+        ("409 No", "EntityAlreadyExists", ResourceExistsError),
+        ("409 No", "QueueBeingDeleted", HttpResponseError),
+        ("409 No", "TableBeingDeleted", HttpResponseError),
+        ("412 No", "UpdateConditionNotSatisfied", ResourceModifiedError),
+        ("403 No", "AuthorizationPermissionMismatch", HttpResponseError),
+    ],
+)
+async def test_an_error_is_the_one_that_the_sdk_raises(
+    status: str, code: str, kind: type[HttpResponseError]
+) -> None:
+    with pytest.raises(HttpResponseError) as raised:
+        await put(says(answer(status, x_ms_error_code=code, x_ms_request_id="7")))
+    error = raised.value
+    assert type(error) is kind
+    assert (error.status_code, error.reason) == (int(status[:3]), "No")
+    assert getattr(error, "error_code", None) == code
+    assert str(error) == f"{status[:3]} {code}: (7)"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"odata.error": {"code": "X", "message": {"lang": "en-US", "value": "Not so."}}}',
+        b"<?xml version='1.0'?><Error><Code>X</Code><Message>Not so.</Message></Error>",
+    ],
+)
+async def test_an_error_tells_what_the_service_said(body: bytes) -> None:
+    with pytest.raises(HttpResponseError, match=r"400 No: Not so\. \(None\)"):
+        await put(says(answer("400 No", body)))
+
+
+# --- on the way
+
+
+async def test_the_environments_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(says(FINE)) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.endpoint)
+        far = Storage(queue_uri="http://q.example.com", table_uri="http://t.example.com")
+        monkeypatch.setenv("no_proxy", "q.example.com")
+        account = Account(far, Credential())
+        await account.tables.call("GET", "x")
+        await account.close()
+    assert proxy.targets == ["http://t.example.com/x"]
+    assert account.queues.proxy is None

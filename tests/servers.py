@@ -1,0 +1,105 @@
+"""A server of Azure's on this machine's loopback: real sockets, a temper for each request."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from azure.core.credentials import AccessToken
+
+TOKEN = "eyJ0.token.sig"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Ms-Request-Id: 7\r\n\r\n{}"
+
+Temper = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Credential:
+    """Hands out one token, or fails; remembers what it was asked for."""
+
+    error: Exception | None = None
+    asked: list[tuple[tuple[str, ...], str | None]] = field(default_factory=list)
+
+    async def get_token(self, *scopes: str, claims: str | None = None, **_: Any) -> AccessToken:
+        self.asked.append((scopes, claims))
+        if self.error is not None:
+            raise self.error
+        return AccessToken(TOKEN if claims is None else f"{TOKEN}2", 2**33)
+
+    async def close(self) -> None:
+        pass
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+@dataclass
+class Server:
+    """Answers its n-th request in the n-th way, and all later ones in the last."""
+
+    tempers: list[Temper]
+    heads: list[str] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def targets(self) -> list[str]:
+        return [head.split(" ")[1] for head in self.heads]
+
+    def header(self, name: str) -> list[str | None]:
+        found = []
+        for head in self.heads:
+            lines = [line.partition(": ") for line in head.split("\r\n")]
+            found.append(next((v for n, _, v in lines if n.lower() == name), None))
+        return found
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                self.heads.append(head.decode())
+                await self.tempers[min(len(self.heads), len(self.tempers)) - 1](writer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+def says(raw: bytes) -> Temper:
+    async def say(writer: asyncio.StreamWriter) -> None:
+        writer.write(raw)
+
+    return say
+
+
+def breaks_off_after(raw: bytes) -> Temper:
+    async def break_off(writer: asyncio.StreamWriter) -> None:
+        writer.write(raw)
+        await writer.drain()
+        writer.close()
+
+    return break_off
+
+
+def answer(status: str, body: bytes = b"", **headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+@asynccontextmanager
+async def serving(*tempers: Temper) -> AsyncIterator[Server]:
+    server = Server([*tempers] or [says(OK)])
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    server.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listener.close()

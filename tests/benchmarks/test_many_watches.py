@@ -10,7 +10,7 @@ from benchmarks.many_watches.simulated import simulate
 from benchmarks.storage import SimulatedClock, StandIn, running_stand_in
 from opswatch.core import wire
 
-WATCHES = 100
+WATCHES = 200
 START = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 HOUR, QUARTER = timedelta(hours=1), timedelta(minutes=15)
 # The ages at which an operation is polled that says nothing of when: seconds, up to an hour.

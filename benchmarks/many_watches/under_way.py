@@ -1,6 +1,7 @@
 """Watches that have been under way for a while: written as the app would have left them."""
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -36,20 +37,20 @@ class UnderWay:
         return [self.first_due + timedelta(seconds=second) for second in seconds]
 
     async def write(self, world: World) -> None:
-        """Write the row of each watch, and send its wake-up."""
-        gate = asyncio.Semaphore(_AT_ONCE)
+        """Write the row of each watch, and send its wake-up; hold no more than some at once."""
+        watches = self._watches()
 
-        async def write(watch: Watch) -> None:
-            async with gate:
+        async def write_some() -> None:
+            for watch in watches:
                 await world.store.watches.insert(watch)
                 delay = max(watch.due_at - world.clock(), timedelta(0))
                 await world.operations.send(WakeUp(watch.key, watch.seq), delay)
 
-        await asyncio.gather(*map(write, self._watches()))
+        await asyncio.gather(*(write_some() for _ in range(_AT_ONCE)))
 
-    def _watches(self) -> list[Watch]:
-        return [
-            Watch(
+    def _watches(self) -> Iterator[Watch]:
+        for number, (started, due) in enumerate(zip(self.started, self.due, strict=True)):
+            yield Watch(
                 operation=wire.operation_at(url_of(number)),
                 registered_at=started,
                 start_time=started,
@@ -62,5 +63,3 @@ class UnderWay:
                 due_at=due,
                 seq=9,
             )
-            for number, (started, due) in enumerate(zip(self.started, self.due, strict=True))
-        ]

@@ -6,7 +6,7 @@ https://learn.microsoft.com/rest/api/storageservices/queue-service-rest-api
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from functools import lru_cache
-from xml.etree.ElementTree import ParseError, fromstring  # nosec B405 - from our own clients
+from xml.etree.ElementTree import ParseError, fromstring
 
 from benchmarks.storage.clock import Clock
 from benchmarks.storage.errors import RefusedError
@@ -131,7 +131,7 @@ def _number(request: Request, name: str, least: int, most: int, default: int | N
 def _text(body: bytes) -> str:
     """Return the text in `<QueueMessage><MessageText>…</MessageText></QueueMessage>`."""
     try:
-        text = fromstring(body).findtext("MessageText") or ""  # noqa: S314 # nosec B314
+        text = fromstring(body).findtext("MessageText") or ""  # noqa: S314 - from our own clients
     except ParseError:
         raise RefusedError("InvalidXmlDocument") from None
     if len(text.encode()) > _MOST_BYTES:

@@ -46,11 +46,13 @@ class TableService:
         if match := _ENTITY.fullmatch(request.path):
             name, partition, row = (part.replace("''", "'") for part in match.groups())
             return _on_entity(request, name, self._table(name), (partition, row))
-        name = request.path.removesuffix("()")
+        return self._on_table(request, request.path.removesuffix("()"))
+
+    def _on_table(self, request: Request, name: str) -> Response:
         match request.method:
             case "GET":
                 return _query(request, name, self._table(name))
-            case "POST":
+            case "POST" if name != "$batch":
                 entity = self._table(name).insert(taken_in(_sent(request)))
                 return _written(request, name, entity)
         raise RefusedError("NotImplemented")

@@ -1,7 +1,6 @@
 """One attempt of one delivery: fence, sign, send, decide, send the successor, commit."""
 
 import logging
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -31,6 +30,7 @@ from opswatch.core.wire import host_key, host_name
 from opswatch.ports import Versioned, World
 from opswatch.steps import tell
 from opswatch.steps.gate import row_for
+from opswatch.steps.wake import send_wake_up
 
 _NO_SECRET_DELAY = timedelta(minutes=5)
 
@@ -46,7 +46,7 @@ async def _work(world: World, stored: Versioned[Delivery], wake: WakeUp) -> None
     """Make an attempt, if the host has room, and act on what came of it."""
     with tell.span(world, "attempt", wake.key, wake.seq, link=wake.traceparent):
         world.telemetry.note(decision="wait")  # unless an attempt is made
-        await _apply(world, stored, wake, await _attempt(world, stored.noun))
+        await _apply(world, stored, await _attempt(world, stored.noun))
 
 
 async def _attempt(world: World, delivery: Delivery) -> Retry | Settle:
@@ -136,15 +136,10 @@ async def _count_failure(
         log.event("host_paused", logging.WARNING, host=name, until=written.noun.open_until)
 
 
-async def _apply(
-    world: World, stored: Versioned[Delivery], wake: WakeUp, action: Retry | Settle
-) -> None:
+async def _apply(world: World, stored: Versioned[Delivery], action: Retry | Settle) -> None:
     match action:
         case Retry(delivery):
-            delay = (delivery.next_attempt_at or world.clock()) - world.clock()
-            traceparent = world.telemetry.traceparent()
-            successor = replace(wake, seq=delivery.seq, traceparent=traceparent)
-            sent = await world.deliveries.send(successor, delay)
+            sent = await send_wake_up(world, delivery)
             if await world.store.outbox.replace(delivery, stored.version) is None:
                 log.event("overtaken", key=delivery.key, seq=stored.noun.seq)
                 await world.deliveries.take_back(sent)

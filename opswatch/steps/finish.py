@@ -4,9 +4,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from opswatch.core.decide import line_of, owe, result_of
-from opswatch.core.model import Delivery, FinalStatus, Result, WakeUp, Watch
+from opswatch.core.model import FinalStatus, Result, Watch
 from opswatch.ports import Versioned, World
 from opswatch.steps import tell
+from opswatch.steps.wake import send_wake_up
 
 
 async def finish(world: World, stored: Versioned[Watch]) -> Result:
@@ -64,12 +65,4 @@ async def _call_back(world: World, result: Result, callback_url: str, since: dat
     if await world.store.deliveries.get(delivery.key) is not None:
         await outbox.delete(delivery.key, standing.version)
     else:  # a crash may have come between its row and its message
-        await start(world, standing.noun)
-
-
-async def start(world: World, delivery: Delivery) -> None:
-    """Send the first wake-up of a round whose row stands; may be repeated."""
-    now = world.clock()
-    delay = (delivery.next_attempt_at or now) - now
-    wake = WakeUp(delivery.key, delivery.seq, world.telemetry.traceparent())
-    await world.deliveries.send(wake, delay)
+        await send_wake_up(world, standing.noun)

@@ -6,7 +6,7 @@ from opswatch import log
 from opswatch.core.decide import is_settled, replay
 from opswatch.core.model import Delivery, DeliveryState, Key
 from opswatch.ports import Where, World
-from opswatch.steps.finish import start
+from opswatch.steps.wake import send_wake_up
 
 
 async def redeliver(world: World, operation: Key) -> int:
@@ -42,7 +42,7 @@ async def _replay(world: World, settled: Delivery, now: datetime) -> bool:
     owed = await _owed_again(world, settled, now)
     if owed.round_attempts:
         return False  # a replay is under way
-    await start(world, owed)  # new, or cut off before it was started
+    await send_wake_up(world, owed)  # new, or cut off before it was started
     log.event("redelivering", key=owed.key)
     return True
 

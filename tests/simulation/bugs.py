@@ -11,6 +11,7 @@ from opswatch.adapters.memory import MemoryTable
 from opswatch.core.decide import Fence, Finish, Wait, after_poll, owe
 from opswatch.core.model import Delivery, FinalStatus, Key, Registration, Result, WakeUp, Watch
 from opswatch.ports import Poisoned, Sent, Versioned, Where, World
+from opswatch.steps.wake import send_wake_up
 from tests.simulation.faults import FaultyQueue, FaultyTable
 
 # By name: in the package, each function hides the module of its name.
@@ -142,7 +143,7 @@ async def _message_before_row(
         return
     delivery = owe(result.operation.key, callback_url, since, world.policy)
     if await world.store.deliveries.get(delivery.key) is None:
-        await finish.start(world, delivery)
+        await send_wake_up(world, delivery)
         await world.store.outbox.insert(delivery)
 
 
@@ -156,7 +157,7 @@ async def _row_not_started_again(
         return
     if await world.store.deliveries.get(delivery.key) is None:
         await world.store.outbox.insert(delivery)
-        await finish.start(world, delivery)
+        await send_wake_up(world, delivery)
 
 
 _delete = FaultyTable.delete

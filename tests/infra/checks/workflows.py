@@ -99,6 +99,8 @@ def _builds(project: Project) -> Iterator[Finding]:
         "az bicep lint --file infra/main.bicep",
         "make test",
         "make check",
+        "make infra-check",
+        'check-jsonschema --schemafile "$SCHEMA" azure.yaml',
     ):
         if command not in ci:
             yield Finding(f"{FOLDER}/ci.yml", f"does not run {command}")

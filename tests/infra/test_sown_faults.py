@@ -422,6 +422,31 @@ FAULTS = [
         "    environment: ${{ inputs.environment }}\n",
         "",
     ),
+    Fault(
+        "nobody signs in",
+        ".github/workflows/deploy.yml",
+        "      AZURE_TENANT_ID: ${{ vars.AZURE_TENANT_ID }}\n",
+        "",
+    ),
+    Fault(
+        "a default is another on GitHub",
+        ".github/workflows/deploy.yml",
+        "NETWORKING || 'false'",
+        "NETWORKING || 'true'",
+    ),
+    Fault(
+        "the next deployment cuts one off",
+        ".github/workflows/deploy.yml",
+        "cancel-in-progress: false",
+        "cancel-in-progress: true",
+    ),
+    Fault(
+        "nobody looks for known vulnerabilities",
+        ".github/workflows/ci.yml",
+        "      - run: pip-audit --requirement requirements.txt\n",
+        "",
+    ),
+    Fault("a Python is not tested", ".github/workflows/ci.yml", '"3.11", "3.12", ', '"3.11", '),
 ]
 # Faults that these checks cannot find, and why.
 BLIND = [

@@ -7,6 +7,7 @@ from tests.infra.checks import (
     alerts,
     azd,
     closed,
+    deploy_workflow,
     host,
     kusto,
     naming,
@@ -35,6 +36,7 @@ CHECKS = (
     host,
     azd,
     workflows,
+    deploy_workflow,
 )
 
 __all__ = ["CHECKS", "Finding", "Project"]

@@ -16,6 +16,7 @@ DEPLOYING = (
     ".github",
     "azure.yaml",
     "docs/runbook.md",
+    "docs/telemetry.md",
     "host.json",
     "infra",
     "local.settings.sample.json",
@@ -447,6 +448,38 @@ FAULTS = [
         "",
     ),
     Fault("a Python is not tested", ".github/workflows/ci.yml", '"3.11", "3.12", ', '"3.11", '),
+    # Pages, and what people look at
+    Fault(
+        "the operators get the app's right to read operations",
+        MAIN,
+        "      principalId: identity.outputs.principalId\n      additional",
+        "      principalId: operatorPrincipalId\n      additional",
+    ),
+    Fault(
+        "the runbook names no setting",
+        "docs/runbook.md",
+        "raise `OPSWATCH_POLL_MIN`",
+        "raise `OPSWATCH_POLL_LEAST`",
+    ),
+    Fault(
+        "the runbook names no parameter",
+        "docs/runbook.md",
+        "raise `maximumInstanceCount`",
+        "raise `maxInstanceCount`",
+    ),
+    Fault("a page names no file", "infra/README.md", "checks/symbols.py", "checks/names.py"),
+    Fault(
+        "a chart follows no time range",
+        "infra/workbook.json",
+        'FromParameter": "TimeRange"',
+        'FromParameter": "Range"',
+    ),
+    Fault(
+        "people develop on a Python that is not supported",
+        ".devcontainer/devcontainer.json",
+        "python:3.13-",
+        "python:3.9-",
+    ),
 ]
 # Faults that these checks cannot find, and why.
 BLIND = [

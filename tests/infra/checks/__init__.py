@@ -8,6 +8,7 @@ from tests.infra.checks import (
     azd,
     closed,
     deploy_workflow,
+    documents,
     host,
     kusto,
     naming,
@@ -17,6 +18,7 @@ from tests.infra.checks import (
     runbook,
     settings,
     symbols,
+    workbook,
     workflows,
 )
 from tests.infra.checks.finding import Finding
@@ -32,7 +34,9 @@ CHECKS = (
     settings,
     alerts,
     kusto,
+    workbook,
     runbook,
+    documents,
     host,
     azd,
     workflows,

@@ -81,6 +81,9 @@ def _builds(project: Project) -> Iterator[Finding]:
     matrix = project.yaml(f"{FOLDER}/ci.yml")["jobs"]["test"]["strategy"]["matrix"]["python"]
     if matrix != PYTHONS:
         yield Finding(f"{FOLDER}/ci.yml", f"tests on {matrix}, not on {PYTHONS}")
+    image = re.search(r"python:([\d.]+)-", project.read(".devcontainer/devcontainer.json"))
+    if not image or image[1] not in PYTHONS:
+        yield Finding(".devcontainer", "runs another Python")
     for command in (
         "az bicep install",
         "az bicep build --file infra/main.bicep",

@@ -108,7 +108,12 @@ FAULTS = [
     Fault("the package is public", STORAGE, "publicAccess: 'None'", "publicAccess: 'Blob'"),
     Fault("TLS 1.0 will do", STORAGE, "'TLS1_2'", "'TLS1_0'"),
     Fault("http will do", APP, "httpsOnly: true", "httpsOnly: false"),
-    Fault("FTP is on", APP, "ftpsState: 'Disabled'", "ftpsState: 'AllAllowed'"),
+    Fault(
+        "FTP is spoken of, which Flex Consumption refuses",
+        APP,
+        "      scmMinTlsVersion: '1.2'\n",
+        "      scmMinTlsVersion: '1.2'\n      ftpsState: 'Disabled'\n",
+    ),
     Fault("basic publishing is on", APP, "allow: false", "allow: true"),
     Fault("basic publishing is not spoken of", APP, "  name: 'scm'\n", "  name: 'ftp'\n"),
     Fault("telemetry takes keys", MONITORING, "DisableLocalAuth: true", "DisableLocalAuth: false"),

@@ -207,7 +207,6 @@ EXPECTED: dict[str, dict[str, str]] = {
         "properties.functionAppConfig.runtime.version": "pythonVersion",
         "properties.siteConfig.minTlsVersion": "'1.2'",
         "properties.siteConfig.scmMinTlsVersion": "'1.2'",
-        "properties.siteConfig.ftpsState": "'Disabled'",
         "properties.siteConfig.remoteDebuggingEnabled": "false",
     },
     "Microsoft.Web/sites/basicPublishingCredentialsPolicies": {

@@ -370,6 +370,12 @@ FAULTS = [
         "    httpsOnly: true\n",
         "    httpsOnly: true\n    containerSize: 2048\n",
     ),
+    Fault(
+        "a new workspace is asked for tables that it may not have yet",
+        ALERTS,
+        "      skipQueryValidation: true\n",
+        "",
+    ),
     # Queries
     Fault(
         "silence yields no row",

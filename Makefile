@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: setup demo test check simulate chaos fuzz infra-check clean requirements
+.PHONY: setup demo test check simulate chaos kills fuzz infra-check clean requirements
 setup: $(VENV)/.installed node_modules/.installed
 
 $(VENV)/.installed: pyproject.toml
@@ -35,6 +35,10 @@ simulate: setup
 # Real processes, killed, paused and starved for some minutes; then the books must balance.
 chaos: setup
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))
+
+# Real processes, killed at 200 random instants while 300 deliveries are under way; some six minutes.
+kills: setup
+	$(BIN)/python -m tests.chaos.kills $(if $(SEED),--seed $(SEED))
 
 # libFuzzer on the core's parsers; RUNS a target. An input that breaks something is kept in .fuzz.
 # atheris has an environment of its own: it is not for every machine.

@@ -14,6 +14,7 @@ from opswatch.core.wire import Row
 _TYPE = "@odata.type"
 _INT32 = range(-(2**31), 2**31)
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -33,7 +34,7 @@ def entity_from(row: Row) -> bytes:
                 entity[name + _TYPE] = "Edm.Int64"
             case _:
                 entity[name] = value
-    return json.dumps(entity, separators=(",", ":")).encode()
+    return _encode(entity).encode()
 
 
 def row_from(entity: bytes) -> Row:

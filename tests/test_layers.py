@@ -174,7 +174,7 @@ def test_an_import_upwards_is_found(module: str, source: str) -> None:
         ("opswatch.steps.poll", "from .finish import finish"),
         ("opswatch.steps.poll", "from opswatch import log"),
         ("opswatch.core.arm", "import re\nfrom opswatch.core import urls"),
-        ("opswatch.core.wire.rows", "from ..model import Watch"),
+        ("opswatch.core.wire.operations", "from ..model import Watch"),
         ("function_app", "from opswatch import steps"),
     ],
 )

@@ -1,5 +1,7 @@
 """Messages and table rows: the only home of key strings and of the names of properties."""
 
+from opswatch.core.wire.codec import Codec, Row
+from opswatch.core.wire.deliveries import DELIVERIES, HOSTS, OUTBOX, host_key
 from opswatch.core.wire.keys import (
     NOTHING,
     body_digest,
@@ -19,19 +21,11 @@ from opswatch.core.wire.messages import (
     wake_up_from,
     wake_up_text,
 )
-from opswatch.core.wire.rows import (
-    DELIVERIES,
-    HOSTS,
-    OUTBOX,
-    REJECTIONS,
-    RESULTS,
-    TABLES,
-    TIMELINE,
-    WATCHES,
-    Codec,
-    Row,
-    duration,
-    host_key,
+from opswatch.core.wire.operations import RESULTS, TIMELINE, WATCHES, duration
+from opswatch.core.wire.rejections import REJECTIONS
+
+TABLES = tuple(
+    codec.table for codec in (WATCHES, RESULTS, OUTBOX, DELIVERIES, TIMELINE, REJECTIONS, HOSTS)
 )
 
 __all__ = [

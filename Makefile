@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: setup demo test check simulate chaos load fuzz infra-check clean requirements
+.PHONY: setup demo test check simulate chaos kills load fuzz infra-check clean requirements
 setup: $(VENV)/.installed node_modules/.installed
 
 $(VENV)/.installed: pyproject.toml
@@ -36,10 +36,7 @@ simulate: setup
 chaos: setup
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))
 
-# 20,000 watches at once: memory over a simulated hour, punctuality and rate; WATCHES can be given.
-# Half an hour; needs Linux.
-load: setup
-	$(BIN)/python -m benchmarks.many_watches $(if $(WATCHES),--watches $(WATCHES))
+.PHONY: setup demo test check simulate chaos kills load fuzz infra-check clean requirements
 
 # libFuzzer on the core's parsers; RUNS a target. An input that breaks something is kept in .fuzz.
 # atheris has an environment of its own: it is not for every machine.

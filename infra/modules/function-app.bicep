@@ -91,10 +91,10 @@ resource site 'Microsoft.Web/sites@2024-04-01' = {
         version: pythonVersion
       }
     }
+    // Nothing of FTP here: Flex Consumption has none and refuses to be asked.
     siteConfig: {
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
-      ftpsState: 'Disabled'
       http20Enabled: true
       remoteDebuggingEnabled: false
     }

@@ -28,7 +28,7 @@ _QUEUE_HEADERS: Final = MappingProxyType({**_HEADERS, "x-ms-version": "2021-02-1
 _TABLE_HEADERS: Final = MappingProxyType(
     {
         **_HEADERS,
-        "x-ms-version": "2019-02-02",
+        "x-ms-version": "2020-12-06",  # the first that takes Entra's tokens
         "DataServiceVersion": "3.0",
         "Accept": "application/json;odata=minimalmetadata",
     }

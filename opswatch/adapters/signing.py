@@ -73,7 +73,7 @@ def access_signature(signature: str) -> Sign:
 
     async def sign(request: Request) -> Request:
         joint = "&" if "?" in request.url else "?"
-        return replace(request, url=f"{request.url}{joint}{query}")
+        return replace(_dated(request), url=f"{request.url}{joint}{query}")
 
     return sign
 
@@ -82,7 +82,7 @@ def bearer(tokens: Tokens) -> Sign:
     """Return what adds the token of an identity."""
 
     async def sign(request: Request) -> Request:
-        return _authorized(request, f"Bearer {await tokens.get()}")
+        return _authorized(_dated(request), f"Bearer {await tokens.get()}")
 
     return sign
 
@@ -94,6 +94,7 @@ def _standard(request: Request, name: str) -> str:
 
 
 def _dated(request: Request) -> Request:
+    """Return `request` with the time, which the services ask for whoever it comes from."""
     return replace(request, headers={**request.headers, "x-ms-date": formatdate(usegmt=True)})
 
 

@@ -367,6 +367,9 @@ async def test_a_row_is_read_where_the_sdk_reads_it(key: Key) -> None:
     ours, theirs = requests(server)
     assert ours == theirs
     assert ours[1].endswith(")")
+    for name in ("accept", "dataserviceversion"):
+        assert len({*server.header(name)}) == 1
+    assert None not in server.header("x-ms-date")
 
 
 async def test_messages_go_where_the_sdk_puts_them() -> None:

@@ -14,6 +14,7 @@ from opswatch.local.azurite import Azurite, running_azurite
 from opswatch.local.demo.app import ROOT
 
 _DRAIN_TIMEOUT = 40.0  # seconds; a drain takes 30 at the most
+_READY = b"Listening on "
 
 
 class App:
@@ -23,11 +24,13 @@ class App:
         self._env = {**os.environ, **env, "PYTHONUNBUFFERED": "1"}
         self._words = ("dev", "--port", "0", "--app", str(ROOT), "--lease", str(lease))
         self._log = log
+        self._said = 0  # bytes in the log before this process's
         self._process: asyncio.subprocess.Process | None = None
         self.own_ends: list[int] = []  # codes of processes that nobody had told to end
 
     async def start(self) -> None:
         with self._log.open("ab") as log:
+            self._said = log.tell()
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "opswatch.cli", *self._words),
                 cwd=ROOT,
@@ -36,6 +39,10 @@ class App:
                 stdout=log,
                 stderr=log,
             )
+
+    def is_up(self) -> bool:
+        """Tell whether the app that was started last has come so far as to listen."""
+        return _READY in self._log.read_bytes()[self._said :]
 
     async def kill(self) -> None:
         await self._end(signal.SIGKILL)
@@ -90,6 +97,11 @@ class Fleet:
         traceback: TracebackType | None,
     ) -> None:
         await self._running.aclose()
+
+    async def up(self) -> None:
+        """Return when all are up."""
+        while not all(app.is_up() for app in self.apps):
+            await asyncio.sleep(0.05)
 
     @property
     def own_ends(self) -> list[int]:

@@ -43,3 +43,12 @@ def test_every_skip_of_checkov_has_its_reason() -> None:
     skips = re.findall(r"^  - (.*)$", Project().read("infra/checkov.yaml"), re.MULTILINE)
     assert skips
     assert [skip for skip in skips if not re.fullmatch(r"CKV_AZURE_\d+ # .{20,}", skip)] == []
+
+
+def test_checkov_reads_all_that_it_is_said_to_read() -> None:
+    beyond_it = {source.name for source in Project().sources.values() if b"=>" in source.data}
+    assert beyond_it == {"infra/main.bicep", "infra/modules/operation-reader.bicep"}
+
+
+def test_everything_that_must_hold_includes_checkov() -> None:
+    assert "make infra-check" in Project().read(".ci/run")

@@ -16,6 +16,7 @@ DEPLOYING = (
     ".github",
     "azure.yaml",
     "docs/runbook.md",
+    "docs/telemetry.md",
     "host.json",
     "infra",
     "local.settings.sample.json",
@@ -107,7 +108,12 @@ FAULTS = [
     Fault("the package is public", STORAGE, "publicAccess: 'None'", "publicAccess: 'Blob'"),
     Fault("TLS 1.0 will do", STORAGE, "'TLS1_2'", "'TLS1_0'"),
     Fault("http will do", APP, "httpsOnly: true", "httpsOnly: false"),
-    Fault("FTP is on", APP, "ftpsState: 'Disabled'", "ftpsState: 'AllAllowed'"),
+    Fault(
+        "FTP is spoken of, which Flex Consumption refuses",
+        APP,
+        "      scmMinTlsVersion: '1.2'\n",
+        "      scmMinTlsVersion: '1.2'\n      ftpsState: 'Disabled'\n",
+    ),
     Fault("basic publishing is on", APP, "allow: false", "allow: true"),
     Fault("basic publishing is not spoken of", APP, "  name: 'scm'\n", "  name: 'ftp'\n"),
     Fault("telemetry takes keys", MONITORING, "DisableLocalAuth: true", "DisableLocalAuth: false"),
@@ -364,6 +370,12 @@ FAULTS = [
         "    httpsOnly: true\n",
         "    httpsOnly: true\n    containerSize: 2048\n",
     ),
+    Fault(
+        "a new workspace is asked for tables that it may not have yet",
+        ALERTS,
+        "      skipQueryValidation: true\n",
+        "",
+    ),
     # Queries
     Fault(
         "silence yields no row",
@@ -421,6 +433,63 @@ FAULTS = [
         ".github/workflows/deploy.yml",
         "    environment: ${{ inputs.environment }}\n",
         "",
+    ),
+    Fault(
+        "nobody signs in",
+        ".github/workflows/deploy.yml",
+        "      AZURE_TENANT_ID: ${{ vars.AZURE_TENANT_ID }}\n",
+        "",
+    ),
+    Fault(
+        "a default is another on GitHub",
+        ".github/workflows/deploy.yml",
+        "NETWORKING || 'false'",
+        "NETWORKING || 'true'",
+    ),
+    Fault(
+        "the next deployment cuts one off",
+        ".github/workflows/deploy.yml",
+        "cancel-in-progress: false",
+        "cancel-in-progress: true",
+    ),
+    Fault(
+        "nobody looks for known vulnerabilities",
+        ".github/workflows/ci.yml",
+        "      - run: pip-audit --requirement requirements.txt\n",
+        "",
+    ),
+    Fault("a Python is not tested", ".github/workflows/ci.yml", '"3.11", "3.12", ', '"3.11", '),
+    # Pages, and what people look at
+    Fault(
+        "the operators get the app's right to read operations",
+        MAIN,
+        "      principalId: identity.outputs.principalId\n      additional",
+        "      principalId: operatorPrincipalId\n      additional",
+    ),
+    Fault(
+        "the runbook names no setting",
+        "docs/runbook.md",
+        "raise `OPSWATCH_POLL_MIN`",
+        "raise `OPSWATCH_POLL_LEAST`",
+    ),
+    Fault(
+        "the runbook names no parameter",
+        "docs/runbook.md",
+        "raise `maximumInstanceCount`",
+        "raise `maxInstanceCount`",
+    ),
+    Fault("a page names no file", "infra/README.md", "checks/symbols.py", "checks/names.py"),
+    Fault(
+        "a chart follows no time range",
+        "infra/workbook.json",
+        'FromParameter": "TimeRange"',
+        'FromParameter": "Range"',
+    ),
+    Fault(
+        "people develop on a Python that is not supported",
+        ".devcontainer/devcontainer.json",
+        "python:3.13-",
+        "python:3.9-",
     ),
 ]
 # Faults that these checks cannot find, and why.

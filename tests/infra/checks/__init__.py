@@ -7,6 +7,8 @@ from tests.infra.checks import (
     alerts,
     azd,
     closed,
+    deploy_workflow,
+    documents,
     host,
     kusto,
     naming,
@@ -16,6 +18,7 @@ from tests.infra.checks import (
     runbook,
     settings,
     symbols,
+    workbook,
     workflows,
 )
 from tests.infra.checks.finding import Finding
@@ -31,10 +34,13 @@ CHECKS = (
     settings,
     alerts,
     kusto,
+    workbook,
     runbook,
+    documents,
     host,
     azd,
     workflows,
+    deploy_workflow,
 )
 
 __all__ = ["CHECKS", "Finding", "Project"]

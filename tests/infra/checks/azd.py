@@ -59,7 +59,7 @@ KEPT = (
 
 
 def check(project: Project) -> list[Finding]:
-    return [*_azure_yaml(project), *_ignored(project), *_workbook(project)]
+    return [*_azure_yaml(project), *_ignored(project)]
 
 
 def _azure_yaml(project: Project) -> Iterator[Finding]:
@@ -126,23 +126,3 @@ def _imports(path: Path) -> Iterator[str]:
                 yield from (
                     "/".join([*parts[:end], "__init__.py"]) for end in range(1, len(parts) + 1)
                 )
-
-
-def _workbook(project: Project) -> Iterator[Finding]:
-    place = "infra/workbook.json"
-    try:
-        document = project.json(place)
-    except ValueError as error:
-        yield Finding(place, str(error))
-        return
-    if document.get("version") != "Notebook/1.0":
-        yield Finding(place, "is no workbook")
-    if document.get("fallbackResourceIds") != ["{workspaceId}"]:
-        yield Finding(place, "does not ask the workspace")
-    names = [item.get("name") for item in document["items"]]
-    if len(set(names)) != len(names):
-        yield Finding(place, "two items have one name")
-    workbook = project.module("workbook").get("resource", "workbook")
-    data = flat(lookup(workbook.body if workbook else None, "properties.serializedData"))
-    if data != "replace(loadTextContent('../workbook.json'), '{workspaceId}', workspaceId)":
-        yield Finding("infra/modules/workbook.bicep", "does not show workbook.json")

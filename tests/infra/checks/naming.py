@@ -43,6 +43,8 @@ _WIRED = {
     ("vault", "name"): "keyVaultName",
 }
 
+_GENERIC = {"clientId", "id", "name", "principalId"}
+
 
 def check(project: Project) -> list[Finding]:
     found: list[Finding] = []
@@ -99,6 +101,8 @@ def _matches(name: str, value: str) -> bool:
     output = re.fullmatch(r"(\w+)\.outputs\.(\w+)", value)
     if output is None:
         given = value.lower()
+        if name in _GENERIC:
+            return value == name  # anybody's would end like that
         return bool(re.fullmatch(r"\w+", value)) and (
             given.endswith(name.lower()) or given.startswith(name.lower())
         )

@@ -29,7 +29,7 @@ ENDPOINTS = {
     ),
 }
 
-# Flex Consumption refuses these, or they carry what an identity should.
+# Flex Consumption refuses these with error 51021, or they carry what an identity should.
 # https://learn.microsoft.com/azure/azure-functions/functions-app-settings#flex-consumption-plan-deprecations
 FORBIDDEN = {
     r"\blist(Keys|\w*Sas|Secrets|ConnectionStrings|Credentials|HostKeys|\w*Token)\b": (
@@ -47,7 +47,10 @@ FORBIDDEN = {
     r"\bWEBSITE_(MAX_DYNAMIC\w+|NODE_DEFAULT_VERSION|SKIP_CONTENT\w+|VNET_ROUTE_ALL|USE_\w+)\b": (
         "sets what Flex Consumption refuses"
     ),
-    r"\b(alwaysOn|containerSize|functionAppScaleLimit|preWarmedInstanceCount|vnet\w+Enabled)\b": (
+    r"\b(alwaysOn|containerSize|ftpsState|isReserved|isXenon|vnet\w+Enabled)\b": (
+        "sets what Flex Consumption refuses"
+    ),
+    r"\b(functionAppScaleLimit|functionsRuntimeScaleMonitoringEnabled|preWarmedInstanceCount)\b": (
         "sets what Flex Consumption refuses"
     ),
     r"\b((linux|windows)FxVersion|(java|netFramework|powerShell)Version|use32BitWorkerProcess)\b": (

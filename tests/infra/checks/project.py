@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class Project:
         return json.loads(self.read(name))
 
     def yaml(self, name: str) -> Any:
-        return yaml.safe_load(self.read(name))
+        return _load_yaml(self.read(name))
 
     def queries(self) -> Iterator[tuple[str, str]]:
         """Yield name and text of every query: the files, and those within the workbook."""
@@ -51,3 +51,8 @@ class Project:
         for item in self.json("infra/workbook.json")["items"]:
             if "query" in item["content"]:
                 yield f"infra/workbook.json#{item['name']}", item["content"]["query"]
+
+
+@cache  # the same few texts, for each fault that is sown somewhere else
+def _load_yaml(text: str) -> Any:
+    return yaml.safe_load(text)

@@ -36,7 +36,13 @@ simulate: setup
 chaos: setup
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))
 
-.PHONY: setup demo test check simulate chaos kills load fuzz infra-check clean requirements
+# Real processes, killed at 200 random instants while 300 deliveries are under way; some minutes.
+kills: setup
+	$(BIN)/python -m tests.chaos.kills $(if $(SEED),--seed $(SEED))
+
+# 20,000 watches at once: memory over a simulated hour, and how late polls come in real time.
+load: setup
+	$(BIN)/python -m benchmarks.many_watches
 
 # libFuzzer on the core's parsers; RUNS a target. An input that breaks something is kept in .fuzz.
 # atheris has an environment of its own: it is not for every machine.

@@ -40,9 +40,10 @@ chaos: setup
 kills: setup
 	$(BIN)/python -m tests.chaos.kills $(if $(SEED),--seed $(SEED))
 
-# 20,000 watches at once: memory over a simulated hour, and how late polls come in real time.
+# 20,000 watches at once: memory over a simulated hour, punctuality and rate; WATCHES can be given.
+# Half an hour; needs Linux.
 load: setup
-	$(BIN)/python -m benchmarks.many_watches
+	$(BIN)/python -m benchmarks.many_watches $(if $(WATCHES),--watches $(WATCHES))
 
 # libFuzzer on the core's parsers; RUNS a target. An input that breaks something is kept in .fuzz.
 # atheris has an environment of its own: it is not for every machine.

@@ -10,7 +10,7 @@ from azure.core.credentials_async import AsyncTokenCredential
 from opswatch.adapters import signing
 from opswatch.adapters.rest import Service
 from opswatch.adapters.sessions import environment_proxies, environment_proxy, plain_session
-from opswatch.adapters.signing import Sign
+from opswatch.adapters.signing import Signer
 from opswatch.adapters.tokens import Tokens
 from opswatch.config import Storage, connection_parts
 
@@ -94,13 +94,13 @@ class Account:
         self,
         uri: str,
         parts: Mapping[str, str],
-        shared_key: Callable[[str, str], Sign],
+        shared_key: Callable[[str, str], Signer],
         headers: Mapping[str, str],
     ) -> Service:
         return Service(
             session=self._session,
             uri=uri,
-            sign=_sign(parts, shared_key, self._credential),
+            signer=_signer(parts, shared_key, self._credential),
             headers=headers,
             timeout=_TIMEOUT,
             proxy=environment_proxy(uri),
@@ -123,13 +123,15 @@ def _uri(parts: Mapping[str, str], service: str) -> str:
     return (endpoint or f"{protocol}://{parts['accountname']}.{service}.{suffix}").rstrip("/")
 
 
-def _sign(
+def _signer(
     parts: Mapping[str, str],
-    shared_key: Callable[[str, str], Sign],
+    shared_key: Callable[[str, str], Signer],
     credential: AsyncTokenCredential | None,
-) -> Sign:
+) -> Signer:
     if signature := parts.get("sharedaccesssignature"):
         return signing.access_signature(signature)
-    if parts or credential is None:
+    if parts:
         return shared_key(parts["accountname"], parts["accountkey"])
+    if credential is None:
+        raise ValueError("neither a connection string nor an identity")
     return signing.bearer(Tokens(credential, _SCOPE))

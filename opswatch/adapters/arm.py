@@ -63,10 +63,12 @@ class HttpArm:
             return NoAnswer(_layer(error), one_line(redact_text(str(error) or repr(error))))
 
     async def _get(self, url: str) -> HttpResponse | NoAnswer:
-        """Answer one challenge, should the token not be enough."""
+        """Answer one challenge, should the token not be enough; do not keep one that is refused."""
         answer = await self._ask(url, await self._tokens.get())
-        if isinstance(answer, HttpResponse) and (claims := _challenge(answer)):
-            answer = await self._ask(url, await self._tokens.get_for(claims))
+        if isinstance(answer, HttpResponse) and answer.status_code == HTTPStatus.UNAUTHORIZED:
+            self._tokens.forget()
+            if claims := _challenge(answer):
+                answer = await self._ask(url, await self._tokens.get_for(claims))
         return answer
 
     async def _ask(self, url: str, token: str) -> HttpResponse | NoAnswer:
@@ -93,12 +95,12 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _challenge(answer: HttpResponse) -> str | None:
-    """Return the claims that an answer asks for, as JSON; None where it is no challenge.
+    """Return the claims that a 401 asks for, as JSON; None where it is no challenge.
 
     https://learn.microsoft.com/entra/identity-platform/claims-challenge
     """
     found = _CLAIMS.search(answer.headers.get("www-authenticate", ""))
-    if answer.status_code != HTTPStatus.UNAUTHORIZED or not found:
+    if not found:
         return None
     try:
         return b64decode(found[1] + "==").decode()

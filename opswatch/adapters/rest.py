@@ -25,7 +25,7 @@ from azure.core.exceptions import (
 )
 from yarl import URL
 
-from opswatch.adapters.signing import Request, Sign
+from opswatch.adapters.signing import Request, Signer
 from opswatch.core.texts import one_line
 
 # A function never sleeps longer than a second or two in a retry: the queue waits instead.
@@ -59,7 +59,7 @@ class Service:
 
     session: aiohttp.ClientSession
     uri: str  # no slash at the end
-    sign: Sign
+    signer: Signer
     headers: Mapping[str, str]  # of every request
     timeout: aiohttp.ClientTimeout
     proxy: str | None = None
@@ -89,7 +89,7 @@ class Service:
         return await self._try(request)
 
     async def _try(self, request: Request) -> Answer:
-        signed = await self.sign(request)
+        signed = await self.signer.sign(request)
         try:
             async with self.session.request(
                 signed.method,
@@ -108,6 +108,8 @@ class Service:
             raise ServiceResponseTimeoutError("no answer in time", error=error) from error
         except (aiohttp.ClientError, OSError) as error:
             raise ServiceResponseError(str(error) or repr(error), error=error) from error
+        if response.status == HTTPStatus.UNAUTHORIZED:
+            self.signer.refused()
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise _error(response, body)
         return Answer(response.headers, body)

@@ -8,7 +8,6 @@ from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from email.utils import formatdate
-from typing import TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
 from opswatch.adapters.tokens import Tokens
@@ -24,7 +23,13 @@ class Request:
     body: bytes
 
 
-Sign: TypeAlias = Callable[[Request], Awaitable[Request]]  # returns the request as it may be sent
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Makes requests such that the service knows who asks."""
+
+    sign: Callable[[Request], Awaitable[Request]]  # returns the request as it may be sent
+    refused: Callable[[], None] = lambda: None  # hears that the service did not know who asked
+
 
 _STANDARD_HEADERS = (
     "Content-Encoding", "Content-Language", "Content-Length", "Content-MD5", "Content-Type", "Date",
@@ -32,7 +37,7 @@ _STANDARD_HEADERS = (
 )  # fmt: skip
 
 
-def shared_key_for_queues(account: str, key: str) -> Sign:
+def shared_key_for_queues(account: str, key: str) -> Signer:
     """Return what signs requests to the queue service with the account's key, base64."""
     secret = b64decode(key)
 
@@ -52,10 +57,10 @@ def shared_key_for_queues(account: str, key: str) -> Sign:
         )
         return _authorized(dated, f"SharedKey {account}:{_signature(secret, text)}")
 
-    return sign
+    return Signer(sign)
 
 
-def shared_key_for_tables(account: str, key: str) -> Sign:
+def shared_key_for_tables(account: str, key: str) -> Signer:
     """Return what signs requests to the table service with the account's key, base64."""
     secret = b64decode(key)
 
@@ -64,10 +69,10 @@ def shared_key_for_tables(account: str, key: str) -> Sign:
         text = f"{dated.headers['x-ms-date']}\n/{account}{urlsplit(dated.url).path}"
         return _authorized(dated, f"SharedKeyLite {account}:{_signature(secret, text)}")
 
-    return sign
+    return Signer(sign)
 
 
-def access_signature(signature: str) -> Sign:
+def access_signature(signature: str) -> Signer:
     """Return what adds a shared access signature, a query, to a request's URL."""
     query = signature.removeprefix("?")
 
@@ -75,16 +80,16 @@ def access_signature(signature: str) -> Sign:
         joint = "&" if "?" in request.url else "?"
         return replace(_dated(request), url=f"{request.url}{joint}{query}")
 
-    return sign
+    return Signer(sign)
 
 
-def bearer(tokens: Tokens) -> Sign:
+def bearer(tokens: Tokens) -> Signer:
     """Return what adds the token of an identity."""
 
     async def sign(request: Request) -> Request:
         return _authorized(_dated(request), f"Bearer {await tokens.get()}")
 
-    return sign
+    return Signer(sign, tokens.forget)
 
 
 def _standard(request: Request, name: str) -> str:

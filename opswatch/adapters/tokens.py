@@ -44,6 +44,10 @@ class Tokens:
             )
             return self._token.token
 
+    def forget(self) -> None:
+        """Fetch a new token for whoever comes next: this one was refused."""
+        self._token = None
+
     async def _renewed(self) -> str:
         """Fetch a new token; where that fails, the old one is good for as long as it lasts."""
         try:

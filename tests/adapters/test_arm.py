@@ -273,6 +273,15 @@ async def test_any_other_401_is_an_answer(header: str | None) -> None:
     assert got.status_code == 401
 
 
+async def test_a_token_that_is_refused_is_fetched_anew() -> None:
+    credential = Credential()
+    tempers = says(answer("401 No")), says(OK)
+    async with serving(*tempers) as server, arm_at(server.endpoint, credential) as arm:
+        got = [await arm.get(server.endpoint + PATH) for _ in range(3)]
+    assert [one.status_code for one in got if isinstance(one, HttpResponse)] == [401, 200, 200]
+    assert len(credential.asked) == 2
+
+
 @pytest.mark.parametrize(
     ("error", "layer"),
     [

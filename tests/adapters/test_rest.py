@@ -216,6 +216,18 @@ async def test_what_cannot_is_not(code: int) -> None:
     assert len(server.heads) == 1
 
 
+async def test_a_token_that_is_refused_is_fetched_anew() -> None:
+    credential = Credential()
+    async with serving(says(answer("401 No")), says(FINE)) as server:
+        account = Account(Storage(queue_uri=server.endpoint, table_uri="http://x"), credential)
+        with pytest.raises(ClientAuthenticationError):
+            await account.queues.call("GET", "x")
+        for _ in range(2):
+            await account.queues.call("GET", "x")
+        await account.close()
+    assert len(credential.asked) == 2
+
+
 async def test_trouble_that_lasts_is_an_error() -> None:
     with pytest.raises(HttpResponseError) as error:
         await put(says(answer("503 Busy", x_ms_error_code="ServerBusy")))

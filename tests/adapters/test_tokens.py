@@ -85,6 +85,12 @@ async def test_a_failure_is_not_kept(credential: Credential, tokens: Tokens) -> 
     assert await tokens.get() == "token 2"
 
 
+async def test_a_token_that_was_refused_is_not_kept(tokens: Tokens) -> None:
+    assert await tokens.get() == "token 1"
+    tokens.forget()
+    assert await tokens.get() == "token 2"
+
+
 async def test_a_token_for_claims_takes_the_place_of_the_one_refused(
     credential: Credential, tokens: Tokens
 ) -> None:

@@ -36,7 +36,7 @@ simulate: setup
 chaos: setup
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))
 
-# Real processes, killed at 200 random instants while 300 deliveries are under way; some minutes.
+# Real processes, killed at 200 random instants while 300 deliveries are under way; some eight minutes.
 kills: setup
 	$(BIN)/python -m tests.chaos.kills $(if $(SEED),--seed $(SEED))
 

@@ -388,8 +388,6 @@ def test_the_identity_that_polls_is_that_of_storage_unless_another_is_named() ->
         pytest.param({"AzureWebJobsStorage": " "}, id="white space"),
         pytest.param({"AzureWebJobsStorage": f"AccountKey={KEY}"}, id="no name"),
         pytest.param({"AzureWebJobsStorage": "AccountName=acct"}, id="no key"),
-        pytest.param({"AzureWebJobsStorage": f"AccountName=a;AccountKey={KEY}x"}, id="cut key"),
-        pytest.param({"AzureWebJobsStorage": f"AccountName=a;AccountKey=!{KEY}!"}, id="odd key"),
         pytest.param({"AzureWebJobsStorage": f"sig={KEY}"}, id="no connection string"),
         pytest.param({"AzureWebJobsStorage": KEY}, id="a key"),
         pytest.param({"AzureWebJobsStorage": f"{CONNECTION};{KEY}"}, id="a key too many"),

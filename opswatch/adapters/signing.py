@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from email.utils import formatdate
 from urllib.parse import parse_qsl, urlsplit
 
+from azure.core.exceptions import ClientAuthenticationError
+
 from opswatch.adapters.tokens import Tokens
 
 
@@ -39,7 +41,6 @@ _STANDARD_HEADERS = (
 
 def shared_key_for_queues(account: str, key: str) -> Signer:
     """Return what signs requests to the queue service with the account's key, base64."""
-    secret = b64decode(key)
 
     async def sign(request: Request) -> Request:
         dated = _dated(request)
@@ -55,19 +56,18 @@ def shared_key_for_queues(account: str, key: str) -> Signer:
                 *(f"{name.lower()}:{value}" for name, value in parameters),
             ]
         )
-        return _authorized(dated, f"SharedKey {account}:{_signature(secret, text)}")
+        return _authorized(dated, f"SharedKey {account}:{_signature(key, text)}")
 
     return Signer(sign)
 
 
 def shared_key_for_tables(account: str, key: str) -> Signer:
     """Return what signs requests to the table service with the account's key, base64."""
-    secret = b64decode(key)
 
     async def sign(request: Request) -> Request:
         dated = _dated(request)
         text = f"{dated.headers['x-ms-date']}\n/{account}{urlsplit(dated.url).path}"
-        return _authorized(dated, f"SharedKeyLite {account}:{_signature(secret, text)}")
+        return _authorized(dated, f"SharedKeyLite {account}:{_signature(key, text)}")
 
     return Signer(sign)
 
@@ -107,5 +107,9 @@ def _authorized(request: Request, authorization: str) -> Request:
     return replace(request, headers={**request.headers, "Authorization": authorization})
 
 
-def _signature(secret: bytes, text: str) -> str:
+def _signature(key: str, text: str) -> str:
+    try:
+        secret = b64decode(key)
+    except ValueError as error:
+        raise ClientAuthenticationError("the account's key is no base64: is it whole?") from error
     return b64encode(hmac.digest(secret, text.encode(), "sha256")).decode()

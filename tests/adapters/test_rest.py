@@ -96,6 +96,14 @@ async def test_a_wrong_key_opens_neither(azurite: Azurite, names: tuple[str, str
     await account.close()
 
 
+async def test_half_a_key_is_told_from_a_wrong_one() -> None:
+    for service in ("queues", "tables"):
+        account = Account(Storage(connection_string="AccountName=a;AccountKey=abcde"))
+        with pytest.raises(ClientAuthenticationError, match="no base64"):
+            await getattr(account, service).call("GET", "x")
+        await account.close()
+
+
 def signed_storage(azurite: Azurite, signature: str) -> Storage:
     ends = ";".join(
         f"{service}Endpoint=http://127.0.0.1:{azurite.ports[service.lower()]}/{DEVELOPMENT_ACCOUNT}"

@@ -10,7 +10,7 @@ from benchmarks.storage.clock import Clock, SimulatedClock, machine_clock
 from benchmarks.storage.http import serving
 from benchmarks.storage.queue_service import QueueService
 from benchmarks.storage.table_service import TableService
-from opswatch.config import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY
+from opswatch.config import development_storage
 
 
 class Storage(Protocol):
@@ -64,9 +64,4 @@ async def running_stand_in(clock: Clock = machine_clock) -> AsyncIterator[StandI
 
 def connection_string(queue_port: int, table_port: int) -> str:
     """Return how to connect to services on these ports of this machine."""
-    return (
-        f"DefaultEndpointsProtocol=http;AccountName={DEVELOPMENT_ACCOUNT};"
-        f"AccountKey={DEVELOPMENT_KEY};"
-        f"QueueEndpoint=http://127.0.0.1:{queue_port}/{DEVELOPMENT_ACCOUNT};"
-        f"TableEndpoint=http://127.0.0.1:{table_port}/{DEVELOPMENT_ACCOUNT};"
-    )
+    return development_storage({"queue": queue_port, "table": table_port})

@@ -14,9 +14,8 @@ from opswatch.core.model import Crowded, Host, HttpResponse, NoAnswer, Policy
 OPENS_AFTER = 5  # failures in a row
 _FIRST_PAUSE = timedelta(seconds=30)
 _LONGEST_PAUSE = timedelta(minutes=10)
-_PROBE_TIME = timedelta(
-    seconds=30
-)  # longer than an attempt: a probe cut off is followed by another
+# Longer than an attempt: a probe that was cut off is followed by another.
+_PROBE_TIME = timedelta(seconds=30)
 # A crowd before a host is gone when its attempts have ended or timed out.
 _SHORTEST_AWAY, _LONGEST_AWAY = timedelta(seconds=0.75), timedelta(seconds=15)
 
@@ -36,9 +35,9 @@ def admission(host: Host | None, now: datetime) -> Admission:
     return Admission.WAIT if now < host.open_until else Admission.PROBE
 
 
-def claimed(host: Host, now: datetime) -> Host:
+def claimed(host: Host, now: datetime, policy: Policy) -> Host:
     """Return `host` as closed to others while one attempt probes it."""
-    return replace(host, open_until=now + _PROBE_TIME)
+    return replace(host, open_until=now + min(_PROBE_TIME, max(policy.callback_schedule)))
 
 
 def is_failure(answer: HttpResponse | NoAnswer) -> bool:
@@ -64,7 +63,7 @@ def failed(name: str, host: Host | None, now: datetime, policy: Policy) -> Host:
     """Return the host after one more failure.
 
     Each failure beyond the fifth doubles the pause, which is never longer than the schedule's
-    longest gap, so that a short schedule stays short.
+    longest gap, so that a short schedule stays short. (So is a probe's time.)
     """
     failures = (host.failures if host else 0) + 1
     longest = min(_LONGEST_PAUSE, max(policy.callback_schedule))

@@ -74,7 +74,7 @@ async def _attempt_at_host(world: World, delivery: Delivery) -> Retry | Settle:
             case Admission.WAIT:
                 return _wait(world, delivery, health.noun.open_until, "paused")
             case Admission.PROBE:
-                probing = claimed(health.noun, now)
+                probing = claimed(health.noun, now, world.policy)
                 if not await world.store.hosts.replace(probing, health.version):
                     return _wait(world, delivery, probing.open_until, "probed")
     return await _attempt_once(world, delivery, health)

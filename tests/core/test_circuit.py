@@ -45,14 +45,22 @@ def test_the_fifth_failure_opens_it_until_a_probe_is_due() -> None:
 
 def test_who_probes_keeps_the_others_waiting() -> None:
     host = after(OPENS_AFTER)
-    probing = claimed(host, host.open_until)
+    probing = claimed(host, host.open_until, Policy())
     assert admission(probing, host.open_until) is Admission.WAIT
 
 
 def test_a_probe_that_was_cut_off_is_followed_by_another() -> None:
     host = after(OPENS_AFTER)
-    probing = claimed(host, NOW)
+    probing = claimed(host, NOW, Policy())
+    assert admission(probing, NOW + timedelta(seconds=29)) is Admission.WAIT
     assert admission(probing, NOW + timedelta(seconds=30)) is Admission.PROBE
+
+
+def test_a_short_schedule_has_short_probes() -> None:
+    policy = Policy(callback_schedule=(timedelta(0), timedelta(seconds=4)))
+    probing = claimed(after(OPENS_AFTER), NOW, policy)
+    assert admission(probing, NOW + timedelta(seconds=3)) is Admission.WAIT
+    assert admission(probing, NOW + timedelta(seconds=4)) is Admission.PROBE
 
 
 def test_each_failed_probe_doubles_the_pause_up_to_ten_minutes() -> None:

@@ -5,7 +5,7 @@ from typing import assert_never
 
 from opswatch import log
 from opswatch.core import arm
-from opswatch.core.decide import Finish, Wait, after_poll
+from opswatch.core.decide import Finish, Wait, after_poll, news_for
 from opswatch.core.model import WakeUp, Watch
 from opswatch.ports import Versioned, World
 from opswatch.steps import tell
@@ -58,25 +58,20 @@ async def _poll_once(world: World, stored: Versioned[Watch], wake: WakeUp) -> No
 
 
 async def _commit(world: World, stored: Versioned[Watch], watch: Watch) -> Versioned[Watch] | None:
-    """Write what follows from a poll, unless another worker was first; return what stands then.
+    """Write what follows from a poll; return what stands then.
 
-    A receiver may have been added meanwhile: it is kept.
+    Where another worker was first, that is his row, with what only we have read.
     """
-    version = stored.version
+    to_write, version = watch, stored.version
     while True:
-        committed = await world.store.watches.replace(watch, version)
+        committed = await world.store.watches.replace(to_write, version)
         if committed is not None:
             return committed
         standing = await world.store.watches.get(watch.key)
-        if standing is None or standing.noun.end or not _is_same_turn(standing.noun, stored.noun):
+        news = news_for(standing.noun, stored.noun, watch) if standing else None
+        if standing is None or news is None:
             return standing
-        watch = replace(watch, callbacks=standing.noun.callbacks)
-        version = standing.version
-
-
-def _is_same_turn(standing: Watch, watch: Watch) -> bool:
-    """Tell whether nobody has polled since: a watch begun after the end counts anew."""
-    return (standing.seq, standing.registered_at) == (watch.seq, watch.registered_at)
+        to_write, version = news, standing.version
 
 
 def _is_kept(watch: Watch, standing: Versioned[Watch] | None) -> bool:

@@ -23,6 +23,7 @@ from opswatch.core.decide import (
     has_waited_enough,
     is_settled,
     line_of,
+    news_for,
     owe,
     postpone,
     replay,
@@ -324,6 +325,55 @@ def test_stopping_keeps_what_was_known() -> None:
     noun = watch(callbacks=(HOOK,), status="Creating", polls=3)
     stopped = stop(noun, at(9)).watch
     assert stopped == replace(noun, end=End(status=FinalStatus.STOPPED, finished_at=at(9)))
+
+
+# --- who was overtaken
+
+NEW_URL = "https://management.azure.com/subscriptions/s/operations/new?api-version=1"
+BEFORE = watch(seq=3, polls=2)
+THEIRS = replace(BEFORE, seq=4, polls=3, last_polled_at=at(2), callbacks=(HOOK,))
+OURS = replace(BEFORE, seq=4, polls=3, last_polled_at=at(1))
+
+
+def handed_over(noun: Watch) -> Watch:
+    return replace(noun, operation=replace(noun.operation, url=NEW_URL))
+
+
+def test_a_receiver_that_has_joined_meanwhile_is_kept() -> None:
+    joined = replace(BEFORE, callbacks=(HOOK,))
+    assert news_for(joined, BEFORE, OURS) == replace(OURS, callbacks=(HOOK,))
+
+
+def test_who_was_overtaken_with_nothing_new_has_nothing_to_say() -> None:
+    assert news_for(THEIRS, BEFORE, OURS) is None
+
+
+@pytest.mark.parametrize("word", [FinalStatus.SUCCEEDED, FinalStatus.FAILED, FinalStatus.CANCELED])
+def test_an_end_that_only_the_overtaken_has_read_is_kept(word: FinalStatus) -> None:
+    ours = replace(OURS, status=word.value, end=end(word))
+    news = news_for(THEIRS, BEFORE, ours)
+    assert news == replace(THEIRS, status=word.value, end=end(word))
+
+
+@pytest.mark.parametrize("word", [FinalStatus.TIMED_OUT, FinalStatus.LOST, FinalStatus.STOPPED])
+def test_an_end_of_our_own_is_not_forced_upon_who_was_first(word: FinalStatus) -> None:
+    assert news_for(THEIRS, BEFORE, replace(OURS, end=end(word))) is None
+
+
+def test_a_new_url_that_only_the_overtaken_has_read_is_kept() -> None:
+    assert news_for(THEIRS, BEFORE, handed_over(OURS)) == handed_over(THEIRS)
+
+
+def test_a_new_url_gives_way_to_the_one_that_is_followed_already() -> None:
+    other = replace(THEIRS, operation=replace(THEIRS.operation, url=f"{NEW_URL}&x=1"))
+    assert news_for(other, BEFORE, handed_over(OURS)) is None
+
+
+def test_what_has_ended_and_what_was_begun_anew_lack_nothing() -> None:
+    ours = replace(OURS, end=end())
+    assert news_for(replace(THEIRS, end=end(FinalStatus.FAILED)), BEFORE, ours) is None
+    assert news_for(replace(THEIRS, registered_at=at(5)), BEFORE, ours) is None
+    assert news_for(replace(BEFORE, registered_at=at(5)), BEFORE, handed_over(OURS)) is None
 
 
 def test_a_rewoken_watch_is_due_at_once_under_a_new_number() -> None:

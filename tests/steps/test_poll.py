@@ -6,9 +6,20 @@ from datetime import timedelta
 import pytest
 
 from opswatch import steps
-from opswatch.core.model import HttpResponse, NoAnswer, WakeUp, Watch
+from opswatch.core.model import FinalStatus, HttpResponse, NoAnswer, WakeUp, Watch
 from opswatch.ports import Versioned
-from tests.steps.house import HOOK, KEY, OTHER, START, CutOffError, House, ended, running
+from tests.steps.house import (
+    HOOK,
+    KEY,
+    OPERATION,
+    OTHER,
+    START,
+    CutOffError,
+    House,
+    ended,
+    running,
+)
+from tests.worlds import ENDPOINT, status_path
 
 MISSES = {
     "not found": HttpResponse(404, {}),
@@ -105,6 +116,45 @@ async def test_an_overtaken_worker_takes_its_successor_back_when_all_is_over(
     assert not house.operations.messages
     assert not house.store.watches.rows
     assert house.result.polls == 2
+
+
+async def test_a_new_url_that_an_overtaken_worker_has_read_is_followed(house: House) -> None:
+    await house.watched()
+    house.operations.messages.clear()
+    new = f"{ENDPOINT}{status_path('new')}?api-version=1"
+
+    async def overtake() -> None:
+        house.advance(seconds=1)
+        house.status = running()
+        await steps.poll(house.world, WakeUp(KEY, 2))
+
+    house.status = running(**{"azure-asyncoperation": new})
+    house.effects.before["watches.replace"] = overtake
+    await steps.poll(house.world, WakeUp(KEY, 2))
+    assert house.watch.operation.url == new
+    assert house.watch.key == KEY
+    assert house.seqs(house.operations) == [house.watch.seq] == [3]
+    house.statuses = {"new": ended(), OPERATION: HttpResponse(404, {})}
+    await house.settle()
+    assert house.result.end.status is FinalStatus.SUCCEEDED
+
+
+async def test_an_end_that_an_overtaken_worker_has_read_is_kept(house: House) -> None:
+    await house.watched(HOOK)
+    house.operations.messages.clear()
+
+    async def overtake() -> None:
+        house.status = running()
+        await steps.poll(house.world, WakeUp(KEY, 2))
+        house.status = HttpResponse(404, {})
+
+    house.status = ended("Failed")
+    house.effects.before["watches.replace"] = overtake
+    await steps.poll(house.world, WakeUp(KEY, 2))
+    assert house.result.end.status is FinalStatus.FAILED
+    await house.settle()
+    assert house.called() == [HOOK]
+    assert not house.store.watches.rows
 
 
 async def test_no_chain_forks_when_a_message_comes_twice_at_once(house: House) -> None:

@@ -24,6 +24,7 @@ from opswatch.core.schedule import next_poll_at
 _STATUS_COLLECTIONS = frozenset(
     {"operationsstatus", "operationstatus", "operationstatuses", "asyncoperations"}
 )
+_WORDS_OF_ARM = frozenset({FinalStatus.SUCCEEDED, FinalStatus.FAILED, FinalStatus.CANCELED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,24 @@ def after_poll(watch: Watch, seen: Observation, now: datetime, policy: Policy) -
         return _finish(watch, FinalStatus.TIMED_OUT, now)
     due_at = next_poll_at(watch, seen, now, policy)
     return Wait(replace(watch, due_at=due_at, seq=watch.seq + 1))
+
+
+def news_for(standing: Watch, before: Watch, polled: Watch) -> Watch | None:
+    """Return `standing` with what it lacks of a poll that made `polled` of `before`; else None.
+
+    In the same turn nothing but a receiver can have come: it joins. If another has polled
+    meanwhile, his row goes on, but an end, once read, is kept, and so is a new URL: ARM may not
+    tell either of them again. A watch begun after the end is another one, and lacks nothing.
+    """
+    if standing.end or standing.registered_at != before.registered_at:
+        return None
+    if standing.seq == before.seq:
+        return replace(polled, callbacks=standing.callbacks)
+    if polled.end and polled.end.status in _WORDS_OF_ARM:
+        return replace(standing, end=polled.end, status=polled.status)
+    if polled.operation.url != before.operation.url == standing.operation.url:
+        return replace(standing, operation=polled.operation)
+    return None
 
 
 def stop(watch: Watch, now: datetime) -> Finish:

@@ -1,0 +1,49 @@
+"""The world of a worker process: opened once, at its first use, and closed with the event loop."""
+
+import asyncio
+import logging
+
+import pytest
+
+from opswatch.core.errors import ConfigError
+from opswatch.core.model import Key
+from opswatch.local.azurite import Azurite
+from opswatch.ports import World
+from opswatch.process import Process
+
+
+async def test_all_who_ask_share_one_world(azurite: Azurite) -> None:
+    process = Process({"AzureWebJobsStorage": azurite.connection_string})
+    first, *others = await asyncio.gather(*(process.world() for _ in range(5)))
+    assert all(other is first for other in others)
+    assert await process.world() is first
+    assert await first.store.watches.get(Key("p", "r")) is None
+
+
+async def test_an_opening_that_failed_is_tried_again(azurite: Azurite) -> None:
+    env: dict[str, str] = {}
+    process = Process(env)
+    for _ in range(2):
+        with pytest.raises(ConfigError):
+            await process.world()
+    env["AzureWebJobsStorage"] = azurite.connection_string
+    assert isinstance(await process.world(), World)
+
+
+async def test_whoever_gives_up_waiting_leaves_the_others_their_world(azurite: Azurite) -> None:
+    process = Process({"AzureWebJobsStorage": azurite.connection_string})
+    impatient, patient = (asyncio.create_task(process.world()) for _ in range(2))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    assert isinstance(await patient, World)
+
+
+def test_the_end_of_the_event_loop_closes_it_without_a_complaint(
+    azurite: Azurite, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = Process({"AzureWebJobsStorage": azurite.connection_string})
+    with caplog.at_level(logging.WARNING):
+        world = asyncio.run(process.world())
+    assert caplog.messages == []
+    with pytest.raises(RuntimeError, match="closed"):
+        asyncio.run(world.store.watches.get(Key("p", "r")))

@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
-from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
-from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from standardwebhooks.webhooks import Webhook
+
+from opswatch.local.demo.receiver import verified
 
 _LOOPBACK = "127.0.0.1"
 _TAKEN, _NOT_YET, _DOWN, _CUT = 204, 404, 500, 0
@@ -72,12 +73,7 @@ class Door:
         await web.TCPSite(self._runner, _LOOPBACK, 0).start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
 
     @property
@@ -97,14 +93,10 @@ class Door:
         return web.Response(status=knock.answer or _TAKEN)
 
     def _remembered(self, body: str, headers: dict[str, str]) -> Knock:
-        try:
-            event = self.webhook.verify(body, headers)
-        except WebhookVerificationError:
-            event = None
         knock = Knock(
             delivery_id=headers["webhook-id"],
             attempt=int(headers["opswatch-attempt"]),
-            event=event,
+            event=verified(self.webhook, body, headers),
             at=time.monotonic(),
         )
         self.knocks.append(knock)

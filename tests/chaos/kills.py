@@ -8,9 +8,7 @@ deliveries under way until the last kill. Then calm, and the books must balance.
 
 import argparse
 import asyncio
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,6 +23,7 @@ from opswatch.bootstrap import open_world
 from opswatch.core.webhook import Secret
 from opswatch.local.azurite import running_azurite
 from opswatch.ports import Where, World
+from tests.chaos.conduct import Outcome, conduct
 from tests.chaos.doors import MANNERS, Door, Manner
 from tests.chaos.killbooks import KillBooks
 from tests.chaos.luck import luck
@@ -156,19 +155,12 @@ async def _books(options: Options, scene: Scene) -> KillBooks:
 def main() -> int:
     """Play one run and tell; return the exit code."""
     options = _options()
-    folder = Path(tempfile.mkdtemp(prefix="opswatch-kills-"))
-    _say(f"seed {options.seed}; the apps speak in {folder}")
-    began = time.monotonic()
-    books = asyncio.run(run(options, folder))
-    _say(books.figures())
-    problems = books.problems()
-    for problem in problems:
-        _say(f"WRONG: {problem}")
-    verdict = f"{len(problems)} problems" if problems else "the books balance"
-    _say(f"{verdict}, after {time.monotonic() - began:.0f} s")
-    if not problems:
-        shutil.rmtree(folder)
-    return bool(problems)
+
+    async def play(folder: Path) -> Outcome:
+        books = await run(options, folder)
+        return Outcome([books.figures()], books.problems())
+
+    return conduct("kills", options.seed, play)
 
 
 def _options() -> Options:
@@ -182,11 +174,6 @@ def _options() -> Options:
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(10**6))
     asked = parser.parse_args()
     return Options(seed=asked.seed, kills=asked.kills, deliveries=asked.deliveries)
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from opswatch.core.webhook import Secret
 from opswatch.local.demo.cases import LOCATION, SUBSCRIPTION
 from opswatch.local.simulator import Simulator
 from tests.chaos.books import Books
+from tests.chaos.conduct import Outcome
 from tests.chaos.figures import figures
 from tests.chaos.luck import luck
 from tests.chaos.posts import Poster
@@ -38,14 +39,6 @@ class Options:
     apps: int
     storm: float  # seconds
     patience: float  # seconds of calm, until what is missing counts as lost
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of a run."""
-
-    figures: list[str]
-    problems: list[str]
 
 
 @dataclass(frozen=True, slots=True)

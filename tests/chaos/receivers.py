@@ -10,7 +10,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
-from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from standardwebhooks.webhooks import Webhook
+
+from opswatch.local.demo.receiver import verified
 
 _LOOPBACK = "127.0.0.1"
 _TAKEN, _GONE, _BUSY, _DOWN = 204, 410, 429, 503
@@ -105,15 +107,11 @@ class Receiver:
         return self._rng.choices(_MOODS, _WEIGHTS)[0] if self.is_moody else "takes"
 
     def _remember(self, body: str, headers: dict[str, str], mood: str) -> None:
-        try:
-            event = self._webhook.verify(body, headers)
-        except WebhookVerificationError:
-            event = None
         self.posts.append(
             Post(
                 door=self.door,
                 message_id=headers["webhook-id"],
-                event=event,
+                event=verified(self._webhook, body, headers),
                 is_taken=mood in ("takes", "is slow", "takes and breaks off"),
                 at=datetime.now(UTC),
             )

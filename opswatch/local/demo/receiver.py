@@ -1,6 +1,7 @@
 """A receiver of callbacks that checks every one with the public `standardwebhooks` package."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import token_bytes
@@ -26,6 +27,15 @@ class Received:
     answered: int
     event: dict[str, Any] | None  # None: the signature does not hold
     at: datetime
+
+
+def verified(webhook: Webhook, body: str, headers: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return the event of a callback; None where its signature does not hold."""
+    try:
+        event: dict[str, Any] = webhook.verify(body, dict(headers))
+    except WebhookVerificationError:
+        return None
+    return event
 
 
 class Receiver:
@@ -81,10 +91,7 @@ class Receiver:
         body = await request.text()
         message_id = request.headers["webhook-id"]
         self._seen[message_id] += 1
-        try:
-            event = self._webhook.verify(body, dict(request.headers))
-        except WebhookVerificationError:
-            event = None
+        event = verified(self._webhook, body, request.headers)
         answer = self._answer(request.match_info["door"], message_id) if event else 400
         now = datetime.now(UTC)
         self.received.append(Received(request.match_info["door"], message_id, answer, event, now))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from random import Random
 from statistics import median, quantiles
 
-from benchmarks.house import House, open_house
+from benchmarks.house import House, clutter, open_house
 from benchmarks.whole_app import WholeApp, open_whole_app
 from opswatch.local.azurite import free_ports
 from tests.receivers import Receiver, answers, hangs, receiving
@@ -43,7 +43,7 @@ async def measure(
     """
     async with receiving(answers(204)) as receiver, _beside(beside) as other:
         if beside == NOT_DUE:
-            await house.clutter(crowd)
+            await clutter(house.world, crowd)
         urls = [receiver.url] * live + [other] * (0 if beside in (NOBODY, NOT_DUE) else crowd)
         Random(1).shuffle(urls)  # noqa: S311 - no secret
         async with asyncio.timeout(_PATIENCE):

@@ -53,7 +53,7 @@ class House:
     def __init__(
         self, world: World, store: MemoryStore, queue: "_SlowQueue", opened: Counter[int]
     ) -> None:
-        self._world = world
+        self.world = world
         self._store = store
         self._queue = queue
         self._opened = opened
@@ -65,12 +65,7 @@ class House:
         async with asyncio.TaskGroup() as owing:
             for number, url in enumerate(urls):
                 after = seconds * number / len(urls)
-                owing.create_task(owe_one(self._world, number, url, after))
-
-    async def clutter(self, count: int) -> None:
-        """Leave `count` messages in the queue that are not due."""
-        for number in range(count):
-            await self._world.deliveries.send(WakeUp(Key("p", f"{number}"), 1), timedelta(hours=1))
+                owing.create_task(owe_one(self.world, number, url, after))
 
     async def lags(self, url: str) -> list[float]:
         """Return how long the settled deliveries to `url` took, in seconds."""
@@ -98,6 +93,12 @@ async def owe_one(world: World, number: int, url: str, after: float = 0) -> None
     await world.store.results.insert(result)
     await world.store.outbox.insert(delivery)
     await world.deliveries.send(WakeUp(delivery.key, delivery.seq))
+
+
+async def clutter(world: World, count: int) -> None:
+    """Leave `count` messages in the queue that are not due."""
+    for number in range(count):
+        await world.deliveries.send(WakeUp(Key("p", f"{number}"), 1), timedelta(hours=1))
 
 
 @asynccontextmanager

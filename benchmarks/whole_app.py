@@ -4,12 +4,10 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 
 from benchmarks.house import owe_one
 from opswatch.bootstrap import open_world
-from opswatch.core.model import Key, WakeUp
 from opswatch.local.azurite import running_azurite
 from opswatch.ports import Where, World
 from tests.chaos.victims import App
@@ -22,14 +20,14 @@ class WholeApp:
     """A house as `benchmarks.house` has it, but of real parts."""
 
     def __init__(self, world: World, app: App, log: Path) -> None:
-        self._world = world
+        self.world = world
         self._app = app
         self._log = log
         self._began_at = world.clock()
 
     async def started(self) -> None:
         """Return when the app listens."""
-        while "Listening on " not in self._log.read_text():
+        while not self._app.is_up():
             await asyncio.sleep(0.1)
 
     async def owe_all(self, urls: Sequence[str], seconds: float) -> None:
@@ -44,23 +42,18 @@ class WholeApp:
         async def owe(number: int, url: str) -> None:
             await asyncio.sleep(seconds * number / len(urls))
             async with at_a_time:
-                await owe_one(self._world, number, url)
+                await owe_one(self.world, number, url)
 
         async with asyncio.TaskGroup() as owing:
             for number, url in enumerate(urls):
                 owing.create_task(owe(number, url))
         if not seconds:
-            self._began_at = self._world.clock()
+            self._began_at = self.world.clock()
             self._app.resume()
-
-    async def clutter(self, count: int) -> None:
-        """Leave `count` messages in the queue that are not due."""
-        for number in range(count):
-            await self._world.deliveries.send(WakeUp(Key("p", f"{number}"), 1), timedelta(hours=1))
 
     async def lags(self, url: str) -> list[float]:
         """Return how long the settled deliveries to `url` took, in seconds."""
-        settled = [row.noun async for row in self._world.store.deliveries.find(Where())]
+        settled = [row.noun async for row in self.world.store.deliveries.find(Where())]
         return [
             (delivery.delivered_at - max(delivery.started_at, self._began_at)).total_seconds()
             for delivery in settled

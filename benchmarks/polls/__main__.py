@@ -14,8 +14,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from statistics import median
 
 import aiohttp
@@ -23,6 +21,7 @@ import aiohttp
 from benchmarks.polls.arm import COUNT_PATH
 from benchmarks.polls.ours import opswatch
 from benchmarks.polls.sdk import async_lro_poller, lean_async_lro_poller, lro_poller
+from benchmarks.programs import program
 from benchmarks.storage import stand_in_elsewhere
 
 OURS = "opswatch"
@@ -37,31 +36,17 @@ _WARM_UP = 2.0  # seconds, once each operation was polled about twice
 
 async def measure(name: str, operations: int, seconds: float) -> tuple[int, float]:
     """Run a poller in a process of its own; return its polls, and its CPU seconds."""
-    async with _arm() as arm, stand_in_elsewhere() as storage:
+    arm_elsewhere = program("benchmarks.polls.arm")
+    async with arm_elsewhere as (_, (port,)), stand_in_elsewhere() as storage:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "benchmarks.polls", "--operations", str(operations)),
-            *("--seconds", str(seconds), "--only", name, arm, storage.connection_string),
+            *("--seconds", str(seconds), "--only", name),
+            *(f"http://127.0.0.1:{port}", storage.connection_string),
             stdout=asyncio.subprocess.PIPE,
         )
         output, _ = await process.communicate()
     polls, cpu = json.loads(output)
     return polls, cpu
-
-
-@asynccontextmanager
-async def _arm() -> AsyncIterator[str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.polls.arm"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None  # noqa: S101 - a pipe
-    port = int(await process.stdout.readline())
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 async def poll_here(

@@ -5,7 +5,8 @@ import sys
 
 from benchmarks.storage.http import Request, Response, serving
 
-COUNT_PATH = "/polls/count"
+_COUNT = "count"
+COUNT_PATH = f"/polls/{_COUNT}"  # of which a request's path leaves out the first segment
 _RUNNING = b'{"id": "/x", "name": "x", "status": "InProgress", "startTime": "2026-11-23T03:00:00Z"}'
 _STARTED = b'{"properties": {"provisioningState": "Creating"}}'
 _JSON = {"Content-Type": "application/json; charset=utf-8"}
@@ -22,7 +23,7 @@ async def serve() -> None:
             return Response(
                 status=201, headers={**_JSON, "Azure-AsyncOperation": url}, body=_STARTED
             )
-        if COUNT_PATH.endswith(request.path):
+        if request.path == _COUNT:
             return Response(status=200, headers={}, body=str(polls).encode())
         polls += 1
         return Response(status=200, headers={**_JSON, "Retry-After": "1"}, body=_RUNNING)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import aiohttp
 
+from benchmarks.programs import program
 from benchmarks.storage.clock import SimulatedClock, machine_clock
 from benchmarks.storage.http import Request, Response, serving
 from benchmarks.storage.server import connection_string, running_stand_in
@@ -35,27 +36,16 @@ class Elsewhere:
 async def stand_in_elsewhere(simulated_from: datetime | None = None) -> AsyncIterator[Elsewhere]:
     """Yield a stand-in in a process of its own: in simulated time, if it is told from when on."""
     arguments = [] if simulated_from is None else [simulated_from.isoformat()]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "benchmarks.storage",
-        *arguments,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None  # noqa: S101 - a pipe
-    queues, tables, clock = map(int, (await process.stdout.readline()).split())
-    try:
-        async with aiohttp.ClientSession() as session:
-            yield Elsewhere(
-                connection_string=connection_string(queues, tables),
-                pid=process.pid,
-                clock_url=f"http://127.0.0.1:{clock}/clock",
-                session=session,
-            )
-    finally:
-        process.terminate()
-        await process.wait()
+    async with (
+        program("benchmarks.storage", *arguments) as (pid, (queues, tables, clock)),
+        aiohttp.ClientSession() as session,
+    ):
+        yield Elsewhere(
+            connection_string=connection_string(queues, tables),
+            pid=pid,
+            clock_url=f"http://127.0.0.1:{clock}/clock",
+            session=session,
+        )
 
 
 async def serve(simulated_from: datetime | None) -> None:

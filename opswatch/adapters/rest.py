@@ -8,7 +8,7 @@ import asyncio
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
 
@@ -42,7 +42,7 @@ _ERRORS: Mapping[int, type[HttpResponseError]] = MappingProxyType(
 # Tables say it in JSON, queues in XML.
 _MESSAGE = re.compile(rb'"value"\s*:\s*"((?:[^"\\]|\\.)*)"|<Message>([^<]*)')
 _UNASKED = ("Content-Type",)  # what aiohttp adds by itself would not be signed
-_NOTHING: Mapping[str, str] = MappingProxyType({})
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,10 @@ class Service:
     headers: Mapping[str, str]  # of every request
     timeout: aiohttp.ClientTimeout
     proxy: str | None = None
-    pauses: tuple[float, ...] = field(default=_PAUSES)
+    pauses: tuple[float, ...] = _PAUSES
 
     async def call(
-        self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] = _NOTHING
+        self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] = NO_HEADERS
     ) -> Answer:
         """Send a request, and again where that can help; raise azure-core's `AzureError`.
 

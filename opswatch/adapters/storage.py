@@ -19,6 +19,7 @@ from azure.core.exceptions import (
 
 from opswatch.adapters.account import Account
 from opswatch.adapters.entities import entity_from, row_from
+from opswatch.adapters.rest import NO_HEADERS
 from opswatch.core.model import Key, WakeUp
 from opswatch.core.timestamps import whole_seconds
 from opswatch.core.wire import Codec, wake_up_text
@@ -98,7 +99,7 @@ class AzureTable(Generic[T]):
             yield self._codec.due_since(row)
 
     async def _write(
-        self, method: str, path: str, noun: T, headers: Mapping[str, str] = _JSON
+        self, method: str, path: str, noun: T, headers: Mapping[str, str] = NO_HEADERS
     ) -> Versioned[T]:
         body = entity_from(self._codec.row(noun))
         answer = await self._account.tables.call(

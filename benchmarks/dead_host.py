@@ -43,7 +43,7 @@ async def measure(
     """
     async with receiving(answers(204)) as receiver, _beside(beside) as other:
         if beside == NOT_DUE:
-            await clutter(house.world, crowd)
+            await clutter(house.services, crowd)
         urls = [receiver.url] * live + [other] * (0 if beside in (NOBODY, NOT_DUE) else crowd)
         Random(1).shuffle(urls)  # noqa: S311 - no secret
         async with asyncio.timeout(_PATIENCE):

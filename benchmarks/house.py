@@ -11,29 +11,29 @@ from typing import TypeVar
 
 import aiohttp
 
+from opswatch.core.keys import operation_from_url
+from opswatch.rows.messages import DELIVERIES_QUEUE
+from opswatch.rows.tables import DELIVERIES
+from opswatch.rows.tables import HOSTS
+from opswatch.rows.tables import OUTBOX
+from opswatch.rows.tables import RESULTS
 from opswatch import steps
 from opswatch.adapters.callbacks import HttpCallbacks, open_socket
-from opswatch.adapters.memory import MemoryArm, MemoryQueue, MemoryStore, MemoryTable
-from opswatch.core import wire
-from opswatch.core.addresses import CallbackRules
-from opswatch.core.decide import owe
-from opswatch.core.model import (
-    Delivery,
-    End,
-    FinalStatus,
-    Host,
-    HttpResponse,
-    Key,
-    Policy,
-    Result,
-    WakeUp,
-)
+from opswatch.testing import MemoryArm, MemoryQueue, MemoryStore, MemoryTable
+from opswatch.core.callback_policy import CallbackRules
+from opswatch.core.deliveries import new_delivery
+from opswatch.core.deliveries import Delivery
+from opswatch.core.hosts import HostCircuit
+from opswatch.core.http import HttpResponse
+from opswatch.core.keys import Key, WakeUp
+from opswatch.core.policy import Policy
+from opswatch.core.watches import End, FinalStatus, Result
 from opswatch.local.host.leases import LEASE, Lease
 from opswatch.local.host.lifecycle import Stop
 from opswatch.local.host.queues import QueueListener
 from opswatch.local.host.settings import QueueSettings
-from opswatch.ports import Sent, Versioned, World
-from tests.worlds import ENDPOINT, make_world, status_path
+from opswatch.ports import Row, Sent, Services
+from tests.worlds import ENDPOINT, make_services, status_path
 
 T = TypeVar("T")
 _LATENCY = 0.003  # seconds of each call to the storage
@@ -51,9 +51,9 @@ class House:
     """A world whose operations have all ended, and who was called."""
 
     def __init__(
-        self, world: World, store: MemoryStore, queue: "_SlowQueue", opened: Counter[int]
+        self, services: Services, store: MemoryStore, queue: "_SlowQueue", opened: Counter[int]
     ) -> None:
-        self.world = world
+        self.services = services
         self._store = store
         self._queue = queue
         self._opened = opened
@@ -65,13 +65,13 @@ class House:
         async with asyncio.TaskGroup() as owing:
             for number, url in enumerate(urls):
                 after = seconds * number / len(urls)
-                owing.create_task(owe_one(self.world, number, url, after))
+                owing.create_task(owe_one(self.services, number, url, after))
 
     async def lags(self, url: str) -> list[float]:
         """Return how long the settled deliveries to `url` took, in seconds."""
         return [
             (delivery.delivered_at - delivery.started_at).total_seconds()
-            for delivery in self._store.deliveries.nouns()
+            for delivery in self._store.deliveries.values()
             if delivery.callback_url == url and delivery.delivered_at
         ]
 
@@ -85,20 +85,20 @@ class House:
         return self._opened.total()
 
 
-async def owe_one(world: World, number: int, url: str, after: float = 0) -> None:
+async def owe_one(services: Services, number: int, url: str, after: float = 0) -> None:
     """Owe `url` the end of the operation `number`, `after` seconds from now."""
     await asyncio.sleep(after)
-    result = _ended(number, world.clock())
-    delivery = owe(result.operation.key, url, result.end.finished_at, world.policy)
-    await world.store.results.insert(result)
-    await world.store.outbox.insert(delivery)
-    await world.deliveries.send(WakeUp(delivery.key, delivery.seq))
+    result = _ended(number, services.clock())
+    delivery = new_delivery(result.operation.key, url, result.end.finished_at, services.policy)
+    await services.store.results.insert(result)
+    await services.store.outbox.insert(delivery)
+    await services.deliveries.send(WakeUp(delivery.key, delivery.seq))
 
 
-async def clutter(world: World, count: int) -> None:
+async def clutter(services: Services, count: int) -> None:
     """Leave `count` messages in the queue that are not due."""
     for number in range(count):
-        await world.deliveries.send(WakeUp(Key("p", f"{number}"), 1), timedelta(hours=1))
+        await services.deliveries.send(WakeUp(Key("p", f"{number}"), 1), timedelta(hours=1))
 
 
 @asynccontextmanager
@@ -112,7 +112,7 @@ async def open_house() -> AsyncIterator[House]:
 
     queue, store, stop = _SlowQueue(_now), _slow_store(), Stop()
     callbacks = HttpCallbacks(_LOOPBACK, open_socket=counted)
-    world = make_world(
+    services = make_services(
         operations=MemoryQueue(_now),
         deliveries=queue,
         arm=MemoryArm(lambda _: HttpResponse(500, {})),
@@ -123,14 +123,14 @@ async def open_house() -> AsyncIterator[House]:
     )
 
     async def run(_: Lease, body: str) -> bool:
-        await steps.deliveries_message(world, body.encode())
+        await steps.deliveries_message(services, body.encode())
         return True
 
     leases = _Leases(queue)
     listener = QueueListener(leases, _HOST, run, stop)  # type: ignore[arg-type]  # a twin
     pumping = asyncio.create_task(listener.run())
     try:
-        yield House(world, store, queue, opened)
+        yield House(services, store, queue, opened)
     finally:
         pumping.cancel()
         await asyncio.wait({pumping})
@@ -143,7 +143,7 @@ def _now() -> datetime:
 
 def _ended(number: int, now: datetime) -> Result:
     return Result(
-        operation=wire.operation_at(f"{ENDPOINT}{status_path(f'op{number}')}?api-version=1"),
+        operation=operation_from_url(f"{ENDPOINT}{status_path(f'op{number}')}?api-version=1"),
         registered_at=now,
         deadline_at=now,
         end=End(status=FinalStatus.SUCCEEDED, finished_at=now),
@@ -151,17 +151,17 @@ def _ended(number: int, now: datetime) -> Result:
 
 
 class _SlowTable(MemoryTable[T]):
-    async def get(self, key: Key) -> Versioned[T] | None:
+    async def get(self, key: Key) -> Row[T] | None:
         await asyncio.sleep(_LATENCY)
         return await super().get(key)
 
-    async def insert(self, noun: T) -> Versioned[T] | None:
+    async def insert(self, value: T) -> Row[T] | None:
         await asyncio.sleep(_LATENCY)
-        return await super().insert(noun)
+        return await super().insert(value)
 
-    async def replace(self, noun: T, version: str) -> Versioned[T] | None:
+    async def replace(self, value: T, version: str) -> Row[T] | None:
         await asyncio.sleep(_LATENCY)
-        return await super().replace(noun, version)
+        return await super().replace(value, version)
 
     async def delete(self, key: Key, version: str | None = None) -> bool:
         await asyncio.sleep(_LATENCY)
@@ -170,10 +170,10 @@ class _SlowTable(MemoryTable[T]):
 
 def _slow_store() -> MemoryStore:
     return MemoryStore(
-        results=_SlowTable[Result](wire.RESULTS),
-        outbox=_SlowTable[Delivery](wire.OUTBOX),
-        deliveries=_SlowTable[Delivery](wire.DELIVERIES),
-        hosts=_SlowTable[Host](wire.HOSTS),
+        results=_SlowTable[Result](RESULTS),
+        outbox=_SlowTable[Delivery](OUTBOX),
+        deliveries=_SlowTable[Delivery](DELIVERIES),
+        hosts=_SlowTable[Host](HOSTS),
     )
 
 
@@ -189,7 +189,7 @@ class _SlowQueue(MemoryQueue):
 class _Leases:
     """A queue in memory as the trigger uses it."""
 
-    name = wire.DELIVERIES_QUEUE
+    name = DELIVERIES_QUEUE
     lease = LEASE
 
     def __init__(self, queue: MemoryQueue) -> None:

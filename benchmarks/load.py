@@ -16,7 +16,7 @@ from statistics import median, quantiles
 
 from opswatch.adapters.account import Account
 from opswatch.config import Storage
-from opswatch.core.wire import OPERATIONS_QUEUE
+from opswatch.rows.messages import OPERATIONS_QUEUE
 from opswatch.local.azurite import running_azurite
 from opswatch.local.demo.app import running_app
 from opswatch.local.demo.receiver import Receiver

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from benchmarks.house import owe_one
-from opswatch.bootstrap import open_world
+from opswatch.bootstrap import open_services
 from opswatch.local.azurite import running_azurite
-from opswatch.ports import Where, World
+from opswatch.ports import Query, Services
 from tests.chaos.victims import App
 from tests.worlds import SECRET
 
@@ -19,11 +19,11 @@ _AT_A_TIME = 8
 class WholeApp:
     """A house as `benchmarks.house` has it, but of real parts."""
 
-    def __init__(self, world: World, app: App, log: Path) -> None:
-        self.world = world
+    def __init__(self, services: Services, app: App, log: Path) -> None:
+        self.services = services
         self._app = app
         self._log = log
-        self._began_at = world.clock()
+        self._began_at = services.clock()
 
     async def started(self) -> None:
         """Return when the app listens."""
@@ -39,21 +39,21 @@ class WholeApp:
             self._app.pause()
         at_a_time = asyncio.Semaphore(_AT_A_TIME)
 
-        async def owe(number: int, url: str) -> None:
+        async def new_delivery(number: int, url: str) -> None:
             await asyncio.sleep(seconds * number / len(urls))
             async with at_a_time:
-                await owe_one(self.world, number, url)
+                await owe_one(self.services, number, url)
 
         async with asyncio.TaskGroup() as owing:
             for number, url in enumerate(urls):
-                owing.create_task(owe(number, url))
+                owing.create_task(new_delivery(number, url))
         if not seconds:
-            self._began_at = self.world.clock()
+            self._began_at = self.services.clock()
             self._app.resume()
 
     async def lags(self, url: str) -> list[float]:
         """Return how long the settled deliveries to `url` took, in seconds."""
-        settled = [row.noun async for row in self.world.store.deliveries.find(Where())]
+        settled = [row.value async for row in self.services.store.deliveries.find(Query())]
         return [
             (delivery.delivered_at - max(delivery.started_at, self._began_at)).total_seconds()
             for delivery in settled
@@ -76,10 +76,10 @@ async def open_whole_app() -> AsyncIterator[WholeApp]:
         }
         log = Path(folder) / "app.log"
         app = App(env, 600, log)
-        async with open_world(env) as world:
+        async with open_services(env) as services:
             await app.start()
             try:
-                house = WholeApp(world, app, log)
+                house = WholeApp(services, app, log)
                 await house.started()
                 yield house
             finally:

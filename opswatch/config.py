@@ -8,13 +8,12 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from opswatch.core.addresses import CallbackRules, is_loopback_host
+from opswatch.core.callback_policy import CallbackRules, is_loopback_host
 from opswatch.core.errors import ConfigError
 from opswatch.core.intake import MAX_TIMEOUT, MIN_TIMEOUT, Defaults
-from opswatch.core.model import DEFAULT_CALLBACK_SCHEDULE, Policy
-from opswatch.core.timestamps import parse_duration
+from opswatch.core.policy import DEFAULT_CALLBACK_SCHEDULE, MAX_DELAY, Policy
+from opswatch.core.times import parse_duration
 from opswatch.core.webhook import Secret
-from opswatch.core.wire import MAX_DELAY
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""What the steps need of the outside world: protocols no wider than their callers."""
+"""What steps and queries need of the outside world: protocols no wider than their callers."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -6,39 +6,30 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
-from opswatch.core.intake import Intake
+from opswatch.core.deliveries import Delivery
+from opswatch.core.hosts import HostCircuit, Slot
+from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
+from opswatch.core.intake import Intake, Rejection
+from opswatch.core.keys import Key
 from opswatch.core.metrics import Metric
-from opswatch.core.model import (
-    CallbackRequest,
-    Delivery,
-    Host,
-    HttpResponse,
-    Key,
-    NoAnswer,
-    Policy,
-    Rejection,
-    Result,
-    TimelineEntry,
-    Turn,
-    WakeUp,
-    Watch,
-)
+from opswatch.core.policy import Policy
+from opswatch.core.watches import Result, TimelineEntry, Watch
 from opswatch.core.webhook import Secret
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Versioned(Generic[T]):
-    """A row as it was read or written, and the ETag under which it may be changed."""
+class Row(Generic[T]):
+    """A row as it was read or written."""
 
-    noun: T
-    version: str
+    value: T
+    etag: str  # under which it may be changed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
-    """Which rows to find; every condition given must hold."""
+class Query:
+    """The rows to find: all conditions that are given must hold."""
 
     partition: str | None = None
     partition_before: str | None = None  # exclusive
@@ -46,34 +37,50 @@ class Where:
     due_before: datetime | None = None  # of a live table
 
 
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some of the results of a query; a page may be short or empty, and still not the last."""
+
+    values: list[T]
+    continuation: str | None = None  # opaque: where the next page begins; None on the last
+
+
 class Table(Protocol[T]):
-    """One table of one kind of noun."""
+    """One table of one type of noun."""
 
-    async def get(self, key: Key) -> Versioned[T] | None:
-        """Return the row, or None where there is none."""
+    async def get(self, key: Key) -> Row[T] | None:
+        """Return the row, or None if there is none."""
 
-    async def insert(self, noun: T) -> Versioned[T] | None:
-        """Write a new row; return None, changing nothing, where another one stands already."""
+    async def insert(self, noun: T) -> Row[T] | None:
+        """Write a new row; return None, changing nothing, if the key is taken."""
 
-    async def replace(self, noun: T, version: str) -> Versioned[T] | None:
-        """Write over the row that has `version`; return None where it has changed or is gone."""
+    async def replace(self, noun: T, etag: str) -> Row[T] | None:
+        """Overwrite the row that has `etag`; return None if it has changed or is gone."""
 
     async def put(self, noun: T) -> None:
-        """Write the row, whatever stands there."""
+        """Write the row, unconditionally."""
 
-    async def delete(self, key: Key, version: str | None = None) -> bool:
-        """Remove the row, if it has `version` where one is given; return False if it has not."""
+    async def delete(self, key: Key, etag: str | None = None) -> bool:
+        """Remove the row, if it has `etag` (if one is given); return False if it has another."""
 
-    def find(self, where: Where) -> AsyncIterator[Versioned[T]]:
-        """Yield the rows that `where` selects, in the order of their keys."""
+    def find(self, query: Query) -> AsyncIterator[Row[T]]:
+        """Yield the rows that `query` selects, in the order of their keys."""
 
-    def due_times(self) -> AsyncIterator[datetime]:
-        """Yield since when each row of a live table is due, or will be; read nothing else of it."""
+    async def find_page(
+        self, query: Query, limit: int, continuation: str | None = None
+    ) -> Page[Row[T]]:
+        """Return at most `limit` (1 to 1000) of the rows that `query` selects, in order.
+
+        `continuation` is that of the page before; raises `ValueError` for any other text.
+        """
+
+    def iter_due_at(self) -> AsyncIterator[datetime]:
+        """Yield since when each row of a live table is due, or will be; read only that column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """The tables: two chains of live and record, the list, what was rejected, and bad hosts."""
+    """The tables: two chains of live row and record, the timeline, rejections, and circuits."""
 
     watches: Table[Watch]
     results: Table[Result]
@@ -81,28 +88,28 @@ class Store:
     deliveries: Table[Delivery]
     timeline: Table[TimelineEntry]
     rejections: Table[Rejection]
-    hosts: Table[Host]
+    hosts: Table[HostCircuit]
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A message that was sent and may still be taken back."""
+    """A message that was sent and can still be removed."""
 
     message_id: str
     receipt: str
 
 
 class Queue(Protocol):
-    """A queue of wake-ups."""
+    """A queue of messages."""
 
-    async def send(self, wake: WakeUp, delay: timedelta = timedelta(0)) -> Sent:
-        """Send a message that becomes visible after `delay` (whole seconds, at most 7 days)."""
+    async def send(self, body: bytes, delay: timedelta = timedelta(0)) -> Sent:
+        """Send a message that becomes visible after `delay`, rounded up to seconds; at most 7 d."""
 
     async def take_back(self, sent: Sent) -> None:
-        """Remove a message that was sent for nothing; no matter if it is gone."""
+        """Remove a message that has become superfluous; nothing happens if it is gone."""
 
     async def depth(self) -> int:
-        """Return about how many messages there are, waiting ones included."""
+        """Return the approximate number of messages, hidden ones included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,37 +121,37 @@ class Poisoned:
 
 
 class PoisonQueue(Protocol):
-    """Where the host puts the messages that it gives up."""
+    """The queue into which the host puts the messages of another queue that it gives up."""
 
     async def take(self) -> list[Poisoned]:
-        """Return some of its messages, hidden for a while from everybody else."""
+        """Return some of its messages, and hide them from other callers for a while."""
 
     async def remove(self, poisoned: Poisoned) -> None:
-        """Remove a message that has been seen to."""
+        """Remove a message that has been handled."""
 
     async def depth(self) -> int:
-        """Return about how many messages there are, hidden ones included."""
+        """Return the approximate number of messages, hidden ones included."""
 
 
 class Arm(Protocol):
-    """ARM, as far as it is read."""
+    """ARM, as an identity may read it."""
 
     async def get(self, url: str) -> HttpResponse | NoAnswer:
-        """GET a status URL with our token; whatever happens is an answer or none."""
+        """GET a status URL with the app's token; every outcome is a value."""
 
 
 class Callbacks(Protocol):
     """Receivers of callbacks."""
 
-    def turn(self, url: str) -> AbstractAsyncContextManager[Turn]:
-        """Enter when the host has room for one more attempt, or when it will have none soon."""
+    def slot(self, url: str) -> AbstractAsyncContextManager[Slot]:
+        """Enter with a slot for one attempt at the URL's host, or soon without one."""
 
     async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
-        """POST one attempt; whatever happens is an answer or none."""
+        """POST one attempt; every outcome is a value."""
 
 
 class Telemetry(Protocol):
-    """Metrics and spans, for whoever collects them; log lines go their own way."""
+    """Metrics and spans; log lines do not pass here."""
 
     def measure(self, metric: Metric, value: float, /, **dimensions: str) -> None:
         """Add a measurement to `metric`."""
@@ -155,20 +162,20 @@ class Telemetry(Protocol):
         """Run the block in a new span, linked to the span of the trace context `link`."""
 
     def note(self, **attributes: str | int) -> None:
-        """Add facts to the current span."""
+        """Add attributes to the current span."""
 
     def traceparent(self) -> str | None:
         """Return the W3C trace context of the current span; None outside of any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """What a step works with: the ports, and the rules under which it uses them."""
+class Services:
+    """What steps work with: the ports, and the rules under which they are used."""
 
     store: Store
     operations: Queue
     deliveries: Queue
-    poison: tuple[PoisonQueue, ...]  # in the order of their queues' names in `wire`
+    poison: tuple[PoisonQueue, ...]  # in the order of `rows.messages.QUEUES`
     arm: Arm
     callbacks: Callbacks
     telemetry: Telemetry

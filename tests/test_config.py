@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opswatch.config import CLOUDS, Settings, Storage
-from opswatch.core.addresses import CallbackRules
+from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.errors import ConfigError
 from opswatch.core.intake import Defaults
-from opswatch.core.model import DEFAULT_CALLBACK_SCHEDULE, Policy
+from opswatch.core.policy import DEFAULT_CALLBACK_SCHEDULE, Policy
 from opswatch.core.webhook import Secret
 
 KEY = "c2VjcmV0LXN0b3JhZ2Uta2V5"

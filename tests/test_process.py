@@ -6,17 +6,17 @@ import logging
 import pytest
 
 from opswatch.core.errors import ConfigError
-from opswatch.core.model import Key
+from opswatch.core.keys import Key
 from opswatch.local.azurite import Azurite
-from opswatch.ports import World
+from opswatch.ports import Services
 from opswatch.process import Process
 
 
 async def test_all_who_ask_share_one_world(azurite: Azurite) -> None:
     process = Process({"AzureWebJobsStorage": azurite.connection_string})
-    first, *others = await asyncio.gather(*(process.world() for _ in range(5)))
+    first, *others = await asyncio.gather(*(process.services() for _ in range(5)))
     assert all(other is first for other in others)
-    assert await process.world() is first
+    assert await process.services() is first
     assert await first.store.watches.get(Key("p", "r")) is None
 
 
@@ -25,17 +25,17 @@ async def test_an_opening_that_failed_is_tried_again(azurite: Azurite) -> None:
     process = Process(env)
     for _ in range(2):
         with pytest.raises(ConfigError):
-            await process.world()
+            await process.services()
     env["AzureWebJobsStorage"] = azurite.connection_string
-    assert isinstance(await process.world(), World)
+    assert isinstance(await process.services(), Services)
 
 
 async def test_whoever_gives_up_waiting_leaves_the_others_their_world(azurite: Azurite) -> None:
     process = Process({"AzureWebJobsStorage": azurite.connection_string})
-    impatient, patient = (asyncio.create_task(process.world()) for _ in range(2))
+    impatient, patient = (asyncio.create_task(process.services()) for _ in range(2))
     await asyncio.sleep(0)
     impatient.cancel()
-    assert isinstance(await patient, World)
+    assert isinstance(await patient, Services)
 
 
 def test_the_end_of_the_event_loop_closes_it_without_a_complaint(
@@ -43,7 +43,7 @@ def test_the_end_of_the_event_loop_closes_it_without_a_complaint(
 ) -> None:
     process = Process({"AzureWebJobsStorage": azurite.connection_string})
     with caplog.at_level(logging.WARNING):
-        world = asyncio.run(process.world())
+        services = asyncio.run(process.services())
     assert caplog.messages == []
     with pytest.raises(RuntimeError, match="closed"):
-        asyncio.run(world.store.watches.get(Key("p", "r")))
+        asyncio.run(services.store.watches.get(Key("p", "r")))

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from opswatch import cli, config
-from opswatch.core.model import FinalStatus
-from opswatch.core.wire import QUEUES, TABLES
+from opswatch.core.watches import FinalStatus
+from opswatch.rows.messages import QUEUES
+from opswatch.rows.tables import TABLES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

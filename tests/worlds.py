@@ -3,19 +3,20 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from opswatch.adapters.memory import MemoryCallbacks, MemoryStore, NoTelemetry
-from opswatch.core.addresses import CallbackRules
+from opswatch.adapters.no_telemetry import NoTelemetry
+from opswatch.testing import MemoryCallbacks, MemoryStore
+from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.intake import Defaults, Intake
-from opswatch.core.model import Policy
+from opswatch.core.policy import Policy
 from opswatch.core.webhook import Secret
-from opswatch.ports import Arm, Callbacks, PoisonQueue, Queue, Store, Telemetry, World
+from opswatch.ports import Arm, Callbacks, PoisonQueue, Queue, Services, Store, Telemetry
 
 ENDPOINT = "https://management.azure.com"
 SUBSCRIPTION = "0b1f6471-1bf0-4dda-aec3-cb9272f09590"
 SECRET = Secret(b"k" * 32)
 
 
-def make_world(  # noqa: PLR0913 - a world has so many ports
+def make_services(  # noqa: PLR0913 - a world has so many ports
     *,
     operations: Queue,
     deliveries: Queue,
@@ -26,8 +27,8 @@ def make_world(  # noqa: PLR0913 - a world has so many ports
     callbacks: Callbacks | None = None,
     policy: Policy | None = None,
     telemetry: Telemetry | None = None,
-) -> World:
-    return World(
+) -> Services:
+    return Services(
         store=store or MemoryStore(),
         operations=operations,
         deliveries=deliveries,

@@ -8,15 +8,15 @@ from datetime import datetime
 from pathlib import Path
 
 from opswatch import steps
-from opswatch.bootstrap import open_world
+from opswatch.bootstrap import open_services
 from opswatch.config import STORAGE
-from opswatch.core.wire import OPERATIONS_QUEUE
+from opswatch.rows.messages import OPERATIONS_QUEUE
 from opswatch.local.host.connections import Connections
 from opswatch.local.host.leases import Lease, LeasedQueue
 from opswatch.local.host.lifecycle import Stop
 from opswatch.local.host.queues import QueueListener
 from opswatch.local.host.settings import HostSettings
-from opswatch.ports import Arm, World
+from opswatch.ports import Arm, Services
 
 _ROOT = Path(__file__).parents[2]
 
@@ -24,8 +24,8 @@ _ROOT = Path(__file__).parents[2]
 class App:
     """A world, and the pump of the queue `operations`."""
 
-    def __init__(self, world: World, queue: LeasedQueue) -> None:
-        self.world = world
+    def __init__(self, services: Services, queue: LeasedQueue) -> None:
+        self.services = services
         self._queue = queue
         self._running = 0
         self._idle = asyncio.Event()
@@ -44,7 +44,7 @@ class App:
         self._running += 1
         self._idle.clear()
         try:
-            await steps.operations_message(self.world, body.encode())
+            await steps.operations_message(self.services, body.encode())
         finally:
             self._running -= 1
             if not self._running:
@@ -58,5 +58,5 @@ async def open_app(
 ) -> AsyncIterator[App]:
     """Yield the app over a storage; its queues and tables are made."""
     env = {STORAGE: connection_string}
-    async with open_world(env, clock) as world, Connections(env) as connections:
-        yield App(replace(world, arm=arm), connections.queue(OPERATIONS_QUEUE, STORAGE))
+    async with open_services(env, clock) as services, Connections(env) as connections:
+        yield App(replace(services, arm=arm), connections.queue(OPERATIONS_QUEUE, STORAGE))

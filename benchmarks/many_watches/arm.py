@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import repeat
 
-from opswatch.core.model import HttpResponse
+from opswatch.core.http import HttpResponse
 from tests.worlds import ENDPOINT, status_path
 
 FIRST_GAP, LONGEST_GAP = 5.0, 300.0  # seconds, as the README has them

@@ -108,7 +108,7 @@ async def _started(
         stand_in_elsewhere(simulated_from) as storage,
         open_app(storage.connection_string, arm, clock) as app,
     ):
-        await watches.write(app.world)
+        await watches.write(app.services)
         yield app, arm, storage
 
 
@@ -124,7 +124,7 @@ async def _pump_for(app: App, seconds: float) -> None:
 async def _timer(app: App, stop: Stop) -> None:
     while not stop.is_set:
         await stop.pause(_MINUTE)
-        await steps.reconcile(app.world)
+        await steps.repair(app.services)
 
 
 def _now() -> datetime:

@@ -55,7 +55,7 @@ async def simulate(
     """Pump for `span` of simulated time, the last instant included; call `note` each minute."""
 
     async def each_minute() -> None:
-        await steps.reconcile(app.world)
+        await steps.repair(app.services)
         note()
 
     await app.pump(Jumps(app, storage, clock, clock.now + span, each_minute))

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from benchmarks.many_watches.arm import LONGEST_GAP, url_of
-from opswatch.core import wire
-from opswatch.core.model import WakeUp, Watch
-from opswatch.ports import World
+from opswatch.core.keys import operation_from_url
+from opswatch.core.keys import WakeUp
+from opswatch.core.watches import Watch
+from opswatch.ports import Services
 
 _AT_ONCE = 32
 _LONGEST_GAP = timedelta(seconds=LONGEST_GAP)
@@ -36,22 +37,22 @@ class UnderWay:
         seconds = (int(self.spread.total_seconds() * n / self.count) for n in range(self.count))
         return [self.first_due + timedelta(seconds=second) for second in seconds]
 
-    async def write(self, world: World) -> None:
+    async def write(self, services: Services) -> None:
         """Write the row of each watch, and send its wake-up; hold no more than some at once."""
         watches = self._watches()
 
         async def write_some() -> None:
             for watch in watches:
-                await world.store.watches.insert(watch)
-                delay = max(watch.due_at - world.clock(), timedelta(0))
-                await world.operations.send(WakeUp(watch.key, watch.seq), delay)
+                await services.store.watches.insert(watch)
+                delay = max(watch.due_at - services.clock(), timedelta(0))
+                await services.operations.send(WakeUp(watch.key, watch.seq), delay)
 
         await asyncio.gather(*(write_some() for _ in range(_AT_ONCE)))
 
     def _watches(self) -> Iterator[Watch]:
         for number, (started, due) in enumerate(zip(self.started, self.due, strict=True)):
             yield Watch(
-                operation=wire.operation_at(url_of(number)),
+                operation=operation_from_url(url_of(number)),
                 registered_at=started,
                 start_time=started,
                 deadline_at=started + _TIMEOUT,

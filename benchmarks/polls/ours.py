@@ -6,32 +6,34 @@ from dataclasses import replace
 from datetime import timedelta
 
 from benchmarks.polls.operations import INTERVAL, SCOPE, AsyncCredential, status_path
+from opswatch.rows.messages import OPERATIONS_QUEUE
+from opswatch.rows.tables import WATCHES
+from opswatch.steps.wakeups import wake_up_text
 from opswatch import steps
 from opswatch.adapters.account import Account
 from opswatch.adapters.arm import HttpArm
 from opswatch.adapters.storage import AzureQueue, AzureTable
-from opswatch.bootstrap import open_world
+from opswatch.bootstrap import open_services
 from opswatch.config import STORAGE, Storage, connection_parts
-from opswatch.core import wire
-from opswatch.core.model import WakeUp
-from opswatch.ports import Queue, Sent, World
+from opswatch.core.keys import WakeUp
+from opswatch.ports import Queue, Sent, Services
 
 
 async def opswatch(arm: str, storage: str, operations: int) -> None:
     """Poll with opswatch: each poll reads a row, sends a message and writes the row."""
     async with AsyncExitStack() as stack:
         env = {STORAGE: storage, "OPSWATCH_ARM_ENDPOINT": arm}
-        made = await stack.enter_async_context(open_world(env))
+        made = await stack.enter_async_context(open_services(env))
         account = _by_identity(storage)
         stack.push_async_callback(account.close)
-        trigger = _Trigger(AzureQueue(account, wire.OPERATIONS_QUEUE))
+        trigger = _Trigger(AzureQueue(account, OPERATIONS_QUEUE))
         polling = HttpArm(arm, SCOPE, AsyncCredential())
         stack.push_async_callback(polling.close)
-        watches = AzureTable(account, wire.WATCHES)
+        watches = AzureTable(account, WATCHES)
         store = replace(made.store, watches=watches)
-        trigger.world = replace(made, store=store, operations=trigger, arm=polling)
+        trigger.services = replace(made, store=store, operations=trigger, arm=polling)
         for number in range(operations):
-            await steps.operations_message(trigger.world, f"{arm}{status_path(number)}".encode())
+            await steps.operations_message(trigger.services, f"{arm}{status_path(number)}".encode())
             await asyncio.sleep(INTERVAL / operations)
         await asyncio.Event().wait()
 
@@ -52,7 +54,7 @@ class _Trigger:
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
         self._running: set[asyncio.Task[None]] = set()
-        self.world: World
+        self.services: Services
 
     async def send(self, wake: WakeUp, delay: timedelta = timedelta(0)) -> Sent:
         sent = await self._queue.send(wake, delay)
@@ -63,7 +65,7 @@ class _Trigger:
 
     async def _run(self, wake: WakeUp, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        await steps.operations_message(self.world, wire.wake_up_text(wake).encode())
+        await steps.operations_message(self.services, wake_up_text(wake).encode())
 
     async def take_back(self, sent: Sent) -> None:
         await self._queue.take_back(sent)

@@ -1,1 +1,1 @@
-"""The outside world behind `ports`: Azure Storage, ARM, callbacks, and their in-memory twins."""
+"""The outside world behind `ports`: Azure Storage, ARM, callbacks."""

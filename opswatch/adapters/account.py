@@ -1,4 +1,4 @@
-"""The storage account of the settings: its services over REST, and the SDK's clients of it."""
+"""The configured storage account: its services over REST, and the SDK's clients of it."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -9,7 +9,7 @@ from azure.core.credentials_async import AsyncTokenCredential
 
 from opswatch.adapters import signing
 from opswatch.adapters.rest import Service
-from opswatch.adapters.sessions import environment_proxies, environment_proxy, plain_session
+from opswatch.adapters.sessions import azure_session, environment_proxies, environment_proxy
 from opswatch.adapters.signing import Signer
 from opswatch.adapters.tokens import Tokens
 from opswatch.config import Storage, connection_parts
@@ -33,7 +33,7 @@ _TABLE_HEADERS: Final = MappingProxyType(
         "Accept": "application/json;odata=minimalmetadata",
     }
 )
-# A function never sleeps longer than a second or two in a retry: the queue waits instead.
+# A function never sleeps longer than a second or two in a retry: the schedule waits instead.
 _QUEUE_RETRIES: dict[str, Any] = {
     "retry_total": 2,
     "initial_backoff": 0,
@@ -48,16 +48,16 @@ _TABLE_RETRIES: dict[str, Any] = {
 
 
 class Account:
-    """One storage account: made inside a running event loop, closed by `close`.
+    """One storage account: created inside a running event loop, closed by `close`.
 
-    `queues` and `tables` are its services over REST, for what every poll calls; `queue` and `table`
-    return the SDK's clients, whose packages are imported when the first one is asked for.
+    `queues` and `tables` are its services over REST, for the calls of every poll; `queue` and
+    `table` return the SDK's clients, whose packages are imported when the first one is needed.
     """
 
     def __init__(self, storage: Storage, credential: AsyncTokenCredential | None = None) -> None:
         self._storage = storage
         self._credential = credential
-        self._session = plain_session(auto_decompress=False)  # azure-core does that itself
+        self._session = azure_session(auto_decompress=False)  # azure-core does that itself
         parts = connection_parts(storage.connection_string)
         queues = signing.shared_key_for_queues, _QUEUE_HEADERS
         tables = signing.shared_key_for_tables, _TABLE_HEADERS
@@ -65,7 +65,7 @@ class Account:
         self.tables = self._service(_uri(parts, "table") or storage.table_uri, parts, *tables)
 
     def queue(self, name: str) -> "QueueClient":
-        """Return the SDK's client of the queue `name`: it sends and receives texts as they are."""
+        """Return the SDK's client of the queue `name`: it neither encodes nor decodes messages."""
         from azure.storage.queue.aio import QueueClient  # noqa: PLC0415 - 0.1 s
 
         options = self._options(self._storage.queue_uri) | _QUEUE_RETRIES
@@ -114,7 +114,7 @@ class Account:
 
 
 def _uri(parts: Mapping[str, str], service: str) -> str:
-    """Return where a connection string has the service; nothing where there is none."""
+    """Return the URI of a service in a connection string; empty without a connection string."""
     if not parts:
         return ""
     protocol = parts.get("defaultendpointsprotocol", "https")

@@ -1,4 +1,4 @@
-"""ARM over HTTP: a GET with our token, which goes to the configured endpoint and nowhere else."""
+"""ARM over HTTP: a GET with the app's token, to the configured endpoint and nowhere else."""
 
 import asyncio
 import re
@@ -17,12 +17,13 @@ from azure.core.exceptions import (
 )
 from yarl import URL
 
-from opswatch.adapters.sessions import environment_proxy, plain_session
+from opswatch.adapters.sessions import azure_session, environment_proxy
 from opswatch.adapters.tokens import Tokens
-from opswatch.core.model import HttpResponse, Layer, NoAnswer
+from opswatch.core.errors import RefusedError
+from opswatch.core.http import HttpResponse, Layer, NoAnswer
 from opswatch.core.redact import redact_text
 from opswatch.core.texts import one_line
-from opswatch.core.urls import RefusedError, own_url
+from opswatch.core.urls import own_url
 
 _TIMEOUT = timedelta(seconds=30)
 _HEADERS = {
@@ -35,7 +36,7 @@ _CLAIMS = re.compile(r'Bearer\b.*\bclaims="([^"]+)"', re.IGNORECASE)
 
 
 class HttpArm:
-    """ARM without retries and redirects: the queue waits, and nothing strays."""
+    """ARM without retries, which the schedule makes, and without redirects."""
 
     def __init__(
         self,
@@ -46,12 +47,12 @@ class HttpArm:
     ) -> None:
         self._endpoint = endpoint
         self._timeout = timeout.total_seconds()
-        self._session = plain_session()
+        self._session = azure_session()
         self._tokens = Tokens(credential, scope)
         self._proxy = environment_proxy(endpoint)
 
     async def get(self, url: str) -> HttpResponse | NoAnswer:
-        """GET a status URL with our token; whatever happens is an answer or none."""
+        """GET a status URL with the app's token; every outcome is a value."""
         try:
             own = own_url(url, self._endpoint)
         except RefusedError as refused:
@@ -63,7 +64,7 @@ class HttpArm:
             return NoAnswer(_layer(error), one_line(redact_text(str(error) or repr(error))))
 
     async def _get(self, url: str) -> HttpResponse | NoAnswer:
-        """Answer one challenge, should the token not be enough; do not keep one that is refused."""
+        """Answer one challenge if the token is not sufficient; forget a token that is refused."""
         answer = await self._ask(url, await self._tokens.get())
         if isinstance(answer, HttpResponse) and answer.status_code == HTTPStatus.UNAUTHORIZED:
             self._tokens.forget()
@@ -73,7 +74,7 @@ class HttpArm:
 
     async def _ask(self, url: str, token: str) -> HttpResponse | NoAnswer:
         async with self._session.get(
-            URL(url, encoded=True),  # byte for byte: quoted anew, a signature would break
+            URL(url, encoded=True),  # byte for byte: quoting it again would break a signature
             headers={**_HEADERS, "Authorization": f"Bearer {token}"},
             allow_redirects=False,
             proxy=self._proxy,
@@ -95,7 +96,7 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _challenge(answer: HttpResponse) -> str | None:
-    """Return the claims that a 401 asks for, as JSON; None where it is no challenge.
+    """Return the claims that a 401 asks for, as JSON; None if it is not a challenge.
 
     https://learn.microsoft.com/entra/identity-platform/claims-challenge
     """

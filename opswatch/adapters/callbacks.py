@@ -1,4 +1,4 @@
-"""Sends callbacks over HTTP to the addresses that the rules permit; knows nothing of deliveries."""
+"""Callbacks over HTTP, to the addresses that the rules permit; knows nothing of deliveries."""
 
 import asyncio
 import re
@@ -11,30 +11,31 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from opswatch.adapters.host_limiter import HostLimiter
 from opswatch.adapters.resolver import CallbackResolver
-from opswatch.adapters.turns import Turns
-from opswatch.core.addresses import CallbackRules, CallbackTarget
-from opswatch.core.model import CallbackRequest, HttpResponse, NoAnswer, Turn
-from opswatch.core.wire import host_name
+from opswatch.core.callback_policy import CallbackRules, CallbackTarget
+from opswatch.core.hosts import Slot
+from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
+from opswatch.core.keys import callback_host
 
 MAX_BODY = 4096  # bytes of an answer that are read
 MAX_ERROR = 512  # characters
-_CONNECTIONS_PER_HOST = 32  # a receiver that hangs holds up nobody but itself
+_CONNECTIONS_PER_HOST = 32  # so a receiver that hangs delays only its own deliveries
 _HEADERS = {"User-Agent": "opswatch", "Accept-Encoding": "identity"}
 
 
 def open_socket(addr_info: aiohttp.AddrInfoType) -> socket.socket:
-    """Open a socket of the family that `addr_info` needs; who may ask for one is the gate's."""
+    """Open a socket of the family that `addr_info` needs; `AddressGuard` decides for which."""
     family, kind, protocol, _, _ = addr_info
     return socket.socket(family, kind, protocol)
 
 
 class HttpCallbacks:
-    """Posts callbacks: made inside a running event loop, closed by `close`.
+    """Posts callbacks: created inside a running event loop, closed by `close`.
 
-    Every attempt resolves the name and opens a connection anew, so that an address is judged each
+    Every attempt resolves the name and opens a new connection, so that an address is checked each
     time it is used. Of several addresses the forbidden ones are left out and the others are tried;
-    where none remains, the attempt is refused.
+    if none is left, the attempt is refused.
     """
 
     def __init__(
@@ -48,22 +49,22 @@ class HttpCallbacks:
     ) -> None:
         self._rules = rules
         self._timeout = timeout
-        self._turns = Turns(_CONNECTIONS_PER_HOST)
+        self._limiter = HostLimiter(_CONNECTIONS_PER_HOST)
         self._resolver = resolver or CallbackResolver()
         tls = tls or system_tls()
         self._sessions = {
-            scheme: _session(Gate(rules, scheme, open_socket), self._resolver, tls)
+            scheme: _session(AddressGuard(rules, scheme, open_socket), self._resolver, tls)
             for scheme in ("https", "http")
         }
 
-    def turn(self, url: str) -> AbstractAsyncContextManager[Turn]:
-        """Enter when the host has room for one more attempt, or when it will have none soon."""
-        return self._turns.turn(host_name(url))
+    def slot(self, url: str) -> AbstractAsyncContextManager[Slot]:
+        """Enter with a slot for one attempt at the URL's host, or soon without one."""
+        return self._limiter.slot(callback_host(url))
 
     async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
-        """Send `request` and return what came of it; whatever a receiver does is a value.
+        """Send `request`; every outcome is a value.
 
-        The URL goes out as it was given, its host in ASCII (and less a `?` that nothing follows).
+        The URL is sent as it was given, its host in ASCII (and without a `?` at its end).
         """
         return await self._send("POST", request)
 
@@ -81,36 +82,36 @@ class HttpCallbacks:
         # The rules may have changed since the URL was registered.
         if refusal := self._rules.refusal(request.url):
             return NoAnswer("refused", _printable(refusal))
+        target = CallbackTarget.parse(request.url)
+        deadline = asyncio.get_running_loop().time() + self._timeout.total_seconds()
         try:
-            return await self._exchange(method, request)
+            async with asyncio.timeout_at(deadline):
+                response = await self._sessions[target.scheme].request(
+                    method,
+                    URL(target.url, encoded=True),
+                    data=request.body or None,
+                    headers=request.headers,
+                    allow_redirects=False,
+                )
+            try:
+                body = await _read_beginning(response.content, deadline)
+            finally:
+                response.close()  # and the connection with it, even if more is to come
         except TimeoutError:
             return NoAnswer("timeout", f"no answer within {self._timeout.total_seconds():g} s")
         except (aiohttp.ClientError, OSError) as error:
             return _no_answer(error)
-
-    async def _exchange(self, method: str, request: CallbackRequest) -> HttpResponse:
-        target = CallbackTarget.parse(request.url)
-        deadline = asyncio.get_running_loop().time() + self._timeout.total_seconds()
-        async with asyncio.timeout_at(deadline):
-            response = await self._sessions[target.scheme].request(
-                method,
-                URL(target.url, encoded=True),
-                data=request.body or None,
-                headers=request.headers,
-                allow_redirects=False,
-            )
-        try:
-            body = await _beginning(response.content, deadline)
-        finally:
-            response.close()  # and with it the connection, whatever is still to come
-        return HttpResponse(response.status, _headers(response), body)
+        names = {name.lower() for name in response.headers}
+        # Repeated headers are joined: RFC 9110 5.2.
+        headers = {name: ", ".join(response.headers.getall(name)) for name in names}
+        return HttpResponse(response.status, headers, body)
 
 
 class _RefusedError(OSError):
-    """No connection is made to this address: aiohttp takes it for any other that fails."""
+    """No connection is made to this address; an OSError, so that aiohttp tries the next one."""
 
 
-class Gate:
+class AddressGuard:
     """Opens sockets for one scheme, to permitted addresses alone."""
 
     def __init__(
@@ -125,9 +126,9 @@ class Gate:
         return self._rules.verdict(address, scheme=self._scheme)
 
     def open(self, addr_info: aiohttp.AddrInfoType) -> socket.socket:
-        """Open a socket for `addr_info`, the very address that `connect` gets next.
+        """Open a socket for `addr_info`, the address that `connect` gets next.
 
-        This is the guard: no answer of a name server and no reading of a URL can get round it.
+        No answer of a name server and no interpretation of a URL can bypass this check.
         """
         address = str(addr_info[4][0])
         if reason := self.verdict(address):
@@ -136,10 +137,10 @@ class Gate:
 
 
 class _PermittedAddresses(AbstractResolver):
-    """Leaves out what the gate would refuse, so that aiohttp's errors tell of the others alone."""
+    """Leaves out forbidden addresses, so that aiohttp reports errors only for permitted ones."""
 
-    def __init__(self, gate: Gate, resolver: AbstractResolver) -> None:
-        self._gate = gate
+    def __init__(self, guard: AddressGuard, resolver: AbstractResolver) -> None:
+        self._guard = guard
         self._resolver = resolver
 
     async def resolve(
@@ -148,7 +149,7 @@ class _PermittedAddresses(AbstractResolver):
         found = await self._resolver.resolve(host, port, family)
         if not found:
             raise OSError("the name has no address")
-        judged = [(result, self._gate.verdict(result["host"])) for result in found]
+        judged = [(result, self._guard.verdict(result["host"])) for result in found]
         permitted = [result for result, reason in judged if reason is None]
         if not permitted:
             raise _RefusedError(
@@ -161,18 +162,20 @@ class _PermittedAddresses(AbstractResolver):
 
 
 def system_tls() -> ssl.SSLContext:
-    """Return a context that verifies against the system's CAs, with TLS 1.2 at the least."""
+    """Return a context that verifies against the system's CAs, with TLS 1.2 or later."""
     tls = ssl.create_default_context()
     tls.minimum_version = ssl.TLSVersion.TLSv1_2
     tls.set_alpn_protocols(["http/1.1"])
     return tls
 
 
-def _session(gate: Gate, resolver: AbstractResolver, tls: ssl.SSLContext) -> aiohttp.ClientSession:
-    """Return a session that takes nothing from the environment and keeps nothing for the next."""
+def _session(
+    guard: AddressGuard, resolver: AbstractResolver, tls: ssl.SSLContext
+) -> aiohttp.ClientSession:
+    """Return a session that reads nothing from the environment and keeps no state."""
     connector = aiohttp.TCPConnector(
-        resolver=_PermittedAddresses(gate, resolver),
-        socket_factory=gate.open,
+        resolver=_PermittedAddresses(guard, resolver),
+        socket_factory=guard.open,
         use_dns_cache=False,
         force_close=True,
         limit_per_host=_CONNECTIONS_PER_HOST,
@@ -184,14 +187,14 @@ def _session(gate: Gate, resolver: AbstractResolver, tls: ssl.SSLContext) -> aio
         trust_env=False,  # neither proxies nor netrc
         auto_decompress=False,
         headers=_HEADERS,
-        timeout=aiohttp.ClientTimeout(),  # none: `post` has one for all of it
+        timeout=aiohttp.ClientTimeout(),  # none: `_send` has one for the whole exchange
     )
 
 
-async def _beginning(content: aiohttp.StreamReader, deadline: float) -> bytes:
-    """Read the first `MAX_BODY` bytes, or what comes of them before the `deadline`.
+async def _read_beginning(content: aiohttp.StreamReader, deadline: float) -> bytes:
+    """Read the first `MAX_BODY` bytes, or as many as arrive before the `deadline`.
 
-    The status has been said: an answer that breaks off after it, or never ends, is still one.
+    The status line has been read: an answer that breaks off after it, or never ends, counts.
     """
     body = bytearray()
     with suppress(aiohttp.ClientError, OSError):  # a TimeoutError is an OSError
@@ -201,14 +204,8 @@ async def _beginning(content: aiohttp.StreamReader, deadline: float) -> bytes:
     return bytes(body)
 
 
-def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
-    """Return the headers under lower-case names, repeated ones joined (RFC 9110 5.2)."""
-    names = {name.lower() for name in response.headers}
-    return {name: ", ".join(response.headers.getall(name)) for name in names}
-
-
 def _no_answer(error: aiohttp.ClientError | OSError) -> NoAnswer:
-    """Say which layer failed. No aiohttp error is quoted whole: some hold the URL."""
+    """Return which layer failed. No aiohttp error is quoted whole: some contain the URL."""
     match error:
         case aiohttp.ClientConnectorError(os_error=_RefusedError() as refused):
             return NoAnswer("refused", _printable(str(refused)))
@@ -219,7 +216,9 @@ def _no_answer(error: aiohttp.ClientError | OSError) -> NoAnswer:
         case aiohttp.ClientConnectorError(os_error=cause):
             return NoAnswer("connect", _reason(cause))
         case aiohttp.ClientResponseError(message=message):
-            return NoAnswer("http", f"not HTTP: {_printable(_unquoted(message))}")
+            # Without the quoted part of the parser's message, which may contain the URL.
+            unquoted = re.split(r"[:\n'\"]", message, maxsplit=1)[0]
+            return NoAnswer("http", f"not HTTP: {_printable(unquoted)}")
         case aiohttp.ServerDisconnectedError():
             return NoAnswer("http", "the receiver closed the connection without an answer")
         case OSError():
@@ -232,12 +231,7 @@ def _reason(error: OSError) -> str:
     return _printable(error.strerror or str(error) or type(error).__name__)
 
 
-def _unquoted(message: str) -> str:
-    """Return the parser's words without the receiver's, which may quote the URL."""
-    return re.split(r"[:\n'\"]", message, maxsplit=1)[0]
-
-
 def _printable(text: str) -> str:
-    """Return `text` with what cannot be printed escaped, cut to `MAX_ERROR` characters."""
+    """Return `text` with unprintable characters escaped, cut to `MAX_ERROR` characters."""
     escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return "".join(escaped)[:MAX_ERROR]

@@ -11,7 +11,7 @@ def credential_for(*, managed_identity: bool, client_id: str | None) -> "LazyCre
 
 
 class LazyCredential:
-    """A credential of azure-identity, made when its first token is asked for."""
+    """A credential of azure-identity, created when its first token is requested."""
 
     def __init__(self, *, managed_identity: bool, client_id: str | None) -> None:
         self._managed_identity = managed_identity
@@ -48,7 +48,7 @@ class LazyCredential:
                 ManagedIdentityCredential,
             )
 
-            # A step must not sleep in retries: the queue waits instead.
+            # A step must not sleep in retries: the schedule waits instead.
             retries: dict[str, Any] = {"retry_total": 1, "retry_backoff_factor": 0.2}
             if self._managed_identity:
                 self._made = ManagedIdentityCredential(client_id=self._client_id, **retries)

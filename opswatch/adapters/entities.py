@@ -1,4 +1,4 @@
-"""Rows as the table service's JSON: each property, and its type where JSON cannot tell it.
+"""Entities as the table service's JSON: each property, with its type if JSON does not show it.
 
 https://learn.microsoft.com/rest/api/storageservices/payload-format-for-table-service-operations
 """
@@ -9,49 +9,52 @@ from typing import Any
 
 import msgspec
 
-from opswatch.core.wire import Row
+from opswatch.rows.codec import Entity
 
 _TYPE = "@odata.type"
 _INT32 = range(-(2**31), 2**31)
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def entity_from(row: Row) -> bytes:
-    """Return the body that writes `row`: in ASCII, for an emulator that reads it chunk by chunk."""
-    entity: Row = {}
-    for name, value in row.items():
+def encode_entity(entity: Entity) -> bytes:
+    """Return the body that writes `entity`: in ASCII, for an emulator that reads it in chunks."""
+    properties: Entity = {}
+    for name, value in entity.items():
         match value:
             case datetime():
-                entity[name] = value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-                entity[name + _TYPE] = "Edm.DateTime"
+                properties[name] = value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+                properties[name + _TYPE] = "Edm.DateTime"
             case float():
-                entity[name] = value
-                entity[name + _TYPE] = "Edm.Double"
+                properties[name] = value
+                properties[name + _TYPE] = "Edm.Double"
             case int() if value not in _INT32:
-                entity[name] = str(value)
-                entity[name + _TYPE] = "Edm.Int64"
+                properties[name] = str(value)
+                properties[name + _TYPE] = "Edm.Int64"
+            case _:
+                properties[name] = value
+    return _encode(properties).encode()
+
+
+def decode_entity(body: bytes) -> Entity:
+    """Return the entity in the body of an answer, which has minimal metadata."""
+    entity: Entity = {}
+    properties = _decode(body)
+    for name, value in properties.items():
+        if name.endswith(_TYPE):
+            continue
+        match properties.get(name + _TYPE):
+            case "Edm.DateTime":
+                entity[name] = datetime.fromisoformat(value)
+            case "Edm.Int64":
+                entity[name] = int(value)
             case _:
                 entity[name] = value
-    return _encode(entity).encode()
+    return entity
 
 
-def row_from(entity: bytes) -> Row:
-    """Return the row in the body that reads it, which has minimal metadata."""
-    values = _decode(entity)
-    return {
-        name: _read(value, values.get(name + _TYPE))
-        for name, value in values.items()
-        if not name.endswith(_TYPE)
-    }
-
-
-def _read(value: Any, kind: str | None) -> Any:
-    match kind:
-        case "Edm.DateTime":
-            return datetime.fromisoformat(value)
-        case "Edm.Int64":
-            return int(value)
-        case _:
-            return value
+def to_utc(value: Any) -> Any:
+    """Return a value as the SDK reads it, an instant as a `datetime` in UTC."""
+    return _EPOCH + (value - _EPOCH) if isinstance(value, datetime) else value

@@ -1,7 +1,7 @@
-"""Looks up the names of callback hosts, on threads of its own.
+"""Looks up the names of callback hosts, on separate threads.
 
-A name server may take half a minute to answer for a name that somebody made up. On the event
-loop's own few threads such look-ups would hold up those of ARM and of the storage account.
+A name server may take half a minute to answer for an invented name. On the event loop's few threads
+such look-ups would delay those of ARM and of the storage account.
 """
 
 import asyncio
@@ -41,5 +41,5 @@ class CallbackResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Wait for no look-up that is still under way."""
+        """Stop the threads, without waiting for look-ups under way."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,7 +1,7 @@
 """A service of a storage account over its REST API, for the few calls that each poll makes.
 
-The SDK takes a call through a dozen policies, which costs several times what the call itself does:
-see docs/performance.md. What is called once a minute, or by hand, is left to it (`account.py`).
+The SDK passes a call through a dozen policies, which cost several times as much as the call itself:
+see docs/performance.md. Calls made once a minute, or by hand, use the SDK (`account.py`).
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from yarl import URL
 from opswatch.adapters.signing import Request, Signer
 from opswatch.core.texts import one_line
 
-# A function never sleeps longer than a second or two in a retry: the queue waits instead.
+# A function never sleeps longer than a second or two in a retry: the schedule waits instead.
 _PAUSES = (0.25, 0.75)  # seconds before each retry, and at random up to as much again
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _ERRORS: Mapping[int, type[HttpResponseError]] = MappingProxyType(
@@ -39,17 +39,17 @@ _ERRORS: Mapping[int, type[HttpResponseError]] = MappingProxyType(
         HTTPStatus.PRECONDITION_FAILED: ResourceModifiedError,
     }
 )
-# Tables say it in JSON, queues in XML.
+# Tables answer in JSON, queues in XML.
 _MESSAGE = re.compile(rb'"value"\s*:\s*"((?:[^"\\]|\\.)*)"|<Message>([^<]*)')
-_UNASKED = ("Content-Type",)  # what aiohttp adds by itself would not be signed
+_UNASKED = ("Content-Type",)  # aiohttp would add it, unsigned
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a service says to a request that it has carried out."""
+    """The answer to a request that succeeded."""
 
-    headers: Mapping[str, str]  # whose names are matched in any case
+    headers: Mapping[str, str]  # names match in any case
     body: bytes
 
 
@@ -68,10 +68,10 @@ class Service:
     async def call(
         self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] = NO_HEADERS
     ) -> Answer:
-        """Send a request, and again where that can help; raise azure-core's `AzureError`.
+        """Send a request, with retries if they can help; raise azure-core's `AzureError`.
 
-        `path` follows the service's URI, with its query, and is percent-encoded. A request whose
-        answer got lost is sent again, whatever it is: the caller may meet its own work.
+        `path` follows the service's URI, with its query, and is percent-encoded. Any request whose
+        answer got lost is sent again: a write may conflict with itself.
         """
         request = Request(
             method=method,

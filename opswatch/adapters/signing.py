@@ -1,4 +1,4 @@
-"""Who asks a storage service: shared keys, shared access signatures and Entra's tokens.
+"""Authentication of storage requests: shared keys, shared access signatures, Entra tokens.
 
 https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key
 """
@@ -17,7 +17,7 @@ from opswatch.adapters.tokens import Tokens
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is to be sent."""
+    """A request before it is sent."""
 
     method: str
     url: str  # percent-encoded, as it goes out
@@ -27,10 +27,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Makes requests such that the service knows who asks."""
+    """Adds credentials to a request."""
 
-    sign: Callable[[Request], Awaitable[Request]]  # returns the request as it may be sent
-    refused: Callable[[], None] = lambda: None  # hears that the service did not know who asked
+    sign: Callable[[Request], Awaitable[Request]]  # returns the request with credentials
+    refused: Callable[[], None] = lambda: None  # called after a 401
 
 
 _STANDARD_HEADERS = (
@@ -40,7 +40,7 @@ _STANDARD_HEADERS = (
 
 
 def shared_key_for_queues(account: str, key: str) -> Signer:
-    """Return what signs requests to the queue service with the account's key, base64."""
+    """Return a signer for the queue service, with the account's key in base64."""
 
     async def sign(request: Request) -> Request:
         dated = _dated(request)
@@ -62,7 +62,7 @@ def shared_key_for_queues(account: str, key: str) -> Signer:
 
 
 def shared_key_for_tables(account: str, key: str) -> Signer:
-    """Return what signs requests to the table service with the account's key, base64."""
+    """Return a signer for the table service, with the account's key in base64."""
 
     async def sign(request: Request) -> Request:
         dated = _dated(request)
@@ -73,7 +73,7 @@ def shared_key_for_tables(account: str, key: str) -> Signer:
 
 
 def access_signature(signature: str) -> Signer:
-    """Return what adds a shared access signature, a query, to a request's URL."""
+    """Return a signer that adds a shared access signature, a query, to a request's URL."""
     query = signature.removeprefix("?")
 
     async def sign(request: Request) -> Request:
@@ -84,7 +84,7 @@ def access_signature(signature: str) -> Signer:
 
 
 def bearer(tokens: Tokens) -> Signer:
-    """Return what adds the token of an identity."""
+    """Return a signer that adds the token of an identity."""
 
     async def sign(request: Request) -> Request:
         return _authorized(_dated(request), f"Bearer {await tokens.get()}")
@@ -99,7 +99,7 @@ def _standard(request: Request, name: str) -> str:
 
 
 def _dated(request: Request) -> Request:
-    """Return `request` with the time, which the services ask for whoever it comes from."""
+    """Return `request` with its time, which the services require."""
     return replace(request, headers={**request.headers, "x-ms-date": formatdate(usegmt=True)})
 
 
@@ -111,5 +111,7 @@ def _signature(key: str, text: str) -> str:
     try:
         secret = b64decode(key)
     except ValueError as error:
-        raise ClientAuthenticationError("the account's key is no base64: is it whole?") from error
+        raise ClientAuthenticationError(
+            "the account's key is not base64: is it complete?"
+        ) from error
     return b64encode(hmac.digest(secret, text.encode(), "sha256")).decode()

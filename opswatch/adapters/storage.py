@@ -1,7 +1,9 @@
-"""Azure Storage behind the ports: tables, queues, and making them where they are missing."""
+"""Azure Storage behind the ports: tables, queues, and creating them if they are missing."""
 
 import asyncio
+import math
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -18,26 +20,25 @@ from azure.core.exceptions import (
 )
 
 from opswatch.adapters.account import Account
-from opswatch.adapters.entities import entity_from, row_from
+from opswatch.adapters.entities import decode_entity, encode_entity, to_utc
 from opswatch.adapters.rest import NO_HEADERS
-from opswatch.core.model import Key, WakeUp
-from opswatch.core.timestamps import whole_seconds
-from opswatch.core.wire import Codec, wake_up_text
-from opswatch.ports import Poisoned, Sent, Versioned, Where
+from opswatch.core.keys import Key
+from opswatch.ports import Page, Poisoned, Query, Row, Sent
+from opswatch.rows.codec import Codec, Noun
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Noun)
 _JSON = {"Content-Type": "application/json"}
 _XML = {"Content-Type": "application/xml"}
-_QUIETLY = {"Prefer": "return-no-content"}
-_FOR_EVER = -1  # a message's time to live
-_POISON_BATCH, _POISON_LEASE = 32, 60
+_NO_CONTENT = {"Prefer": "return-no-content"}
+_NEVER_EXPIRES = -1  # a message's time to live
+_POISON_BATCH, _POISON_LEASE = 32, 60  # messages, seconds
 
 
 class AzureTable(Generic[T]):
     """A table of Azure Table Storage.
 
-    A write whose answer got lost is repeated, and then meets its own row: so a conflict with a row
-    that says just what was to be written is a success.
+    A write whose answer got lost is repeated, and then conflicts with itself: so a conflict with a
+    row that is just what was to be written is a success.
     """
 
     def __init__(self, account: Account, codec: Codec[T], name: str | None = None) -> None:
@@ -45,38 +46,37 @@ class AzureTable(Generic[T]):
         self._codec = codec
         self._name = name or codec.table
 
-    async def get(self, key: Key) -> Versioned[T] | None:
-        """Return the row, or None where there is none."""
+    async def get(self, key: Key) -> Row[T] | None:
+        """Return the row, or None if there is none."""
         try:
             answer = await self._account.tables.call("GET", self._path(key))
         except ResourceNotFoundError:
             return None
-        return Versioned(self._codec.read(row_from(answer.body)), answer.headers["ETag"])
+        return Row(self._codec.decode(decode_entity(answer.body)), answer.headers["ETag"])
 
-    async def insert(self, noun: T) -> Versioned[T] | None:
-        """Write a new row; return None, changing nothing, where another one stands already."""
+    async def insert(self, value: T) -> Row[T] | None:
+        """Write a new row; return None, changing nothing, if the key is taken."""
         try:
-            return await self._write("POST", self._name, noun, _QUIETLY)
+            return await self._write("POST", self._name, value, _NO_CONTENT)
         except ResourceExistsError:
-            return await self._if_same(noun)
+            return await self._row_if_same(value)
 
-    async def replace(self, noun: T, version: str) -> Versioned[T] | None:
-        """Write over the row that has `version`; return None where it has changed or is gone."""
-        path = self._path(self._codec.key(noun))
+    async def replace(self, value: T, etag: str) -> Row[T] | None:
+        """Overwrite the row that has `etag`; return None if it has changed or is gone."""
         try:
-            return await self._write("PUT", path, noun, {"If-Match": version})
+            return await self._write("PUT", self._path(value.key), value, {"If-Match": etag})
         except ResourceModifiedError:
-            return await self._if_same(noun)
+            return await self._row_if_same(value)
         except ResourceNotFoundError:
             return None
 
-    async def put(self, noun: T) -> None:
-        """Write the row, whatever stands there."""
-        await self._write("PUT", self._path(self._codec.key(noun)), noun)
+    async def put(self, value: T) -> None:
+        """Write the row, unconditionally."""
+        await self._write("PUT", self._path(value.key), value)
 
-    async def delete(self, key: Key, version: str | None = None) -> bool:
-        """Remove the row, if it has `version` where one is given; return False if it has not."""
-        condition = {"If-Match": version or "*"}
+    async def delete(self, key: Key, etag: str | None = None) -> bool:
+        """Remove the row, if it has `etag` (if one is given); return False if it has another."""
+        condition = {"If-Match": etag or "*"}
         try:
             await self._account.tables.call("DELETE", self._path(key), headers=condition)
         except ResourceModifiedError:
@@ -85,99 +85,126 @@ class AzureTable(Generic[T]):
             return True
         return True
 
-    async def find(self, where: Where) -> AsyncIterator[Versioned[T]]:
-        """Yield the rows that `where` selects, in the order of their keys."""
-        text, parameters = _filter(where, self._codec.due)
-        rows = self._account.table(self._name).query_entities(text, parameters=parameters)
-        async for row in rows:
-            yield Versioned(self._codec.read(row), row.metadata["etag"] or "")
+    async def find(self, query: Query) -> AsyncIterator[Row[T]]:
+        """Yield the rows that `query` selects, in the order of their keys."""
+        text, parameters = self._filter(query)
+        entities = self._account.table(self._name).query_entities(text, parameters=parameters)
+        async for entity in entities:
+            yield self._row(entity)
 
-    async def due_times(self) -> AsyncIterator[datetime]:
-        """Yield since when each row of a live table is due, or will be; read nothing else of it."""
-        rows = self._account.table(self._name).list_entities(select=self._codec.due_columns)
-        async for row in rows:
-            yield self._codec.due_since(row)
+    async def find_page(
+        self, query: Query, limit: int, continuation: str | None = None
+    ) -> Page[Row[T]]:
+        """Return at most `limit` (1 to 1000) of the rows that `query` selects, in order."""
+        text, parameters = self._filter(query)
+        token: Any = None  # the SDK annotates a string, and uses a dict
+        if continuation is not None:  # base64 of JSON: binascii's errors are ValueErrors
+            token = msgspec.json.decode(urlsafe_b64decode(continuation), type=dict[str, str | None])
+        pages = (
+            self._account.table(self._name)
+            .query_entities(text, parameters=parameters, results_per_page=limit)
+            .by_page(continuation_token=token)
+        )
+        rows = [self._row(entity) async for entity in await anext(pages)]
+        following: Any = pages.continuation_token  # type: ignore[attr-defined]  # the SDK's pages
+        if not following:
+            return Page(rows)
+        return Page(rows, urlsafe_b64encode(msgspec.json.encode(following)).decode())
+
+    async def iter_due_at(self) -> AsyncIterator[datetime]:
+        """Yield since when each row of a live table is due, or will be; read only that column."""
+        columns = list(self._codec.due_columns)
+        entities = self._account.table(self._name).list_entities(select=columns)
+        async for entity in entities:
+            yield to_utc(self._codec.effective_due_at(entity))
 
     async def _write(
-        self, method: str, path: str, noun: T, headers: Mapping[str, str] = NO_HEADERS
-    ) -> Versioned[T]:
-        body = entity_from(self._codec.row(noun))
+        self, method: str, path: str, value: T, headers: Mapping[str, str] = NO_HEADERS
+    ) -> Row[T]:
+        body = encode_entity(self._codec.encode(value))
         answer = await self._account.tables.call(
             method, path, body=body, headers={**_JSON, **headers}
         )
-        return Versioned(noun, answer.headers["ETag"])
+        return Row(value, answer.headers["ETag"])
 
-    async def _if_same(self, noun: T) -> Versioned[T] | None:
-        """Compare rows, not nouns: a row may say less, such as milliseconds."""
-        row = self._codec.row(noun)
-        standing = await self.get(self._codec.key(noun))
-        if standing is None or self._codec.row(standing.noun) != row:
+    async def _row_if_same(self, value: T) -> Row[T] | None:
+        """Return the row if it is `noun`, compared as entities: a row may have less precision."""
+        current = await self.get(value.key)
+        if current is None or self._codec.encode(current.value) != self._codec.encode(value):
             return None
-        return standing
+        return current
+
+    def _row(self, entity: Any) -> Row[T]:
+        """Return the row in an entity of the SDK."""
+        plain = {name: to_utc(value) for name, value in entity.items()}
+        return Row(self._codec.decode(plain), entity.metadata["etag"] or "")
 
     def _path(self, key: Key) -> str:
-        partition, row = _quoted(key.partition), _quoted(key.row)
+        """Return the path of a row: keys are between apostrophes, which are doubled within them."""
+        partition, row = (
+            quote(text.replace("'", "''"), safe="") for text in (key.partition, key.row)
+        )
         return f"{self._name}(PartitionKey='{partition}',RowKey='{row}')"
 
-
-def _quoted(text: str) -> str:
-    """Return a key as it stands between the apostrophes of a URL."""
-    return quote(text.replace("'", "''"), safe="")
-
-
-def _filter(where: Where, due: str) -> tuple[str, dict[str, Any]]:
-    """Return the OData filter of `where`, and its parameters."""
-    conditions = {
-        "PartitionKey eq @partition": where.partition,
-        "PartitionKey lt @partition_before": where.partition_before,
-        "RowKey ge @row_prefix": where.row_prefix,
-        "RowKey lt @after_prefix": where.row_prefix and after_prefix(where.row_prefix),
-        f"{due} lt @due_before": where.due_before,
-    }
-    given = {text: value for text, value in conditions.items() if value is not None}
-    return " and ".join(given), {text.rpartition("@")[2]: value for text, value in given.items()}
+    def _filter(self, query: Query) -> tuple[str, dict[str, Any]]:
+        """Return the OData filter of `query`, and its parameters."""
+        prefix = query.row_prefix
+        conditions: dict[str, Any] = {
+            "PartitionKey eq @partition": query.partition,
+            "PartitionKey lt @partition_before": query.partition_before,
+            "RowKey ge @row_prefix": prefix,
+            "RowKey lt @after_prefix": prefix and after_prefix(prefix),
+        }
+        if query.due_before is not None:
+            conditions[f"{self._codec.due} lt @due_before"] = query.due_before
+        given = {text: value for text, value in conditions.items() if value is not None}
+        parameters = {text.rpartition("@")[2]: value for text, value in given.items()}
+        return " and ".join(given), parameters
 
 
 def after_prefix(prefix: str) -> str:
-    """Return the first string after all those that begin with `prefix`."""
+    """Return the first string after all strings that begin with `prefix`."""
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
 class AzureQueue:
-    """A queue of wake-ups in Azure Queue Storage."""
+    """A queue of Azure Queue Storage."""
 
     def __init__(self, account: Account, name: str) -> None:
         self._account = account
         self._name = name
 
-    async def send(self, wake: WakeUp, delay: timedelta = timedelta(0)) -> Sent:
-        """Send a message that becomes visible after `delay` (whole seconds, at most 7 days)."""
-        times = f"visibilitytimeout={whole_seconds(delay)}&messagettl={_FOR_EVER}"
-        text = escape(wake_up_text(wake), quote=False)
-        body = f"<QueueMessage><MessageText>{text}</MessageText></QueueMessage>".encode()
+    async def send(self, body: bytes, delay: timedelta = timedelta(0)) -> Sent:
+        """Send a message that becomes visible after `delay`, rounded up to seconds; at most 7 d."""
+        seconds = max(0, math.ceil(delay.total_seconds()))
+        times = f"visibilitytimeout={seconds}&messagettl={_NEVER_EXPIRES}"
+        text = escape(body.decode(), quote=False)
         answer = await self._account.queues.call(
-            "POST", f"{self._name}/messages?{times}", body=body, headers=_XML
+            "POST",
+            f"{self._name}/messages?{times}",
+            body=f"<QueueMessage><MessageText>{text}</MessageText></QueueMessage>".encode(),
+            headers=_XML,
         )
         return Sent(_element(answer.body, "MessageId"), _element(answer.body, "PopReceipt"))
 
     async def take_back(self, sent: Sent) -> None:
-        """Remove a message that was sent for nothing; no matter if it is gone."""
+        """Remove a message that has become superfluous; nothing happens if it is gone."""
         await _remove(self._account, self._name, sent)
 
     async def depth(self) -> int:
-        """Return about how many messages there are, waiting ones included."""
+        """Return the approximate number of messages, hidden ones included."""
         return await _depth(self._account, self._name)
 
 
 class AzurePoisonQueue:
-    """A poison queue, which is there from the first message that the host gives up."""
+    """A poison queue; the host creates it when it gives up the first message."""
 
     def __init__(self, account: Account, name: str) -> None:
         self._account = account
         self._name = name
 
     async def take(self) -> list[Poisoned]:
-        """Return some of its messages, hidden for a while from everybody else."""
+        """Return some of its messages, and hide them from other callers for a while."""
         try:
             received = self._account.queue(self._name).receive_messages(
                 messages_per_page=_POISON_BATCH,
@@ -192,11 +219,11 @@ class AzurePoisonQueue:
             return []
 
     async def remove(self, poisoned: Poisoned) -> None:
-        """Remove a message that has been seen to."""
+        """Remove a message that has been handled."""
         await _remove(self._account, self._name, poisoned.sent)
 
     async def depth(self) -> int:
-        """Return about how many messages there are, hidden ones included."""
+        """Return the approximate number of messages, hidden ones included."""
         try:
             return await _depth(self._account, self._name)
         except ResourceNotFoundError:
@@ -208,7 +235,7 @@ async def _depth(account: Account, name: str) -> int:
 
 
 async def delete_message(account: Account, queue: str, sent: Sent) -> None:
-    """Remove a message; raise `HttpResponseError` where it is gone or has another receipt."""
+    """Remove a message; raise `HttpResponseError` if it is gone or has another receipt."""
     message = f"{quote(sent.message_id, safe='')}?popreceipt={quote(sent.receipt, safe='')}"
     await account.queues.call("DELETE", f"{queue}/messages/{message}")
 
@@ -217,30 +244,27 @@ async def _remove(account: Account, queue: str, sent: Sent) -> None:
     try:
         await delete_message(account, queue, sent)
     except HttpResponseError as error:
-        # Gone, or received meanwhile under another receipt: the fence will see to it.
+        # Gone, or a worker received it under another receipt: the fence drops it.
         if error.status_code not in (400, 404):
             raise
 
 
 def _element(body: bytes, name: str) -> str:
-    """Return the text of an element that stands once in an answer of the queue service."""
+    """Return the text of the only element `name` in an answer of the queue service."""
     found = re.search(f"<{name}>([^<]*)</{name}>", body.decode())
     return unescape(found[1]) if found else ""
 
 
 async def create_missing(account: Account, queues: Iterable[str], tables: Iterable[str]) -> None:
-    """Make the queues and tables that are not there yet."""
+    """Create the queues and tables that do not exist."""
+
+    async def create(call: Awaitable[Any]) -> None:
+        with suppress(ResourceExistsError):
+            await call
+
+    headers = {**_JSON, **_NO_CONTENT}
+    bodies = [msgspec.json.encode({"TableName": name}) for name in tables]
     await asyncio.gather(
-        *(_unless_there(account.queues.call("PUT", name)) for name in queues),
-        *(_unless_there(_create_table(account, name)) for name in tables),
+        *(create(account.queues.call("PUT", name)) for name in queues),
+        *(create(account.tables.call("POST", "Tables", body=b, headers=headers)) for b in bodies),
     )
-
-
-async def _create_table(account: Account, name: str) -> None:
-    body = msgspec.json.encode({"TableName": name})
-    await account.tables.call("POST", "Tables", body=body, headers={**_JSON, **_QUIETLY})
-
-
-async def _unless_there(creation: Awaitable[Any]) -> None:
-    with suppress(ResourceExistsError):
-        await creation

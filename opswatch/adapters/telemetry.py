@@ -1,7 +1,7 @@
-"""OpenTelemetry's API behind the port. Who collects it, and where it goes, is not ours to say.
+"""OpenTelemetry's API behind the port; the Functions worker configures what collects it.
 
-The Functions worker sets up the providers before it loads the app; without any, the API does next
-to nothing. Import this module only where the package is there.
+It sets up the providers before it loads the app; without any, the API does almost nothing. Import
+this module only if the package is installed.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -45,7 +45,7 @@ class OpenTelemetry:
             yield
 
     def note(self, **attributes: str | int) -> None:
-        """Add facts to the current span."""
+        """Add attributes to the current span."""
         trace.get_current_span().set_attributes(attributes)
 
     def traceparent(self) -> str | None:
@@ -56,7 +56,7 @@ class OpenTelemetry:
 
 
 def _links(traceparent: str | None) -> list[Link]:
-    """Return the link to a trace context; the SDK leaves out one that leads nowhere."""
+    """Return the link to a trace context; the SDK leaves out an invalid one."""
     if traceparent is None:
         return []
     linked = trace.get_current_span(_contexts.extract({_HEADER: traceparent}))
@@ -64,7 +64,7 @@ def _links(traceparent: str | None) -> list[Link]:
 
 
 def _instrument(meter: Meter, metric: Metric) -> _Take:
-    """Make the instrument of `metric`; return what takes its measurements."""
+    """Create the instrument of `metric`; return the function that records a measurement."""
     match metric.kind:
         case Kind.COUNTER:
             return meter.create_counter(metric.name, metric.unit).add
@@ -80,7 +80,7 @@ class _Gauge:
     """The latest values, each of which is exported once.
 
     The SDK's own gauge exports its last value again and again. The timer runs in one instance at a
-    time: when it moves on, what the last instance saw would be told for as long as that one lives.
+    time: when it moves to another, the old instance would export its last value until it stops.
     """
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class _Gauge:
         self._values[frozenset(dimensions.items())] = value
 
     def observe(self, _: CallbackOptions) -> Iterable[Observation]:
-        """Hand out each value; runs in the exporter's thread."""
+        """Yield each value; runs in the exporter's thread."""
         while self._values:
             dimensions, value = self._values.popitem()
             yield Observation(value, dict(dimensions))

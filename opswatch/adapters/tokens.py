@@ -12,7 +12,7 @@ _RENEWED_BEFORE = 300.0  # seconds before its end, as azure-core does
 
 
 class Tokens:
-    """The tokens of a credential for one scope; whoever comes while one is fetched waits for it."""
+    """The tokens of a credential for one scope; concurrent callers wait for one fetch."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Tokens:
             return self._lasting(_RENEWED_BEFORE) or await self._renewed()
 
     async def get_for(self, claims: str) -> str:
-        """Return a new token that fulfils the `claims` of a challenge, JSON as it came.
+        """Return a new token that satisfies the `claims` of a challenge, in its JSON.
 
         https://learn.microsoft.com/entra/identity-platform/claims-challenge
         """
@@ -45,11 +45,11 @@ class Tokens:
             return self._token.token
 
     def forget(self) -> None:
-        """Fetch a new token for whoever comes next: this one was refused."""
+        """Drop the cached token: it was refused."""
         self._token = None
 
     async def _renewed(self) -> str:
-        """Fetch a new token; where that fails, the old one is good for as long as it lasts."""
+        """Fetch a new token; if that fails, use the old one until it expires."""
         try:
             self._token = await self._credential.get_token(self._scope, enable_cae=True)
         except AzureError:

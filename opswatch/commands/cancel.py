@@ -2,7 +2,7 @@
 
 import argparse
 
-from opswatch.bootstrap import open_world
+from opswatch.bootstrap import open_services
 from opswatch.commands.operations import key_of
 from opswatch.commands.terminal import (
     NOT_AS_WISHED,
@@ -14,7 +14,7 @@ from opswatch.commands.terminal import (
     run,
 )
 from opswatch.commands.views import key_text
-from opswatch.steps import Stopping, stop
+from opswatch.steps.control import StopOutcome, stop
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,15 +29,15 @@ def command(options: argparse.Namespace) -> int:
 
 
 async def _cancel(operation: str) -> int:
-    async with open_world(environment()) as world:
-        key = key_of(operation, world.intake, world.clock())
-        stopping = await stop(world, key)
+    async with open_services(environment()) as services:
+        key = key_of(operation, services.intake, services.clock())
+        stopping = await stop(services, key)
     match stopping:
-        case Stopping.STOPPED:
+        case StopOutcome.STOPPED:
             console().print(f"{key_text(key)} is watched no longer")
             return OK
-        case Stopping.ENDED_BEFORE:
+        case StopOutcome.ENDED_BEFORE:
             complain(f"{key_text(key)} has ended already")
-        case Stopping.UNKNOWN:
+        case StopOutcome.UNKNOWN:
             complain(f"{key_text(key)} is not known")
     return NOT_AS_WISHED

@@ -24,9 +24,11 @@ from opswatch.commands.terminal import (
 )
 from opswatch.config import Settings
 from opswatch.core.errors import ConfigError
-from opswatch.core.model import HttpResponse, NoAnswer, Registration
+from opswatch.core.http import HttpResponse, NoAnswer
+from opswatch.core.intake import Registration
 from opswatch.core.texts import one_line
-from opswatch.core.wire import OPERATIONS_QUEUE, POISON_SUFFIX, QUEUES, TABLES
+from opswatch.rows.messages import OPERATIONS_QUEUE, POISON_SUFFIX, QUEUES
+from opswatch.rows.tables import TABLES
 
 _NO_OPERATION = b"00000000-0000-0000-0000-000000000000"
 _SUBSCRIPTIONS = "/subscriptions?api-version=2022-12-01"  # where no subscription is set

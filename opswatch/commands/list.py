@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 
 from rich.table import Table
 
-from opswatch.bootstrap import open_world
+from opswatch.bootstrap import open_services
 from opswatch.commands.operations import newest_first
 from opswatch.commands.terminal import OK, console, environment, instant, print_json, run
 from opswatch.commands.views import key_text, line_json, moment
-from opswatch.core.model import FinalStatus, TimelineEntry
 from opswatch.core.texts import one_line
+from opswatch.core.watches import FinalStatus, TimelineEntry
 
 WATCHING = "watching"
 _COLUMNS = ("registered", "status", "kind", "ended", "error", "operation")
@@ -38,10 +38,10 @@ def command(options: argparse.Namespace) -> int:
 
 async def _list(options: argparse.Namespace) -> int:
     lines: list[TimelineEntry] = []
-    async with open_world(environment()) as world:
-        now = world.clock()
+    async with open_services(environment()) as services:
+        now = services.clock()
         since: datetime = options.since or now - timedelta(days=30)
-        async for line in newest_first(world, since, now):
+        async for line in newest_first(services, since, now):
             if len(lines) >= options.top:
                 break
             if _has_status(line, options.status):

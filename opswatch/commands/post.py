@@ -18,8 +18,8 @@ from opswatch.commands.terminal import (
 )
 from opswatch.commands.views import key_text
 from opswatch.config import Settings
-from opswatch.core.model import Rejection
-from opswatch.core.wire import OPERATIONS_QUEUE
+from opswatch.core.intake import Rejection
+from opswatch.rows.messages import OPERATIONS_QUEUE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from opswatch.adapters.callbacks import Gate, open_socket, system_tls
+from opswatch.adapters.callbacks import AddressGuard, open_socket, system_tls
 from opswatch.commands.terminal import Mark, Say, since
-from opswatch.core.addresses import CallbackRules, CallbackTarget
-from opswatch.core.model import Layer, NoAnswer
+from opswatch.core.callback_policy import CallbackRules, CallbackTarget
+from opswatch.core.http import Layer, NoAnswer
 from opswatch.core.texts import one_line
 
 
@@ -39,7 +39,7 @@ async def reach(url: str, rules: CallbackRules, network: Network, say: Say) -> N
         return NoAnswer("refused", refusal)
     say(Mark.GOOD, "rules", "the URL may be registered")
     target = CallbackTarget.parse(url)
-    gate = Gate(rules, target.scheme, network.open_socket)
+    gate = AddressGuard(rules, target.scheme, network.open_socket)
     try:
         async with asyncio.timeout(network.timeout.total_seconds()):
             return await _reach(target, gate, network, say)
@@ -49,7 +49,9 @@ async def reach(url: str, rules: CallbackRules, network: Network, say: Say) -> N
         return NoAnswer("timeout", error)
 
 
-async def _reach(target: CallbackTarget, gate: Gate, network: Network, say: Say) -> NoAnswer | None:
+async def _reach(
+    target: CallbackTarget, gate: AddressGuard, network: Network, say: Say
+) -> NoAnswer | None:
     found = await _resolve(target, network.resolver, say)
     if isinstance(found, NoAnswer):
         return found
@@ -86,7 +88,7 @@ async def _resolve(
     ]
 
 
-def _is_permitted(info: aiohttp.AddrInfoType, gate: Gate, say: Say) -> bool:
+def _is_permitted(info: aiohttp.AddrInfoType, gate: AddressGuard, say: Say) -> bool:
     address = str(info[4][0])
     reason = gate.verdict(address)
     say(Mark.BAD if reason else Mark.GOOD, "address", f"{address} {reason or 'is permitted'}")
@@ -94,7 +96,7 @@ def _is_permitted(info: aiohttp.AddrInfoType, gate: Gate, say: Say) -> bool:
 
 
 async def _connect(
-    infos: list[aiohttp.AddrInfoType], gate: Gate, say: Say
+    infos: list[aiohttp.AddrInfoType], gate: AddressGuard, say: Say
 ) -> socket.socket | NoAnswer:
     """Connect to the first address that takes a connection."""
     failed = NoAnswer("connect", "no address")
@@ -110,7 +112,7 @@ async def _connect(
     return failed
 
 
-async def _open(info: aiohttp.AddrInfoType, gate: Gate) -> socket.socket:
+async def _open(info: aiohttp.AddrInfoType, gate: AddressGuard) -> socket.socket:
     opened = gate.open(info)
     try:
         opened.setblocking(False)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from opswatch.bootstrap import open_world
+from opswatch.bootstrap import open_services
 from opswatch.commands.operations import key_of
 from opswatch.commands.terminal import (
     NOT_AS_WISHED,
@@ -15,8 +15,8 @@ from opswatch.commands.terminal import (
     run,
 )
 from opswatch.commands.views import key_text
-from opswatch.ports import World
-from opswatch.steps import redeliver, redeliver_abandoned
+from opswatch.ports import Services
+from opswatch.steps.control import redeliver, redeliver_abandoned
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,17 +44,17 @@ async def _redeliver(options: argparse.Namespace) -> int:
     is_named = len(options.operation) in (1, 2)
     if is_named == bool(options.abandoned_since) or (options.operation and not is_named):
         raise UsageError("Either an OPERATION or --abandoned-since INSTANT is needed")
-    async with open_world(environment()) as world:
+    async with open_services(environment()) as services:
         if is_named:
-            return await _one(world, "/".join(options.operation))
-        count = await redeliver_abandoned(world, options.abandoned_since)
+            return await _one(services, "/".join(options.operation))
+        count = await redeliver_abandoned(services, options.abandoned_since)
         console().print(f"{count} to be delivered again")
         return OK
 
 
-async def _one(world: World, operation: str) -> int:
-    key = key_of(operation, world.intake, world.clock())
-    count = await redeliver(world, key)
+async def _one(services: Services, operation: str) -> int:
+    key = key_of(operation, services.intake, services.clock())
+    count = await redeliver(services, key)
     if not count:
         complain(f"{key_text(key)} has no delivery that is settled")
         return NOT_AS_WISHED

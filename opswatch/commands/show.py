@@ -2,7 +2,7 @@
 
 import argparse
 
-from opswatch.bootstrap import open_world
+from opswatch.bootstrap import open_services
 from opswatch.commands.operations import key_of, stand
 from opswatch.commands.terminal import (
     NOT_AS_WISHED,
@@ -29,9 +29,9 @@ def command(options: argparse.Namespace) -> int:
 
 
 async def _show(operation: str, *, is_json: bool) -> int:
-    async with open_world(environment()) as world:
-        key = key_of(operation, world.intake, world.clock())
-        standing = await stand(world, key)
+    async with open_services(environment()) as services:
+        key = key_of(operation, services.intake, services.clock())
+        standing = await stand(services, key)
     if standing is None:
         complain(f"{key_text(key)} is not known")
         return NOT_AS_WISHED

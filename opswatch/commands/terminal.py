@@ -20,7 +20,7 @@ from rich.text import Text
 from opswatch.core.errors import ConfigError, OpswatchError
 from opswatch.core.redact import redact_text
 from opswatch.core.texts import one_line
-from opswatch.core.timestamps import parse_instant
+from opswatch.core.times import parse_instant
 from opswatch.local.host.settings import local_values
 
 OK, NOT_AS_WISHED, MISUSED, INTERRUPTED = 0, 1, 2, 130

@@ -22,7 +22,10 @@ from opswatch.commands.terminal import (
 )
 from opswatch.config import STORAGE, Settings
 from opswatch.core import webhook
-from opswatch.core.model import CallbackRequest, Delivery, HttpResponse, Key, NoAnswer, Policy
+from opswatch.core.deliveries import Delivery
+from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
+from opswatch.core.keys import Key
+from opswatch.core.policy import Policy
 from opswatch.core.texts import one_line
 from opswatch.core.webhook import Secret
 

@@ -4,12 +4,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from opswatch.commands.operations import REGISTERED, Standing
-from opswatch.core import wire
-from opswatch.core.model import Delivery, DeliveryState, Key, Result, TimelineEntry, Watch
+from opswatch.core.deliveries import Delivery, DeliveryState
+from opswatch.core.keys import Key, path_of
 from opswatch.core.redact import redact_text
 from opswatch.core.texts import from_json, one_line
-from opswatch.core.timestamps import format_instant
-from opswatch.core.urls import path_of
+from opswatch.core.times import format_instant
+from opswatch.core.watches import Result, TimelineEntry, Watch
+from opswatch.rows.codec import Entity
+from opswatch.rows.tables import DELIVERIES, RESULTS, TIMELINE, WATCHES
 
 _JSON_COLUMNS = frozenset({"callbacks", "clientState", "errorJson", "resultJson", "attemptLog"})
 
@@ -21,23 +23,23 @@ def key_text(key: Key) -> str:
 
 def standing_json(standing: Standing) -> dict[str, Any]:
     """Return an operation as its row has it, with its state and its deliveries."""
-    deliveries = [_plain(wire.DELIVERIES.row(delivery)) for delivery in standing.deliveries]
+    deliveries = [_plain(DELIVERIES.row(delivery)) for delivery in standing.deliveries]
     match standing.followed:
         case Result() as result:
-            row = {"state": "finished", **_plain(wire.RESULTS.row(result))}
+            row = {"state": "finished", **_plain(RESULTS.row(result))}
         case watch:
-            row = {"state": "watching", **_plain(wire.WATCHES.row(watch))}
+            row = {"state": "watching", **_plain(WATCHES.row(watch))}
     return row | {"deliveries": deliveries}
 
 
 def line_json(line: TimelineEntry) -> dict[str, Any]:
     """Return a line of the list as its row has it."""
-    row = _plain(wire.TIMELINE.row(line))
+    row = _plain(TIMELINE.row(line))
     del row["PartitionKey"], row["RowKey"]
     return row
 
 
-def _plain(row: wire.Row) -> dict[str, Any]:
+def _plain(row: Entity) -> dict[str, Any]:
     return {name: _value(name, value) for name, value in row.items()}
 
 
@@ -57,17 +59,17 @@ def standing_lines(standing: Standing) -> list[str]:
     followed = standing.followed
     facts: dict[str, object] = {
         "status": standing.status,
-        "operation": key_text(followed.operation.key),
-        "path": path_of(followed.operation.url),  # the query may be a signature
-        "kind": followed.kind,
-        "registered": moment(followed.registered_at),
-        "started": moment(followed.start_time),
-        "polled": f"{followed.polls} times, {followed.misses} of them missed",
-        "last miss": followed.last_miss,
-        "progress": followed.percent_complete and f"{followed.percent_complete:g} %",
-        "deadline": moment(followed.deadline_at),
+        "operation": key_text(followed.facts.operation.key),
+        "path": path_of(followed.facts.operation.url),  # the query may be a signature
+        "kind": followed.facts.kind,
+        "registered": moment(followed.facts.registered_at),
+        "started": moment(followed.facts.start_time),
+        "polled": f"{followed.facts.polls} times, {followed.facts.misses} of them missed",
+        "last miss": followed.facts.last_miss,
+        "progress": followed.facts.percent_complete and f"{followed.percent_complete:g} %",
+        "deadline": moment(followed.facts.deadline_at),
         **(_end_facts(followed) if isinstance(followed, Result) else {}),
-        "state": followed.client_state,
+        "state": followed.facts.client_state,
     }
     lines = [f"{name:<11} {one_line(str(value))}" for name, value in facts.items() if value]
     return lines + [f"{'callback':<11} {delivery_text(d)}" for d in standing.deliveries]
@@ -92,8 +94,8 @@ def change_text(followed: Watch | Result) -> str:
     if isinstance(followed, Result):
         code = followed.end.error and followed.end.error.code
         return one_line(f"{followed.end.status} {code or ''}")
-    progress = followed.percent_complete
-    status = one_line(followed.status or REGISTERED)
+    progress = followed.facts.percent_complete
+    status = one_line(followed.facts.status or REGISTERED)
     return status if progress is None else f"{status} {progress:g} %"
 
 

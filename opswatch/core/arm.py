@@ -1,4 +1,4 @@
-"""The ARM async protocol without I/O: one answer to a status read becomes an observation.
+"""The ARM async protocol without I/O: one answer to a poll becomes an observation.
 
 Clauses are those of Azure/azure-resource-manager-rpc, `v1.0/async-api-reference.md`, unless a
 comment names another source.
@@ -7,25 +7,19 @@ comment names another source.
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Literal
 
-from opswatch.core.model import (
-    ArmError,
-    Ended,
-    HttpResponse,
-    JsonText,
-    Missed,
-    NoAnswer,
-    Observation,
-    Running,
-)
-from opswatch.core.texts import from_lenient_json, one_line, to_json
-from opswatch.core.timestamps import parse_instant, parse_retry_after
-from opswatch.core.urls import RefusedError, own_url
+from opswatch.core.errors import RefusedError
+from opswatch.core.http import HttpResponse, NoAnswer
+from opswatch.core.texts import JsonText, from_lenient_json, one_line, to_json
+from opswatch.core.times import parse_instant, parse_retry_after
+from opswatch.core.urls import own_url
 
-# "Terminal states": exactly the first three. The others were seen: azure-core polls them for ever.
+# "Terminal states": exactly the first three. Some providers send the others, which azure-core
+# polls without end.
 _FINAL: dict[str, Literal["Succeeded", "Failed", "Canceled"]] = {
     "succeeded": "Succeeded",
     "failed": "Failed",
@@ -33,93 +27,129 @@ _FINAL: dict[str, Literal["Succeeded", "Failed", "Canceled"]] = {
     "cancelled": "Canceled",
     "completed": "Succeeded",
 }
-# The status is not there or not ours to read; it may stay so.
+# The status does not exist or may not be read; that may not change.
 _UNREADABLE = frozenset({401, 403, 404, 410})
 _DONE = frozenset({200, 201, 204})
 _WAIT_IN_TEXT = re.compile(r"after\s+'?(\d{1,5})'?\s+(second|minute)", re.IGNORECASE | re.ASCII)
+_ERROR_NAMES = {
+    name.lower(): name for name in ("code", "message", "target", "details", "additionalInfo")
+}
+_NAMES = ("status", "startTime", "endTime", "percentComplete", "properties", "error")
+_MAX_STATUS = 128  # UTF-16 units
 _Body = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmError:
+    """An ARM error."""
+
+    code: str | None = None
+    message: str | None = None
+    json: JsonText  # all of it: code, message, target, details, additionalInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """The operation is still running."""
+
+    status: str  # ARM's word
+    start_time: datetime | None = None
+    percent_complete: float | None = None
+    retry_after: timedelta | None = None
+    next_url: str | None = None  # to poll from now on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The operation has ended."""
+
+    status: Literal["Succeeded", "Failed", "Canceled"]
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    percent_complete: float | None = None
+    error: ArmError | None = None
+    result: JsonText | None = None
+    is_inferred: bool = False  # the answer is empty, or not a status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missed:
+    """The poll could not read the status, which says nothing about the operation."""
+
+    reason: str  # "429 TooManyRequests: …"
+    unreadable: bool = False  # 401, 403, 404 or 410
+    answered: bool = True  # False: there was no HTTP response
+    retry_after: timedelta | None = None
+
+
+Observation = Running | Ended | Missed
+
+
 def read(answer: HttpResponse | NoAnswer, *, endpoint: str, now: datetime) -> Observation:
-    """Return what an answer to a GET of a status URL shows; never raises, whatever came."""
-    match answer:
-        case NoAnswer(layer, error):
-            return Missed(reason=one_line(f"{layer}: {error}"), answered=False)
-        case HttpResponse(status_code) if status_code in _DONE | {HTTPStatus.ACCEPTED}:
-            return _read_success(answer, endpoint, now)
-        case _:
-            return _read_failure(answer, now)
-
-
-def _read_success(answer: HttpResponse, endpoint: str, now: datetime) -> Observation:
+    """Return what the answer to a poll shows; never raise, for any answer."""
+    if isinstance(answer, NoAnswer):
+        return Missed(reason=one_line(f"{answer.layer}: {answer.error}"), answered=False)
+    code = answer.status_code
+    if code not in _DONE and code != HTTPStatus.ACCEPTED:
+        return _read_failure(answer, now)
     try:
         body = from_lenient_json(answer.body) if answer.body.strip() else {}
     except ValueError as error:
-        return Missed(reason=one_line(f"{answer.status_code} malformed body: {error}"))
+        return Missed(reason=one_line(f"{code} malformed body: {error}"))
     body = {} if body is None else body
-    if isinstance(body, list) and answer.status_code in _DONE:
+    if isinstance(body, list) and code in _DONE:
         return Ended(status="Succeeded", result=to_json(body), is_inferred=True)  # a resource
     if not isinstance(body, dict):
-        return Missed(reason=f"{answer.status_code} malformed body: not an object")
-    status = _get(body, "status")
-    if status is not None and not isinstance(status, str):
-        return Missed(reason=f"{answer.status_code} malformed body: a status that is no string")
-    if status is not None:
-        return _read_envelope(status.strip(), body, answer, endpoint, now)
-    return _read_location(body, answer, endpoint, now)
-
-
-def _read_envelope(
-    status: str, body: _Body, answer: HttpResponse, endpoint: str, now: datetime
-) -> Observation:
-    """Read the body of an Azure-AsyncOperation URL: its `status` decides, not the HTTP code."""
-    final = _FINAL.get(status.lower())
+        return Missed(reason=f"{code} malformed body: not an object")
+    fields = _fold(body, _NAMES)
+    status = fields.get("status")
+    if status is None:
+        return _read_location(body, fields, answer, endpoint, now)
+    if not isinstance(status, str):
+        return Missed(reason=f"{code} malformed body: the status is not a string")
+    # The body of an Azure-AsyncOperation URL: its `status` decides, not the HTTP code.
+    final = _FINAL.get(status.strip().lower())
     if final is None:  # "any other value … the operation is still running"
-        return _running(one_line(status, 128), body, answer, endpoint, now)
+        return _running(status.strip(), fields, answer, endpoint, now)
+    properties = fields.get("properties")
     return Ended(
         status=final,
-        start_time=parse_instant(_get(body, "startTime")),
-        end_time=parse_instant(_get(body, "endTime")),
-        percent_complete=_percent(body),
+        start_time=parse_instant(fields.get("startTime")),
+        end_time=parse_instant(fields.get("endTime")),
+        percent_complete=_percent(fields.get("percentComplete")),
         error=None if final == "Succeeded" else read_error(body),
-        result=_json_or_none(_get(body, "properties")),
+        result=None if properties is None else to_json(properties),
     )
 
 
-def _read_location(body: _Body, answer: HttpResponse, endpoint: str, now: datetime) -> Observation:
-    """Read the answer of a Location URL: 202 goes on, 200, 201 and 204 are done.
+def _read_location(
+    body: _Body, fields: _Body, answer: HttpResponse, endpoint: str, now: datetime
+) -> Observation:
+    """Read the answer of a Location URL: 202 means running; 200, 201 and 204 mean done.
 
-    The body is then the resource or empty; a resource's `provisioningState` may say otherwise.
+    The body is then the resource or empty; a resource's `provisioningState` may contradict.
     """
     if answer.status_code == HTTPStatus.ACCEPTED:
-        return _running("InProgress", body, answer, endpoint, now)
-    properties = _get(body, "properties")
-    state = _get(properties, "provisioningState") if isinstance(properties, dict) else None
+        return _running("InProgress", fields, answer, endpoint, now)
+    properties = fields.get("properties")
+    state = None
+    if isinstance(properties, dict):
+        state = _fold(properties, ("provisioningState",)).get("provisioningState")
     if not isinstance(state, str) or not state.strip():
         if body or answer.status_code == HTTPStatus.NO_CONTENT:
             return Ended(status="Succeeded", result=to_json(body) if body else None)
         return Ended(status="Succeeded", is_inferred=True)
     final = _FINAL.get(state.strip().lower())
     if final is None:
-        return _running(one_line(state, 128), body, answer, endpoint, now)
+        return _running(state.strip(), fields, answer, endpoint, now)
     error = None if final == "Succeeded" else read_error(body)
     return Ended(status=final, error=error, result=to_json(body))
 
 
 def _running(
-    status: str, body: _Body, answer: HttpResponse, endpoint: str, now: datetime
+    status: str, fields: _Body, answer: HttpResponse, endpoint: str, now: datetime
 ) -> Running:
-    return Running(
-        status=status,
-        start_time=parse_instant(_get(body, "startTime")),
-        percent_complete=_percent(body),
-        retry_after=parse_retry_after(answer.headers, now),
-        next_url=_next_url(answer, endpoint),
-    )
-
-
-def _next_url(answer: HttpResponse, endpoint: str) -> str | None:
-    """Return where the answer says to poll from now on, if that is ours to ask.
+    """Return a running operation, and where the answer says to poll from now on.
 
     `Azure-AsyncOperation` wins. A `Location` beside a status is where the resource will be, unless
     the answer is a 202. A URL of another host is never followed: the token would go with it.
@@ -128,85 +158,81 @@ def _next_url(answer: HttpResponse, endpoint: str) -> str | None:
     if not followed and answer.status_code == HTTPStatus.ACCEPTED:
         followed = answer.headers.get("location")
     try:
-        return own_url(followed.strip(), endpoint) if followed else None
+        next_url = own_url(followed.strip(), endpoint) if followed else None
     except RefusedError:
-        return None
+        next_url = None
+    return Running(
+        status=one_line(status, _MAX_STATUS),
+        start_time=parse_instant(fields.get("startTime")),
+        percent_complete=_percent(fields.get("percentComplete")),
+        retry_after=parse_retry_after(answer.headers, now),
+        next_url=next_url,
+    )
 
 
 def _read_failure(answer: HttpResponse, now: datetime) -> Missed:
-    """Read any other code: the status could not be read, which says nothing of the operation."""
+    """Read any other code: the poll missed, which says nothing about the operation."""
     try:
         body = from_lenient_json(answer.body)
     except ValueError:
         body = None
     error = read_error(body) if isinstance(body, dict) else None
-    code = (error and error.code) or _phrase(answer.status_code)
-    message = f": {error.message}" if error and error.message else ""
-    return Missed(
-        reason=one_line(f"{answer.status_code} {code}{message}"),
-        unreadable=answer.status_code in _UNREADABLE,
-        retry_after=parse_retry_after(answer.headers, now) or _wait_in_text(answer, message),
-    )
-
-
-def _wait_in_text(answer: HttpResponse, message: str) -> timedelta | None:
-    """Return the wait that only a throttled answer's text names (ResourceRequestsThrottled)."""
-    if answer.status_code != HTTPStatus.TOO_MANY_REQUESTS:
-        return None
-    match = _WAIT_IN_TEXT.search(message)
-    return timedelta(**{f"{match[2].lower()}s": int(match[1])}) if match else None
-
-
-def _phrase(status_code: int) -> str:
     try:
-        return HTTPStatus(status_code).phrase.replace(" ", "")
+        phrase = HTTPStatus(answer.status_code).phrase.replace(" ", "")
     except ValueError:
-        return "Unknown"
+        phrase = "Unknown"
+    message = f": {error.message}" if error and error.message else ""
+    retry_after = parse_retry_after(answer.headers, now)
+    if retry_after is None and answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+        # ResourceRequestsThrottled names the wait in its text alone.
+        named = _WAIT_IN_TEXT.search(message)
+        retry_after = timedelta(**{f"{named[2].lower()}s": int(named[1])}) if named else None
+    return Missed(
+        reason=one_line(f"{answer.status_code} {(error and error.code) or phrase}{message}"),
+        unreadable=answer.status_code in _UNREADABLE,
+        retry_after=retry_after,
+    )
 
 
 def read_error(body: _Body) -> ArmError | None:
     """Return the error of a body (`{"error": {…}}`, or the error itself), or None without one.
 
-    Seen: null, `{}`, a code with a space before it, and names in other cases.
+    Some providers send null, `{}`, a code with a space before it, or names in another case.
     """
-    error = _get(body, "error")
+    error = _fold(body, _NAMES).get("error")
     if isinstance(error, str) and error.strip():
         error = {"message": error}
-    if error is None and (_get(body, "code") or _get(body, "message")):
-        error = {name: body[name] for name in body if name.lower() in _ERROR_NAMES}
+    if error is None:
+        own = {name: value for name, value in body.items() if name.lower() in _ERROR_NAMES}
+        folded = _fold(own, ("code", "message"))
+        error = own if folded.get("code") or folded.get("message") else None
     if not isinstance(error, dict) or not error:
         return None
     known = {_ERROR_NAMES.get(name.lower(), name): value for name, value in error.items()}
-    code, message = (_text(known.get(name)) for name in ("code", "message"))
-    if code is not None:
+    code, message = (
+        None if isinstance(text := known.get(name), dict | list | None) else str(text).strip()
+        for name in ("code", "message")
+    )
+    if code:
         known["code"] = code
-    return ArmError(code=code, message=message, json=to_json(known))
+    return ArmError(code=code or None, message=message or None, json=to_json(known))
 
 
-_ERROR_NAMES = {
-    name.lower(): name for name in ("code", "message", "target", "details", "additionalInfo")
-}
+def _fold(body: _Body, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the properties `names` of a body; a name in another case counts if there is none."""
+    if all(name in body for name in names):
+        return {name: body[name] for name in names}
+    folded: dict[str, Any] = {}
+    for name, value in body.items():
+        folded.setdefault(name.lower(), value)
+    return {
+        name: body[name] if name in body else folded[name.lower()]
+        for name in names
+        if name in body or name.lower() in folded
+    }
 
 
-def _text(value: object) -> str | None:
-    if value is None or isinstance(value, dict | list):
-        return None
-    return str(value).strip() or None
-
-
-def _get(body: _Body, name: str) -> Any:
-    """Return a property by its name, else by its name in another case."""
-    if name in body:
-        return body[name]
-    return next((value for key, value in body.items() if key.lower() == name.lower()), None)
-
-
-def _percent(body: _Body) -> float | None:
-    value = _get(body, "percentComplete")
+def _percent(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 <= value <= 100 and math.isfinite(value) else None  # noqa: PLR2004
-
-
-def _json_or_none(value: object) -> JsonText | None:
-    return None if value is None else to_json(value)

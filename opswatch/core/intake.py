@@ -1,18 +1,20 @@
-"""What users post: every accepted form of a message, or the reason why it is rejected."""
+"""Posted messages: every accepted form becomes a registration, anything else a rejection."""
 
 import re
 from base64 import b64decode
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
-from opswatch.core.addresses import CallbackRules
-from opswatch.core.model import JsonText, Reason, Registration, Rejection
-from opswatch.core.texts import cut, from_json, to_json
-from opswatch.core.timestamps import parse_duration
-from opswatch.core.urls import RefusedError, own_url, with_api_version
-from opswatch.core.wire import body_digest, operation_at
+from opswatch.core.callback_policy import CallbackRules
+from opswatch.core.errors import Reason, RefusedError
+from opswatch.core.keys import Key, Operation, operation_from_url
+from opswatch.core.texts import JsonText, cut, from_json, to_json
+from opswatch.core.times import parse_duration
+from opswatch.core.urls import own_url, with_api_version
 
 MAX_MESSAGE = 64 * 1024  # bytes: what a queue holds
 MAX_CLIENT_STATE = 4 * 1024  # bytes, as compact JSON
@@ -25,8 +27,36 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """What an accepted message asks for."""
+
+    operation: Operation
+    kind: str | None = None
+    callback_url: str | None = None
+    timeout: timedelta | None = None
+    client_state: JsonText | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """The record of a message that cannot be accepted, and why."""
+
+    reason: Reason
+    detail: str
+    body: str  # as much of it as a table property can hold
+    body_sha256: str
+    received_at: datetime
+    count: int = 1  # how often the same body was posted on that day
+
+    @property
+    def key(self) -> Key:
+        """The UTC date, then the digest of the body."""
+        return Key(self.received_at.date().isoformat(), self.body_sha256)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
-    """What the settings say of a message's parts that it leaves out."""
+    """The settings for parts that a message leaves out."""
 
     subscription_id: str | None = None
     location: str | None = None
@@ -44,48 +74,45 @@ class Intake:
     rules: CallbackRules
 
     def read(self, body: bytes, now: datetime) -> Registration | Rejection:
-        """Return what a posted message asks for, or why it cannot be accepted; never raises."""
+        """Return what a posted message asks for, or why it cannot be accepted; never raise."""
         try:
-            return self._registration(_text(body))
+            text = _text(body)
+            if text[0] not in "{[":
+                return Registration(
+                    operation=operation_from_url(self._url(text, {})),
+                    callback_url=self.defaults.callback_url,
+                )
+            posted = _object(text)
+            return Registration(
+                operation=operation_from_url(self._url(_operation_text(posted), posted)),
+                kind=_kind(posted),
+                callback_url=self._callback(posted),
+                timeout=_timeout(posted),
+                client_state=_client_state(posted),
+            )
         except RefusedError as refused:
             return rejection(body, refused.reason, refused.detail, now)
 
-    def _registration(self, text: str) -> Registration:
-        if text[0] not in "{[":
-            return Registration(
-                operation=operation_at(self._url(text, {})),
-                callback_url=self.defaults.callback_url,
-            )
-        posted = _object(text)
-        return Registration(
-            operation=operation_at(self._url(_operation_text(posted), posted)),
-            kind=_kind(posted),
-            callback_url=self._callback(posted),
-            timeout=_timeout(posted),
-            client_state=_client_state(posted),
-        )
-
     def _url(self, text: str, posted: dict[str, Any]) -> str:
         """Return the status URL that one of the three forms means, ready to be sent."""
-        version = _word(posted, "apiVersion") or self.defaults.api_version
-        if text.startswith("/") or _ABSOLUTE.match(text):
-            url = own_url(text, self.endpoint)
-        elif _BARE_ID.fullmatch(text):
-            url = own_url(self._path(text, posted), self.endpoint)
-        else:
+        version = _string(posted, "apiVersion") or self.defaults.api_version
+        if _BARE_ID.fullmatch(text):
+            text = self._path(text, posted)
+        elif not text.startswith("/") and not _ABSOLUTE.match(text):
             raise RefusedError(
                 Reason.INVALID_OPERATION,
                 "neither an operation ID, an ARM path, an absolute URL nor a JSON object",
             )
-        return with_api_version(url, version)
+        return with_api_version(own_url(text, self.endpoint), version)
 
     def _path(self, operation_id: str, posted: dict[str, Any]) -> str:
+        """Return the path of a bare operation ID."""
         parts = {
             "OPSWATCH_SUBSCRIPTION_ID": (
-                _word(posted, "subscriptionId") or self.defaults.subscription_id
+                _string(posted, "subscriptionId") or self.defaults.subscription_id
             ),
-            "OPSWATCH_PROVIDER": _word(posted, "provider") or self.defaults.provider,
-            "OPSWATCH_LOCATION": _word(posted, "location") or self.defaults.location,
+            "OPSWATCH_PROVIDER": _string(posted, "provider") or self.defaults.provider,
+            "OPSWATCH_LOCATION": _string(posted, "location") or self.defaults.location,
         }
         missing = [setting for setting, part in parts.items() if part is None]
         if missing:
@@ -93,7 +120,7 @@ class Intake:
                 Reason.MISSING_SETTING, f"not in the message, nor set: {', '.join(missing)}"
             )
         subscription, provider, location = (quote(part or "", safe="") for part in parts.values())
-        collection = quote(_word(posted, "collection") or "operationsStatus", safe="")
+        collection = quote(_string(posted, "collection") or "operationsStatus", safe="")
         return (
             f"/subscriptions/{subscription}/providers/{provider}/locations/{location}"
             f"/{collection}/{quote(operation_id, safe='')}"
@@ -103,10 +130,11 @@ class Intake:
         url = posted.get("callbackUrl")
         if url is None:
             return self.defaults.callback_url
-        refusal = self.rules.refusal(url) if isinstance(url, str) else "callbackUrl is no string"
-        if refusal:
+        if not isinstance(url, str):
+            raise RefusedError(Reason.INVALID_CALLBACK, "'callbackUrl' must be a string")
+        if refusal := self.rules.refusal(url):
             raise RefusedError(Reason.INVALID_CALLBACK, refusal)
-        return str(url)
+        return url
 
 
 def rejection(body: bytes, reason: Reason, detail: str, now: datetime) -> Rejection:
@@ -115,47 +143,33 @@ def rejection(body: bytes, reason: Reason, detail: str, now: datetime) -> Reject
         reason=reason,
         detail=cut(detail, 1024),
         body=cut(body.decode("utf-8", "replace")),
-        body_sha256=body_digest(body),
+        body_sha256=sha256(body).hexdigest(),
         received_at=now,
     )
 
 
 def _text(body: bytes) -> str:
-    """Return the posted text: out of its base64, if it is that, without white space and BOM."""
+    """Return the posted text, decoded if it is base64, without white space and BOM around it.
+
+    It counts as base64 if it decodes to printable text. Line ends within it are skipped:
+    command-line tools wrap their lines. Printable is not `str.isprintable`, which knows no emoji
+    newer than Python.
+    """
     if len(body) > MAX_MESSAGE:
         raise RefusedError(Reason.TOO_LARGE, f"{len(body)} bytes; a message has {MAX_MESSAGE}")
     try:
-        text = _stripped(body.decode())
+        text = body.decode().strip().strip(_BOM).strip()
     except UnicodeDecodeError as error:
         raise RefusedError(Reason.NOT_UTF8, str(error)) from error
-    text = _stripped(_unwrapped(text))
+    packed = text.replace("\r", "").replace("\n", "")
+    if len(packed) % 4 == 0 and _BASE64.fullmatch(packed):
+        with suppress(ValueError):
+            inner = b64decode(packed, validate=True).decode()
+            if all(c >= " " or c.isspace() for c in inner):
+                text = inner.strip().strip(_BOM).strip()
     if not text:
         raise RefusedError(Reason.EMPTY, "an empty message")
     return text
-
-
-def _stripped(text: str) -> str:
-    return text.strip().strip(_BOM).strip()
-
-
-def _unwrapped(text: str) -> str:
-    """Return what base64 holds, where `text` is base64 of printable text; else `text`.
-
-    Line ends within it are passed over: command-line tools wrap their lines.
-    """
-    packed = text.replace("\r", "").replace("\n", "")
-    if len(packed) % 4 or not _BASE64.fullmatch(packed):
-        return text
-    try:
-        inner = b64decode(packed, validate=True).decode()
-    except ValueError:
-        return text
-    return inner if _is_printable(inner) else text
-
-
-def _is_printable(text: str) -> bool:
-    """Tell whether `text` could be a post: `str.isprintable` knows no emoji newer than Python."""
-    return all(c >= " " or c.isspace() for c in text)
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -171,20 +185,20 @@ def _object(text: str) -> dict[str, Any]:
 def _operation_text(posted: dict[str, Any]) -> str:
     for name in ("operation", "id", "operationId"):
         if posted.get(name) is not None:
-            return _word(posted, name) or ""
+            return _string(posted, name) or ""
     raise RefusedError(
         Reason.UNKNOWN_SHAPE,
         "no 'operation' (or 'id'), and no 'operationId' with 'subscriptionId' and 'location'",
     )
 
 
-def _word(posted: dict[str, Any], name: str) -> str | None:
+def _string(posted: dict[str, Any], name: str) -> str | None:
     """Return a property that is a string, without the white space around it; None if absent."""
     value = posted.get(name)
     if value is None:
         return None
     if not isinstance(value, str) or not value.strip():
-        raise RefusedError(Reason.INVALID_OPERATION, f"{name!r} is not a string with a content")
+        raise RefusedError(Reason.INVALID_OPERATION, f"{name!r} must be a string and not empty")
     return value.strip()
 
 
@@ -193,9 +207,9 @@ def _kind(posted: dict[str, Any]) -> str | None:
     if kind is None:
         return None
     if not isinstance(kind, str):
-        raise RefusedError(Reason.UNKNOWN_SHAPE, "'kind' is no string")
+        raise RefusedError(Reason.UNKNOWN_SHAPE, "'kind' must be a string")
     if len(kind) > MAX_KIND:
-        raise RefusedError(Reason.TOO_LARGE, f"'kind' of more than {MAX_KIND} characters")
+        raise RefusedError(Reason.TOO_LARGE, f"'kind' has more than {MAX_KIND} characters")
     return kind.strip() or None
 
 
@@ -218,6 +232,6 @@ def _client_state(posted: dict[str, Any]) -> JsonText | None:
     text = to_json(posted["clientState"])
     if len(text.encode()) > MAX_CLIENT_STATE:
         raise RefusedError(
-            Reason.TOO_LARGE, f"'clientState' of more than {MAX_CLIENT_STATE} bytes of JSON"
+            Reason.TOO_LARGE, f"'clientState' has more than {MAX_CLIENT_STATE} bytes of JSON"
         )
     return text

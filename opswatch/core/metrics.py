@@ -1,20 +1,20 @@
-"""The metrics: what each is called, what kind it is of, and what it counts or measures."""
+"""The metrics: their names, kinds and units."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
 
 
 class Kind(Enum):
-    """What becomes of a metric's measurements."""
+    """How a metric's measurements are aggregated."""
 
-    COUNTER = auto()  # they are added up
-    HISTOGRAM = auto()  # they are spread over their range
-    GAUGE = auto()  # the latest one stands
+    COUNTER = auto()  # summed
+    HISTOGRAM = auto()  # distributed over buckets
+    GAUGE = auto()  # the latest counts
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric, and its unit in the spelling of UCUM; `{…}` is what is counted."""
+    """A metric; its unit is a UCUM code, with the thing counted in braces."""
 
     name: str
     kind: Kind
@@ -30,7 +30,7 @@ ATTEMPTS = Metric("opswatch.deliveries.attempts", Kind.COUNTER, "{attempt}")
 SETTLED = Metric("opswatch.deliveries.settled", Kind.COUNTER, "{delivery}")
 QUEUE_DEPTH = Metric("opswatch.queue.depth", Kind.GAUGE, "{message}")
 POISON_DEPTH = Metric("opswatch.poison.depth", Kind.GAUGE, "{message}")
-HEARTBEAT = Metric("opswatch.heartbeat", Kind.COUNTER, "{beat}")
+HEARTBEAT = Metric("opswatch.heartbeat", Kind.COUNTER, "{run}")
 REJECTIONS = Metric("opswatch.rejections", Kind.COUNTER, "{message}")
 
 METRICS = (

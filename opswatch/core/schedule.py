@@ -1,38 +1,29 @@
 """When to poll an operation next."""
 
 import math
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from opswatch.core.model import Missed, Policy, Running, Watch
-from opswatch.core.timestamps import whole_seconds
+from opswatch.core.policy import Policy
 
 _FIRST_GAP = timedelta(seconds=5)
 
 
-def next_poll_at(watch: Watch, seen: Running | Missed, now: datetime, policy: Policy) -> datetime:
-    """Return when `watch` is due again: what ARM asks for, else what its age asks for.
+def next_delay(
+    age: timedelta, remaining: timedelta, retry_after: timedelta | None, policy: Policy
+) -> timedelta:
+    """Return how long to wait before the next poll, in whole seconds: a queue's resolution.
 
-    A whole number of seconds from `now`, which is what a queue can wait, and no later than the
-    deadline (rounded up), at which one last poll is made.
+    `age` is the time since the operation began, `remaining` the time to the deadline, at which
+    (rounded up) one last poll is made. ARM's `retry_after` counts even beyond the maximum. Without
+    it the gap is 5 s, doubled as often as such gaps fit into the age: polls come at the ages 0, 5,
+    15, 35, 75 s and so on. After k gaps of 5, 10, 20 … seconds the age is 5·(2^k - 1), hence
+    k = ⌊log2(age/5 + 1)⌋. Only the age counts, so a watch registered late joins in at its place.
     """
-    if seen.retry_after is not None:  # beyond the maximum it still counts
-        delay = max(seen.retry_after, policy.poll_min)
+    if retry_after is not None:
+        delay = max(retry_after, policy.poll_min)
     else:
-        delay = min(max(_gap_at(_age(watch, now)), policy.poll_min), policy.poll_max)
-    delay = min(delay, max(watch.deadline_at - now, policy.poll_min))
-    return now + timedelta(seconds=whole_seconds(delay))
-
-
-def _age(watch: Watch, now: datetime) -> timedelta:
-    return max(now - (watch.start_time or watch.registered_at), timedelta(0))
-
-
-def _gap_at(age: timedelta) -> timedelta:
-    """Return 5 s, doubled as often as such gaps fit into `age`.
-
-    So polls come at the ages 0, 5, 15, 35, 75 s and so on.
-    After k gaps of 5, 10, 20 … seconds the age is 5·(2^k - 1), hence k = ⌊log2(age/5 + 1)⌋. Since
-    only the age counts, a watch registered late joins in where it belongs.
-    """
-    doublings = math.floor(math.log2(age / _FIRST_GAP + 1))
-    return _FIRST_GAP * 2.0**doublings
+        doublings = math.floor(math.log2(max(age, timedelta(0)) / _FIRST_GAP + 1))
+        gap = _FIRST_GAP * 2.0**doublings
+        delay = min(max(gap, policy.poll_min), policy.poll_max)
+    delay = min(delay, max(remaining, policy.poll_min))
+    return timedelta(seconds=math.ceil(delay.total_seconds()))

@@ -2,17 +2,16 @@
 
 import json
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from opswatch.core.model import JsonText
+JsonText = str  # a JSON value as text: immutable, and encoded only once
 
 # https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
 MAX_PROPERTY = 32 * 1024  # UTF-16 code units: 64 KiB
-# Levels: .NET's readers take no more, so nor do ARM and many receivers. What is kept is read again
-# and again, by functions that call themselves and at whatever depth of the stack.
+# Levels: .NET's readers accept no more, so neither do ARM and many receivers. Recursive functions
+# read stored values again, at any depth of the stack.
 MAX_DEPTH = 64
 
 _encode = msgspec.json.Encoder().encode
@@ -30,46 +29,30 @@ def from_json(text: str | bytes) -> Any:
         value = _decode(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    if _is_too_deep(value):
-        raise ValueError("nested too deeply")
-    return value
-
-
-def _is_too_deep(value: object) -> bool:
-    level = [value]
+    level = [value] if isinstance(value, dict | list) else []
     for _ in range(MAX_DEPTH):
         level = [
-            inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
         ]
         if not level:
-            return False
-    return True
-
-
-def _inside(value: object) -> Iterable[object]:
-    match value:
-        case dict():
-            return value.values()
-        case list():
             return value
-        case _:
-            return ()
+    raise ValueError("nested too deeply")
 
 
 def from_lenient_json(body: bytes) -> Any:
-    """Return the value of JSON as services really send it; raise `ValueError` where there is none.
+    """Return the value of JSON as services really send it; raise `ValueError` if there is none.
 
-    Beyond strict JSON: a BOM, bytes that are not UTF-8, half a surrogate pair (a message cut by
-    its sender), numbers out of range or without end. An end must not be missed for one of these.
+    Beyond strict JSON it accepts a BOM, bytes that are not UTF-8, half a surrogate pair (a message
+    that its sender cut), and numbers out of range or too long. None of them may hide an end.
     """
     body = body.removeprefix(b"\xef\xbb\xbf")
     try:
         return from_json(body)
     except ValueError:
-        return _repaired(body)
-
-
-def _repaired(body: bytes) -> Any:
+        pass
     try:
         value = json.loads(
             body.decode("utf-8", "replace"),

@@ -1,7 +1,7 @@
 """CloudEvents and Standard Webhooks without I/O: result to signed request, answer to reply.
 
-Sources: the CloudEvents 1.0.2 JSON format (structured mode: in binary mode its headers would stand
-outside the signature), and `spec/standard-webhooks.md` of standard-webhooks/standard-webhooks.
+Sources: the CloudEvents 1.0.2 JSON format (structured mode: in binary mode the signature would not
+cover its headers), and `spec/standard-webhooks.md` of standard-webhooks/standard-webhooks.
 """
 
 import base64
@@ -12,31 +12,24 @@ from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
 
-from opswatch.core import wire
+from opswatch.core.http import CallbackRequest, HttpResponse, Layer, NoAnswer
+from opswatch.core.keys import NOTHING
 from opswatch.core.limits import shrink_error
-from opswatch.core.model import (
-    Attempt,
-    CallbackRequest,
-    Delivery,
-    HttpResponse,
-    NoAnswer,
-    Result,
-)
 from opswatch.core.redact import redact
 from opswatch.core.texts import cut, from_json, one_line, to_json
-from opswatch.core.timestamps import format_instant, parse_retry_after
-from opswatch.core.urls import path_of
+from opswatch.core.times import format_instant, parse_retry_after
+from opswatch.core.watches import Result
 
 MAX_BODY = 20_000  # bytes
-MAX_UNACCEPTABLE = 3  # attempts, before an answer that blames the request ends the delivery
+MAX_UNACCEPTABLE = 3  # attempts, before an answer that rejects the request ends the delivery
 _MIN_KEY, _MAX_KEY = 24, 64  # bytes, "Signature scheme": recommended for symmetric keys
 _PREFIX = "whsec_"
 _MAX_SUBJECT = 1024
 _ERROR_BUDGETS = (12_000, 4_000, 1_000)  # UTF-16 units of an error's JSON, tried in turn
 _UNACCEPTABLE = frozenset({400, 413, 415, 422})
-_SLOWLY = frozenset({401, 403, 404})  # somebody has to mend something first
 _FLOOR = timedelta(seconds=60)
-_SLOW_FLOOR = timedelta(minutes=5)
+# Before the next attempt. After 401, 403 and 404 a person has to fix something first.
+_FLOORS = {429: _FLOOR} | dict.fromkeys((401, 403, 404), timedelta(minutes=5))
 
 
 # --- signing
@@ -44,7 +37,7 @@ _SLOW_FLOOR = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A symmetric signing key; it never shows itself."""
+    """A symmetric signing key, which its `repr` hides."""
 
     key: bytes = field(repr=False)
 
@@ -63,7 +56,7 @@ class Secret:
 
     @property
     def text(self) -> str:
-        """The secret as it is handed to a receiver."""
+        """The secret as a receiver needs it."""
         return _PREFIX + base64.b64encode(self.key).decode()
 
     def sign(self, message_id: str, at: datetime, body: bytes) -> str:
@@ -73,73 +66,89 @@ class Secret:
         return f"v1,{base64.b64encode(digest).decode()}"
 
 
-def request(
-    delivery: Delivery,
+def request(  # noqa: PLR0913 - a signed request has so many parts
+    url: str,
+    message_id: str,
     body: bytes,
     secrets: tuple[Secret, ...],
     now: datetime,
+    *,
+    attempt: int = 1,
     traceparent: str | None = None,
 ) -> CallbackRequest:
-    """Return the POST of the attempt that is made `now`, signed with every secret."""
+    """Return the POST of the attempt that is made `now`, signed with every secret.
+
+    Without a `traceparent` it carries a W3C trace context of the message, not sampled.
+    """
+    if traceparent is None:
+        trace_id = sha256(message_id.encode()).hexdigest()[:32]
+        span_id = sha256(f"{message_id}/{attempt - 1}".encode()).hexdigest()[:16]
+        traceparent = f"00-{trace_id}-{span_id}-00"
     return CallbackRequest(
-        url=delivery.callback_url,
+        url=url,
         headers={
             "content-type": "application/cloudevents+json",
-            "webhook-id": delivery.delivery_id,
+            "webhook-id": message_id,
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": " ".join(
-                secret.sign(delivery.delivery_id, now, body) for secret in secrets
-            ),
-            "traceparent": traceparent or _traceparent(delivery),
-            "opswatch-attempt": str(delivery.attempts + 1),
+            "webhook-signature": " ".join(secret.sign(message_id, now, body) for secret in secrets),
+            "traceparent": traceparent,
+            "opswatch-attempt": str(attempt),
         },
         body=body,
     )
-
-
-def _traceparent(delivery: Delivery) -> str:
-    """Return a W3C trace context of the delivery's own, where nobody records one: not sampled."""
-    trace_id = sha256(delivery.delivery_id.encode()).hexdigest()[:32]
-    span_id = sha256(f"{delivery.delivery_id}/{delivery.attempts}".encode()).hexdigest()[:16]
-    return f"00-{trace_id}-{span_id}-00"
 
 
 # --- the event
 
 
 def event(result: Result, message_id: str) -> bytes:
-    """Return the event that tells how an operation ended: under 20 kB, and the same each time."""
-    data = _data(result)
-    body = _encoded(result, message_id, data)
+    """Return the event of how an operation ended: under 20 kB, and the same each time."""
+    operation, end, facts = result.facts.operation, result.end, result.facts
+    value: Any = None
+    is_whole = True
+    if end.result is not None:
+        try:
+            value = redact(from_json(end.result))
+        except ValueError:  # its row had to be cut
+            is_whole = False
+    subscription = operation.key.partition
+    data = {
+        "subscriptionId": None if subscription == NOTHING else subscription,
+        "provider": operation.provider,
+        "location": operation.location,
+        "operationId": cut(operation.operation_id, _MAX_SUBJECT),
+        "kind": facts.kind,
+        "status": end.status.value,
+        "startTime": facts.start_time and format_instant(facts.start_time),
+        "endTime": end.end_time and format_instant(end.end_time),
+        "durationSeconds": result.duration_seconds,
+        "error": _error(end.error.json) if end.error else None,
+        "result": value,
+        "clientState": from_json(facts.client_state) if facts.client_state else None,
+        "truncated": end.truncated or not is_whole,
+    }
+    kind = f"opswatch.operation.{end.status.value.lower()}"
+    subject = cut(operation.path, _MAX_SUBJECT)
+    at = end.end_time or end.finished_at
+    body = _encoded(message_id, kind, subject, at, data)
     if len(body) >= MAX_BODY:
         data |= {"result": None, "truncated": True}
-        body = _encoded(result, message_id, data)
+        body = _encoded(message_id, kind, subject, at, data)
     for budget in _ERROR_BUDGETS:
         if len(body) < MAX_BODY or data["error"] is None:
             break
         data["error"] = _error(shrink_error(to_json(data["error"]), budget))
-        body = _encoded(result, message_id, data)
+        body = _encoded(message_id, kind, subject, at, data)
     return body
 
 
 def sample_event(message_id: str, now: datetime) -> bytes:
-    """Return the event with which a receiver is tried out."""
-    return to_json(
-        _envelope(message_id, "opswatch.test", "/opswatch/test", now, {"status": "Succeeded"})
-    ).encode()
+    """Return an event to try a receiver with."""
+    return _encoded(message_id, "opswatch.test", "/opswatch/test", now, {"status": "Succeeded"})
 
 
-def _encoded(result: Result, message_id: str, data: dict[str, Any]) -> bytes:
-    kind = f"opswatch.operation.{result.end.status.value.lower()}"
-    subject = cut(path_of(result.operation.url), _MAX_SUBJECT)
-    at = result.end.end_time or result.end.finished_at
-    return to_json(_envelope(message_id, kind, subject, at, data)).encode()
-
-
-def _envelope(
-    message_id: str, kind: str, subject: str, at: datetime, data: dict[str, Any]
-) -> dict[str, Any]:
-    return {
+def _encoded(message_id: str, kind: str, subject: str, at: datetime, data: dict[str, Any]) -> bytes:
+    envelope = {
         "specversion": "1.0",
         "id": message_id,
         "source": "/opswatch",
@@ -149,37 +158,7 @@ def _envelope(
         "datacontenttype": "application/json",
         "data": data,
     }
-
-
-def _data(result: Result) -> dict[str, Any]:
-    operation, end = result.operation, result.end
-    subscription = operation.key.partition
-    value, is_whole = _result_value(end.result)
-    return {
-        "subscriptionId": None if subscription == wire.NOTHING else subscription,
-        "provider": operation.provider,
-        "location": operation.location,
-        "operationId": cut(operation.operation_id, _MAX_SUBJECT),
-        "kind": result.kind,
-        "status": end.status.value,
-        "startTime": result.start_time and format_instant(result.start_time),
-        "endTime": end.end_time and format_instant(end.end_time),
-        "durationSeconds": wire.duration(result),
-        "error": _error(end.error.json) if end.error else None,
-        "result": value,
-        "clientState": from_json(result.client_state) if result.client_state else None,
-        "truncated": end.truncated or not is_whole,
-    }
-
-
-def _result_value(text: str | None) -> tuple[Any, bool]:
-    """Return the result's value and True, or None and False where its row had to be cut."""
-    if text is None:
-        return None, True
-    try:
-        return redact(from_json(text)), True
-    except ValueError:
-        return None, False
+    return to_json(envelope).encode()
 
 
 def _error(json: str) -> dict[str, Any]:
@@ -197,9 +176,20 @@ def _error(json: str) -> dict[str, Any]:
 # --- the answer
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One POST and its outcome."""
+
+    at: datetime
+    duration: float  # seconds
+    status_code: int | None = None
+    layer: Layer | None = None  # which failed
+    error: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The receiver has it."""
+    """The receiver has accepted the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +201,7 @@ class Final:
 
 @dataclass(frozen=True, slots=True)
 class Unacceptable:
-    """The receiver blames the request; a few more attempts, in case it is mistaken."""
+    """The receiver rejects the request; a few more attempts are made, in case it is mistaken."""
 
     reason: str
     retry_after: timedelta | None = None
@@ -219,7 +209,7 @@ class Unacceptable:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It may work later: no sooner than `floor`, or than the receiver asks."""
+    """A later attempt may succeed: no sooner than `floor`, or than the receiver asks."""
 
     reason: str
     floor: timedelta = timedelta(0)
@@ -230,7 +220,7 @@ Reply = Accepted | Final | Unacceptable | Failed
 
 
 def read_answer(answer: HttpResponse | NoAnswer, now: datetime) -> Reply:
-    """Return what a receiver's answer, or its silence, means for the delivery."""
+    """Return what the answer of a receiver means for the delivery."""
     match answer:
         case NoAnswer("refused", error):
             return Final(f"refused: {error}")
@@ -238,41 +228,27 @@ def read_answer(answer: HttpResponse | NoAnswer, now: datetime) -> Reply:
             return Failed(f"timeout: {error}", floor=_FLOOR)
         case NoAnswer(layer, error):
             return Failed(f"{layer}: {error}")
-        case HttpResponse():
-            return _read_response(answer, now)
-
-
-def _read_response(answer: HttpResponse, now: datetime) -> Reply:
-    code = answer.status_code
-    reason = str(code)
-    if HTTPStatus.OK <= code < HTTPStatus.MULTIPLE_CHOICES:
-        return Accepted()
-    if code == HTTPStatus.GONE:  # CloudEvents web hooks, 2.2: the receiver has retired
-        return Final(reason)
-    if answer.headers.get("webhook-delivery", "").strip().lower() == "abort-message":
-        return Final(f"{reason} abort-message")
-    if code in _UNACCEPTABLE:
-        return Unacceptable(reason, parse_retry_after(answer.headers, now))
-    floor = timedelta(0)
-    if code == HTTPStatus.TOO_MANY_REQUESTS:
-        floor = _FLOOR
-    elif code in _SLOWLY:
-        floor = _SLOW_FLOOR
-    return Failed(reason, floor=floor, retry_after=parse_retry_after(answer.headers, now))
+        case HttpResponse(code) if HTTPStatus.OK <= code < HTTPStatus.MULTIPLE_CHOICES:
+            return Accepted()
+        case HttpResponse(HTTPStatus.GONE):  # CloudEvents web hooks, 2.2: the receiver has retired
+            return Final(str(HTTPStatus.GONE.value))
+        case HttpResponse(code, headers):
+            if headers.get("webhook-delivery", "").strip().lower() == "abort-message":
+                return Final(f"{code} abort-message")
+            retry_after = parse_retry_after(headers, now)
+            if code in _UNACCEPTABLE:
+                return Unacceptable(str(code), retry_after)
+            return Failed(str(code), _FLOORS.get(code, timedelta(0)), retry_after)
 
 
 def attempt_of(answer: HttpResponse | NoAnswer, at: datetime, seconds: float) -> Attempt:
-    """Return the log's line of one POST: the layer that failed, and a short, printable reason."""
+    """Return the attempt that ended with `answer`: its error is short and printable."""
+    duration = round(seconds, 3)
     match answer:
         case NoAnswer(layer, error):
-            return Attempt(at=at, duration=seconds, layer=layer, error=one_line(error))
-        case HttpResponse(status_code, _, body):
-            is_success = HTTPStatus.OK <= status_code < HTTPStatus.MULTIPLE_CHOICES
-            text = one_line(f"{status_code} {body.decode('utf-8', 'replace')}")
-            return Attempt(
-                at=at,
-                duration=seconds,
-                status_code=status_code,
-                layer=None if is_success else "http",
-                error=None if is_success else text.strip(),
-            )
+            return Attempt(at=at, duration=duration, layer=layer, error=one_line(error))
+        case HttpResponse(code) if HTTPStatus.OK <= code < HTTPStatus.MULTIPLE_CHOICES:
+            return Attempt(at=at, duration=duration, status_code=code)
+        case HttpResponse(code, _, body):
+            error = one_line(f"{code} {body.decode('utf-8', 'replace')}").strip()
+            return Attempt(at=at, duration=duration, status_code=code, layer="http", error=error)

@@ -1,21 +1,11 @@
-"""One attempt of one delivery: fence, sign, send, decide, send the successor, commit."""
+"""One attempt of one delivery: fence, circuit, sign, POST, decide, send the successor, commit."""
 
-import logging
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Literal
 
-from opswatch import log
 from opswatch.core import webhook
-from opswatch.core.circuit import (
-    Admission,
-    admission,
-    away_until,
-    claimed,
-    failed,
-    is_failure,
-    is_news,
-)
-from opswatch.core.decide import (
+from opswatch.core.deliveries import (
+    Delivery,
     Retry,
     Settle,
     abandon,
@@ -25,153 +15,145 @@ from opswatch.core.decide import (
     postpone,
     wait_for_host,
 )
-from opswatch.core.model import Crowded, Delivery, Granted, Host, Result, WakeUp
-from opswatch.core.wire import host_key, host_name
-from opswatch.ports import Versioned, World
-from opswatch.steps import tell
-from opswatch.steps.gate import row_for
-from opswatch.steps.wake import send_wake_up
+from opswatch.core.hosts import (
+    Busy,
+    CircuitState,
+    HostCircuit,
+    circuit_state,
+    counts_as_failure,
+    host_key,
+    is_host_failure,
+    record_failure,
+    retry_busy_at,
+    start_probe,
+)
+from opswatch.core.keys import WakeUp, callback_host
+from opswatch.ports import Row, Services
+from opswatch.steps import events
+from opswatch.steps.wakeups import load_current_row, send_wake_up
 
 _NO_SECRET_DELAY = timedelta(minutes=5)
 
 
-async def deliver(world: World, wake: WakeUp) -> None:
-    """Attempt the delivery that `wake` names, if it still stands where the wake-up says."""
-    stored = await row_for(world.store.outbox, world.deliveries, wake)
-    if stored is not None:
-        await _work(world, stored, wake)
-
-
-async def _work(world: World, stored: Versioned[Delivery], wake: WakeUp) -> None:
-    """Make an attempt, if the host has room, and act on what came of it."""
-    with tell.span(world, "attempt", wake.key, wake.seq, link=wake.traceparent):
-        world.telemetry.note(decision="wait")  # unless an attempt is made
-        await _apply(world, stored, await _attempt(world, stored.noun))
-
-
-async def _attempt(world: World, delivery: Delivery) -> Retry | Settle:
-    if not world.secrets:
-        log.event("no_secret", logging.ERROR, key=delivery.key)
-        reason = "no OPSWATCH_CALLBACK_SECRETS to sign with"
-        return postpone(delivery, reason, _NO_SECRET_DELAY, world.clock())
-    async with world.callbacks.turn(delivery.callback_url) as turn:
-        match turn:
-            case Granted():
-                return await _attempt_at_host(world, delivery)
-            case Crowded():
-                until = away_until(turn, world.clock())
-                return _wait(world, delivery, until, "busy")
-            case _:
-                assert_never(turn)
-
-
-async def _attempt_at_host(world: World, delivery: Delivery) -> Retry | Settle:
-    """Ask the host's breaker first, for what waits shall cost little; tell it afterwards."""
-    now = world.clock()
-    health = await world.store.hosts.get(host_key(host_name(delivery.callback_url)))
-    if health is not None and not has_waited_enough(delivery, now, world.policy):
-        match admission(health.noun, now):
-            case Admission.WAIT:
-                return _wait(world, delivery, health.noun.open_until, "paused")
-            case Admission.PROBE:
-                probing = claimed(health.noun, now, world.policy)
-                if not await world.store.hosts.replace(probing, health.version):
-                    return _wait(world, delivery, probing.open_until, "probed")
-    return await _attempt_once(world, delivery, health)
-
-
-async def _attempt_once(
-    world: World, delivery: Delivery, health: Versioned[Host] | None
-) -> Retry | Settle:
-    """Make an attempt, unless a crash has come between the record of this round and us."""
-    record = await world.store.deliveries.get(delivery.key)
-    if record is not None and is_settled(delivery, record.noun):
-        return Settle(record.noun)
-    result = await world.store.results.get(delivery.operation)
-    if result is None:
-        return abandon(delivery, "the result has been purged")
-    return await _post(world, delivery, result.noun, health)
-
-
-def _wait(world: World, delivery: Delivery, until: datetime, why: str) -> Retry:
-    log.event("host_waited_for", key=delivery.key, seq=delivery.seq, until=until, why=why)
-    return wait_for_host(delivery, until, world.clock())
-
-
-async def _post(
-    world: World, delivery: Delivery, result: Result, health: Versioned[Host] | None
-) -> Retry | Settle:
-    at = world.clock()
-    body = webhook.event(result, delivery.delivery_id)
-    request = webhook.request(delivery, body, world.secrets, at, world.telemetry.traceparent())
-    answer = await world.callbacks.post(request)
-    now = world.clock()
-    if is_failure(answer):
-        await _count_failure(world, delivery, health, now)
-    elif health is not None:
-        await world.store.hosts.delete(host_key(health.noun.name))
-    attempt = webhook.attempt_of(answer, at, (now - at).total_seconds())
-    reply = webhook.read_answer(answer, now)
-    action = after_attempt(delivery, attempt, reply, now, world.policy)
-    tell.attempted(world, delivery, attempt, reply, action, now)
-    return action
-
-
-async def _count_failure(
-    world: World, delivery: Delivery, before: Versioned[Host] | None, now: datetime
-) -> None:
-    """Tell the breaker; who comes at the same time as others counts all the same."""
-    hosts, name = world.store.hosts, host_name(delivery.callback_url)
-    written: Versioned[Host] | None = None
-    while written is None:
-        standing = await hosts.get(host_key(name))
-        health = standing.noun if standing else None
-        if not is_news(before.noun if before else None, health):
+async def deliver(services: Services, wake: WakeUp) -> None:
+    """Attempt the delivery that `wake` names, if the row is at the wake-up's `seq`."""
+    row = await load_current_row(services.store.outbox, services.deliveries, wake)
+    if row is None:
+        return
+    with events.span(services, "attempt", wake.key, wake.seq, link=wake.traceparent):
+        services.telemetry.note(decision="wait")  # overwritten if an attempt is made
+        action = await _attempt(services, row.value)
+        if isinstance(action, Settle):
+            await _settle(services, row, action.delivery)
             return
-        worse = failed(name, health, now, world.policy)
-        written = await (
-            hosts.replace(worse, standing.version) if standing else hosts.insert(worse)
+        now = services.clock()
+        delay = (action.delivery.next_attempt_at or now) - now
+        traceparent = services.telemetry.traceparent()
+        sent = await send_wake_up(
+            services.deliveries, wake.key, action.delivery.seq, traceparent, delay
         )
-    if admission(written.noun, now) is not Admission.PASS:
-        log.event("host_paused", logging.WARNING, host=name, until=written.noun.open_until)
+        if await services.store.outbox.replace(action.delivery, row.etag) is None:
+            events.record_conflict(wake.key, wake.seq)
+            await services.deliveries.take_back(sent)
 
 
-async def _apply(world: World, stored: Versioned[Delivery], action: Retry | Settle) -> None:
-    match action:
-        case Retry(delivery):
-            sent = await send_wake_up(world, delivery)
-            if await world.store.outbox.replace(delivery, stored.version) is None:
-                log.event("overtaken", key=delivery.key, seq=stored.noun.seq)
-                await world.deliveries.take_back(sent)
-        case Settle(delivery):
-            await _settle(world, stored, delivery)
+async def _attempt(services: Services, delivery: Delivery) -> Retry | Settle:
+    """Make one attempt if the host has room and its circuit is not open; return what follows."""
+    store, policy = services.store, services.policy
+    if not services.secrets:
+        events.record_secret_missing(delivery)
+        reason = "no OPSWATCH_CALLBACK_SECRETS to sign with"
+        return postpone(delivery, reason, _NO_SECRET_DELAY, services.clock())
+    async with services.callbacks.slot(delivery.callback_url) as slot:
+        if isinstance(slot, Busy):
+            return _defer(services, delivery, retry_busy_at(slot, services.clock()), "busy")
+        # The circuit comes first: a delivery that waits costs one read.
+        now = services.clock()
+        circuit = await store.hosts.get(host_key(callback_host(delivery.callback_url)))
+        if circuit is not None and not has_waited_enough(delivery, now, policy):
+            state = circuit_state(circuit.value, now)
+            if state is CircuitState.OPEN:
+                return _defer(services, delivery, circuit.value.open_until, "paused")
+            if state is CircuitState.HALF_OPEN:
+                probing = start_probe(circuit.value, now, policy)
+                if not await store.hosts.replace(probing, circuit.etag):
+                    return _defer(services, delivery, probing.open_until, "probed")
+        record = await store.deliveries.get(delivery.key)
+        if record is not None and is_settled(delivery, record.value):
+            return Settle(record.value)  # a worker crashed between the record and the removal
+        result = await store.results.get(delivery.operation)
+        if result is None:
+            return abandon(delivery, "the result has been purged")
+        at = services.clock()
+        request = webhook.request(
+            delivery.callback_url,
+            delivery.delivery_id,
+            webhook.event(result.value, delivery.delivery_id),
+            services.secrets,
+            at,
+            attempt=delivery.attempts + 1,
+            traceparent=services.telemetry.traceparent(),
+        )
+        answer = await services.callbacks.post(request)
+        now = services.clock()
+        if is_host_failure(answer):
+            await _record_failure(services, delivery, circuit, now)
+        elif circuit is not None:
+            await store.hosts.delete(circuit.value.key)
+        attempt = webhook.attempt_of(answer, at, (now - at).total_seconds())
+        reply = webhook.read_answer(answer, now)
+        action = after_attempt(delivery, attempt, reply, now, policy)
+        events.record_attempt(services, delivery, attempt, reply, action)
+        return action
 
 
-async def _settle(world: World, stored: Versioned[Delivery], delivery: Delivery) -> None:
-    """Write the record, then remove what was owed."""
-    await _record(world, stored.noun, delivery)
-    await _remove(world, stored)
-    tell.settled(world, delivery)
+def _defer(
+    services: Services,
+    delivery: Delivery,
+    until: datetime,
+    why: Literal["busy", "paused", "probed"],
+) -> Retry:
+    events.record_deferred(delivery, until, why)
+    return wait_for_host(delivery, until, services.clock())
 
 
-async def _record(world: World, owed: Delivery, delivery: Delivery) -> None:
-    """Write how a round ended, unless it has ended already: its first end is its end."""
-    records = world.store.deliveries
-    while await records.insert(delivery) is None:
-        standing = await records.get(delivery.key)
-        if standing is None:
+async def _record_failure(
+    services: Services, delivery: Delivery, before: Row[HostCircuit] | None, now: datetime
+) -> None:
+    """Record a failure of the host, and retry on conflict, so that concurrent failures all count.
+
+    `before` is the circuit as it was when the attempt began.
+    """
+    hosts, name = services.store.hosts, callback_host(delivery.callback_url)
+    written: Row[HostCircuit] | None = None
+    while written is None:
+        row = await hosts.get(host_key(name))
+        current = row.value if row else None
+        if not counts_as_failure(before.value if before else None, current):
+            return
+        circuit = record_failure(name, current, now, services.policy)
+        written = await (hosts.replace(circuit, row.etag) if row else hosts.insert(circuit))
+    if circuit_state(written.value, now) is not CircuitState.CLOSED:
+        events.record_circuit_opened(written.value)
+
+
+async def _settle(services: Services, row: Row[Delivery], settled: Delivery) -> None:
+    """Write the record, then remove the row from the outbox.
+
+    1. A round has one end: if the record of this round (or a later one) exists, it is kept.
+    2. The row is removed only while it is of this round: a replay may have begun since.
+    """
+    records, outbox, pending = services.store.deliveries, services.store.outbox, row.value
+    while await records.insert(settled) is None:
+        record = await records.get(settled.key)
+        if record is None:
             continue
-        if is_settled(owed, standing.noun):
-            return
-        if await records.replace(delivery, standing.version):
-            return
-
-
-async def _remove(world: World, stored: Versioned[Delivery]) -> None:
-    """Remove what was owed; only of this round, should a replay be on."""
-    owed, version = stored.noun, stored.version
-    while not await world.store.outbox.delete(owed.key, version):
-        standing = await world.store.outbox.get(owed.key)
-        if standing is None or standing.noun.started_at != owed.started_at:
-            return
-        version = standing.version
+        if is_settled(pending, record.value) or await records.replace(settled, record.etag):
+            break
+    etag = row.etag
+    while not await outbox.delete(pending.key, etag):
+        current = await outbox.get(pending.key)
+        if current is None or current.value.started_at != pending.started_at:
+            break
+        etag = current.etag
+    events.record_settled(services, settled)

@@ -1,68 +1,71 @@
-"""From a watch whose end is kept to its record, its deliveries, and its removal; repeatable."""
+"""A watch whose end is kept becomes a result and deliveries, and is removed; repeatable."""
 
 from dataclasses import replace
 from datetime import datetime
 
-from opswatch.core.decide import line_of, owe, result_of
-from opswatch.core.model import FinalStatus, Result, Watch
-from opswatch.ports import Versioned, World
-from opswatch.steps import tell
-from opswatch.steps.wake import send_wake_up
+from opswatch.core.deliveries import new_delivery
+from opswatch.core.watches import FinalStatus, Result, Watch, timeline_entry
+from opswatch.ports import Row, Services
+from opswatch.steps import events
+from opswatch.steps.wakeups import send_wake_up
 
 
-async def finish(world: World, stored: Versioned[Watch]) -> Result:
-    """Record the end that `stored` keeps, owe its deliveries, and remove the watch.
+async def finish(services: Services, row: Row[Watch]) -> Result:
+    """Write the result of a watch whose end is kept, create its deliveries, and remove the watch.
 
-    Each effect can be repeated; the removal comes last, and only of the row that was read: a
-    receiver that joined meanwhile is seen to first. Returns the result that stands.
+    Each effect can be repeated. The removal comes last, and only of the row that was read: a
+    receiver that has joined since gets its delivery first. Returns the result that is stored: the
+    first end counts.
     """
-    result = await _record(world, stored.noun)
-    called: set[str] = set()
-    watch: Versioned[Watch] | None = stored
-    while watch is not None:
-        since = max(result.end.finished_at, watch.noun.registered_at)
-        for url in watch.noun.callbacks:
-            if url not in called:
-                await _call_back(world, result, url, since)
-                called.add(url)
-        if await world.store.watches.delete(watch.noun.key, watch.version):
-            break
-        watch = await world.store.watches.get(watch.noun.key)
-    return result
-
-
-async def finish_with(world: World, stored: Versioned[Watch], ended: Result) -> None:
-    """Finish a watch that was begun when its operation's result stood already."""
-    await finish(world, replace(stored, noun=replace(stored.noun, end=ended.end)))
-
-
-async def _record(world: World, watch: Watch) -> Result:
-    """Write the result, unless one stands: the first end is the end."""
-    assert watch.end is not None, watch.key  # noqa: S101 - an end is kept first
-    result = result_of(watch, watch.end)
-    if await world.store.results.insert(result) is None:
-        first = await world.store.results.get(watch.key)
-        result = first.noun if first else result
+    watch, end = row.value, row.value.end
+    assert end is not None, watch.key  # noqa: S101 - an end is kept first
+    result = Result(facts=watch.facts, end=end)
+    if await services.store.results.insert(result) is None:
+        first = await services.store.results.get(watch.key)
+        result = first.value if first else result
     else:
-        tell.finished(world, result)
-    await world.store.timeline.put(line_of(result))
+        events.record_finished(services, result)
+    await services.store.timeline.put(timeline_entry(result.facts, result.end))
+    called: set[str] = set()
+    current: Row[Watch] | None = row
+    while current is not None:
+        facts = current.value.facts
+        since = max(result.end.finished_at, facts.registered_at)
+        for url in facts.callbacks:
+            if url not in called:
+                await _create_delivery(services, result, url, since)
+                called.add(url)
+        if await services.store.watches.delete(watch.key, current.etag):
+            break
+        current = await services.store.watches.get(watch.key)
     return result
 
 
-async def _call_back(world: World, result: Result, callback_url: str, since: datetime) -> None:
-    """Owe `callback_url` the news of `result`, unless it was told or is being told.
+async def finish_late_registration(services: Services, row: Row[Watch], ended: Result) -> None:
+    """Finish a watch that was begun when its operation already had a result."""
+    await finish(services, replace(row, value=replace(row.value, end=ended.end)))
 
-    The row is inserted first, then the record looked for: a delivery that settles in between has
-    written its record before it leaves the outbox, so it is never begun twice.
+
+async def _create_delivery(
+    services: Services, result: Result, callback_url: str, since: datetime
+) -> None:
+    """Create the delivery of `result` to `callback_url`, unless it exists or has settled.
+
+    The row is inserted, then the record is looked for: a delivery that settles in between has
+    written its record before it left the outbox, so it never begins twice.
     """
     if result.end.status is FinalStatus.STOPPED:
         return  # by a user, who wants no callback
-    outbox = world.store.outbox
-    delivery = owe(result.operation.key, callback_url, since, world.policy)
-    standing = await outbox.insert(delivery) or await outbox.get(delivery.key)
-    if standing is None or standing.noun.seq != delivery.seq:
+    outbox = services.store.outbox
+    delivery = new_delivery(result.key, callback_url, since, services.policy)
+    row = await outbox.insert(delivery) or await outbox.get(delivery.key)
+    if row is None or row.value.seq != delivery.seq:
         return  # settled, or under way
-    if await world.store.deliveries.get(delivery.key) is not None:
-        await outbox.delete(delivery.key, standing.version)
-    else:  # a crash may have come between its row and its message
-        await send_wake_up(world, standing.noun)
+    if await services.store.deliveries.get(delivery.key) is not None:
+        await outbox.delete(delivery.key, row.etag)
+        return
+    # Sent even if the row was there already: a worker may have crashed before it sent this.
+    now = services.clock()
+    delay = (row.value.next_attempt_at or now) - now
+    traceparent = services.telemetry.traceparent()
+    await send_wake_up(services.deliveries, delivery.key, row.value.seq, traceparent, delay)

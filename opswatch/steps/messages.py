@@ -1,33 +1,33 @@
-"""What a message of either queue is: one of our own wake-ups, or something posted."""
+"""What a message of either queue asks for: a wake-up of ours, or a post of a user."""
 
-from opswatch.core.intake import rejection
-from opswatch.core.model import Reason, Rejection
-from opswatch.core.wire import wake_up_from
-from opswatch.ports import World
+from opswatch.core.errors import Reason
+from opswatch.core.intake import Rejection, rejection
+from opswatch.ports import Services
 from opswatch.steps.deliver import deliver
 from opswatch.steps.poll import poll
 from opswatch.steps.register import register, reject
+from opswatch.steps.wakeups import read_wake_up
 
 
-async def operations_message(world: World, body: bytes) -> None:
-    """Act on a message of the queue `operations`: poll a watch, or take in what was posted."""
-    wake = wake_up_from(body)
+async def operations_message(services: Services, body: bytes) -> None:
+    """Act on a message of the queue `operations`: poll a watch, or register a post."""
+    wake = read_wake_up(body)
     if wake is not None:
-        await poll(world, wake)
+        await poll(services, wake)
         return
-    now = world.clock()
-    posted = world.intake.read(body, now)
+    now = services.clock()
+    posted = services.intake.read(body, now)
     if isinstance(posted, Rejection):
-        await reject(world, posted)
+        await reject(services, posted)
     else:
-        await register(world, posted, now)
+        await register(services, posted, now)
 
 
-async def deliveries_message(world: World, body: bytes) -> None:
+async def deliveries_message(services: Services, body: bytes) -> None:
     """Act on a message of the queue `deliveries`: make an attempt."""
-    wake = wake_up_from(body)
+    wake = read_wake_up(body)
     if wake is not None:
-        await deliver(world, wake)
+        await deliver(services, wake)
         return
     detail = "the queue 'deliveries' is opswatch's own; post to 'operations'"
-    await reject(world, rejection(body, Reason.UNKNOWN_SHAPE, detail, world.clock()))
+    await reject(services, rejection(body, Reason.UNKNOWN_SHAPE, detail, services.clock()))

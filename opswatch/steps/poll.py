@@ -1,84 +1,86 @@
-"""One poll of one watch: fence, read, decide, send the successor, commit."""
+"""One poll of one watch: fence, GET, decide, send the successor, commit."""
 
-from dataclasses import replace
-from typing import assert_never
+from dataclasses import dataclass, replace
 
-from opswatch import log
 from opswatch.core import arm
-from opswatch.core.decide import Finish, Wait, after_poll, news_for
-from opswatch.core.model import WakeUp, Watch
-from opswatch.ports import Versioned, World
-from opswatch.steps import tell
-from opswatch.steps.finish import finish, finish_with
-from opswatch.steps.gate import row_for
+from opswatch.core.keys import WakeUp
+from opswatch.core.watches import Wait, Watch, after_poll, merge_after_conflict
+from opswatch.ports import Row, Services
+from opswatch.steps import events
+from opswatch.steps.finish import finish, finish_late_registration
+from opswatch.steps.wakeups import load_current_row, send_wake_up
 
 
-async def poll(world: World, wake: WakeUp) -> None:
-    """Poll the watch that `wake` names, if it still stands where the wake-up says."""
-    stored = await row_for(world.store.watches, world.operations, wake)
-    if stored is not None:
-        await _work(world, stored, wake)
-
-
-async def _work(world: World, stored: Versioned[Watch], wake: WakeUp) -> None:
-    """Poll, unless a crash has come between an end and us."""
-    watch = stored.noun
-    if watch.end is not None:
-        await finish(world, stored)
+async def poll(services: Services, wake: WakeUp) -> None:
+    """Poll the watch that `wake` names, if the row is at the wake-up's `seq`."""
+    row = await load_current_row(services.store.watches, services.operations, wake)
+    if row is None:
         return
-    if watch.polls == 0:  # it may have begun after the end, for a receiver that came late
-        ended = await world.store.results.get(watch.key)
+    watch = row.value
+    if watch.end is not None:  # a worker crashed before it had finished
+        await finish(services, row)
+        return
+    if watch.facts.polls == 0:  # it may have begun after the end, for a receiver that came late
+        ended = await services.store.results.get(watch.key)
         if ended is not None:
-            await finish_with(world, stored, ended.noun)
+            await finish_late_registration(services, row, ended.value)
             return
-    with tell.span(world, "poll", wake.key, wake.seq, link=wake.traceparent):
-        await _poll_once(world, stored, wake)
+    with events.span(services, "poll", wake.key, wake.seq, link=wake.traceparent):
+        answer = await services.arm.get(watch.facts.operation.url)
+        now = services.clock()
+        seen = arm.read(answer, endpoint=services.intake.endpoint, now=now)
+        action = after_poll(watch, seen, now, services.policy)
+        events.record_poll(services, watch, answer, seen, action)
+        sent = None
+        if isinstance(action, Wait):
+            traceparent, delay = services.telemetry.traceparent(), action.watch.due_at - now
+            sent = await send_wake_up(
+                services.operations, wake.key, action.watch.seq, traceparent, delay
+            )
+        commit = await _commit(services, row, action.watch)
+        if sent is not None and isinstance(commit, Superseded):
+            events.record_conflict(wake.key, wake.seq)
+            await services.operations.take_back(sent)
+        # Finish even if another worker recorded the end: it may have crashed before finishing.
+        if commit.row is not None and commit.row.value.end is not None:
+            await finish(services, commit.row)
 
 
-async def _poll_once(world: World, stored: Versioned[Watch], wake: WakeUp) -> None:
-    answer = await world.arm.get(stored.noun.operation.url)
-    now = world.clock()
-    seen = arm.read(answer, endpoint=world.intake.endpoint, now=now)
-    action = after_poll(stored.noun, seen, now, world.policy)
-    tell.polled(world, stored.noun, answer, seen, action)
-    match action:
-        case Wait(watch):
-            successor = replace(wake, seq=watch.seq, traceparent=world.telemetry.traceparent())
-            sent = await world.operations.send(successor, watch.due_at - now)
-            standing = await _commit(world, stored, watch)
-            if not _is_kept(watch, standing):
-                log.event("overtaken", key=wake.key, seq=wake.seq)
-                await world.operations.take_back(sent)
-        case Finish(watch):
-            standing = await _commit(world, stored, watch)
-        case _:
-            assert_never(action)
-    if standing is not None and standing.noun.end is not None:
-        await finish(world, standing)  # whoever saw the end: he may have been cut off
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The row contains our write; a receiver or a stop may have been added since."""
+
+    row: Row[Watch]
 
 
-async def _commit(world: World, stored: Versioned[Watch], watch: Watch) -> Versioned[Watch] | None:
-    """Write what follows from a poll; return what stands then.
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """Another worker committed first: its row, merged with what only our poll saw."""
 
-    Where another worker was first, that is his row, with what only we have read.
+    row: Row[Watch] | None  # None if the watch has been removed
+
+
+async def _commit(services: Services, row: Row[Watch], watch: Watch) -> Committed | Superseded:
+    """Write `watch`, which a poll has made of `row`, or merge it into the row that is there now.
+
+    A write whose answer got lost is repeated, and the repetition conflicts with itself. So:
+
+    1. The write succeeds: committed.
+    2. It conflicts. The row lacks something that only our poll saw: merge, and write again.
+    3. It conflicts, and the row lacks nothing: committed if it is ours but for callbacks and an
+       end, which others may have added since; superseded if not.
     """
-    to_write, version = watch, stored.version
-    while True:
-        committed = await world.store.watches.replace(to_write, version)
-        if committed is not None:
-            return committed
-        standing = await world.store.watches.get(watch.key)
-        news = news_for(standing.noun, stored.noun, watch) if standing else None
-        if standing is None or news is None:
-            return standing
-        to_write, version = news, standing.version
-
-
-def _is_kept(watch: Watch, standing: Versioned[Watch] | None) -> bool:
-    """Tell whether `watch` was written, be it that a receiver or a stop has come on top of it.
-
-    So it is when the write was repeated for want of an answer, and the repetition met a conflict.
-    """
-    if standing is None:
-        return False
-    return replace(standing.noun, callbacks=watch.callbacks, end=watch.end) == watch
+    watches = services.store.watches
+    to_write, etag = watch, row.etag
+    while (written := await watches.replace(to_write, etag)) is None:
+        current = await watches.get(watch.key)
+        if current is None:
+            return Superseded(None)
+        merged = merge_after_conflict(current.value, row.value, watch)
+        if merged is None:
+            written = current
+            break
+        to_write, etag = merged, current.etag
+    facts = replace(written.value.facts, callbacks=watch.facts.callbacks)
+    is_ours = replace(written.value, facts=facts, end=watch.end) == watch
+    return Committed(written) if is_ours else Superseded(written)

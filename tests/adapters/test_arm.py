@@ -12,7 +12,7 @@ import pytest
 from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceRequestError
 
 from opswatch.adapters.arm import HttpArm
-from opswatch.core.model import HttpResponse, NoAnswer
+from opswatch.core.http import HttpResponse, NoAnswer
 from tests.servers import OK, TOKEN, Credential, Temper, answer, breaks_off_after, says, serving
 
 SCOPE = "https://management.azure.com/.default"

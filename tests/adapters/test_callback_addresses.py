@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from opswatch.adapters.callbacks import HttpCallbacks
-from opswatch.core.addresses import CallbackRules, CallbackTarget
-from opswatch.core.model import CallbackRequest, HttpResponse, NoAnswer
+from opswatch.core.callback_policy import CallbackRules, CallbackTarget
+from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 
 PUBLIC = CallbackRules()
 LOOPBACK = CallbackRules(networks=(ip_network("127.0.0.0/8"),))

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from opswatch.adapters.callbacks import MAX_BODY, MAX_ERROR, HttpCallbacks, system_tls
-from opswatch.core.addresses import CallbackRules
-from opswatch.core.model import CallbackRequest, HttpResponse, NoAnswer
+from opswatch.core.callback_policy import CallbackRules
+from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 
 LOOPBACK = CallbackRules(networks=(ip_network("127.0.0.0/8"),))
 SHORT = timedelta(milliseconds=150)

@@ -12,30 +12,30 @@ from uuid import uuid4
 import pytest
 
 from benchmarks.storage import running_stand_in
+from opswatch.core.keys import operation_from_url
+from opswatch.rows.tables import DELIVERIES
+from opswatch.rows.tables import HOSTS
+from opswatch.rows.tables import OUTBOX
+from opswatch.rows.tables import REJECTIONS
+from opswatch.rows.tables import RESULTS
+from opswatch.rows.tables import TIMELINE
+from opswatch.rows.tables import WATCHES
+from opswatch.steps.wakeups import read_wake_up
 from opswatch.adapters.account import Account
-from opswatch.adapters.memory import MemoryPoisonQueue, MemoryQueue, MemoryTable
+from opswatch.testing import MemoryPoisonQueue, MemoryQueue, MemoryTable
 from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable
 from opswatch.config import Storage
-from opswatch.core import wire
-from opswatch.core.model import (
-    ArmError,
-    Attempt,
-    Delivery,
-    DeliveryState,
-    End,
-    FinalStatus,
-    Host,
-    Key,
-    Reason,
-    Rejection,
-    Result,
-    TimelineEntry,
-    WakeUp,
-    Watch,
-)
-from opswatch.core.wire import Codec
+from opswatch.core.arm import ArmError
+from opswatch.core.deliveries import Delivery, DeliveryState
+from opswatch.core.errors import Reason
+from opswatch.core.hosts import HostCircuit
+from opswatch.core.intake import Rejection
+from opswatch.core.keys import Key, WakeUp
+from opswatch.core.watches import End, FinalStatus, Result, TimelineEntry, Watch
+from opswatch.core.webhook import Attempt
+from opswatch.rows.codec import Codec
 from opswatch.local.azurite import Azurite
-from opswatch.ports import PoisonQueue, Queue, Table, Where
+from opswatch.ports import PoisonQueue, Query, Queue, Table
 
 T = TypeVar("T")
 MakeTable = Callable[[Codec[Any]], Awaitable[Table[Any]]]
@@ -83,7 +83,7 @@ def make_table(account: Account | None) -> MakeTable:
 
 def watch(row: str = "row", partition: str = "subscription", **known: Any) -> Watch:
     operation = replace(
-        wire.operation_at(
+        operation_from_url(
             "https://management.azure.com/subscriptions/s/providers/p/locations/l/o/i"
         ),
         key=Key(partition, row),
@@ -109,18 +109,18 @@ def delivery(**known: Any) -> Delivery:
 
 @pytest.fixture
 async def table(make_table: MakeTable) -> Table[Watch]:
-    return await make_table(wire.WATCHES)
+    return await make_table(WATCHES)
 
 
-async def found(table: Table[T], where: Where) -> list[T]:
-    return [row.noun async for row in table.find(where)]
+async def found(table: Table[T], where: Query) -> list[T]:
+    return [row.value async for row in table.find(where)]
 
 
 async def test_a_row_is_read_as_it_was_written(table: Table[Watch]) -> None:
     written = await table.insert(watch())
     assert written is not None
     assert await table.get(watch().key) == written
-    assert written.noun == watch()
+    assert written.value == watch()
 
 
 async def test_a_row_that_is_not_there_is_none(table: Table[Watch]) -> None:
@@ -147,7 +147,7 @@ async def test_a_replacement_moves_the_version(table: Table[Watch]) -> None:
     assert second is not None
     assert second.version != first.version
     assert await table.get(watch().key) == second
-    assert second.noun == watch(seq=2)
+    assert second.value == watch(seq=2)
 
 
 async def test_a_replacement_leaves_nothing_of_the_row_before(table: Table[Watch]) -> None:
@@ -158,7 +158,7 @@ async def test_a_replacement_leaves_nothing_of_the_row_before(table: Table[Watch
     await table.put(watch())
     read = await table.get(watch().key)
     assert read is not None
-    assert read.noun == watch()
+    assert read.value == watch()
 
 
 async def test_a_replacement_of_a_changed_row_is_refused(table: Table[Watch]) -> None:
@@ -200,7 +200,7 @@ async def test_put_writes_whatever_stands(table: Table[Watch]) -> None:
     second = await table.get(watch().key)
     assert first is not None
     assert second is not None
-    assert (first.noun.seq, second.noun.seq) == (1, 9)
+    assert (first.value.seq, second.value.seq) == (1, 9)
     assert first.version != second.version
 
 
@@ -231,7 +231,7 @@ async def test_to_remove_what_is_gone_is_a_success(table: Table[Watch]) -> None:
 async def test_an_attempt_log_is_the_same_row_though_it_tells_only_milliseconds(
     make_table: MakeTable,
 ) -> None:
-    table = await make_table(wire.OUTBOX)
+    table = await make_table(OUTBOX)
     first = await table.insert(delivery())
     assert first is not None
     tried = delivery(attempts=1, attempt_log=(Attempt(at=NOW, duration=0.123456789),))
@@ -246,26 +246,26 @@ async def test_an_attempt_log_is_the_same_row_though_it_tells_only_milliseconds(
 async def test_all_rows_are_found_in_the_order_of_their_keys(table: Table[Watch]) -> None:
     for partition, row in (("b", "1"), ("a", "2"), ("a", "1"), ("B", "3")):
         await table.insert(watch(row, partition))
-    keys = [noun.key for noun in await found(table, Where())]
+    keys = [value.key for value in await found(table, Query())]
     assert keys == [Key("B", "3"), Key("a", "1"), Key("a", "2"), Key("b", "1")]
 
 
 @pytest.mark.parametrize(
     ("where", "expected"),
     [
-        (Where(partition="b"), ["b/x", "b/xy", "b/xy~1"]),
-        (Where(partition="it's"), ["it's/x"]),
-        (Where(partition="none"), []),
-        (Where(partition_before="b"), ["a/x"]),
-        (Where(partition_before="b0"), ["a/x", "b/x", "b/xy", "b/xy~1"]),
-        (Where(row_prefix="xy"), ["b/xy", "b/xy~1"]),
-        (Where(row_prefix="xy~"), ["b/xy~1"]),
-        (Where(partition="b", row_prefix="x"), ["b/x", "b/xy", "b/xy~1"]),
-        (Where(partition="b", row_prefix="xy~", partition_before="b"), []),
+        (Query(partition="b"), ["b/x", "b/xy", "b/xy~1"]),
+        (Query(partition="it's"), ["it's/x"]),
+        (Query(partition="none"), []),
+        (Query(partition_before="b"), ["a/x"]),
+        (Query(partition_before="b0"), ["a/x", "b/x", "b/xy", "b/xy~1"]),
+        (Query(row_prefix="xy"), ["b/xy", "b/xy~1"]),
+        (Query(row_prefix="xy~"), ["b/xy~1"]),
+        (Query(partition="b", row_prefix="x"), ["b/x", "b/xy", "b/xy~1"]),
+        (Query(partition="b", row_prefix="xy~", partition_before="b"), []),
     ],
 )
 async def test_rows_are_found_by_their_keys(
-    table: Table[Watch], where: Where, expected: list[str]
+    table: Table[Watch], where: Query, expected: list[str]
 ) -> None:
     for partition, row in (("a", "x"), ("b", "x"), ("b", "xy"), ("b", "xy~1"), ("it's", "x")):
         await table.insert(watch(row, partition))
@@ -283,29 +283,29 @@ async def test_what_is_due_is_found_to_the_millisecond(table: Table[Watch]) -> N
         (NOW + step, ["1", "2"]),
         (NOW + timedelta(days=1), ["1", "2", "3"]),
     ):
-        assert [n.key.row for n in await found(table, Where(due_before=before))] == expected
+        assert [n.key.row for n in await found(table, Query(due_before=before))] == expected
 
 
 async def test_a_settled_delivery_is_never_due(make_table: MakeTable) -> None:
-    table = await make_table(wire.OUTBOX)
+    table = await make_table(OUTBOX)
     await table.insert(delivery(next_attempt_at=None))
-    assert await found(table, Where(due_before=NOW + timedelta(days=9))) == []
-    assert await found(table, Where(partition="subscription", row_prefix="row~")) != []
+    assert await found(table, Query(due_before=NOW + timedelta(days=9))) == []
+    assert await found(table, Query(partition="subscription", row_prefix="row~")) != []
 
 
 async def test_a_table_tells_when_its_rows_are_due(table: Table[Watch]) -> None:
     late = NOW - timedelta(hours=1)
     await table.insert(watch("1", due_at=NOW))
-    await table.insert(watch("2", due_at=NOW, late_since=late))
-    assert sorted([due_at async for due_at in table.due_times()]) == [late, NOW]
+    await table.insert(watch("2", due_at=NOW, first_due_at=late))
+    assert sorted([due_at async for due_at in table.iter_due_at()]) == [late, NOW]
 
 
 async def test_rows_may_be_removed_while_they_are_found(table: Table[Watch]) -> None:
     for number in "123":
         await table.insert(watch(number))
-    async for row in table.find(Where()):
-        assert await table.delete(row.noun.key, row.version)
-    assert await found(table, Where()) == []
+    async for row in table.find(Query()):
+        assert await table.delete(row.value.key, row.version)
+    assert await found(table, Query()) == []
 
 
 # --- every noun, at its extremes
@@ -352,22 +352,22 @@ SETTLED = delivery(
 )
 OPERATION = watch(row=f"p~l~o~{ODD[:9]}").operation
 NOUNS: dict[str, tuple[Codec[Any], Any]] = {
-    "a bare watch": (wire.WATCHES, watch()),
+    "a bare watch": (WATCHES, watch()),
     "a full watch": (
-        wire.WATCHES,
-        watch(**FULL, seq=2**31 - 1, unreadable_since=NOW, late_since=NOW, end=END),
+        WATCHES,
+        watch(**FULL, seq=2**31 - 1, unreadable_since=NOW, first_due_at=NOW, end=END),
     ),
-    "a watch of tiny progress": (wire.WATCHES, watch(percent_complete=5e-324)),
-    "a watch of whole progress": (wire.WATCHES, watch(percent_complete=100.0)),
-    "a watch of huge progress": (wire.WATCHES, watch(percent_complete=1.7976931348623157e308)),
+    "a watch of tiny progress": (WATCHES, watch(percent_complete=5e-324)),
+    "a watch of whole progress": (WATCHES, watch(percent_complete=100.0)),
+    "a watch of huge progress": (WATCHES, watch(percent_complete=1.7976931348623157e308)),
     "a full result": (
-        wire.RESULTS,
+        RESULTS,
         Result(operation=OPERATION, **(FULL | {"status": "Failed"}), end=END),
     ),
-    "a bare delivery": (wire.OUTBOX, delivery()),
-    "a settled delivery": (wire.DELIVERIES, SETTLED),
+    "a bare delivery": (OUTBOX, delivery()),
+    "a settled delivery": (DELIVERIES, SETTLED),
     "a line": (
-        wire.TIMELINE,
+        TIMELINE,
         TimelineEntry(
             operation=OPERATION.key,
             registered_at=NOW,
@@ -381,7 +381,7 @@ NOUNS: dict[str, tuple[Codec[Any], Any]] = {
         ),
     ),
     "a rejection": (
-        wire.REJECTIONS,
+        REJECTIONS,
         Rejection(
             reason=Reason.NOT_UTF8,
             detail=ODD,
@@ -391,23 +391,23 @@ NOUNS: dict[str, tuple[Codec[Any], Any]] = {
             count=2**31 - 1,
         ),
     ),
-    "a host": (wire.HOSTS, Host(name="hooks.example.com:8443", failures=7, open_until=LAST)),
+    "a host": (HOSTS, Host(name="hooks.example.com:8443", failures=7, open_until=LAST)),
 }
 
 
 @pytest.mark.parametrize(("codec", "noun"), NOUNS.values(), ids=NOUNS)
 async def test_every_noun_comes_back_as_it_was(
-    make_table: MakeTable, codec: Codec[Any], noun: Any
+    make_table: MakeTable, codec: Codec[Any], value: Any
 ) -> None:
     table = await make_table(codec)
-    written = await table.insert(noun)
+    written = await table.insert(value)
     assert written is not None
-    read = await table.get(codec.key(noun))
+    read = await table.get(codec.key(value))
     assert read is not None
-    assert read.noun == noun
-    assert await found(table, Where(partition=codec.key(noun).partition)) == [noun]
-    assert await table.insert(noun) == written
-    assert await table.replace(noun, read.version) is not None
+    assert read.value == value
+    assert await found(table, Query(partition=codec.key(value).partition)) == [value]
+    assert await table.insert(value) == written
+    assert await table.replace(value, read.version) is not None
 
 
 # --- queues
@@ -430,7 +430,7 @@ async def test_a_wake_up_arrives_as_it_was_sent(queues: tuple[Queue, PoisonQueue
     queue, other_end = queues
     await queue.send(WAKE)
     (arrived,) = await other_end.take()
-    assert wire.wake_up_from(arrived.body) == WAKE
+    assert read_wake_up(arrived.body) == WAKE
 
 
 @pytest.mark.parametrize("delay", [timedelta(milliseconds=200), timedelta(days=7)])

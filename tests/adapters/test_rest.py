@@ -31,12 +31,14 @@ from azure.core.exceptions import (
 from azure.data.tables import TableSasPermissions, UpdateMode, generate_table_sas
 from azure.storage.queue import QueueSasPermissions, generate_queue_sas
 
+from opswatch.rows.tables import WATCHES
+from opswatch.steps.wakeups import wake_up_text
 from opswatch.adapters.account import Account
 from opswatch.adapters.rest import Service
 from opswatch.adapters.storage import AzureQueue, AzureTable, create_missing
 from opswatch.config import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, Storage
-from opswatch.core import wire
-from opswatch.core.model import Key, WakeUp
+from opswatch.rows import tables
+from opswatch.core.keys import Key, WakeUp
 from opswatch.local.azurite import Azurite, running_azurite
 from opswatch.ports import Sent
 from tests.core.builders import NOW, operation, watch
@@ -54,7 +56,7 @@ async def use(account: Account, queue: str, table: str) -> None:
     """Make every call that there is, and see that it took place."""
     sent = await AzureQueue(account, queue).send(WAKE, timedelta(seconds=1))
     await AzureQueue(account, queue).take_back(sent)
-    rows = AzureTable(account, wire.WATCHES, table)
+    rows = AzureTable(account, WATCHES, table)
     written = await rows.insert(watch())
     assert written is not None
     replaced = await rows.replace(watch(seq=2), written.version)
@@ -91,7 +93,7 @@ async def test_a_wrong_key_opens_neither(azurite: Azurite, names: tuple[str, str
     with pytest.raises(HttpResponseError) as queue:
         await AzureQueue(account, names[0]).send(WAKE)
     with pytest.raises(HttpResponseError) as table:
-        await AzureTable(account, wire.WATCHES, names[1]).get(watch().key)
+        await AzureTable(account, WATCHES, names[1]).get(watch().key)
     assert (queue.value.status_code, table.value.status_code) == (403, 403)
     await account.close()
 
@@ -350,13 +352,13 @@ def properties(body: bytes) -> dict[str, tuple[str, Any]]:
 
 @pytest.mark.parametrize("key", ODD_KEYS)
 async def test_rows_go_where_the_sdk_puts_them(key: Key) -> None:
-    noun = watch(operation=replace(operation(), key=key), percent_complete=1.0, due_at=NOW)
-    row = wire.WATCHES.row(noun)
+    value = watch(operation=replace(operation(), key=key), percent_complete=1.0, due_at=NOW)
+    row = WATCHES.row(value)
     async with account_of(says(answer("204 No", ETag='W/"1"'))) as (account, server):
-        rows, client = AzureTable(account, wire.WATCHES), account.table("watches")
-        await rows.insert(noun)
-        await rows.replace(noun, 'W/"1"')
-        await rows.put(noun)
+        rows, client = AzureTable(account, WATCHES), account.table("watches")
+        await rows.insert(value)
+        await rows.replace(value, 'W/"1"')
+        await rows.put(value)
         await rows.delete(key, 'W/"1"')
         await rows.delete(key)
         ours, bodies = requests(server), server.bodies[:]
@@ -381,7 +383,7 @@ async def test_rows_go_where_the_sdk_puts_them(key: Key) -> None:
 async def test_a_row_is_read_where_the_sdk_reads_it(key: Key) -> None:
     missing = answer("404 No", b'{"odata.error": {"code": "ResourceNotFound"}}')
     async with account_of(says(missing)) as (account, server):
-        assert await AzureTable(account, wire.WATCHES).get(key) is None
+        assert await AzureTable(account, WATCHES).get(key) is None
         with pytest.raises(ResourceNotFoundError):
             await account.table("watches").get_entity(key.partition, key.row)
     ours, theirs = requests(server)
@@ -400,7 +402,7 @@ async def test_messages_go_where_the_sdk_puts_them() -> None:
         await queue.take_back(sent)
         client = account.queue("operations")
         message = await client.send_message(
-            wire.wake_up_text(wake), visibility_timeout=7, time_to_live=-1
+            wake_up_text(wake), visibility_timeout=7, time_to_live=-1
         )
         await client.delete_message(message.id, message.pop_receipt)
     assert sent == Sent(message.id, message.pop_receipt or "")

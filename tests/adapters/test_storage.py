@@ -13,14 +13,16 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.storage.queue.aio import QueueClient
 
+from opswatch.rows.tables import OUTBOX
+from opswatch.rows.tables import WATCHES
+from opswatch.steps.wakeups import read_wake_up
 from opswatch.adapters.account import Account
 from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable, create_missing
 from opswatch.config import Storage, development_storage
-from opswatch.core import wire
-from opswatch.core.model import Key, WakeUp
-from opswatch.core.wire import wake_up_text
+from opswatch.core.keys import Key, WakeUp
+from opswatch.steps.wakeups import wake_up_text
 from opswatch.local.azurite import Azurite
-from opswatch.ports import Where
+from opswatch.ports import Query
 from tests.core.builders import NOW, delivery, operation, watch
 
 WAKE = WakeUp(Key("subscription", "row"), 1)
@@ -44,13 +46,13 @@ async def queue(account: Account) -> QueueClient:
 async def test_more_rows_than_a_page_holds_are_all_found(account: Account) -> None:
     client = account.table(f"t{uuid4().hex}")
     await client.create_table()
-    rows = [wire.OUTBOX.row(delivery(key=Key("p", f"{n:04}"))) for n in range(1100)]
+    rows = [OUTBOX.row(delivery(key=Key("p", f"{n:04}"))) for n in range(1100)]
     for first in range(0, len(rows), 100):
         await client.submit_transaction([("create", row) for row in rows[first : first + 100]])
-    table = AzureTable(account, wire.OUTBOX, client.table_name)
-    found = [row.noun.key.row async for row in table.find(Where(partition="p"))]
+    table = AzureTable(account, OUTBOX, client.table_name)
+    found = [row.value.key.row async for row in table.find(Query(partition="p"))]
     assert found == [f"{n:04}" for n in range(1100)]
-    assert len([due async for due in table.due_times()]) == 1100
+    assert len([due async for due in table.iter_due_at()]) == 1100
 
 
 async def test_queues_and_tables_are_made_where_they_are_missing(account: Account) -> None:
@@ -63,7 +65,7 @@ async def test_queues_and_tables_are_made_where_they_are_missing(account: Accoun
     for queue in queues:
         await AzureQueue(account, queue).send(WAKE)
     for table in tables:
-        assert await AzureTable(account, wire.WATCHES, table).insert(watch())
+        assert await AzureTable(account, WATCHES, table).insert(watch())
 
 
 async def test_a_message_lives_for_ever(account: Account, queue: QueueClient) -> None:
@@ -80,7 +82,7 @@ async def test_a_message_has_room_for_64_kib(account: Account, queue: QueueClien
     assert len(wake_up_text(full)) == 64 * 1024
     await AzureQueue(account, queue.queue_name).send(full)
     (message,) = [message async for message in queue.receive_messages()]
-    assert wire.wake_up_from(message.content.encode()) == full
+    assert read_wake_up(message.content.encode()) == full
     with pytest.raises(HttpResponseError):
         await AzureQueue(account, queue.queue_name).send(
             WakeUp(WAKE.key, 1, f"{full.traceparent}x")
@@ -168,8 +170,8 @@ async def table(account: Account, forgetful: Account) -> AzureTable[Any]:
     """A table with one row, whose first answer to a write gets lost."""
     name = f"t{uuid4().hex}"
     await create_missing(account, [], [name])
-    await AzureTable(account, wire.WATCHES, name).insert(watch())
-    return AzureTable(forgetful, wire.WATCHES, name)
+    await AzureTable(account, WATCHES, name).insert(watch())
+    return AzureTable(forgetful, WATCHES, name)
 
 
 async def test_an_insert_whose_answer_is_lost_has_succeeded(table: AzureTable[Any]) -> None:
@@ -185,7 +187,7 @@ async def test_a_replacement_whose_answer_is_lost_has_succeeded(table: AzureTabl
     changed = watch(seq=2, last_polled_at=NOW, percent_complete=0.1)
     written = await table.replace(changed, before.version)
     assert written is not None
-    assert written.noun == changed
+    assert written.value == changed
     assert await table.get(changed.key) == written
 
 

@@ -13,14 +13,11 @@ from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
 from opentelemetry.trace import SpanContext
 
+from opswatch.core.keys import operation_from_url
+from opswatch.rows.tables import WATCHES
 from opswatch.adapters.account import Account
-from opswatch.adapters.memory import (
-    MemoryPoisonQueue,
-    MemoryQueue,
-    MemoryTable,
-    MemoryTelemetry,
-    NoTelemetry,
-)
+from opswatch.adapters.no_telemetry import NoTelemetry
+from opswatch.testing import MemoryPoisonQueue, MemoryQueue, MemoryTable, MemoryTelemetry
 from opswatch.adapters.storage import (
     AzurePoisonQueue,
     AzureQueue,
@@ -29,10 +26,12 @@ from opswatch.adapters.storage import (
 )
 from opswatch.adapters.telemetry import OpenTelemetry
 from opswatch.config import Storage
-from opswatch.core import wire
-from opswatch.core.decide import begin, rewake_watch
+from opswatch.core.watches import begin, reschedule_overdue
 from opswatch.core.metrics import LAG, METRICS, POISON_DEPTH, POLLS
-from opswatch.core.model import Key, Policy, Registration, WakeUp, Watch
+from opswatch.core.intake import Registration
+from opswatch.core.keys import Key, WakeUp
+from opswatch.core.policy import Policy
+from opswatch.core.watches import Watch
 from opswatch.local.azurite import Azurite
 from opswatch.ports import PoisonQueue, Queue, Table, Telemetry
 from tests.collector import Collector, collecting
@@ -280,18 +279,20 @@ async def test_poisoned_messages_are_counted_while_they_are_hidden(account: Acco
 @pytest.fixture(params=["memory", "azure"])
 async def watches(request: pytest.FixtureRequest, account: Account) -> Table[Watch]:
     if request.param == "memory":
-        return MemoryTable(wire.WATCHES)
+        return MemoryTable(WATCHES)
     name = f"watches{token_hex(4)}"
     await create_missing(account, [], [name])
-    return AzureTable(account, wire.WATCHES, name)
+    return AzureTable(account, WATCHES, name)
 
 
 async def test_due_times_are_those_before_any_repair(watches: Table[Watch]) -> None:
-    assert [due async for due in watches.due_times()] == []
+    assert [due async for due in watches.iter_due_at()] == []
     for number in range(3):
-        operation = wire.operation_at(f"{ENDPOINT}{status_path(str(number))}?api-version=1")
+        operation = operation_from_url(f"{ENDPOINT}{status_path(str(number))}?api-version=1")
         watch = begin(Registration(operation=operation), NOW + number * timedelta(1), Policy())
-        await watches.insert(watch if number else rewake_watch(watch, NOW + timedelta(hours=9)))
-    due_times = [due async for due in watches.due_times()]
-    assert sorted(due_times) == [NOW + number * timedelta(1) for number in range(3)]
-    assert {type(due) for due in due_times} == {datetime}
+        await watches.insert(
+            watch if number else reschedule_overdue(watch, NOW + timedelta(hours=9))
+        )
+    iter_due_at = [due async for due in watches.iter_due_at()]
+    assert sorted(iter_due_at) == [NOW + number * timedelta(1) for number in range(3)]
+    assert {type(due) for due in iter_due_at} == {datetime}

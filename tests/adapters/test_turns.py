@@ -5,19 +5,19 @@ from datetime import timedelta
 
 import pytest
 
-from opswatch.adapters.turns import Turns
-from opswatch.core.model import Crowded, Granted, Turn
+from opswatch.adapters.host_limiter import HostLimiter
+from opswatch.core.hosts import Acquired, Busy, Slot
 
 HOST = "a"
-FULL = Crowded(timedelta(0))
+FULL = Busy(timedelta(0))
 
 
 @dataclass
 class Crowd:
     """Those who ask for turns at one host, each in a task of its own."""
 
-    turns: Turns
-    got: list[Turn] = field(default_factory=list)
+    turns: HostLimiter
+    got: list[Slot] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def come(self, count: int) -> None:
@@ -34,7 +34,7 @@ class Crowd:
     async def _ask(self) -> None:
         async with self.turns.turn(HOST) as turn:
             self.got.append(turn)
-            if isinstance(turn, Granted):
+            if isinstance(turn, Acquired):
                 await asyncio.Event().wait()
 
     async def _settle(self) -> None:
@@ -42,45 +42,45 @@ class Crowd:
             await asyncio.sleep(0)
 
 
-async def held(turns: Turns, host: str, count: int, stack: AsyncExitStack) -> list[Turn]:
+async def held(turns: HostLimiter, host: str, count: int, stack: AsyncExitStack) -> list[Slot]:
     return [await stack.enter_async_context(turns.turn(host)) for _ in range(count)]
 
 
-def standing(seconds: float) -> Crowded:
-    return Crowded(timedelta(seconds=seconds))
+def standing(seconds: float) -> Busy:
+    return Busy(timedelta(seconds=seconds))
 
 
 async def test_no_more_than_the_most_are_let_through_at_a_time() -> None:
-    turns = Turns(most=2, patience=0, clock=lambda: 0.0)
+    turns = HostLimiter(most=2, patience=0, clock=lambda: 0.0)
     async with AsyncExitStack() as stack:
-        assert await held(turns, HOST, 3, stack) == [Granted(), Granted(), FULL]
+        assert await held(turns, HOST, 3, stack) == [Acquired(), Acquired(), FULL]
 
 
 async def test_hosts_do_not_share_their_room() -> None:
-    turns = Turns(most=1, patience=0, clock=lambda: 0.0)
+    turns = HostLimiter(most=1, patience=0, clock=lambda: 0.0)
     async with AsyncExitStack() as stack:
-        assert await held(turns, "a", 2, stack) == [Granted(), FULL]
-        assert await held(turns, "b", 1, stack) == [Granted()]
+        assert await held(turns, "a", 2, stack) == [Acquired(), FULL]
+        assert await held(turns, "b", 1, stack) == [Acquired()]
 
 
 async def test_who_waits_gets_the_room_that_is_given_back() -> None:
-    crowd = Crowd(Turns(most=1, patience=60))
+    crowd = Crowd(HostLimiter(most=1, patience=60))
     await crowd.come(2)
-    assert crowd.got == [Granted()]
+    assert crowd.got == [Acquired()]
     await crowd.leave(1)
-    assert crowd.got == [Granted(), Granted()]
+    assert crowd.got == [Acquired(), Acquired()]
 
 
 async def test_until_an_attempt_has_ended_few_wait_and_others_are_sent_away_at_once() -> None:
-    crowd = Crowd(Turns(most=2, patience=60, clock=lambda: 0.0))
+    crowd = Crowd(HostLimiter(most=2, patience=60, clock=lambda: 0.0))
     await crowd.come(2 + 6 + 3)
-    assert crowd.got == [Granted(), Granted(), FULL, FULL, FULL]
+    assert crowd.got == [Acquired(), Acquired(), FULL, FULL, FULL]
 
 
 @pytest.mark.parametrize(("took", "waiting"), [(0.5, 4), (0.1, 20), (2.0, 1)])
 async def test_then_as_many_wait_as_get_their_turns_in_time(took: float, waiting: int) -> None:
     now = [0.0]
-    crowd = Crowd(Turns(most=2, patience=1, clock=lambda: now[0]))
+    crowd = Crowd(HostLimiter(most=2, patience=1, clock=lambda: now[0]))
     await crowd.come(3)
     now[0] = took
     await crowd.leave(1)
@@ -91,18 +91,18 @@ async def test_then_as_many_wait_as_get_their_turns_in_time(took: float, waiting
 
 async def test_nobody_waits_where_no_attempt_has_begun_or_ended_for_long() -> None:
     now = [0.0]
-    crowd = Crowd(Turns(most=2, patience=60, clock=lambda: now[0]))
+    crowd = Crowd(HostLimiter(most=2, patience=60, clock=lambda: now[0]))
     await crowd.come(1)
     now[0] = 50.0
     await crowd.come(1)
     now[0] = 111.0
     await crowd.come(1)
-    assert crowd.got == [Granted(), Granted(), standing(61)]
+    assert crowd.got == [Acquired(), Acquired(), standing(61)]
 
 
 async def test_an_attempt_that_is_slow_keeps_nobody_from_waiting_for_quick_ones() -> None:
     now = [0.0]
-    crowd = Crowd(Turns(most=2, patience=1, clock=lambda: now[0]))
+    crowd = Crowd(HostLimiter(most=2, patience=1, clock=lambda: now[0]))
     async with crowd.turns.turn(HOST):
         now[0] = 10.0
         await crowd.come(2)
@@ -111,14 +111,14 @@ async def test_an_attempt_that_is_slow_keeps_nobody_from_waiting_for_quick_ones(
         now[0] = 11.8
         await crowd.come(2)
         await crowd.leave(2)
-    assert crowd.got == [Granted()] * 3
+    assert crowd.got == [Acquired()] * 3
 
 
 async def test_an_error_gives_the_room_back_and_nothing_is_remembered_of_an_idle_host() -> None:
-    turns = Turns(most=1, patience=0)
+    turns = HostLimiter(most=1, patience=0)
     with pytest.raises(ValueError, match="gone wrong"):
         async with turns.turn(HOST):
             raise ValueError("gone wrong")
     async with turns.turn(HOST) as turn:
-        assert turn == Granted()
+        assert turn == Acquired()
     assert turns._lines == {}

@@ -8,7 +8,8 @@ from benchmarks.many_watches.app import open_app
 from benchmarks.many_watches.arm import RunningArm, url_of
 from benchmarks.many_watches.simulated import simulate
 from benchmarks.storage import SimulatedClock, StandIn, running_stand_in
-from opswatch.core import wire
+from opswatch.rows.messages import OPERATIONS_QUEUE
+from opswatch.rows import tables
 
 WATCHES = 200
 START = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
@@ -38,12 +39,12 @@ async def test_an_hour_of_many_watches_is_punctual_and_leaves_nothing_behind() -
     async with running_stand_in(clock) as storage:
         arm = RunningArm(clock, [START] * WATCHES, [START] * WATCHES, late.add)
         async with open_app(storage.connection_string, arm, clock) as app:
-            posts = storage.queues.queues[wire.OPERATIONS_QUEUE]
+            posts = storage.queues.queues[OPERATIONS_QUEUE]
             for number in range(WATCHES):
                 posts.send(url_of(number), timedelta(0), None)
             await simulate(app, storage, clock, HOUR, note)
         assert rows(storage) == {"watches": WATCHES, "timeline": WATCHES}
-        assert messages(storage) == {wire.OPERATIONS_QUEUE: WATCHES}
+        assert messages(storage) == {OPERATIONS_QUEUE: WATCHES}
     assert clock.now == START + HOUR
     assert list(arm.polls) == [len(AGES)] * WATCHES
     assert late == {0.0}, "a poll came at another instant than its schedule's"

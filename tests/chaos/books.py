@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from opswatch.core.model import Delivery, DeliveryState
-from tests.chaos.posts import Followed, Poster
+from opswatch.core.deliveries import Delivery, DeliveryState
+from tests.chaos.posts import OperationFacts, Poster
 from tests.chaos.receivers import Post, Receiver
 from tests.chaos.tables import Tables
 
@@ -92,7 +92,7 @@ class Books:
 
 
 def _wrong_callback(
-    followed: Followed, door: str, posts: list[Post], delivery: Delivery | None
+    followed: OperationFacts, door: str, posts: list[Post], delivery: Delivery | None
 ) -> Iterator[str]:
     ids = {post.message_id for post in posts} | ({delivery.delivery_id} if delivery else set())
     state = DeliveryState.ABANDONED if door == "gone" else DeliveryState.DELIVERED
@@ -109,5 +109,5 @@ def _wrong_callback(
         yield f"events tell of {dict(told)}, not of {followed.status}"
 
 
-def _name(followed: Followed) -> str:
+def _name(followed: OperationFacts) -> str:
     return f"operation {followed.operation.operation_id}"

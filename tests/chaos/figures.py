@@ -3,7 +3,7 @@
 from collections import Counter
 from statistics import median
 
-from opswatch.core.model import FinalStatus
+from opswatch.core.watches import FinalStatus
 from opswatch.local.simulator import Simulator
 from tests.chaos.books import Books
 

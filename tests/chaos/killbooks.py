@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from opswatch.core.model import Delivery, DeliveryState
+from opswatch.core.deliveries import Delivery, DeliveryState
 from tests.chaos.doors import Knock
 
 

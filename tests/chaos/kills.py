@@ -19,10 +19,10 @@ from random import SystemRandom
 from standardwebhooks.webhooks import Webhook
 
 from benchmarks.house import owe_one
-from opswatch.bootstrap import open_world
+from opswatch.bootstrap import open_services
 from opswatch.core.webhook import Secret
 from opswatch.local.azurite import running_azurite
-from opswatch.ports import Where, World
+from opswatch.ports import Query, Services
 from tests.chaos.conduct import Outcome, conduct
 from tests.chaos.doors import MANNERS, Door, Manner
 from tests.chaos.killbooks import KillBooks
@@ -61,7 +61,7 @@ class Toll:
 class Scene:
     """Everything that takes part."""
 
-    world: World
+    services: Services
     doors: list[Door]
     fleet: Fleet
     toll: Toll
@@ -71,7 +71,7 @@ async def run(options: Options, folder: Path) -> KillBooks:
     """Play one run; what the apps say goes to files in `folder`."""
     async with _scene(options, folder) as scene:
         for number in range(options.deliveries):
-            await owe_one(scene.world, number, scene.doors[number % len(scene.doors)].url)
+            await owe_one(scene.services, number, scene.doors[number % len(scene.doors)].url)
         await scene.fleet.up()
         await _kill(options, scene)
         await _calm(options, scene)
@@ -103,11 +103,11 @@ async def _scene(options: Options, folder: Path) -> AsyncIterator[Scene]:
         ]
         for door in doors:
             await stack.enter_async_context(door)
-        world = await stack.enter_async_context(open_world(env))
+        services = await stack.enter_async_context(open_services(env))
         logs = [folder / f"app-{number}.log" for number in range(options.apps)]
         fleet = Fleet([App(env, options.lease, log) for log in logs])
         await stack.enter_async_context(fleet)
-        yield Scene(world=world, doors=doors, fleet=fleet, toll=toll)
+        yield Scene(services=services, doors=doors, fleet=fleet, toll=toll)
 
 
 async def _kill(options: Options, scene: Scene) -> None:
@@ -137,16 +137,16 @@ async def _calm(options: Options, scene: Scene) -> None:
 
 
 async def _books(options: Options, scene: Scene) -> KillBooks:
-    store = scene.world.store
-    waiting = await scene.world.deliveries.depth()
-    poisoned = [await queue.depth() for queue in scene.world.poison]
+    store = scene.services.store
+    waiting = await scene.services.deliveries.depth()
+    poisoned = [await queue.depth() for queue in scene.services.poison]
     return KillBooks(
         deliveries=options.deliveries,
         knocks=[knock for door in scene.doors for knock in door.knocks],
         kills=scene.toll.at,
         landed=scene.toll.landed,
-        owed=[row.noun async for row in store.outbox.find(Where())],
-        settled=[row.noun async for row in store.deliveries.find(Where())],
+        owed=[row.value async for row in store.outbox.find(Query())],
+        settled=[row.value async for row in store.deliveries.find(Query())],
         messages=waiting + sum(poisoned),
         own_ends=scene.fleet.own_ends,
     )

@@ -7,9 +7,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from opswatch.rows.messages import OPERATIONS_QUEUE
 from opswatch.adapters.account import Account
 from opswatch.config import Storage as StorageSettings
-from opswatch.core import wire
 from opswatch.core.webhook import Secret
 from opswatch.local.demo.cases import LOCATION, SUBSCRIPTION
 from opswatch.local.simulator import Simulator
@@ -55,7 +55,7 @@ class Scene:
 async def play(options: Options, folder: Path) -> Outcome:
     """Play one run; what the apps say goes to files in `folder`."""
     async with _scene(options, folder) as scene:
-        queue = scene.account.queue(wire.OPERATIONS_QUEUE)
+        queue = scene.account.queue(OPERATIONS_QUEUE)
         poster = Poster(queue, scene.arm, scene.receivers)
         struck = await _rage(options, scene, poster)
         await _calm(options.patience, scene, poster)
@@ -79,7 +79,7 @@ async def _scene(options: Options, folder: Path) -> AsyncIterator[Scene]:
         env = _environment(storage, arm, receivers, secret)
         account = Account(StorageSettings.from_env(env))
         stack.push_async_callback(account.close)
-        await account.queue(wire.OPERATIONS_QUEUE).create_queue()
+        await account.queue(OPERATIONS_QUEUE).create_queue()
         logs = [folder / f"app-{number}.log" for number in range(options.apps)]
         fleet = Fleet([App(env, _LEASE, log) for log in logs])
         await stack.enter_async_context(fleet)

@@ -8,8 +8,11 @@ from datetime import datetime
 from azure.core.exceptions import AzureError
 from azure.storage.queue.aio import QueueClient
 
-from opswatch.core.model import FinalStatus, Operation, Reason
-from opswatch.core.wire import body_digest, operation_at
+from opswatch.core.errors import Reason
+from opswatch.core.keys import Operation
+from opswatch.core.watches import FinalStatus
+from opswatch.core.keys import operation_from_url
+from opswatch.core.wire import body_digest
 from opswatch.local.demo.cases import FORMS, LOCATION, SUBSCRIPTION, Extras, rejected
 from opswatch.local.simulator import Simulator
 from tests.chaos.receivers import Receiver
@@ -20,7 +23,7 @@ _PLACE = {"subscription": SUBSCRIPTION, "location": LOCATION}
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class OperationFacts:
     """An operation that was posted, and what must come of it."""
 
     operation: Operation
@@ -36,7 +39,7 @@ class Poster:
         self._queue = queue
         self._arm = arm
         self._urls = {receiver.door: receiver.url for receiver in receivers}
-        self.followed: list[Followed] = []
+        self.followed: list[OperationFacts] = []
         self.rejected: dict[str, Reason] = {}  # by the digest of the body
         self.messages = 0  # that were confirmed
 
@@ -53,9 +56,9 @@ class Poster:
     async def _tell(self, story: Story) -> None:
         await asyncio.sleep(story.at)
         started = self._arm.start(story.life, place=_PLACE)
-        operation = operation_at(started.url)
+        operation = operation_from_url(started.url)
         ends_at = self._arm.operation(started.id).ends_at
-        followed = Followed(operation, story.status, ends_at)
+        followed = OperationFacts(operation, story.status, ends_at)
         self.followed.append(followed)
         for message in story.messages:
             await asyncio.sleep(message.after)

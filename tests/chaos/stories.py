@@ -6,7 +6,7 @@ from random import Random
 
 import msgspec
 
-from opswatch.core.model import FinalStatus
+from opswatch.core.watches import FinalStatus
 from opswatch.local.demo.cases import FORMS
 from opswatch.local.simulator import CutOff, Life, Reply, RetryAfter, Slow, find_script, lasting
 from opswatch.local.simulator.paths import OPERATIONS_STATUS

@@ -5,14 +5,23 @@ from typing import TypeVar
 
 from azure.core.exceptions import ResourceNotFoundError
 
+from opswatch.rows.codec import Codec
+from opswatch.rows.messages import POISON_SUFFIX
+from opswatch.rows.messages import QUEUES
+from opswatch.rows.tables import DELIVERIES
+from opswatch.rows.tables import OUTBOX
+from opswatch.rows.tables import REJECTIONS
+from opswatch.rows.tables import RESULTS
+from opswatch.rows.tables import WATCHES
 from opswatch.adapters.account import Account
 from opswatch.adapters.storage import AzureTable
-from opswatch.core import wire
-from opswatch.core.model import Delivery, Key, Result
-from opswatch.ports import Where
+from opswatch.core.deliveries import Delivery
+from opswatch.core.keys import Key
+from opswatch.core.watches import Result
+from opswatch.ports import Query
 
 T = TypeVar("T")
-_QUEUES = [name + suffix for name in wire.QUEUES for suffix in ("", wire.POISON_SUFFIX)]
+_QUEUES = [name + suffix for name in QUEUES for suffix in ("", POISON_SUFFIX)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,21 +39,21 @@ class Tables:
 async def read_tables(account: Account) -> Tables:
     """Read the live tables first: what leaves them meanwhile is then found among the records."""
     return Tables(
-        watches=[watch.key for watch in await _rows(account, wire.WATCHES)],
-        outbox=[delivery.key for delivery in await _rows(account, wire.OUTBOX)],
-        results={result.operation.key: result for result in await _rows(account, wire.RESULTS)},
-        deliveries=await _rows(account, wire.DELIVERIES),
+        watches=[watch.key for watch in await _rows(account, WATCHES)],
+        outbox=[delivery.key for delivery in await _rows(account, OUTBOX)],
+        results={result.operation.key: result for result in await _rows(account, RESULTS)},
+        deliveries=await _rows(account, DELIVERIES),
         rejections={
             rejection.body_sha256: rejection.reason.value
-            for rejection in await _rows(account, wire.REJECTIONS)
+            for rejection in await _rows(account, REJECTIONS)
         },
         waiting={name: await _length(account, name) for name in _QUEUES},
     )
 
 
-async def _rows(account: Account, codec: wire.Codec[T]) -> list[T]:
+async def _rows(account: Account, codec: Codec[T]) -> list[T]:
     table = AzureTable(account, codec)
-    return [row.noun async for row in table.find(Where())]
+    return [row.value async for row in table.find(Query())]
 
 
 async def _length(account: Account, name: str) -> int:

@@ -8,27 +8,22 @@ from typing import Any
 
 import pytest
 
-from opswatch.core.decide import owe
-from opswatch.core.model import (
-    Delivery,
-    DeliveryState,
-    End,
-    FinalStatus,
-    Key,
-    Policy,
-    Reason,
-    Result,
-)
-from opswatch.core.wire import operation_at
+from opswatch.core.deliveries import new_delivery
+from opswatch.core.deliveries import Delivery, DeliveryState
+from opswatch.core.errors import Reason
+from opswatch.core.keys import Key
+from opswatch.core.policy import Policy
+from opswatch.core.watches import End, FinalStatus, Result
+from opswatch.core.keys import operation_from_url
 from tests.chaos.books import Books
 from tests.chaos.luck import luck
-from tests.chaos.posts import Followed
+from tests.chaos.posts import OperationFacts
 from tests.chaos.receivers import Post, Receiver
 from tests.chaos.tables import Tables
 from tests.worlds import ENDPOINT, SECRET, status_path
 
 NOW = datetime(2026, 11, 23, 3, tzinfo=UTC)
-OPERATION = operation_at(f"{ENDPOINT}{status_path('a1')}?api-version=1")
+OPERATION = operation_from_url(f"{ENDPOINT}{status_path('a1')}?api-version=1")
 KEY = OPERATION.key
 EVENT = {"data": {"operationId": "a1", "status": "Failed"}}
 
@@ -42,7 +37,7 @@ class Ledger:
         self.door = Receiver("steady", SECRET.text, luck(1, "steady"))
         self.door.posts.append(self.post())
         self.poster: Any = SimpleNamespace(
-            followed=[Followed(OPERATION, FinalStatus.FAILED, None, {"steady"})],
+            followed=[OperationFacts(OPERATION, FinalStatus.FAILED, None, {"steady"})],
             rejected={"digest": Reason.EMPTY},
         )
         self.tables = Tables(
@@ -67,7 +62,7 @@ class Ledger:
         )
 
     def delivery(self) -> Delivery:
-        owed = owe(KEY, "http://127.0.0.1:1/steady", NOW, Policy())
+        owed = new_delivery(KEY, "http://127.0.0.1:1/steady", NOW, Policy())
         return replace(owed, state=DeliveryState.DELIVERED)
 
     def spoil(self, **tables: Any) -> None:

@@ -12,17 +12,18 @@ from typing import Any
 
 import pytest
 
-from opswatch.core.decide import owe
-from opswatch.core.model import Delivery, DeliveryState, Policy
-from opswatch.core.wire import operation_at
+from opswatch.core.deliveries import new_delivery
+from opswatch.core.deliveries import Delivery, DeliveryState
+from opswatch.core.policy import Policy
+from opswatch.core.keys import operation_from_url
 from tests.chaos.doors import Knock, Manner
 from tests.chaos.killbooks import KillBooks
 from tests.chaos.kills import Options, run
 from tests.worlds import ENDPOINT, status_path
 
 NOW = datetime(2026, 11, 23, 3, tzinfo=UTC)
-OPERATION = operation_at(f"{ENDPOINT}{status_path('op1')}?api-version=1")
-OWED = owe(OPERATION.key, "http://127.0.0.1:1/hook", NOW, Policy())
+OPERATION = operation_from_url(f"{ENDPOINT}{status_path('op1')}?api-version=1")
+OWED = new_delivery(OPERATION.key, "http://127.0.0.1:1/hook", NOW, Policy())
 DELIVERED = replace(OWED, state=DeliveryState.DELIVERED)
 
 

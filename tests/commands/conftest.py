@@ -11,23 +11,19 @@ from uuid import uuid4
 import pytest
 
 from opswatch import cli
-from opswatch.adapters.memory import MemoryCallbacks, MemoryQueue
-from opswatch.bootstrap import open_world
-from opswatch.core.model import (
-    ArmError,
-    CallbackRequest,
-    End,
-    FinalStatus,
-    HttpResponse,
-    Key,
-    NoAnswer,
-    Registration,
-    WakeUp,
-)
+from opswatch.testing import MemoryCallbacks, MemoryQueue
+from opswatch.bootstrap import open_services
+from opswatch.core.arm import ArmError
+from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
+from opswatch.core.intake import Registration
+from opswatch.core.keys import Key, WakeUp
+from opswatch.core.watches import End, FinalStatus
 from opswatch.core.webhook import Secret
 from opswatch.local.azurite import Azurite
-from opswatch.ports import Where, World
-from opswatch.steps import deliver, finish, register
+from opswatch.ports import Query, Services
+from opswatch.steps.deliver import deliver
+from opswatch.steps.finish import finish
+from opswatch.steps.register import register
 
 SECRET = Secret(b"s" * 32)
 
@@ -86,44 +82,44 @@ def run(settings: dict[str, str], capsys: pytest.CaptureFixture[str]) -> Run:  #
 class Stage:
     """Puts operations into the tables by the real steps; their messages go nowhere."""
 
-    world: World
+    services: Services
 
     async def watched(self, operation: str, *, at: datetime | None = None) -> Key:
         at = at or datetime.now(UTC)
-        registration = self.world.intake.read(operation.encode(), at)
+        registration = self.services.intake.read(operation.encode(), at)
         assert isinstance(registration, Registration), registration
-        return await register(self.world, registration, at)
+        return await register(self.services, registration, at)
 
     async def progressed(self, key: Key, status: str, percent: float) -> None:
-        stored = await self.world.store.watches.get(key)
+        stored = await self.services.store.watches.get(key)
         assert stored is not None
-        watch = replace(stored.noun, status=status, percent_complete=percent, polls=3)
-        assert await self.world.store.watches.replace(watch, stored.version)
+        watch = replace(stored.value, status=status, percent_complete=percent, polls=3)
+        assert await self.services.store.watches.replace(watch, stored.version)
 
     async def ended(
         self, key: Key, status: FinalStatus = FinalStatus.SUCCEEDED, error: ArmError | None = None
     ) -> None:
-        stored = await self.world.store.watches.get(key)
+        stored = await self.services.store.watches.get(key)
         assert stored is not None
         now = datetime.now(UTC)
         end = End(status=status, finished_at=now, end_time=now, error=error, result='{"a":1}')
-        await finish(self.world, replace(stored, noun=replace(stored.noun, end=end)))
+        await finish(self.services, replace(stored, value=replace(stored.value, end=end)))
 
     async def attempted(
         self, key: Key, answer: HttpResponse | NoAnswer, seq: int = 1
     ) -> list[CallbackRequest]:
         """Attempt each delivery of `key` once, and let the receiver answer `answer`."""
         callbacks = MemoryCallbacks(lambda _: answer)
-        world = replace(self.world, callbacks=callbacks)
-        async for owed in self.world.store.outbox.find(
-            Where(partition=key.partition, row_prefix=key.row)
+        services = replace(self.services, callbacks=callbacks)
+        async for owed in self.services.store.outbox.find(
+            Query(partition=key.partition, row_prefix=key.row)
         ):
-            await deliver(world, WakeUp(owed.noun.key, seq))
+            await deliver(services, WakeUp(owed.value.key, seq))
         return callbacks.requests
 
 
 @pytest.fixture
 async def stage(settings: dict[str, str]) -> AsyncIterator[Stage]:
-    async with open_world(settings) as world:
-        queue = MemoryQueue(world.clock)
-        yield Stage(replace(world, operations=queue, deliveries=queue))
+    async with open_services(settings) as services:
+        queue = MemoryQueue(services.clock)
+        yield Stage(replace(services, operations=queue, deliveries=queue))

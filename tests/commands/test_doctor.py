@@ -6,9 +6,10 @@ import pytest
 from azure.storage.queue.aio import QueueClient
 
 from opswatch.adapters.account import Account
-from opswatch.bootstrap import open_world
+from opswatch.bootstrap import open_services
 from opswatch.config import Storage
-from opswatch.core.wire import OPERATIONS_QUEUE, POISON_SUFFIX, QUEUES, TABLES, WATCHES
+from opswatch.rows.messages import OPERATIONS_QUEUE, POISON_SUFFIX, QUEUES
+from opswatch.rows.tables import TABLES, WATCHES
 from opswatch.local.simulator import Simulator
 from tests.commands.conftest import SECRET, Ran, Run
 
@@ -21,7 +22,7 @@ async def arm(
     async with Simulator() as arm:
         for name, value in arm.environment.items():
             monkeypatch.setenv(name, value)
-        async with open_world(settings | arm.environment):
+        async with open_services(settings | arm.environment):
             yield arm
 
 

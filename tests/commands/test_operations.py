@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from opswatch.commands.views import key_text
-from opswatch.core.model import ArmError, FinalStatus, HttpResponse, NoAnswer
+from opswatch.core.arm import ArmError
+from opswatch.core.http import HttpResponse, NoAnswer
+from opswatch.core.watches import FinalStatus
 from tests.commands.conftest import Run, Stage
 
 HOOK = "https://hook.example/a"
@@ -118,7 +120,7 @@ async def test_what_is_not_known_is_told(run: Run, command: str) -> None:
 async def test_an_operation_has_its_own_deliveries_and_not_those_of_a_longer_key(
     run: Run, stage: Stage
 ) -> None:
-    subscription = stage.world.intake.defaults.subscription_id
+    subscription = stage.services.intake.defaults.subscription_id
     place = "providers/Microsoft.Cache/locations/westus/operationsStatus/1b2c"
     key = await stage.watched(posted("1b2c"))
     longer = await stage.watched(
@@ -136,7 +138,7 @@ async def test_an_operation_has_its_own_deliveries_and_not_those_of_a_longer_key
 
 def listed(out: str, stage: Stage) -> list[list[str]]:
     """Return the cells of this test's lines: others use the same table."""
-    mine = str(stage.world.intake.defaults.subscription_id)
+    mine = str(stage.services.intake.defaults.subscription_id)
     return [line.split("\t") for line in out.splitlines() if mine in line]
 
 
@@ -216,9 +218,9 @@ async def test_a_cancelled_watch_has_a_result_and_no_callback(run: Run, stage: S
     key = await stage.watched(posted("1b2c"))
     ran = await run("cancel", "1b2c")
     assert (ran.code, ran.lines) == (0, [f"{key_text(key)} is watched no longer"])
-    result = await stage.world.store.results.get(key)
+    result = await stage.services.store.results.get(key)
     assert result is not None
-    assert result.noun.end.status is FinalStatus.STOPPED
+    assert result.value.end.status is FinalStatus.STOPPED
     assert await stage.attempted(key, HttpResponse(204, {})) == []
 
 

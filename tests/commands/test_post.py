@@ -7,8 +7,8 @@ from azure.storage.queue.aio import QueueClient
 from opswatch.adapters.account import Account
 from opswatch.adapters.storage import create_missing
 from opswatch.config import Storage
-from opswatch.core.model import Registration
-from opswatch.core.wire import OPERATIONS_QUEUE
+from opswatch.core.intake import Registration
+from opswatch.rows.messages import OPERATIONS_QUEUE
 from tests.commands.conftest import Run, Stage
 
 
@@ -52,7 +52,9 @@ async def test_what_the_options_say_is_posted_with_it(
         "kind": "create",
         "clientState": {"ticket": [42]},
     }
-    assert isinstance(stage.world.intake.read(body.encode(), stage.world.clock()), Registration)
+    assert isinstance(
+        stage.services.intake.read(body.encode(), stage.services.clock()), Registration
+    )
 
 
 async def test_options_win_over_what_a_json_object_says(run: Run, queue: QueueClient) -> None:

@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from opswatch.commands.views import key_text
-from opswatch.core.model import ArmError, FinalStatus, Key, Registration
+from opswatch.core.arm import ArmError
+from opswatch.core.intake import Registration
+from opswatch.core.keys import Key
+from opswatch.core.watches import FinalStatus
 from tests.commands.conftest import Run, Stage
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +54,7 @@ async def said(process: asyncio.subprocess.Process, key: Key) -> str:
 
 async def test_one_operation_is_followed_from_before_it_is_known_to_its_end(stage: Stage) -> None:
     async with following("1b2c") as tail:
-        read = stage.world.intake.read(b"1b2c", stage.world.clock())
+        read = stage.services.intake.read(b"1b2c", stage.services.clock())
         assert isinstance(read, Registration)
         key = read.operation.key
         assert await said(tail, key) == "not known yet"

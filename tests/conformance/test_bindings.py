@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from opswatch.core import wire
+from opswatch.rows.messages import QUEUES
 from opswatch.local.host.app import MODULE
 from tests.conformance.agreement import differences
 from tests.conformance.driver import ROOT, Reported, app_of, real_worker, seen_in
@@ -72,7 +72,7 @@ async def test_the_functions_are_triggered_as_the_contract_has_it() -> None:
                     "queueName": queue,
                     "connection": "AzureWebJobsStorage",
                 }
-                for queue in wire.QUEUES
+                for queue in QUEUES
             },
             "reconcile": timer("0 * * * * *", at_start=True),
             "purge": timer("0 23 3 * * *"),

@@ -10,17 +10,21 @@ from typing import Any
 
 import pytest
 
+from opswatch.rows.messages import OPERATIONS_QUEUE
+from opswatch.rows.messages import QUEUES
+from opswatch.rows.tables import DELIVERIES
+from opswatch.rows.tables import RESULTS
 from opswatch.adapters.account import Account
 from opswatch.adapters.storage import AzureTable
 from opswatch.config import Storage
-from opswatch.core import wire
-from opswatch.core.model import DeliveryState, FinalStatus
+from opswatch.core.deliveries import DeliveryState
+from opswatch.core.watches import FinalStatus
 from opswatch.local.azurite import Azurite, running_azurite
 from opswatch.local.demo.receiver import Receiver
 from opswatch.local.host.bindings import Input, http_input, queue_input, timer_input
 from opswatch.local.host.leases import Lease, LeasedQueue
 from opswatch.local.simulator import SCRIPTS, Simulator, lasting
-from opswatch.ports import Where
+from opswatch.ports import Query
 from tests.conformance.driver import ROOT, SUCCESS, RealWorker, Reported, real_worker
 
 pytestmark = pytest.mark.skipif(
@@ -45,25 +49,25 @@ async def test_an_operation_is_watched_to_its_end_and_its_receiver_called() -> N
 
         await run_timers(worker)  # which make queues and tables
         started = arm.start(lasting(SCRIPTS["redis-enterprise-failed"], timedelta(seconds=1)))
-        await account.queue(wire.OPERATIONS_QUEUE).send_message(started.url)
+        await account.queue(OPERATIONS_QUEUE).send_message(started.url)
         async with asyncio.timeout(PATIENCE):
             while not receiver.received:
                 await pump(worker, account)
         await run_timers(worker)
         await ask_routes(worker)
 
-        results = AzureTable(account, wire.RESULTS)
-        (result,) = [row.noun async for row in results.find(Where())]
+        results = AzureTable(account, RESULTS)
+        (result,) = [row.value async for row in results.find(Query())]
         assert result.operation.operation_id == started.id
         assert result.end.status is FinalStatus.FAILED
         assert result.polls == arm.operation(started.id).polls >= 2
         (received,) = receiver.received
         assert received.event, "the signature does not hold"
         assert received.event["data"]["operationId"] == started.id
-        deliveries = AzureTable(account, wire.DELIVERIES)
-        (delivery,) = [row.noun async for row in deliveries.find(Where())]
+        deliveries = AzureTable(account, DELIVERIES)
+        (delivery,) = [row.value async for row in deliveries.find(Query())]
         assert (delivery.state, delivery.attempts) == (DeliveryState.DELIVERED, 1)
-        for name in wire.QUEUES:
+        for name in QUEUES:
             assert await LeasedQueue(account, name).receive(1) == []
 
 

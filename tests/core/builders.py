@@ -5,25 +5,16 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Any
 
-from opswatch.core.addresses import CallbackRules
+from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.intake import Defaults, Intake
-from opswatch.core.model import (
-    ArmError,
-    Delivery,
-    End,
-    Ended,
-    FinalStatus,
-    HttpResponse,
-    Key,
-    Missed,
-    Operation,
-    Registration,
-    Rejection,
-    Result,
-    Running,
-    Watch,
-)
-from opswatch.core.wire import delivery_id, delivery_key, operation_at
+from opswatch.core.arm import ArmError, Ended, Missed, Running
+from opswatch.core.deliveries import Delivery
+from opswatch.core.http import HttpResponse
+from opswatch.core.intake import Registration, Rejection
+from opswatch.core.keys import Key, Operation
+from opswatch.core.watches import End, FinalStatus, Result, Watch
+from opswatch.core.keys import operation_from_url
+from opswatch.core.wire import delivery_id, delivery_key
 
 NOW = datetime(2026, 11, 23, 3, 5, 40, tzinfo=UTC)
 ENDPOINT = "https://management.azure.com"
@@ -84,7 +75,7 @@ def arm_error(code: str = "Conflict", message: str = "It is in use.", **more: An
 
 
 def operation(url: str = URL) -> Operation:
-    return operation_at(url)
+    return operation_from_url(url)
 
 
 def registration(**known: Any) -> Registration:

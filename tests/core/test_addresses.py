@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from opswatch.core.addresses import CallbackRules, CallbackTarget, is_loopback_host
+from opswatch.core.callback_policy import CallbackRules, CallbackTarget, is_loopback_host
 
 PUBLIC = CallbackRules()
 LOOPBACK = CallbackRules(networks=(ip_network("127.0.0.0/8"),))

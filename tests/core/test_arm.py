@@ -10,19 +10,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from opswatch.core import arm
-from opswatch.core.decide import Finish, Wait, after_poll, result_of
-from opswatch.core.model import (
-    ArmError,
-    Ended,
-    HttpResponse,
-    Layer,
-    Missed,
-    NoAnswer,
-    Observation,
-    Policy,
-    Running,
-)
-from opswatch.core.wire import RESULTS, WATCHES
+from opswatch.core.decide import result_of
+from opswatch.core.watches import Finish, Wait, after_poll
+from opswatch.core.arm import ArmError, Ended, Missed, Observation, Running
+from opswatch.core.http import HttpResponse, Layer, NoAnswer
+from opswatch.core.policy import Policy
+from opswatch.rows.tables import RESULTS, WATCHES
 from tests.core.builders import (
     ENDPOINT,
     NOW,

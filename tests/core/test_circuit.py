@@ -3,17 +3,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from opswatch.core.circuit import (
+from opswatch.core.hosts import (
+    CircuitState,
     OPENS_AFTER,
-    Admission,
-    admission,
-    away_until,
-    claimed,
-    failed,
-    is_failure,
-    is_news,
+    circuit_state,
+    counts_as_failure,
+    is_host_failure,
+    record_failure,
+    retry_busy_at,
+    start_probe,
 )
-from opswatch.core.model import Crowded, Host, HttpResponse, NoAnswer, Policy
+from opswatch.core.hosts import Busy, HostCircuit
+from opswatch.core.http import HttpResponse, NoAnswer
+from opswatch.core.policy import Policy
 
 NOW = datetime(2026, 11, 23, 3, 5, 40, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -28,39 +30,39 @@ def after(failures: int, policy: Policy = Policy()) -> Host:  # noqa: B008 - fro
 
 
 def test_a_host_without_a_row_is_let_through() -> None:
-    assert admission(None, NOW) is Admission.PASS
+    assert circuit_state(None, NOW) is CircuitState.PASS
 
 
 @pytest.mark.parametrize("failures", range(1, OPENS_AFTER))
 def test_a_few_failures_do_not_open_it(failures: int) -> None:
-    assert admission(after(failures), NOW) is Admission.PASS
+    assert circuit_state(after(failures), NOW) is CircuitState.PASS
 
 
 def test_the_fifth_failure_opens_it_until_a_probe_is_due() -> None:
     host = after(OPENS_AFTER)
-    assert admission(host, NOW) is Admission.WAIT
-    assert admission(host, host.open_until - SECOND) is Admission.WAIT
-    assert admission(host, host.open_until) is Admission.PROBE
+    assert circuit_state(host, NOW) is CircuitState.WAIT
+    assert circuit_state(host, host.open_until - SECOND) is CircuitState.WAIT
+    assert circuit_state(host, host.open_until) is CircuitState.PROBE
 
 
 def test_who_probes_keeps_the_others_waiting() -> None:
     host = after(OPENS_AFTER)
-    probing = claimed(host, host.open_until, Policy())
-    assert admission(probing, host.open_until) is Admission.WAIT
+    probing = start_probe(host, host.open_until, Policy())
+    assert circuit_state(probing, host.open_until) is CircuitState.WAIT
 
 
 def test_a_probe_that_was_cut_off_is_followed_by_another() -> None:
     host = after(OPENS_AFTER)
-    probing = claimed(host, NOW, Policy())
-    assert admission(probing, NOW + timedelta(seconds=29)) is Admission.WAIT
-    assert admission(probing, NOW + timedelta(seconds=30)) is Admission.PROBE
+    probing = start_probe(host, NOW, Policy())
+    assert circuit_state(probing, NOW + timedelta(seconds=29)) is CircuitState.WAIT
+    assert circuit_state(probing, NOW + timedelta(seconds=30)) is CircuitState.PROBE
 
 
 def test_a_short_schedule_has_short_probes() -> None:
     policy = Policy(callback_schedule=(timedelta(0), timedelta(seconds=4)))
-    probing = claimed(after(OPENS_AFTER), NOW, policy)
-    assert admission(probing, NOW + timedelta(seconds=3)) is Admission.WAIT
-    assert admission(probing, NOW + timedelta(seconds=4)) is Admission.PROBE
+    probing = start_probe(after(OPENS_AFTER), NOW, policy)
+    assert circuit_state(probing, NOW + timedelta(seconds=3)) is CircuitState.WAIT
+    assert circuit_state(probing, NOW + timedelta(seconds=4)) is CircuitState.PROBE
 
 
 def test_each_failed_probe_doubles_the_pause_up_to_ten_minutes() -> None:
@@ -81,12 +83,12 @@ def test_a_short_schedule_keeps_the_pause_short() -> None:
 
 def test_a_failure_is_news_unless_the_breaker_has_opened_since_the_attempt_began() -> None:
     closed, opened = after(OPENS_AFTER - 1), after(OPENS_AFTER)
-    assert is_news(None, None)
-    assert is_news(None, closed)
-    assert not is_news(None, opened)
-    assert not is_news(closed, opened)
-    assert is_news(opened, opened)  # a probe's
-    assert is_news(opened, None)
+    assert counts_as_failure(None, None)
+    assert counts_as_failure(None, closed)
+    assert not counts_as_failure(None, opened)
+    assert not counts_as_failure(closed, opened)
+    assert counts_as_failure(opened, opened)  # a probe's
+    assert counts_as_failure(opened, None)
 
 
 @pytest.mark.parametrize(
@@ -110,12 +112,12 @@ def test_a_failure_is_news_unless_the_breaker_has_opened_since_the_attempt_began
 def test_only_what_speaks_against_the_host_counts(
     answer: HttpResponse | NoAnswer, *, expected: bool
 ) -> None:
-    assert is_failure(answer) is expected
+    assert is_host_failure(answer) is expected
 
 
 @pytest.mark.parametrize(
     ("standing", "away"), [(0, 0.75), (0.5, 0.75), (2, 2), (7.5, 7.5), (14, 14), (900, 15)]
 )
 def test_where_nothing_moves_one_stays_away_ever_longer(standing: float, away: float) -> None:
-    crowded = Crowded(standing * SECOND)
-    assert away_until(crowded, NOW) == NOW + away * SECOND
+    crowded = Busy(standing * SECOND)
+    assert retry_busy_at(crowded, NOW) == NOW + away * SECOND

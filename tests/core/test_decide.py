@@ -8,46 +8,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opswatch.core import decide
-from opswatch.core.decide import (
-    Fence,
-    Finish,
+from opswatch.core import deliveries
+from opswatch.core.decide import Fence, fence, result_of
+from opswatch.core.deliveries import (
     Retry,
     Settle,
-    Wait,
     abandon,
     after_attempt,
-    after_poll,
-    begin,
-    fence,
     has_waited_enough,
     is_settled,
-    line_of,
-    news_for,
-    owe,
+    new_delivery,
     postpone,
-    replay,
-    result_of,
-    rewake_delivery,
-    rewake_watch,
-    stop,
+    requeue,
+    reschedule_overdue,
     wait_for_host,
 )
-from opswatch.core.model import (
-    DEFAULT_CALLBACK_SCHEDULE,
-    Attempt,
-    Delivery,
-    DeliveryState,
-    End,
-    FinalStatus,
-    Observation,
-    Policy,
-    TimelineEntry,
-    Watch,
+from opswatch.core.watches import (
+    Finish,
+    Wait,
+    after_poll,
+    begin,
+    merge_after_conflict,
+    reschedule_overdue,
+    stop,
+    timeline_entry,
 )
+from opswatch.core.arm import Observation
+from opswatch.core.deliveries import Delivery, DeliveryState
+from opswatch.core.policy import DEFAULT_CALLBACK_SCHEDULE, Policy
+from opswatch.core.watches import End, FinalStatus, TimelineEntry, Watch
+from opswatch.core.webhook import Attempt
 from opswatch.core.texts import MAX_PROPERTY
 from opswatch.core.webhook import Accepted, Failed, Final, Reply, Unacceptable
-from opswatch.core.wire import delivery_id, delivery_key, operation_at
+from opswatch.core.keys import operation_from_url
+from opswatch.core.wire import delivery_id, delivery_key
 from tests.core.builders import (
     HOOK,
     KEY,
@@ -90,14 +84,14 @@ def test_the_fence(message: int, row: int, verdict: Fence) -> None:
 # --- watches
 
 
-def wait(noun: Watch, seen: Observation, after: float = 0) -> Watch:
-    action = after_poll(noun, seen, at(after), POLICY)
+def wait(value: Watch, seen: Observation, after: float = 0) -> Watch:
+    action = after_poll(value, seen, at(after), POLICY)
     assert isinstance(action, Wait), action
     return action.watch
 
 
-def finish(noun: Watch, seen: Observation, after: float = 0) -> tuple[Watch, End]:
-    action = after_poll(noun, seen, at(after), POLICY)
+def finish(value: Watch, seen: Observation, after: float = 0) -> tuple[Watch, End]:
+    action = after_poll(value, seen, at(after), POLICY)
     assert isinstance(action, Finish), action
     assert action.watch.end is not None
     return action.watch, action.watch.end
@@ -108,18 +102,18 @@ def finish(noun: Watch, seen: Observation, after: float = 0) -> tuple[Watch, End
     [(None, timedelta(hours=24)), (timedelta(seconds=30), timedelta(seconds=30))],
 )
 def test_a_registration_begins_a_watch(posted: timedelta | None, timeout: timedelta) -> None:
-    noun = begin(
+    value = begin(
         registration(kind="k", callback_url=HOOK, timeout=posted, client_state="1"), NOW, POLICY
     )
-    assert noun == watch(
+    assert value == watch(
         kind="k", callbacks=(HOOK,), client_state="1", deadline_at=NOW + timeout, due_at=NOW, seq=1
     )
     assert begin(registration(), NOW, POLICY).callbacks == ()
 
 
 def test_a_running_operation_is_waited_for() -> None:
-    noun = wait(watch(), running("Creating", start_time=at(-30), percent_complete=10.0))
-    assert noun == watch(
+    value = wait(watch(), running("Creating", start_time=at(-30), percent_complete=10.0))
+    assert value == watch(
         status="Creating",
         start_time=at(-30),
         percent_complete=10.0,
@@ -132,9 +126,9 @@ def test_a_running_operation_is_waited_for() -> None:
 
 def test_what_was_known_stays_known() -> None:
     known = watch(start_time=at(-30), percent_complete=0.0, status="Creating", polls=4, seq=7)
-    noun = wait(known, running("Updating"))
-    assert (noun.start_time, noun.percent_complete, noun.status) == (at(-30), 0.0, "Updating")
-    assert (noun.polls, noun.seq) == (5, 8)
+    value = wait(known, running("Updating"))
+    assert (value.start_time, value.percent_complete, value.status) == (at(-30), 0.0, "Updating")
+    assert (value.polls, value.seq) == (5, 8)
     done, _ = finish(known, ended())
     assert (done.start_time, done.percent_complete) == (at(-30), 0.0)
     told, _ = finish(known, ended(start_time=at(-31), percent_complete=100.0))
@@ -143,16 +137,16 @@ def test_what_was_known_stays_known() -> None:
 
 
 def test_a_new_url_is_polled_from_now_on() -> None:
-    noun = wait(watch(), running(next_url=f"{URL}&t=2"))
-    assert noun.operation == replace(watch().operation, url=f"{URL}&t=2")
-    assert wait(noun, running()).operation.url == f"{URL}&t=2"
+    value = wait(watch(), running(next_url=f"{URL}&t=2"))
+    assert value.operation == replace(watch().operation, url=f"{URL}&t=2")
+    assert wait(value, running()).operation.url == f"{URL}&t=2"
 
 
 @pytest.mark.parametrize("status", ["Succeeded", "Failed", "Canceled"])
 def test_an_end_is_kept(status: str) -> None:
     error = None if status == "Succeeded" else arm_error()
     seen = ended(status=status, end_time=at(-1), error=error, result='{"a":1}', start_time=at(-9))
-    noun, kept = finish(watch(seq=3, unreadable_since=at(-50)), seen, 5)
+    value, kept = finish(watch(seq=3, unreadable_since=at(-50)), seen, 5)
     assert kept == End(
         status=FinalStatus(status),
         finished_at=at(5),
@@ -160,7 +154,7 @@ def test_an_end_is_kept(status: str) -> None:
         error=error,
         result='{"a":1}',
     )
-    assert noun == watch(
+    assert value == watch(
         seq=3, status=status, start_time=at(-9), polls=1, last_polled_at=at(5), end=kept
     )
 
@@ -180,9 +174,9 @@ def test_an_end_seen_past_the_deadline_still_counts(status: str) -> None:
 
 @pytest.mark.parametrize("seen", [running("Creating"), missed(500), missed(404), SILENCE])
 def test_at_the_deadline_the_watch_times_out(seen: Observation) -> None:
-    noun, kept = finish(watch(deadline_at=at(10)), seen, 10)
+    value, kept = finish(watch(deadline_at=at(10)), seen, 10)
     assert kept == End(status=FinalStatus.TIMED_OUT, finished_at=at(10))
-    assert (noun.polls, noun.seq) == (1, 1)
+    assert (value.polls, value.seq) == (1, 1)
     assert wait(watch(deadline_at=at(10)), seen, 9.9).due_at == at(10.9)
 
 
@@ -212,31 +206,35 @@ def test_the_grace_begins(seen: Observation, since: Any) -> None:
 
 def test_an_end_without_a_word_from_a_status_url_is_a_miss_until_it_is_repeated() -> None:
     silent = ended(is_inferred=True)
-    noun = wait(watch(), silent)
-    assert (noun.is_doubted, noun.misses, noun.last_miss) == (True, 1, "an answer without a status")
-    _, kept = finish(noun, silent, 5)
+    value = wait(watch(), silent)
+    assert (value.is_doubted, value.misses, value.last_miss) == (
+        True,
+        1,
+        "an answer without a status",
+    )
+    _, kept = finish(value, silent, 5)
     assert kept == End(status=FinalStatus.SUCCEEDED, finished_at=at(5))
 
 
 @pytest.mark.parametrize("between", [running(), missed(500), missed(404), SILENCE], ids=str)
 def test_a_doubted_end_is_forgotten_when_another_answer_comes(between: Observation) -> None:
     silent = ended(is_inferred=True)
-    noun = wait(wait(watch(), silent), between, 5)
-    assert wait(noun, silent, 10).is_doubted
+    value = wait(wait(watch(), silent), between, 5)
+    assert wait(value, silent, 10).is_doubted
 
 
 def test_an_end_without_a_word_from_a_location_url_is_the_end() -> None:
     url = URL.replace("operationsStatus", "operationResults")
-    _, kept = finish(watch(operation=operation_at(url)), ended(is_inferred=True))
+    _, kept = finish(watch(operation=operation_from_url(url)), ended(is_inferred=True))
     assert kept.status is FinalStatus.SUCCEEDED
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 410])
 def test_nothing_but_unreadable_answers_for_the_grace_is_lost(code: int) -> None:
-    noun = wait(watch(), missed(code))
-    noun = wait(noun, missed(code), GRACE - 1)
-    assert noun.unreadable_since == NOW
-    lost, kept = finish(noun, missed(code), GRACE)
+    value = wait(watch(), missed(code))
+    value = wait(value, missed(code), GRACE - 1)
+    assert value.unreadable_since == NOW
+    lost, kept = finish(value, missed(code), GRACE)
     assert kept == End(status=FinalStatus.LOST, finished_at=at(GRACE), lost_reason=str(code))
     assert (lost.polls, lost.misses, lost.last_miss) == (3, 3, str(code))
 
@@ -250,39 +248,39 @@ def test_nothing_but_unreadable_answers_for_the_grace_is_lost(code: int) -> None
     ],
 )
 def test_any_other_answer_begins_the_grace_anew(between: Observation) -> None:
-    noun = wait(watch(), missed(404))
-    noun = wait(noun, between, 60)
-    assert noun.unreadable_since is None
-    noun = wait(noun, missed(404), GRACE + 1)
-    assert noun.unreadable_since == at(GRACE + 1)
-    finish(noun, missed(404), 2 * GRACE + 1)
+    value = wait(watch(), missed(404))
+    value = wait(value, between, 60)
+    assert value.unreadable_since is None
+    value = wait(value, missed(404), GRACE + 1)
+    assert value.unreadable_since == at(GRACE + 1)
+    finish(value, missed(404), 2 * GRACE + 1)
 
 
 def test_silence_neither_ends_the_grace_nor_the_watch() -> None:
-    noun = wait(watch(), missed(404))
-    noun = wait(noun, SILENCE, 60)
-    assert noun.unreadable_since == NOW
-    noun = wait(noun, SILENCE, GRACE + 1)
-    assert finish(noun, missed(404), GRACE + 2)[1].lost_reason == "404"
+    value = wait(watch(), missed(404))
+    value = wait(value, SILENCE, 60)
+    assert value.unreadable_since == NOW
+    value = wait(value, SILENCE, GRACE + 1)
+    assert finish(value, missed(404), GRACE + 2)[1].lost_reason == "404"
 
 
 def test_silence_alone_is_never_lost() -> None:
-    noun = watch()
+    value = watch()
     for hour in range(23):
-        noun = wait(noun, SILENCE, hour * 3600)
-    assert noun.misses == 23
+        value = wait(value, SILENCE, hour * 3600)
+    assert value.misses == 23
 
 
 def test_a_first_404_may_pass() -> None:
-    noun = wait(watch(), missed(404))
-    noun, kept = finish(noun, ended(), 5)
+    value = wait(watch(), missed(404))
+    value, kept = finish(value, ended(), 5)
     assert kept.status is FinalStatus.SUCCEEDED
-    assert (noun.misses, noun.last_miss, noun.unreadable_since) == (1, "404", None)
+    assert (value.misses, value.last_miss, value.unreadable_since) == (1, "404", None)
 
 
 def test_lost_comes_before_timed_out() -> None:
-    noun = watch(unreadable_since=NOW, deadline_at=at(GRACE))
-    assert finish(noun, missed(404), GRACE)[1].status is FinalStatus.LOST
+    value = watch(unreadable_since=NOW, deadline_at=at(GRACE))
+    assert finish(value, missed(404), GRACE)[1].status is FinalStatus.LOST
 
 
 def test_without_a_grace_the_first_404_is_the_end() -> None:
@@ -301,30 +299,30 @@ def test_without_a_grace_the_first_404_is_the_end() -> None:
 def test_a_watch_is_lost_only_after_a_grace_of_unreadable_answers(
     polls: list[tuple[Observation, int]],
 ) -> None:
-    noun, now = watch(), 0
+    value, now = watch(), 0
     quiet_since: float | None = None
     for seen, gap in polls:
         if seen == missed(404):
             quiet_since = now if quiet_since is None else quiet_since
         elif seen != SILENCE:
             quiet_since = None
-        action = after_poll(noun, seen, at(now), POLICY)
+        action = after_poll(value, seen, at(now), POLICY)
         is_lost = seen == missed(404) and quiet_since is not None and now - quiet_since >= GRACE
         assert isinstance(action, Finish) is is_lost
         if is_lost:
             return
-        assert action.watch.seq == noun.seq + 1
+        assert action.watch.seq == value.seq + 1
         assert action.watch.due_at > at(now)
-        noun, now = action.watch, now + gap
+        value, now = action.watch, now + gap
 
 
 # --- what else becomes of a watch
 
 
 def test_stopping_keeps_what_was_known() -> None:
-    noun = watch(callbacks=(HOOK,), status="Creating", polls=3)
-    stopped = stop(noun, at(9)).watch
-    assert stopped == replace(noun, end=End(status=FinalStatus.STOPPED, finished_at=at(9)))
+    value = watch(callbacks=(HOOK,), status="Creating", polls=3)
+    stopped = stop(value, at(9)).watch
+    assert stopped == replace(value, end=End(status=FinalStatus.STOPPED, finished_at=at(9)))
 
 
 # --- who was overtaken
@@ -335,56 +333,59 @@ THEIRS = replace(BEFORE, seq=4, polls=3, last_polled_at=at(2), callbacks=(HOOK,)
 OURS = replace(BEFORE, seq=4, polls=3, last_polled_at=at(1))
 
 
-def handed_over(noun: Watch) -> Watch:
-    return replace(noun, operation=replace(noun.operation, url=NEW_URL))
+def handed_over(value: Watch) -> Watch:
+    return replace(value, operation=replace(value.operation, url=NEW_URL))
 
 
 def test_a_receiver_that_has_joined_meanwhile_is_kept() -> None:
     joined = replace(BEFORE, callbacks=(HOOK,))
-    assert news_for(joined, BEFORE, OURS) == replace(OURS, callbacks=(HOOK,))
+    assert merge_after_conflict(joined, BEFORE, OURS) == replace(OURS, callbacks=(HOOK,))
 
 
 def test_who_was_overtaken_with_nothing_new_has_nothing_to_say() -> None:
-    assert news_for(THEIRS, BEFORE, OURS) is None
+    assert merge_after_conflict(THEIRS, BEFORE, OURS) is None
 
 
 @pytest.mark.parametrize("word", [FinalStatus.SUCCEEDED, FinalStatus.FAILED, FinalStatus.CANCELED])
 def test_an_end_that_only_the_overtaken_has_read_is_kept(word: FinalStatus) -> None:
     ours = replace(OURS, status=word.value, end=end(word))
-    news = news_for(THEIRS, BEFORE, ours)
+    news = merge_after_conflict(THEIRS, BEFORE, ours)
     assert news == replace(THEIRS, status=word.value, end=end(word))
 
 
 @pytest.mark.parametrize("word", [FinalStatus.TIMED_OUT, FinalStatus.LOST, FinalStatus.STOPPED])
 def test_an_end_of_our_own_is_not_forced_upon_who_was_first(word: FinalStatus) -> None:
-    assert news_for(THEIRS, BEFORE, replace(OURS, end=end(word))) is None
+    assert merge_after_conflict(THEIRS, BEFORE, replace(OURS, end=end(word))) is None
 
 
 def test_a_new_url_that_only_the_overtaken_has_read_is_kept() -> None:
-    assert news_for(THEIRS, BEFORE, handed_over(OURS)) == handed_over(THEIRS)
+    assert merge_after_conflict(THEIRS, BEFORE, handed_over(OURS)) == handed_over(THEIRS)
 
 
 def test_a_new_url_gives_way_to_the_one_that_is_followed_already() -> None:
     other = replace(THEIRS, operation=replace(THEIRS.operation, url=f"{NEW_URL}&x=1"))
-    assert news_for(other, BEFORE, handed_over(OURS)) is None
+    assert merge_after_conflict(other, BEFORE, handed_over(OURS)) is None
 
 
 def test_what_has_ended_and_what_was_begun_anew_lack_nothing() -> None:
     ours = replace(OURS, end=end())
-    assert news_for(replace(THEIRS, end=end(FinalStatus.FAILED)), BEFORE, ours) is None
-    assert news_for(replace(THEIRS, registered_at=at(5)), BEFORE, ours) is None
-    assert news_for(replace(BEFORE, registered_at=at(5)), BEFORE, handed_over(OURS)) is None
+    assert merge_after_conflict(replace(THEIRS, end=end(FinalStatus.FAILED)), BEFORE, ours) is None
+    assert merge_after_conflict(replace(THEIRS, registered_at=at(5)), BEFORE, ours) is None
+    assert (
+        merge_after_conflict(replace(BEFORE, registered_at=at(5)), BEFORE, handed_over(OURS))
+        is None
+    )
 
 
 def test_a_rewoken_watch_is_due_at_once_under_a_new_number() -> None:
-    noun = watch(due_at=at(-600), seq=4)
-    assert rewake_watch(noun, NOW) == watch(due_at=NOW, seq=5, late_since=at(-600))
+    value = watch(due_at=at(-600), seq=4)
+    assert reschedule_overdue(value, NOW) == watch(due_at=NOW, seq=5, first_due_at=at(-600))
 
 
 def test_a_watch_is_late_from_when_it_was_due_until_it_is_polled() -> None:
-    again = rewake_watch(watch(due_at=at(-130), late_since=at(-600)), NOW)
-    assert again.late_since == at(-600)
-    assert wait(again, running(), 1).late_since is None
+    again = reschedule_overdue(watch(due_at=at(-130), first_due_at=at(-600)), NOW)
+    assert again.first_due_at == at(-600)
+    assert wait(again, running(), 1).first_due_at is None
 
 
 def test_a_result_tells_all_that_the_watch_knew() -> None:
@@ -394,15 +395,15 @@ def test_a_result_tells_all_that_the_watch_knew() -> None:
         "client_state": "1",
     }  # fmt: skip
     kept = end(FinalStatus.FAILED, end_time=at(-1), error=arm_error())
-    noun = watch(**known, end=kept)
-    record = result_of(noun, kept)
+    value = watch(**known, end=kept)
+    record = result_of(value, kept)
     assert record.end is kept
     for name in (*known, "operation", "registered_at", "deadline_at"):
-        assert getattr(record, name) == getattr(noun, name), name
+        assert getattr(record, name) == getattr(value, name), name
 
 
 def test_a_line_of_the_list_follows_the_operation() -> None:
-    noun = watch(status="Creating", kind="k", start_time=at(-9))
+    value = watch(status="Creating", kind="k", start_time=at(-9))
     line = TimelineEntry(
         operation=KEY,
         registered_at=NOW,
@@ -411,11 +412,11 @@ def test_a_line_of_the_list_follows_the_operation() -> None:
         location="westus",
         start_time=at(-9),
     )
-    assert line_of(noun) == line
+    assert timeline_entry(value) == line
     kept = end(FinalStatus.FAILED, end_time=at(-1), error=arm_error())
     told = replace(line, status="Failed", end_time=at(-1), finished_at=NOW, error_code="Conflict")
-    assert line_of(replace(noun, end=kept)) == told
-    assert line_of(result_of(noun, kept)) == told
+    assert timeline_entry(replace(value, end=kept)) == told
+    assert timeline_entry(result_of(value, kept)) == told
 
 
 # --- deliveries
@@ -430,25 +431,25 @@ def attempt(number: int = 0, **known: Any) -> Attempt:
 
 
 def after(
-    noun: Delivery, reply: Reply = FAILED, policy: Policy = POLICY, tried: Attempt | None = None
+    value: Delivery, reply: Reply = FAILED, policy: Policy = POLICY, tried: Attempt | None = None
 ) -> Retry | Settle:
-    return after_attempt(noun, tried or attempt(), reply, NOW, policy)
+    return after_attempt(value, tried or attempt(), reply, NOW, policy)
 
 
-def retry(noun: Delivery, reply: Reply = FAILED, policy: Policy = POLICY) -> Delivery:
-    action = after(noun, reply, policy)
+def retry(value: Delivery, reply: Reply = FAILED, policy: Policy = POLICY) -> Delivery:
+    action = after(value, reply, policy)
     assert isinstance(action, Retry), action
     return action.delivery
 
 
-def settle(noun: Delivery, reply: Reply = FAILED, policy: Policy = POLICY) -> Delivery:
-    action = after(noun, reply, policy)
+def settle(value: Delivery, reply: Reply = FAILED, policy: Policy = POLICY) -> Delivery:
+    action = after(value, reply, policy)
     assert isinstance(action, Settle), action
     return action.delivery
 
 
-def gap(noun: Delivery, reply: Reply = FAILED, policy: Policy = POLICY) -> timedelta:
-    next_attempt_at = retry(noun, reply, policy).next_attempt_at
+def gap(value: Delivery, reply: Reply = FAILED, policy: Policy = POLICY) -> timedelta:
+    next_attempt_at = retry(value, reply, policy).next_attempt_at
     assert next_attempt_at is not None
     return next_attempt_at - NOW
 
@@ -465,9 +466,9 @@ def test_the_schedule_is_that_of_the_contract() -> None:
 
 
 def test_a_delivery_is_owed_at_once() -> None:
-    noun = owe(KEY, HOOK, NOW, POLICY)
+    value = new_delivery(KEY, HOOK, NOW, POLICY)
     key = delivery_key(KEY, HOOK)
-    assert noun == Delivery(
+    assert value == Delivery(
         key=key,
         operation=KEY,
         delivery_id=delivery_id(key, HOOK),
@@ -478,14 +479,14 @@ def test_a_delivery_is_owed_at_once() -> None:
 
 
 def test_the_first_gap_may_be_set() -> None:
-    noun = owe(KEY, HOOK, NOW, Policy(callback_schedule=(seconds(100),)))
-    assert noun.next_attempt_at is not None
-    assert seconds(80) <= noun.next_attempt_at - NOW <= seconds(120)
+    value = new_delivery(KEY, HOOK, NOW, Policy(callback_schedule=(seconds(100),)))
+    assert value.next_attempt_at is not None
+    assert seconds(80) <= value.next_attempt_at - NOW <= seconds(120)
 
 
 def test_an_accepted_attempt_settles() -> None:
-    noun = after(made(2), Accepted(), tried=attempt(2, status_code=204, error=None)).delivery
-    assert noun == made(
+    value = after(made(2), Accepted(), tried=attempt(2, status_code=204, error=None)).delivery
+    assert value == made(
         3,
         state=DeliveryState.DELIVERED,
         delivered_at=NOW,
@@ -498,12 +499,12 @@ def test_an_accepted_attempt_settles() -> None:
 
 
 def test_a_failed_attempt_is_repeated() -> None:
-    noun = retry(delivery(seq=4))
-    assert noun == delivery(
+    value = retry(delivery(seq=4))
+    assert value == delivery(
         seq=5,
         attempts=1,
         round_attempts=1,
-        next_attempt_at=noun.next_attempt_at,
+        next_attempt_at=value.next_attempt_at,
         last_attempt_at=NOW,
         last_status_code=500,
         last_error="500",
@@ -536,33 +537,33 @@ def test_gaps_of_later_attempts_are_spread_anew() -> None:
 
 @pytest.mark.parametrize("reply", [FAILED, Failed("429", floor=seconds(60)), Unacceptable("400")])
 def test_after_the_schedule_the_delivery_is_abandoned(reply: Reply) -> None:
-    noun = settle(made(9, seq=12), reply)
-    assert noun.state is DeliveryState.ABANDONED
-    assert noun.reason == getattr(reply, "reason", None)
-    assert (noun.attempts, noun.next_attempt_at, noun.delivered_at) == (10, None, None)
+    value = settle(made(9, seq=12), reply)
+    assert value.state is DeliveryState.ABANDONED
+    assert value.reason == getattr(reply, "reason", None)
+    assert (value.attempts, value.next_attempt_at, value.delivered_at) == (10, None, None)
 
 
 def test_ten_attempts_are_made_in_all() -> None:
-    noun, count = delivery(), 0
+    value, count = delivery(), 0
     while True:
         count += 1
-        action = after(noun)
-        noun = action.delivery
+        action = after(value)
+        value = action.delivery
         if isinstance(action, Settle):
             break
-    assert count == 10 == noun.attempts
+    assert count == 10 == value.attempts
 
 
 @pytest.mark.parametrize("count", range(10))
 def test_a_final_answer_settles_at_once(count: int) -> None:
-    noun = settle(made(count), Final("410"))
-    assert (noun.state, noun.reason) == (DeliveryState.ABANDONED, "410")
+    value = settle(made(count), Final("410"))
+    assert (value.state, value.reason) == (DeliveryState.ABANDONED, "410")
 
 
 def test_an_answer_that_blames_the_request_is_believed_the_third_time() -> None:
     blame = Unacceptable("400")
-    noun = retry(retry(delivery(), blame), blame)
-    settled = settle(noun, blame)
+    value = retry(retry(delivery(), blame), blame)
+    settled = settle(value, blame)
     assert (settled.state, settled.reason) == (DeliveryState.ABANDONED, "400")
     assert settled.attempts == 3
 
@@ -613,16 +614,16 @@ def test_no_wait_is_longer_than_a_queue_can_hold() -> None:
 
 
 def test_the_log_keeps_the_newest_twenty() -> None:
-    noun = delivery()
+    value = delivery()
     for number in range(25):
-        noun = after(replace(noun, round_attempts=0), tried=attempt(number)).delivery
-    assert noun.attempts == 25
-    assert [logged.at for logged in noun.attempt_log] == [at(number) for number in range(5, 25)]
+        value = after(replace(value, round_attempts=0), tried=attempt(number)).delivery
+    assert value.attempts == 25
+    assert [logged.at for logged in value.attempt_log] == [at(number) for number in range(5, 25)]
 
 
 def test_a_replay_goes_on_with_id_log_and_number() -> None:
     settled = settle(made(9, seq=12, attempt_log=(attempt(1),)))
-    again = replay(settled, at(1000), POLICY)
+    again = requeue(settled, at(1000), POLICY)
     assert again == replace(
         settled,
         state=DeliveryState.PENDING,
@@ -637,23 +638,23 @@ def test_a_replay_goes_on_with_id_log_and_number() -> None:
 
 
 def test_a_replay_has_the_whole_schedule_before_it() -> None:
-    noun = replay(settle(made(9)), NOW, POLICY)
-    assert seconds(4) <= gap(noun) <= seconds(6)
-    blamed = retry(retry(noun, Unacceptable("400")), Unacceptable("400"))
+    value = requeue(settle(made(9)), NOW, POLICY)
+    assert seconds(4) <= gap(value) <= seconds(6)
+    blamed = retry(retry(value, Unacceptable("400")), Unacceptable("400"))
     assert settle(blamed, Unacceptable("400")).attempts == 13
 
 
 @pytest.mark.parametrize("now", [at(-60), NOW, at(60)], ids=["before", "at once", "later"])
 def test_a_replay_is_a_round_of_its_own_whatever_the_clock_says(now: datetime) -> None:
     settled = settle(delivery(), Accepted())
-    again = replay(settled, now, POLICY)
+    again = requeue(settled, now, POLICY)
     assert again.started_at > settled.started_at
     assert not is_settled(again, settled)
 
 
 def test_a_replay_of_what_was_delivered_is_owed_again() -> None:
-    noun = replay(settle(delivery(), Accepted()), at(5), POLICY)
-    assert (noun.state, noun.delivered_at, noun.next_attempt_at) == (
+    value = requeue(settle(delivery(), Accepted()), at(5), POLICY)
+    assert (value.state, value.delivered_at, value.next_attempt_at) == (
         DeliveryState.PENDING,
         None,
         at(5),
@@ -662,33 +663,33 @@ def test_a_replay_of_what_was_delivered_is_owed_again() -> None:
 
 @pytest.mark.parametrize(("delay", "waited"), [(0, 1), (0.2, 1), (90, 90), (90.5, 91)])
 def test_postponing_counts_no_attempt(delay: float, waited: float) -> None:
-    noun = made(2, attempt_log=(attempt(),), seq=5)
-    assert postpone(noun, "no secret", seconds(delay), NOW).delivery == replace(
-        noun, last_error="no secret", next_attempt_at=at(waited), seq=6
+    value = made(2, attempt_log=(attempt(),), seq=5)
+    assert postpone(value, "no secret", seconds(delay), NOW).delivery == replace(
+        value, last_error="no secret", next_attempt_at=at(waited), seq=6
     )
 
 
 def test_what_has_become_impossible_is_abandoned() -> None:
-    noun = made(2, seq=5)
-    assert abandon(noun, "purged").delivery == replace(
-        noun, state=DeliveryState.ABANDONED, reason="purged", next_attempt_at=None
+    value = made(2, seq=5)
+    assert abandon(value, "purged").delivery == replace(
+        value, state=DeliveryState.ABANDONED, reason="purged", next_attempt_at=None
     )
 
 
 def test_a_rewoken_delivery_is_due_at_once_under_a_new_number() -> None:
-    noun = made(2, seq=5, next_attempt_at=at(-600))
-    assert rewake_delivery(noun, NOW) == replace(noun, next_attempt_at=NOW, seq=6)
+    value = made(2, seq=5, next_attempt_at=at(-600))
+    assert reschedule_overdue(value, NOW) == replace(value, next_attempt_at=NOW, seq=6)
 
 
 def test_those_that_wait_for_a_host_come_back_one_after_another() -> None:
     instants = set()
     for number in range(50):
-        noun = replace(made(2, seq=5), key=delivery_key(KEY, f"{HOOK}/{number}"))
-        waiting = wait_for_host(noun, at(600), NOW).delivery
+        value = replace(made(2, seq=5), key=delivery_key(KEY, f"{HOOK}/{number}"))
+        waiting = wait_for_host(value, at(600), NOW).delivery
         assert waiting.next_attempt_at is not None
         assert at(600) <= waiting.next_attempt_at <= at(600 * 2 + 1)
         assert (waiting.attempts, waiting.seq) == (2, 6)
-        assert wait_for_host(noun, at(600), NOW).delivery == waiting
+        assert wait_for_host(value, at(600), NOW).delivery == waiting
         instants.add(waiting.next_attempt_at)
     assert len(instants) > 25
 
@@ -707,7 +708,7 @@ def test_a_record_settles_its_own_round_and_earlier_ones() -> None:
     record = settle(made(2), Accepted())
     assert is_settled(made(2), record)
     assert is_settled(made(1, started_at=at(-9)), record)
-    assert not is_settled(replay(record, at(9), POLICY), record)
+    assert not is_settled(requeue(record, at(9), POLICY), record)
 
 
 REPLIES: st.SearchStrategy[Reply] = st.one_of(
@@ -731,19 +732,19 @@ def test_any_answers_lead_to_an_end_within_the_schedule(
     replies: list[Reply], schedule: list[timedelta]
 ) -> None:
     policy = Policy(callback_schedule=tuple(schedule))
-    noun = owe(KEY, HOOK, NOW, policy)
+    value = new_delivery(KEY, HOOK, NOW, policy)
     for number, reply in enumerate(replies, start=1):
-        action = after(noun, reply, policy)
+        action = after(value, reply, policy)
         assert action.delivery.attempts == number <= len(schedule)
         if isinstance(action, Settle):
             assert action.delivery.state is not DeliveryState.PENDING
             assert action.delivery.next_attempt_at is None
             return
-        noun = action.delivery
-        assert noun.next_attempt_at is not None
-        assert timedelta(0) <= noun.next_attempt_at - NOW
-        assert noun.seq == number + 1
+        value = action.delivery
+        assert value.next_attempt_at is not None
+        assert timedelta(0) <= value.next_attempt_at - NOW
+        assert value.seq == number + 1
 
 
 def test_not_yet_comes_back_soon() -> None:
-    assert timedelta(0) < decide.NOT_YET_DELAY < decide.OVERDUE_GRACE
+    assert timedelta(0) < decide.EARLY_DELAY < decide.OVERDUE_GRACE

@@ -12,7 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from opswatch.core.intake import Defaults
-from opswatch.core.model import Key, Reason, Registration, Rejection
+from opswatch.core.errors import Reason
+from opswatch.core.intake import Registration, Rejection
+from opswatch.core.keys import Key
 from opswatch.core.texts import utf16_length
 from tests.core.builders import (
     API_VERSION,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opswatch.core.model import Policy
+from opswatch.core.policy import Policy
 from opswatch.core.schedule import next_poll_at
 from tests.core.builders import NOW, SILENCE, at, missed, running, seconds, watch
 
@@ -23,8 +23,8 @@ def delay(
     """Return the seconds from a poll at this age to the next."""
     now = at(age)
     seen = running(retry_after=None if asked is None else seconds(asked))
-    noun = watch(registered_at=NOW, deadline_at=deadline_at)
-    return (next_poll_at(noun, seen, now, policy) - now).total_seconds()
+    value = watch(registered_at=NOW, deadline_at=deadline_at)
+    return (next_poll_at(value, seen, now, policy) - now).total_seconds()
 
 
 def test_gaps_double_from_five_seconds() -> None:
@@ -50,8 +50,8 @@ def test_the_age_counts_from_arms_start_where_it_is_known() -> None:
 
 
 def test_a_start_long_ago_is_no_trouble() -> None:
-    noun = watch(start_time=NOW.replace(year=1601))
-    assert next_poll_at(noun, running(), NOW, Policy()) == at(300)
+    value = watch(start_time=NOW.replace(year=1601))
+    assert next_poll_at(value, running(), NOW, Policy()) == at(300)
 
 
 @pytest.mark.parametrize("seen", [running(), missed(500), missed(404), SILENCE])
@@ -101,9 +101,9 @@ def test_a_delay_is_whole_seconds_within_its_bounds(
     age: float, asked: timedelta | None, left: float, least: int, more: int
 ) -> None:
     now = at(age)
-    noun = watch(deadline_at=now + seconds(left))
+    value = watch(deadline_at=now + seconds(left))
     policy = Policy(poll_min=seconds(least), poll_max=seconds(least + more))
-    gap = next_poll_at(noun, running(retry_after=asked), now, policy) - now
+    gap = next_poll_at(value, running(retry_after=asked), now, policy) - now
     assert gap.microseconds == 0
     assert seconds(least) <= gap <= max(seconds(left + 1), seconds(least))
     if asked is None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opswatch.core.timestamps import (
+from opswatch.core.times import (
     format_instant,
     parse_duration,
     parse_instant,

@@ -14,18 +14,14 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from opswatch.core import webhook
-from opswatch.core.decide import after_poll, result_of
+from opswatch.core.decide import result_of
+from opswatch.core.watches import after_poll
 from opswatch.core.limits import fit_end
-from opswatch.core.model import (
-    ArmError,
-    Attempt,
-    CallbackRequest,
-    FinalStatus,
-    HttpResponse,
-    NoAnswer,
-    Policy,
-    Result,
-)
+from opswatch.core.arm import ArmError
+from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
+from opswatch.core.policy import Policy
+from opswatch.core.watches import FinalStatus, Result
+from opswatch.core.webhook import Attempt
 from opswatch.core.webhook import (
     MAX_BODY,
     Accepted,
@@ -76,15 +72,15 @@ FAILED = result(
 )
 
 
-def body_of(noun: Result) -> dict[str, Any]:
-    body = event(noun, MESSAGE_ID)
+def body_of(value: Result) -> dict[str, Any]:
+    body = event(value, MESSAGE_ID)
     assert len(body) < MAX_BODY
     read: dict[str, Any] = json.loads(body)
     return read
 
 
-def data_of(noun: Result) -> dict[str, Any]:
-    data: dict[str, Any] = body_of(noun)["data"]
+def data_of(value: Result) -> dict[str, Any]:
+    data: dict[str, Any] = body_of(value)["data"]
     return data
 
 
@@ -271,8 +267,8 @@ def test_the_event_is_that_of_the_contract() -> None:
 
 def test_what_is_not_known_is_null() -> None:
     url = f"{ENDPOINT}/providers/operationResults/x"
-    noun = result(operation=operation(url), end=end(FinalStatus.LOST, lost_reason="404"))
-    assert data_of(noun) == {
+    value = result(operation=operation(url), end=end(FinalStatus.LOST, lost_reason="404"))
+    assert data_of(value) == {
         "subscriptionId": None,
         "provider": None,
         "location": None,
@@ -356,8 +352,8 @@ FULL = {
 @pytest.mark.parametrize("text", HUGE.values(), ids=HUGE)
 @pytest.mark.parametrize("known", [{}, FULL], ids=["alone", "beside all else"])
 def test_a_huge_message_is_cut_and_the_code_is_kept(text: str, known: dict[str, Any]) -> None:
-    noun = replace(ended_with(status="Failed", error=arm_error("Conflict", text)), **known)
-    data = data_of(noun)
+    value = replace(ended_with(status="Failed", error=arm_error("Conflict", text)), **known)
+    data = data_of(value)
     assert data["truncated"] is True
     assert data["error"]["code"] == "Conflict"
     assert data["error"]["message"]
@@ -409,12 +405,12 @@ def test_a_result_that_is_no_json_any_more_is_left_out() -> None:
 
 
 def test_a_huge_result_goes_before_the_error() -> None:
-    noun = ended_with(
+    value = ended_with(
         status="Failed",
         error=arm_error("Conflict", "m" * 10_000, details=[{"code": "Inner"}]),
         result=json.dumps("x" * 15_000),
     )
-    data = data_of(noun)
+    data = data_of(value)
     assert data["result"] is None
     assert len(data["error"]["message"]) == 10_000
     assert data["error"]["details"] == [{"code": "Inner"}]
@@ -422,8 +418,8 @@ def test_a_huge_result_goes_before_the_error() -> None:
 
 
 def test_what_the_row_had_to_cut_counts_as_truncated() -> None:
-    noun = result(end=end(truncated=True, error=arm_error()))
-    assert data_of(noun)["truncated"] is True
+    value = result(end=end(truncated=True, error=arm_error()))
+    assert data_of(value)["truncated"] is True
 
 
 TEXTS = st.text(st.characters(codec="utf-8")) | st.builds(
@@ -445,9 +441,9 @@ def test_any_end_is_told_in_less_than_20_kb(
 ) -> None:
     error = arm_error(code, message, **more)
     kept = fit_end(end(FinalStatus.FAILED, error=error, result=value and json.dumps(value)))
-    noun = result(end=kept, **known)
-    data = data_of(noun)
-    assert event(noun, MESSAGE_ID) == event(noun, MESSAGE_ID)
+    value = result(end=kept, **known)
+    data = data_of(value)
+    assert event(value, MESSAGE_ID) == event(value, MESSAGE_ID)
     if data["truncated"] is False:
         assert data["result"] is None or value is not None
         assert data["error"]["code"] is not None
@@ -475,8 +471,10 @@ SIGNED = "https://x.blob.core.windows.net/a/b?sv=2024-01-01&sig=c2VjcmV0%3D"
 )
 def test_no_text_tells_a_secret(text: str, secret: str) -> None:
     error = arm_error("Conflict", text, target=text, details=[{"code": "x", "message": text}])
-    noun = result(end=end(FinalStatus.FAILED, error=error, result=json.dumps({"a": [{"b": text}]})))
-    body = event(noun, MESSAGE_ID).decode()
+    value = result(
+        end=end(FinalStatus.FAILED, error=error, result=json.dumps({"a": [{"b": text}]}))
+    )
+    body = event(value, MESSAGE_ID).decode()
     assert secret not in body
     assert body.count("[redacted]") >= 4
 
@@ -490,13 +488,13 @@ def test_no_text_tells_a_secret(text: str, secret: str) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("value", ["c2VjcmV0", ["c2VjcmV0"], {"value": "c2VjcmV0"}])
 def test_no_property_tells_a_secret(name: str, value: Any) -> None:
-    noun = result(end=end(result=json.dumps({"a": {name: value}, "hostName": "cache.net"})))
-    assert data_of(noun)["result"] == {"a": {name: "[redacted]"}, "hostName": "cache.net"}
+    value = result(end=end(result=json.dumps({"a": {name: value}, "hostName": "cache.net"})))
+    assert data_of(value)["result"] == {"a": {name: "[redacted]"}, "hostName": "cache.net"}
 
 
 def test_the_url_as_polled_is_not_told() -> None:
-    noun = result(operation=operation(f"{URL}&t=1&c=MIIH&s=c2VjcmV0"))
-    body = event(noun, MESSAGE_ID)
+    value = result(operation=operation(f"{URL}&t=1&c=MIIH&s=c2VjcmV0"))
+    body = event(value, MESSAGE_ID)
     assert b"c2VjcmV0" not in body
     assert json.loads(body)["subject"] == PATH
 

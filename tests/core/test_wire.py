@@ -12,48 +12,39 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opswatch.core.model import (
-    ArmError,
-    Attempt,
-    Delivery,
-    DeliveryState,
-    End,
-    FinalStatus,
-    Host,
-    Key,
-    Layer,
-    Reason,
-    Rejection,
-    Result,
-    TimelineEntry,
-    WakeUp,
-    Watch,
-)
+from opswatch.core.arm import ArmError
+from opswatch.core.deliveries import Delivery, DeliveryState
+from opswatch.core.errors import Reason
+from opswatch.core.hosts import HostCircuit
+from opswatch.core.http import Layer
+from opswatch.core.intake import Rejection
+from opswatch.core.keys import Key, WakeUp
+from opswatch.core.watches import End, FinalStatus, Result, TimelineEntry, Watch
+from opswatch.core.webhook import Attempt
 from opswatch.core.texts import MAX_PROPERTY, utf16_length
+from opswatch.core.hosts import host_key
+from opswatch.core.keys import callback_host, operation_from_url
 from opswatch.core.wire import (
-    DELIVERIES,
-    HOSTS,
-    OUTBOX,
-    QUEUES,
-    REJECTIONS,
-    RESULTS,
-    TABLES,
-    TIMELINE,
-    WATCHES,
-    Codec,
-    Row,
     body_digest,
     date_partition,
     delivery_id,
     delivery_key,
     duration,
-    host_key,
-    host_name,
-    operation_at,
     timeline_key,
-    wake_up_from,
-    wake_up_text,
 )
+from opswatch.rows.codec import Codec, Entity
+from opswatch.rows.messages import QUEUES
+from opswatch.rows.tables import (
+    DELIVERIES,
+    HOSTS,
+    OUTBOX,
+    REJECTIONS,
+    RESULTS,
+    TABLES,
+    TIMELINE,
+    WATCHES,
+)
+from opswatch.steps.wakeups import read_wake_up, wake_up_text
 from tests.core.builders import (
     HOOK,
     ID,
@@ -104,7 +95,7 @@ URLS = st.builds(
     SEGMENTS,
     st.from_regex("[a-z%=&]{0,9}", fullmatch=True),
 )
-OPERATIONS = URLS.map(operation_at)
+OPERATIONS = URLS.map(operation_from_url)
 HOOKS = st.builds("https://example.com/{}".format, TEXTS)
 ERRORS = st.builds(ArmError, code=st.none() | TEXTS, message=st.none() | TEXTS, json=JSON_TEXTS)
 ENDS = st.builds(
@@ -136,7 +127,7 @@ WATCH = st.builds(
     Watch,
     due_at=INSTANTS,
     seq=COUNTS,
-    late_since=st.none() | INSTANTS,
+    first_due_at=st.none() | INSTANTS,
     unreadable_since=st.none() | INSTANTS,
     end=st.none() | ENDS,
     **FOLLOWED,
@@ -228,16 +219,19 @@ def _stored(value: object) -> object:
     return SdkDatetime.fromisoformat(value.isoformat())
 
 
-def check(codec: Codec[Any], noun: Any) -> None:
-    row = codec.row(noun)
+def check(codec: Codec[Any], value: Any) -> None:
+    row = codec.row(value)
     back = codec.read(stored(row))
-    assert back == noun
+    assert back == value
     assert codec.row(back) == row
     for name, value in row.items():
         assert type(value) in (str, int, float, bool, datetime), (name, value)
         assert name in ("PartitionKey", "RowKey") or name[0].islower()
-    check_key(codec.key(noun))
-    assert (row["PartitionKey"], row["RowKey"]) == (codec.key(noun).partition, codec.key(noun).row)
+    check_key(codec.key(value))
+    assert (row["PartitionKey"], row["RowKey"]) == (
+        codec.key(value).partition,
+        codec.key(value).row,
+    )
 
 
 def check_key(key: Key) -> None:
@@ -252,34 +246,34 @@ def check_key(key: Key) -> None:
 
 
 @given(WATCH)
-def test_a_watch_survives_its_row(noun: Watch) -> None:
-    check(WATCHES, noun)
+def test_a_watch_survives_its_row(value: Watch) -> None:
+    check(WATCHES, value)
 
 
 @given(RESULT)
-def test_a_result_survives_its_row(noun: Result) -> None:
-    check(RESULTS, noun)
+def test_a_result_survives_its_row(value: Result) -> None:
+    check(RESULTS, value)
 
 
 @given(DELIVERY)
-def test_a_delivery_survives_its_row(noun: Delivery) -> None:
-    check(OUTBOX, noun)
-    check(DELIVERIES, noun)
+def test_a_delivery_survives_its_row(value: Delivery) -> None:
+    check(OUTBOX, value)
+    check(DELIVERIES, value)
 
 
 @given(ENTRY)
-def test_a_line_of_the_list_survives_its_row(noun: TimelineEntry) -> None:
-    check(TIMELINE, noun)
+def test_a_line_of_the_list_survives_its_row(value: TimelineEntry) -> None:
+    check(TIMELINE, value)
 
 
 @given(REJECTION)
-def test_a_rejection_survives_its_row(noun: Rejection) -> None:
-    check(REJECTIONS, noun)
+def test_a_rejection_survives_its_row(value: Rejection) -> None:
+    check(REJECTIONS, value)
 
 
 @given(HOST)
-def test_a_host_survives_its_row(noun: Host) -> None:
-    check(HOSTS, noun)
+def test_a_host_survives_its_row(value: Host) -> None:
+    check(HOSTS, value)
 
 
 # --- the columns that users read
@@ -291,7 +285,7 @@ def columns(row: Row, names: Iterable[str]) -> Row:
 
 def test_a_result_has_the_columns_of_the_contract() -> None:
     error = arm_error("Conflict", "It is in use.", target=None)
-    noun = result(
+    value = result(
         kind="redis/create",
         registered_at=NOW,
         start_time=at(1),
@@ -304,7 +298,7 @@ def test_a_result_has_the_columns_of_the_contract() -> None:
         client_state='{"ticket":42}',
         end=end(FinalStatus.FAILED, finished_at=at(501), end_time=at(491), error=error),
     )
-    assert RESULTS.row(noun) == {
+    assert RESULTS.row(value) == {
         "PartitionKey": SUBSCRIPTION,
         "RowKey": f"microsoft.cache~westus~operationsstatus~{ID}",
         "operationId": ID,
@@ -345,11 +339,11 @@ def test_a_watch_has_what_only_a_watch_has() -> None:
 
 
 def test_a_watch_keeps_arms_word_beside_its_end() -> None:
-    noun = watch(status="InProgress", end=end(FinalStatus.TIMED_OUT, result='{"a":1}'))
-    row = WATCHES.row(noun)
+    value = watch(status="InProgress", end=end(FinalStatus.TIMED_OUT, result='{"a":1}'))
+    row = WATCHES.row(value)
     assert row["status"] == "InProgress"
     assert row["resultJson"] == '{"a":1}'
-    assert WATCHES.read(row) == noun
+    assert WATCHES.read(row) == value
 
 
 def test_a_delivery_has_the_columns_of_the_contract() -> None:
@@ -405,8 +399,8 @@ def test_each_table_and_queue_has_a_name_that_azure_takes() -> None:
     ("codec", "noun"),
     [pytest.param(WATCHES, watch(), id="watch"), pytest.param(OUTBOX, delivery(), id="delivery")],
 )
-def test_a_live_row_says_when_it_is_due(codec: Codec[Any], noun: Any) -> None:
-    assert codec.row(noun)[codec.due] == NOW
+def test_a_live_row_says_when_it_is_due(codec: Codec[Any], value: Any) -> None:
+    assert codec.row(value)[codec.due] == NOW
 
 
 # --- keys
@@ -448,12 +442,12 @@ def test_a_line_of_the_list_names_its_operation() -> None:
     ],
 )
 def test_a_host_is_known_by_its_name_and_port(url: str, name: str) -> None:
-    assert host_name(url) == name
+    assert callback_host(url) == name
     check_key(host_key(name))
 
 
 def test_a_host_with_a_long_name_has_a_key_too() -> None:
-    check_key(host_key(host_name(f"https://{'a' * 60}.{'b' * 60}.{'c' * 60}.example.com/")))
+    check_key(host_key(callback_host(f"https://{'a' * 60}.{'b' * 60}.{'c' * 60}.example.com/")))
 
 
 def test_a_date_is_utcs() -> None:
@@ -463,10 +457,10 @@ def test_a_date_is_utcs() -> None:
 
 
 def test_a_rejection_lives_under_its_day_and_its_body() -> None:
-    noun = Rejection(
+    value = Rejection(
         reason=Reason.EMPTY, detail="", body="", body_sha256=body_digest(b"x"), received_at=NOW
     )
-    assert REJECTIONS.key(noun) == Key("2026-11-23", sha256(b"x").hexdigest())
+    assert REJECTIONS.key(value) == Key("2026-11-23", sha256(b"x").hexdigest())
 
 
 # --- wake-ups
@@ -482,7 +476,7 @@ def test_a_rejection_lives_under_its_day_and_its_body() -> None:
 )
 def test_a_wake_up_survives_its_message(wake: WakeUp) -> None:
     text = wake_up_text(wake)
-    assert wake_up_from(text.encode()) == wake
+    assert read_wake_up(text.encode()) == wake
     assert len(text.encode()) < 4096
 
 
@@ -511,19 +505,19 @@ def test_a_wake_up_hides_none_of_the_hosts_metadata() -> None:
     ],
 )  # fmt: skip
 def test_a_post_is_no_wake_up(body: bytes) -> None:
-    assert wake_up_from(body) is None
+    assert read_wake_up(body) is None
 
 
 @pytest.mark.parametrize("name", ["operation", "id", "operationId"])
 def test_a_post_that_says_wake_is_still_a_post(name: str) -> None:
     body = {name: ID, "wake": {"partition": KEY.partition, "row": KEY.row, "seq": 1}}
-    assert wake_up_from(json.dumps(body).encode()) is None
+    assert read_wake_up(json.dumps(body).encode()) is None
     assert not isinstance(post(body), Rejection)
 
 
 @given(st.binary())
 def test_no_bytes_are_too_strange_for_a_wake_up(body: bytes) -> None:
-    assert wake_up_from(body) is None
+    assert read_wake_up(body) is None
 
 
 def test_the_builders_are_what_the_code_makes() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.dead_host import HANGS, REFUSES, measure
 from benchmarks.house import open_house
-from opswatch.core.circuit import OPENS_AFTER
+from opswatch.core.hosts import OPENS_AFTER
 
 AT_ONCE = 32  # attempts at one host, in one process
 LIVE = 50

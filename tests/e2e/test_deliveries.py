@@ -13,19 +13,19 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from opswatch.adapters.callbacks import HttpCallbacks
-from opswatch.adapters.memory import MemoryArm, MemoryQueue, MemoryStore, pump
-from opswatch.core.addresses import CallbackRules
-from opswatch.core.model import (
-    Delivery,
-    DeliveryState,
-    HttpResponse,
-    Policy,
-    Registration,
-    WakeUp,
-)
-from opswatch.core.wire import operation_at
-from opswatch.ports import World
-from opswatch.steps import deliveries_message, poll, redeliver, redeliver_abandoned, register
+from opswatch.testing import MemoryArm, MemoryQueue, MemoryStore, pump
+from opswatch.core.callback_policy import CallbackRules
+from opswatch.core.deliveries import Delivery, DeliveryState
+from opswatch.core.http import HttpResponse
+from opswatch.core.intake import Registration
+from opswatch.core.keys import WakeUp
+from opswatch.core.policy import Policy
+from opswatch.core.keys import operation_from_url
+from opswatch.ports import Services
+from opswatch.steps.control import redeliver, redeliver_abandoned
+from opswatch.steps.messages import deliveries_message
+from opswatch.steps.poll import poll
+from opswatch.steps.register import register
 from tests.receivers import (
     Floods,
     Receiver,
@@ -37,9 +37,9 @@ from tests.receivers import (
     hangs,
     receiving,
 )
-from tests.worlds import ENDPOINT, SECRET, make_world, status_path
+from tests.worlds import ENDPOINT, SECRET, make_services, status_path
 
-OPERATION = operation_at(f"{ENDPOINT}{status_path('1b2c')}?api-version=1")
+OPERATION = operation_from_url(f"{ENDPOINT}{status_path('1b2c')}?api-version=1")
 LOOPBACK = CallbackRules(networks=(ip_network("127.0.0.0/8"),))
 THREE_ATTEMPTS = Policy(callback_schedule=(timedelta(0), timedelta(minutes=1), timedelta(hours=1)))
 MINUTE = timedelta(minutes=1)
@@ -59,7 +59,7 @@ class Clock:
 class House:
     """A world whose one operation has succeeded, and its parts."""
 
-    world: World
+    services: Services
     store: MemoryStore
     queue: MemoryQueue
     clock: Clock
@@ -69,14 +69,14 @@ class House:
         while self.store.outbox.rows:
             due_at = min(message.visible_at for message in self.queue.messages.values())
             self.clock.now = max(self.clock.now, due_at)
-            await pump(self.queue, partial(deliveries_message, self.world))
+            await pump(self.queue, partial(deliveries_message, self.services))
         assert self.queue.messages == {}
-        (delivery,) = self.store.deliveries.nouns()
+        (delivery,) = self.store.deliveries.values()
         return delivery
 
     @property
     def owed(self) -> Delivery:
-        (delivery,) = self.store.outbox.nouns()
+        (delivery,) = self.store.outbox.values()
         return delivery
 
 
@@ -91,7 +91,7 @@ async def house(
     clock, store = Clock(), MemoryStore()
     queue, operations = MemoryQueue(clock), MemoryQueue(clock)
     callbacks = HttpCallbacks(rules, timeout=timeout)
-    world = make_world(
+    services = make_services(
         operations=operations,
         deliveries=queue,
         arm=MemoryArm(lambda _: HttpResponse(200, {}, b'{"status": "Succeeded"}')),
@@ -101,9 +101,9 @@ async def house(
         policy=policy,
     )
     try:
-        await register(world, Registration(operation=OPERATION, callback_url=url), clock.now)
-        await poll(world, WakeUp(OPERATION.key, 1))
-        yield House(world=world, store=store, queue=queue, clock=clock)
+        await register(services, Registration(operation=OPERATION, callback_url=url), clock.now)
+        await poll(services, WakeUp(OPERATION.key, 1))
+        yield House(services=services, store=store, queue=queue, clock=clock)
     finally:
         await callbacks.close()
 
@@ -298,12 +298,12 @@ async def test_who_never_takes_it_is_called_ten_times_in_the_days_of_the_schedul
 async def test_a_delivery_is_in_the_outbox_while_it_is_owed_and_in_the_archive_afterwards() -> None:
     async with receiving(answers(500), answers(204)) as receiver, house(receiver.url) as ours:
         assert (ours.owed.state, ours.owed.attempts) == (DeliveryState.PENDING, 0)
-        await pump(ours.queue, partial(deliveries_message, ours.world))
+        await pump(ours.queue, partial(deliveries_message, ours.services))
         assert (ours.owed.state, ours.owed.attempts) == (DeliveryState.PENDING, 1)
         assert (ours.owed.last_status_code, ours.owed.last_error) == (500, "500")
         assert ours.store.deliveries.rows == {}
         delivery = await ours.settle()
-        assert delivery.key == ours.store.deliveries.nouns()[0].key
+        assert delivery.key == ours.store.deliveries.values()[0].key
         assert ours.store.outbox.rows == {}
 
 
@@ -311,7 +311,7 @@ async def test_a_replay_has_the_same_id_and_its_log_goes_on() -> None:
     async with receiving(answers(410), answers(204)) as receiver, house(receiver.url) as ours:
         abandoned = await ours.settle()
         ours.clock.now += MINUTE
-        assert await redeliver(ours.world, OPERATION.key) == 1
+        assert await redeliver(ours.services, OPERATION.key) == 1
         delivered = await ours.settle()
     first, second = receiver.posts
     assert first.headers["webhook-id"] == second.headers["webhook-id"] == delivered.delivery_id
@@ -327,9 +327,9 @@ async def test_all_that_was_abandoned_since_an_instant_is_replayed() -> None:
         ours.clock.now += MINUTE
         assert abandoned.last_attempt_at is not None
         late = abandoned.last_attempt_at + timedelta(microseconds=1)
-        assert await redeliver_abandoned(ours.world, late) == 0
-        assert await redeliver_abandoned(ours.world, abandoned.last_attempt_at) == 1
+        assert await redeliver_abandoned(ours.services, late) == 0
+        assert await redeliver_abandoned(ours.services, abandoned.last_attempt_at) == 1
         delivered = await ours.settle()
         assert delivered.state is DeliveryState.DELIVERED
-        assert await redeliver_abandoned(ours.world, abandoned.last_attempt_at) == 0
+        assert await redeliver_abandoned(ours.services, abandoned.last_attempt_at) == 0
     assert len(receiver.posts) == 2

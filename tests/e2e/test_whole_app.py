@@ -5,16 +5,21 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
+from opswatch.rows.messages import OPERATIONS_QUEUE
+from opswatch.rows.tables import DELIVERIES
+from opswatch.rows.tables import OUTBOX
+from opswatch.rows.tables import RESULTS
+from opswatch.rows.tables import WATCHES
 from opswatch.adapters.account import Account
 from opswatch.adapters.storage import AzureTable
 from opswatch.config import Storage
-from opswatch.core import wire
-from opswatch.core.model import DeliveryState, FinalStatus
+from opswatch.core.deliveries import DeliveryState
+from opswatch.core.watches import FinalStatus
 from opswatch.local.azurite import running_azurite
 from opswatch.local.demo.receiver import Receiver
 from opswatch.local.host import LocalHost
 from opswatch.local.simulator import SCRIPTS, Life, Simulator, lasting
-from opswatch.ports import Where
+from opswatch.ports import Query
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 90  # seconds
@@ -53,29 +58,29 @@ async def test_every_life_of_an_operation_ends_as_it_must_with_one_verified_call
         await host.started()
         account = Account(Storage.from_env(env))
         stack.push_async_callback(account.close)
-        queue = account.queue(wire.OPERATIONS_QUEUE)
+        queue = account.queue(OPERATIONS_QUEUE)
 
         started = {script: arm.start(_hurried(script, life)) for script, life in SCRIPTS.items()}
         for operation in started.values():
             await queue.send_message(operation.url, time_to_live=-1)
-        deliveries = AzureTable(account, wire.DELIVERIES)
+        deliveries = AzureTable(account, DELIVERIES)
         async with asyncio.timeout(PATIENCE):
-            while len([row async for row in deliveries.find(Where())]) < len(started):
+            while len([row async for row in deliveries.find(Query())]) < len(started):
                 await asyncio.sleep(0.5)
 
-        table = AzureTable(account, wire.RESULTS)
-        results = {row.noun.operation.operation_id: row.noun async for row in table.find(Where())}
+        table = AzureTable(account, RESULTS)
+        results = {row.value.operation.operation_id: row.value async for row in table.find(Query())}
         ends = {script: results[one.id].end.status for script, one in started.items()}
         assert ends == {
             script: NEVER_ENDS_WELL.get(script, FinalStatus.SUCCEEDED) for script in SCRIPTS
         }
-        assert {row.noun.state async for row in deliveries.find(Where())} == {
+        assert {row.value.state async for row in deliveries.find(Query())} == {
             DeliveryState.DELIVERED
         }
-        watches = AzureTable(account, wire.WATCHES)
-        outbox = AzureTable(account, wire.OUTBOX)
-        assert [row async for row in watches.find(Where())] == []
-        assert [row async for row in outbox.find(Where())] == []
+        watches = AzureTable(account, WATCHES)
+        outbox = AzureTable(account, OUTBOX)
+        assert [row async for row in watches.find(Query())] == []
+        assert [row async for row in outbox.find(Query())] == []
         assert len(receiver.received) == len(started)
         for received in receiver.received:
             assert received.event, "a signature that does not hold"

@@ -17,8 +17,10 @@ import pytest
 
 from opswatch.adapters.callbacks import HttpCallbacks
 from opswatch.core import webhook
-from opswatch.core.addresses import CallbackRules
-from opswatch.core.model import CallbackRequest, Delivery, HttpResponse, Key
+from opswatch.core.callback_policy import CallbackRules
+from opswatch.core.deliveries import Delivery
+from opswatch.core.http import CallbackRequest, HttpResponse
+from opswatch.core.keys import Key
 from opswatch.core.webhook import Secret
 
 RECEIVERS = Path(__file__).parents[2] / "examples" / "receivers"

@@ -7,32 +7,21 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from opswatch.core import arm, webhook
-from opswatch.core.decide import Finish, Wait, after_poll, begin, line_of, owe, result_of
+from opswatch.core.decide import result_of
+from opswatch.core.deliveries import new_delivery
+from opswatch.core.watches import Finish, Wait, after_poll, begin, timeline_entry
 from opswatch.core.intake import MAX_CLIENT_STATE, MAX_MESSAGE
-from opswatch.core.model import (
-    Ended,
-    HttpResponse,
-    Missed,
-    NoAnswer,
-    Policy,
-    Registration,
-    Rejection,
-    Running,
-    WakeUp,
-    Watch,
-)
+from opswatch.core.arm import Ended, Missed, Running
+from opswatch.core.http import HttpResponse, NoAnswer
+from opswatch.core.intake import Registration, Rejection
+from opswatch.core.keys import WakeUp
+from opswatch.core.policy import Policy
+from opswatch.core.watches import Watch
 from opswatch.core.texts import MAX_DEPTH, MAX_PROPERTY, utf16_length
-from opswatch.core.timestamps import whole_seconds
-from opswatch.core.wire import (
-    OUTBOX,
-    REJECTIONS,
-    RESULTS,
-    TIMELINE,
-    WATCHES,
-    Codec,
-    wake_up_from,
-    wake_up_text,
-)
+from opswatch.core.times import whole_seconds
+from opswatch.rows.codec import Codec
+from opswatch.rows.tables import OUTBOX, REJECTIONS, RESULTS, TIMELINE, WATCHES
+from opswatch.steps.wakeups import read_wake_up, wake_up_text
 from tests.core.builders import ENDPOINT, HOOK, NOW, intake, watch
 
 T = TypeVar("T")
@@ -48,7 +37,7 @@ _MAX_DELAY = timedelta(days=7)  # of a queue message
 
 def check_message(body: bytes) -> Registration | Rejection:
     """Take in a message: it becomes a watch or a rejection, and either can be kept."""
-    wake_up_from(body)
+    read_wake_up(body)
     posted = intake().read(body, NOW)
     assert intake().read(body, NOW) == posted
     if isinstance(posted, Rejection):
@@ -95,7 +84,7 @@ def depth(value: object) -> int:
 def check_watch(kept: Watch) -> None:
     assert kept.percent_complete is None or 0 <= kept.percent_complete <= 100
     check_row(WATCHES, kept)
-    check_row(TIMELINE, line_of(kept))
+    check_row(TIMELINE, timeline_entry(kept))
     check_wake_up(WakeUp(kept.key, kept.seq))
 
 
@@ -103,8 +92,8 @@ def check_end(done: Watch) -> None:
     assert done.end is not None
     result = result_of(done, done.end)
     check_row(RESULTS, result)
-    check_row(TIMELINE, line_of(result))
-    delivery = owe(result.operation.key, HOOK, NOW, Policy())
+    check_row(TIMELINE, timeline_entry(result))
+    delivery = new_delivery(result.operation.key, HOOK, NOW, Policy())
     check_row(OUTBOX, delivery)
     check_wake_up(WakeUp(delivery.key, delivery.seq))
     event = webhook.event(result, delivery.delivery_id)
@@ -115,21 +104,21 @@ def check_end(done: Watch) -> None:
 def check_wake_up(wake: WakeUp) -> None:
     """The message fits into a queue, through its XML, and leads back to the row."""
     text = wake_up_text(wake)
-    assert wake_up_from(text.encode()) == wake
+    assert read_wake_up(text.encode()) == wake
     assert len(text.encode()) < MAX_MESSAGE
     assert not _NO_XML.search(text)
 
 
-def check_row(codec: Codec[T], noun: T) -> None:
+def check_row(codec: Codec[T], value: T) -> None:
     """The row is within the limits of Table Storage, and reads as what was written."""
-    row = codec.row(noun)
+    row = codec.row(value)
     for name in ("PartitionKey", "RowKey"):
         assert 0 < utf16_length(row[name]) <= _MAX_KEY
         assert not _UNFIT_FOR_KEYS & set(row[name])
     for value in row.values():
         check_value(value)
     assert sum(utf16_length(str(value)) for value in row.values()) < _MAX_ENTITY
-    assert codec.read(row) == noun
+    assert codec.read(row) == value
 
 
 def check_value(value: object) -> None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
-from opswatch.core.model import HttpResponse, Layer, NoAnswer
+from opswatch.core.http import HttpResponse, Layer, NoAnswer
 from tests.core.builders import ENDPOINT, HOOK, ID, PATH, SUBSCRIPTION, URL
 
 T = TypeVar("T")

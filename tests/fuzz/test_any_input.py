@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from opswatch.core.model import Ended, HttpResponse, Missed, NoAnswer
+from opswatch.core.arm import Ended, Missed
+from opswatch.core.http import HttpResponse, NoAnswer
 from tests.core.builders import answer
 from tests.fuzz.properties import check_answer, check_message
 from tests.fuzz.strategies import ANSWERS, FOLLOWED, MESSAGES, SILENCES

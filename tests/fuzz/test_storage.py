@@ -13,9 +13,15 @@ from opswatch.adapters.account import Account
 from opswatch.adapters.storage import AzureQueue, AzureTable
 from opswatch.config import Storage
 from opswatch.core import arm
-from opswatch.core.decide import after_poll, begin, result_of
-from opswatch.core.model import Policy, Registration, Rejection, Result, WakeUp, Watch
-from opswatch.core.wire import REJECTIONS, RESULTS, WATCHES, Codec, wake_up_from
+from opswatch.core.decide import result_of
+from opswatch.core.watches import after_poll, begin
+from opswatch.core.intake import Registration, Rejection
+from opswatch.core.keys import WakeUp
+from opswatch.core.policy import Policy
+from opswatch.core.watches import Result, Watch
+from opswatch.rows.codec import Codec
+from opswatch.rows.tables import REJECTIONS, RESULTS, WATCHES
+from opswatch.steps.wakeups import read_wake_up
 from opswatch.local.azurite import Azurite
 from tests.core.builders import ENDPOINT, NOW, PATH, answer, intake, watch
 from tests.fuzz.strategies import ANSWERS, CONTROLS, MESSAGES, ODD
@@ -93,17 +99,17 @@ def results_of(polled: list[Watch]) -> list[Result]:
     return [result_of(one, one.end) for one in polled if one.end]
 
 
-async def survive(account: Account, codec: Codec[T], nouns: list[T]) -> None:
+async def survive(account: Account, codec: Codec[T], values: list[T]) -> None:
     """Write and read back; the sample has to be one."""
     client = account.table(f"t{uuid4().hex}")
     await client.create_table()
     table = AzureTable(account, codec, client.table_name)
-    for noun in nouns:
-        await table.put(noun)
-        stored = await table.get(codec.key(noun))
+    for value in values:
+        await table.put(value)
+        stored = await table.get(codec.key(value))
         assert stored is not None
-        assert stored.noun == noun
-    assert len(nouns) >= 10
+        assert stored.value == value
+    assert len(values) >= 10
 
 
 async def test_posts_survive_the_table(
@@ -129,6 +135,6 @@ async def test_wake_ups_survive_the_queue(
     for wake in wakes:
         await queue.send(wake)
     received = {
-        wake_up_from(message.content.encode()) async for message in client.receive_messages()
+        read_wake_up(message.content.encode()) async for message in client.receive_messages()
     }
     assert received == wakes

@@ -15,9 +15,9 @@ from pathlib import Path
 from secrets import token_bytes, token_hex
 from urllib.parse import urlsplit
 
+from opswatch.rows.messages import OPERATIONS_QUEUE
 from opswatch.adapters.account import Account
 from opswatch.config import DEVELOPMENT_KEY, Storage
-from opswatch.core import wire
 from opswatch.local.azurite import Azurite, free_ports, running_azurite
 from opswatch.local.demo.receiver import Receiver
 from opswatch.local.host import LocalHost
@@ -147,7 +147,7 @@ async def test_no_line_about_wrong_settings_holds_a_secret() -> None:
 
 async def post(env: Mapping[str, str], texts: list[str]) -> None:
     account = Account(Storage.from_env(env))
-    queue = account.queue(wire.OPERATIONS_QUEUE)
+    queue = account.queue(OPERATIONS_QUEUE)
     for text in texts:
         await queue.send_message(text)
     await account.close()

@@ -7,15 +7,20 @@ from datetime import datetime
 from importlib import import_module
 from typing import Any, cast
 
-from opswatch.adapters.memory import MemoryTable
-from opswatch.core.decide import Fence, Finish, Wait, after_poll, owe
-from opswatch.core.model import Delivery, FinalStatus, Key, Registration, Result, WakeUp, Watch
-from opswatch.ports import Poisoned, Sent, Versioned, Where, World
+from opswatch.testing import MemoryTable
+from opswatch.core.decide import Fence
+from opswatch.core.deliveries import new_delivery
+from opswatch.core.watches import Finish, Wait, after_poll
+from opswatch.core.deliveries import Delivery
+from opswatch.core.intake import Registration
+from opswatch.core.keys import Key, WakeUp
+from opswatch.core.watches import FinalStatus, Result, Watch
+from opswatch.ports import Poisoned, Query, Row, Sent, Services
 from opswatch.steps.wake import send_wake_up
 from tests.simulation.faults import FaultyQueue, FaultyTable
 
 # By name: in the package, each function hides the module of its name.
-deliver, finish, gate, messages, poll, reconcile, register = (
+deliver, finish, gate, messages, poll, repair, register = (
     cast("Any", import_module(f"opswatch.steps.{name}"))
     for name in ("deliver", "finish", "gate", "messages", "poll", "reconcile", "register")
 )
@@ -38,32 +43,34 @@ def planted(plants: tuple[Plant, ...]) -> Iterator[None]:
 # --- the chain of a watch
 
 
-def _decided(world: World, stored: Versioned[Watch], answer: Any) -> tuple[Any, datetime]:
-    now = world.clock()
-    seen = poll.arm.read(answer, endpoint=world.intake.endpoint, now=now)
-    return after_poll(stored.noun, seen, now, world.policy), now
+def _decided(services: Services, stored: Row[Watch], answer: Any) -> tuple[Any, datetime]:
+    now = services.clock()
+    seen = poll.arm.read(answer, endpoint=services.intake.endpoint, now=now)
+    return after_poll(stored.value, seen, now, services.policy), now
 
 
-async def _commit_before_send(world: World, stored: Versioned[Watch], wake: WakeUp) -> None:
-    action, now = _decided(world, stored, await world.arm.get(stored.noun.operation.url))
-    standing = await poll._commit(world, stored, action.watch)
+async def _commit_before_send(services: Services, stored: Row[Watch], wake: WakeUp) -> None:
+    action, now = _decided(services, stored, await services.arm.get(stored.value.operation.url))
+    standing = await poll._commit(services, stored, action.watch)
     if isinstance(action, Wait) and poll._is_kept(action.watch, standing):
-        await world.operations.send(replace(wake, seq=action.watch.seq), action.watch.due_at - now)
-    if standing is not None and standing.noun.end is not None:
-        await poll.finish(world, standing)
+        await services.operations.send(
+            replace(wake, seq=action.watch.seq), action.watch.due_at - now
+        )
+    if standing is not None and standing.value.end is not None:
+        await poll.finish(services, standing)
 
 
-async def _end_not_kept(world: World, stored: Versioned[Watch], wake: WakeUp) -> None:
-    action, now = _decided(world, stored, await world.arm.get(stored.noun.operation.url))
+async def _end_not_kept(services: Services, stored: Row[Watch], wake: WakeUp) -> None:
+    action, now = _decided(services, stored, await services.arm.get(stored.value.operation.url))
     if isinstance(action, Finish):
-        await poll.finish(world, replace(stored, noun=action.watch))
+        await poll.finish(services, replace(stored, value=action.watch))
         return
-    sent = await world.operations.send(
+    sent = await services.operations.send(
         replace(wake, seq=action.watch.seq), action.watch.due_at - now
     )
-    standing = await poll._commit(world, stored, action.watch)
+    standing = await poll._commit(services, stored, action.watch)
     if not poll._is_kept(action.watch, standing):
-        await world.operations.take_back(sent)
+        await services.operations.take_back(sent)
 
 
 def _not_yet_is_dropped(message_seq: int, row_seq: int) -> Fence:
@@ -74,21 +81,21 @@ def _fence_is_ignored(_message_seq: int, _row_seq: int) -> Fence:
     return Fence.WORK
 
 
-async def _replace_without_etag(self: MemoryTable[Any], noun: Any, _version: str) -> Any:
-    key = self._codec.key(noun)
-    return self._write(key, noun) if key in self.rows else None
+async def _replace_without_etag(self: MemoryTable[Any], value: Any, _version: str) -> Any:
+    key = self._codec.key(value)
+    return self._write(key, value) if key in self.rows else None
 
 
 async def _commit_forgets_receivers(
-    world: World, stored: Versioned[Watch], watch: Watch
-) -> Versioned[Watch] | None:
+    services: Services, stored: Row[Watch], watch: Watch
+) -> Row[Watch] | None:
     version = stored.version
     while True:
-        committed = await world.store.watches.replace(watch, version)
+        committed = await services.store.watches.replace(watch, version)
         if committed is not None:
             return committed
-        standing = await world.store.watches.get(watch.key)
-        if standing is None or standing.noun.end or standing.noun.seq != stored.noun.seq:
+        standing = await services.store.watches.get(watch.key)
+        if standing is None or standing.value.end or standing.value.seq != stored.value.seq:
             return standing
         version = standing.version
 
@@ -100,64 +107,68 @@ async def _not_taken_back(_self: FaultyQueue, _sent: Sent) -> None:
 # --- registration
 
 
-async def _not_restarted(world: World, registration: Registration, now: datetime) -> None:
-    begun = register.begin(registration, now, world.policy)
+async def _not_restarted(services: Services, registration: Registration, now: datetime) -> None:
+    begun = register.begin(registration, now, services.policy)
     while True:
-        inserted = await world.store.watches.insert(begun)
-        stored = inserted or await world.store.watches.get(begun.key)
-        watch = stored and await register._joined(world, stored, registration, now)
+        inserted = await services.store.watches.insert(begun)
+        stored = inserted or await services.store.watches.get(begun.key)
+        watch = stored and await register._joined(services, stored, registration, now)
         if watch is not None:
             break
-    ended = await world.store.results.get(begun.key)
+    ended = await services.store.results.get(begun.key)
     if ended is not None:
-        await finish.finish_with(world, watch, ended.noun)
+        await finish.finish_with(services, watch, ended.value)
     elif inserted is not None:
-        await register._start(world, watch.noun)
+        await register._start(services, watch.value)
 
 
-async def _result_looked_for_first(world: World, registration: Registration, now: datetime) -> None:
-    begun = register.begin(registration, now, world.policy)
+async def _result_looked_for_first(
+    services: Services, registration: Registration, now: datetime
+) -> None:
+    begun = register.begin(registration, now, services.policy)
     while True:
-        ended = await world.store.results.get(begun.key)
-        stored = await world.store.watches.insert(begun) or await world.store.watches.get(begun.key)
-        watch = stored and await register._joined(world, stored, registration, now)
+        ended = await services.store.results.get(begun.key)
+        stored = await services.store.watches.insert(begun) or await services.store.watches.get(
+            begun.key
+        )
+        watch = stored and await register._joined(services, stored, registration, now)
         if watch is not None:
             break
     if ended is not None:
-        await finish.finish_with(world, watch, ended.noun)
-    elif watch.noun.polls == 0:
-        await register._start(world, watch.noun)
+        await finish.finish_with(services, watch, ended.value)
+    elif watch.value.polls == 0:
+        await register._start(services, watch.value)
 
 
-async def _late_receiver_forgotten(world: World, watch: Any, _ended: Result) -> None:
-    await world.store.watches.delete(watch.noun.key, watch.version)
+async def _late_receiver_forgotten(services: Services, watch: Any, _ended: Result) -> None:
+    await services.store.watches.delete(watch.value.key, watch.version)
 
 
 # --- the end, and deliveries
 
 
 async def _message_before_row(
-    world: World, result: Result, callback_url: str, since: datetime
+    services: Services, result: Result, callback_url: str, since: datetime
 ) -> None:
     if result.end.status is FinalStatus.STOPPED:
         return
-    delivery = owe(result.operation.key, callback_url, since, world.policy)
-    if await world.store.deliveries.get(delivery.key) is None:
-        await send_wake_up(world, delivery)
-        await world.store.outbox.insert(delivery)
+    delivery = new_delivery(result.operation.key, callback_url, since, services.policy)
+    if await services.store.deliveries.get(delivery.key) is None:
+        await send_wake_up(services, delivery)
+        await services.store.outbox.insert(delivery)
 
 
 async def _row_not_started_again(
-    world: World, result: Result, callback_url: str, since: datetime
+    services: Services, result: Result, callback_url: str, since: datetime
 ) -> None:
     if result.end.status is FinalStatus.STOPPED:
         return
-    delivery = owe(result.operation.key, callback_url, since, world.policy)
-    if await world.store.outbox.get(delivery.key) is not None:
+    delivery = new_delivery(result.operation.key, callback_url, since, services.policy)
+    if await services.store.outbox.get(delivery.key) is not None:
         return
-    if await world.store.deliveries.get(delivery.key) is None:
-        await world.store.outbox.insert(delivery)
-        await send_wake_up(world, delivery)
+    if await services.store.deliveries.get(delivery.key) is None:
+        await services.store.outbox.insert(delivery)
+        await send_wake_up(services, delivery)
 
 
 _delete = FaultyTable.delete
@@ -170,30 +181,30 @@ async def _deleted_unconditionally(
 
 
 async def _row_removed_before_record(
-    world: World, stored: Versioned[Delivery], delivery: Delivery
+    services: Services, stored: Row[Delivery], delivery: Delivery
 ) -> None:
-    await deliver._remove(world, stored)
-    await deliver._record(world, stored.noun, delivery)
+    await deliver._remove(services, stored)
+    await deliver._record(services, stored.value, delivery)
 
 
 def _never_settled(_owed: Delivery, _record: Delivery) -> bool:
     return False
 
 
-async def _second_end_wins(world: World, _owed: Delivery, delivery: Delivery) -> None:
-    await world.store.deliveries.put(delivery)
+async def _second_end_wins(services: Services, _owed: Delivery, delivery: Delivery) -> None:
+    await services.store.deliveries.put(delivery)
 
 
 async def _rewoken_without_a_message(
     table: Any, _queue: Any, due_now: Callable[[Any, datetime], Any], now: datetime
 ) -> int:
-    found = [row async for row in table.find(Where(due_before=now))]
+    found = [row async for row in table.find(Query(due_before=now))]
     for row in found:
-        await table.replace(due_now(row.noun, now), row.version)
+        await table.replace(due_now(row.value, now), row.version)
     return len(found)
 
 
-async def _poisoned_posts_dropped(_world: World, _poisoned: Poisoned) -> bool:
+async def _poisoned_posts_dropped(_world: Services, _poisoned: Poisoned) -> bool:
     return True
 
 
@@ -216,6 +227,6 @@ BUGS: dict[str, tuple[Plant, ...]] = {
     "what is owed goes before its record": ((deliver, "_settle", _row_removed_before_record),),
     "a settled delivery is sent again": ((deliver, "is_settled", _never_settled),),
     "a second end of a delivery wins": ((deliver, "_record", _second_end_wins),),
-    "what is overdue gets no message": ((reconcile, "_rewake", _rewoken_without_a_message),),
-    "poisoned posts are dropped": ((reconcile, "_taken_in", _poisoned_posts_dropped),),
+    "what is overdue gets no message": ((repair, "_rewake", _rewoken_without_a_message),),
+    "poisoned posts are dropped": ((repair, "_taken_in", _poisoned_posts_dropped),),
 }

@@ -7,18 +7,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from opswatch.adapters.memory import MemoryPoisonQueue, MemoryQueue, MemoryTable
-from opswatch.core.model import (
-    CallbackRequest,
-    Crowded,
-    Granted,
-    HttpResponse,
-    Key,
-    NoAnswer,
-    Turn,
-    WakeUp,
-)
-from opswatch.ports import Poisoned, Sent, Versioned, Where
+from opswatch.testing import MemoryPoisonQueue, MemoryQueue, MemoryTable
+from opswatch.core.hosts import Acquired, Busy, Slot
+from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
+from opswatch.core.keys import Key, WakeUp
+from opswatch.ports import Poisoned, Query, Row, Sent
 from tests.simulation.clockwork import Clockwork, CrashError, LostAnswerError, pause
 
 T = TypeVar("T")
@@ -111,35 +104,35 @@ class FaultyTable(Generic[T]):
     def __init__(self, name: str, inner: MemoryTable[T], faults: Faults) -> None:
         self._name, self._inner, self._faults = name, inner, faults
 
-    async def get(self, key: Key) -> Versioned[T] | None:
+    async def get(self, key: Key) -> Row[T] | None:
         return await self._faults.effect(
             f"{self._name}.get", key, partial(self._inner.get, key), writes=False
         )
 
-    async def insert(self, noun: T) -> Versioned[T] | None:
-        return await self._effect("insert", noun, partial(self._inner.insert, noun))
+    async def insert(self, value: T) -> Row[T] | None:
+        return await self._effect("insert", value, partial(self._inner.insert, value))
 
-    async def replace(self, noun: T, version: str) -> Versioned[T] | None:
-        about = (noun, version)
-        return await self._effect("replace", about, partial(self._inner.replace, noun, version))
+    async def replace(self, value: T, version: str) -> Row[T] | None:
+        about = (value, version)
+        return await self._effect("replace", about, partial(self._inner.replace, value, version))
 
-    async def put(self, noun: T) -> None:
-        await self._effect("put", noun, partial(self._inner.put, noun))
+    async def put(self, value: T) -> None:
+        await self._effect("put", value, partial(self._inner.put, value))
 
     async def delete(self, key: Key, version: str | None = None) -> bool:
         about = (key, version)
         return await self._effect("delete", about, partial(self._inner.delete, key, version))
 
-    async def find(self, where: Where) -> AsyncIterator[Versioned[T]]:
-        async def page() -> list[Versioned[T]]:
+    async def find(self, where: Query) -> AsyncIterator[Row[T]]:
+        async def page() -> list[Row[T]]:
             return [row async for row in self._inner.find(where)]
 
         found = await self._faults.effect(f"{self._name}.find", where, page, writes=False)
         for row in found:
             yield row
 
-    def due_times(self) -> AsyncIterator[datetime]:  # for telemetry alone
-        return self._inner.due_times()
+    def iter_due_at(self) -> AsyncIterator[datetime]:  # for telemetry alone
+        return self._inner.iter_due_at()
 
     async def _effect(self, verb: str, about: Any, act: Act[Answer]) -> Answer:
         return await self._faults.effect(f"{self._name}.{verb}", about, act)
@@ -216,11 +209,11 @@ class FaultyCallbacks:
         self._faults, self._serve = faults, serve
 
     @asynccontextmanager
-    async def turn(self, _: str) -> AsyncIterator[Turn]:
+    async def turn(self, _: str) -> AsyncIterator[Slot]:
         if self._faults.strikes():
-            yield Crowded(timedelta(seconds=self._faults.clockwork.random.uniform(0, 20)))
+            yield Busy(timedelta(seconds=self._faults.clockwork.random.uniform(0, 20)))
         else:
-            yield Granted()
+            yield Acquired()
 
     async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
         answer: HttpResponse | NoAnswer = await over_http(

@@ -4,23 +4,23 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
-from opswatch.adapters.memory import MemoryQueue, Message
-from opswatch.core.wire import wake_up_from
-from opswatch.ports import Sent, World
+from opswatch.testing import MemoryQueue, Message
+from opswatch.steps.wakeups import read_wake_up
+from opswatch.ports import Sent, Services
 from tests.simulation.clockwork import Clockwork, LostAnswerError, Task, Worker
 from tests.simulation.faults import Faults
 
 MAX_DEQUEUE_COUNT = 5
 RETRY_DELAY = timedelta(seconds=10)  # host.json's visibilityTimeout
 _BRIEF = timedelta(milliseconds=50)
-Step = Callable[[World, bytes], Awaitable[None]]
+Step = Callable[[Services, bytes], Awaitable[None]]
 
 
 class HostedQueue(MemoryQueue):
     """A queue whose messages come to a worker by themselves."""
 
     def __init__(
-        self, name: str, clockwork: Clockwork, faults: Faults, worlds: dict[Worker, World]
+        self, name: str, clockwork: Clockwork, faults: Faults, worlds: dict[Worker, Services]
     ) -> None:
         super().__init__(clockwork.clock)
         self.name, self.clockwork, self.faults, self.worlds = name, clockwork, faults, worlds
@@ -50,7 +50,7 @@ class HostedQueue(MemoryQueue):
         worker = self.clockwork.any_worker()
         if worker is None:
             self.clockwork.after(1.0, self._come, message)
-        elif self.clockwork.random.random() < self.vanishing and wake_up_from(message.body):
+        elif self.clockwork.random.random() < self.vanishing and read_wake_up(message.body):
             self.clockwork.note(self.name, message.message_id, "VANISHES", message.body)
             del self.messages[message.message_id]
         else:

@@ -4,9 +4,10 @@ import json
 from collections import Counter
 from datetime import timedelta
 
-from opswatch.core import wire
-from opswatch.core.decide import is_settled
-from opswatch.core.model import DeliveryState, FinalStatus, Result
+from opswatch.rows import tables
+from opswatch.core.deliveries import is_settled
+from opswatch.core.deliveries import DeliveryState
+from opswatch.core.watches import FinalStatus, Result
 from tests.simulation.clockwork import START
 from tests.simulation.run import POLICY, Run, key_of
 from tests.simulation.scenario import Life, Receiver
@@ -32,19 +33,19 @@ def _live_tables_are_empty(run: Run) -> None:
     A copy of a message that stalls until another copy has done all, writes a row once more, and
     dies before it can remove it, leaves a row beside its record: to clear it away is reconcile's.
     """
-    ended = {result.operation.key for result in run.store.results.nouns()}
-    for watch in run.store.watches.nouns():
+    ended = {result.operation.key for result in run.store.results.values()}
+    for watch in run.store.watches.values():
         if run.is_reconciled or watch.key not in ended:
             run.clockwork.violate(f"left behind: {watch}")
-    records = {record.key: record for record in run.store.deliveries.nouns()}
-    for owed in run.store.outbox.nouns():
+    records = {record.key: record for record in run.store.deliveries.values()}
+    for owed in run.store.outbox.values():
         record = records.get(owed.key)
         if run.is_reconciled or record is None or not is_settled(owed, record):
             run.clockwork.violate(f"left behind: {owed}")
 
 
 def _has_ended(run: Run, life: Life) -> None:
-    rows = [r for r in run.store.results.nouns() if r.operation.key == key_of(life)]
+    rows = [r for r in run.store.results.values() if r.operation.key == key_of(life)]
     if len(rows) != 1:
         run.clockwork.violate(f"{life.operation_id} has {len(rows)} results")
         return
@@ -74,7 +75,7 @@ def _status_is_true(run: Run, life: Life, result: Result) -> None:
 
 def _is_listed_once(run: Run, result: Result) -> None:
     key = result.operation.key
-    lines = [line for line in run.store.timeline.nouns() if line.operation == key]
+    lines = [line for line in run.store.timeline.values() if line.operation == key]
     if [line.status for line in lines] != [result.end.status]:
         run.clockwork.violate(f"the list says of {result}: {lines}")
 
@@ -97,7 +98,7 @@ def _was_told(run: Run, result: Result, receiver: Receiver) -> None:
     if {(event["id"], event["data"]["status"]) for event in mine} != expected:
         run.clockwork.violate(f"{receiver.url} got {mine} of {result}")
     state = DeliveryState.ABANDONED if receiver.is_retired else DeliveryState.DELIVERED
-    records = [d for d in run.store.deliveries.nouns() if d.key == key]
+    records = [d for d in run.store.deliveries.values() if d.key == key]
     if [record.state for record in records] != [state]:
         run.clockwork.violate(f"{state} is not on record: {records}")
     if state is DeliveryState.DELIVERED and subject not in receiver.accepted:
@@ -105,7 +106,7 @@ def _was_told(run: Run, result: Result, receiver: Receiver) -> None:
 
 
 def _rejections_are_kept(run: Run) -> None:
-    count = sum(rejection.count for rejection in run.store.rejections.nouns())
+    count = sum(rejection.count for rejection in run.store.rejections.values())
     posted = len(run.scenario.invalid)
     if not posted <= count <= posted + run.disturbances():
         run.clockwork.violate(f"{posted} invalid posts, {count} rejections")
@@ -123,7 +124,7 @@ def _little_was_done_twice(run: Run) -> None:
 
 def extra_polls(run: Run) -> dict[str, int]:
     """Return how many polls of each operation were made beyond those that its result tells of."""
-    told = {result.operation.key: result.polls for result in run.store.results.nouns()}
+    told = {result.operation.key: result.polls for result in run.store.results.values()}
     return {
         life.operation_id: life.reads - told.get(key_of(life), 0) for life in run.scenario.lives
     }
@@ -131,7 +132,7 @@ def extra_polls(run: Run) -> dict[str, int]:
 
 def extra_posts(run: Run) -> dict[str, int]:
     """Return how many POSTs of each delivery were made beyond those that its record tells of."""
-    told = {record.delivery_id: record.attempts for record in run.store.deliveries.nouns()}
+    told = {record.delivery_id: record.attempts for record in run.store.deliveries.values()}
     made = Counter(
         post.headers["webhook-id"] for receiver in run.scenario.receivers for post in receiver.posts
     )

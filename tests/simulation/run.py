@@ -6,19 +6,21 @@ from datetime import timedelta
 from random import Random
 from typing import Any, TypeVar
 
+from opswatch.core.keys import operation_from_url
+from opswatch.rows.codec import Codec
+from opswatch.rows.messages import QUEUES
+from opswatch.rows.tables import DELIVERIES
+from opswatch.rows.tables import RESULTS
+from opswatch.rows.tables import TABLES
+from opswatch.rows.tables import WATCHES
 from opswatch import steps
-from opswatch.adapters.memory import MemoryPoisonQueue, MemoryStore, MemoryTable
-from opswatch.core import wire
-from opswatch.core.model import (
-    CallbackRequest,
-    Delivery,
-    HttpResponse,
-    Key,
-    NoAnswer,
-    Policy,
-    Watch,
-)
-from opswatch.ports import Store, World
+from opswatch.testing import MemoryPoisonQueue, MemoryStore, MemoryTable
+from opswatch.core.deliveries import Delivery
+from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
+from opswatch.core.keys import Key
+from opswatch.core.policy import Policy
+from opswatch.core.watches import Watch
+from opswatch.ports import Services, Store
 from tests.simulation.clockwork import Clockwork, LostAnswerError, Task, Worker
 from tests.simulation.faults import (
     Faults,
@@ -30,7 +32,7 @@ from tests.simulation.faults import (
 )
 from tests.simulation.host import HostedQueue
 from tests.simulation.scenario import Life, Wish, draw
-from tests.worlds import ENDPOINT, make_world, status_path
+from tests.worlds import ENDPOINT, make_services, status_path
 
 T = TypeVar("T")
 Forgives = Callable[[T, T], bool]
@@ -47,19 +49,19 @@ MOST_EVENTS = 20_000
 class Book(MemoryTable[T]):
     """A table that remembers when a row first told of an end, which then must not change."""
 
-    def __init__(self, codec: wire.Codec[T], clockwork: Clockwork, forgives: Forgives[T]) -> None:
+    def __init__(self, codec: Codec[T], clockwork: Clockwork, forgives: Forgives[T]) -> None:
         super().__init__(codec)
         self._clockwork, self._forgives = clockwork, forgives
         self.ended_at: dict[Key, float] = {}
 
-    def _write(self, key: Key, noun: T) -> Any:
+    def _write(self, key: Key, value: T) -> Any:
         if key in self.ended_at and key in self.rows:
-            old = self._read(self.rows[key]).noun
-            if old != noun and not self._forgives(old, noun):
+            old = self._read(self.rows[key]).value
+            if old != value and not self._forgives(old, value):
                 self._clockwork.violate(f"a record is rewritten: {old} becomes {noun}")
-        if not isinstance(noun, Watch) or noun.end is not None:
+        if not isinstance(value, Watch) or value.end is not None:
             self.ended_at.setdefault(key, self._clockwork.now)
-        return super()._write(key, noun)
+        return super()._write(key, value)
 
     def told(self, key: Key) -> bool:
         """Tell whether the end was to be read here when the present task began."""
@@ -82,12 +84,12 @@ class Run:
             left=self.random.randrange(13 if self.is_reconciled else 5),
         )
         self.rewoken = 0
-        self.worlds: dict[Worker, World] = {}
-        self.ends = Book(wire.WATCHES, self.clockwork, _end_is_kept)
-        self.records = Book(wire.DELIVERIES, self.clockwork, self._is_replay)
-        self.results = Book(wire.RESULTS, self.clockwork, lambda _old, _new: False)
+        self.worlds: dict[Worker, Services] = {}
+        self.ends = Book(WATCHES, self.clockwork, _end_is_kept)
+        self.records = Book(DELIVERIES, self.clockwork, self._is_replay)
+        self.results = Book(RESULTS, self.clockwork, lambda _old, _new: False)
         self.store = MemoryStore(watches=self.ends, results=self.results, deliveries=self.records)
-        self.operations, self.deliveries = (self._queue(name) for name in wire.QUEUES)
+        self.operations, self.deliveries = (self._queue(name) for name in QUEUES)
         self.operations.step = steps.operations_message
         self.deliveries.step = steps.deliveries_message
         self._hire()
@@ -106,7 +108,7 @@ class Run:
     def _hire(self) -> None:
         faults, skews = self.faults, self.random.choice((0.0, 0.5, 30.0))
         store = Store(
-            **{name: FaultyTable(name, getattr(self.store, name), faults) for name in wire.TABLES}
+            **{name: FaultyTable(name, getattr(self.store, name), faults) for name in TABLES}
         )
         poison = tuple(
             FaultyPoisonQueue(MemoryPoisonQueue(queue.poison), faults)
@@ -115,7 +117,7 @@ class Run:
         for number in range(self.random.choice((1, 2, 2, 3))):
             worker = Worker(f"worker {number}", skews * (2 * self.random.random() - 1))
             self.clockwork.workers.append(worker)
-            self.worlds[worker] = make_world(
+            self.worlds[worker] = make_services(
                 store=store,
                 operations=FaultyQueue("operations", self.operations, faults),
                 deliveries=FaultyQueue("deliveries", self.deliveries, faults),
@@ -157,9 +159,9 @@ class Run:
         if worker is None:
             again()
             return
-        world, key = self.worlds[worker], key_of(wish.life)
+        services, key = self.worlds[worker], key_of(wish.life)
         step: Any = steps.stop if wish.verb == "stop" else steps.redeliver
-        self.clockwork.spawn(Task(wish.verb, worker, step(world, key), ended, again))
+        self.clockwork.spawn(Task(wish.verb, worker, step(services, key), ended, again))
 
     def _reconcile(self, _: None) -> None:
         """Fire the timer, every minute until nothing is left to do."""
@@ -168,7 +170,7 @@ class Run:
         self.clockwork.after(60.0, self._reconcile, None)
         worker = self.clockwork.any_worker()
         if worker is not None:
-            coroutine: Any = steps.reconcile(self.worlds[worker])
+            coroutine: Any = steps.repair(self.worlds[worker])
             task = Task("reconcile", worker, coroutine, lambda _: None, lambda: None)
             self.clockwork.spawn(task)
 
@@ -233,4 +235,4 @@ def _end_is_kept(old: Watch, new: Watch) -> bool:
 
 
 def key_of(life: Life) -> Key:
-    return wire.operation_at(ENDPOINT + status_path(life.operation_id)).key
+    return operation_from_url(ENDPOINT + status_path(life.operation_id)).key

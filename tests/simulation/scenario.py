@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from opswatch.core.model import CallbackRequest, HttpResponse, NoAnswer
+from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from tests.simulation.clockwork import Clockwork
 from tests.worlds import status_path
 

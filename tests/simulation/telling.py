@@ -4,19 +4,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from opswatch.core.model import (
-    CallbackRequest,
-    Delivery,
-    HttpResponse,
-    Key,
-    NoAnswer,
-    Result,
-    TimelineEntry,
-    WakeUp,
-    Watch,
-)
-from opswatch.core.wire import wake_up_from
-from opswatch.ports import Poisoned, Sent, Versioned
+from opswatch.core.deliveries import Delivery
+from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
+from opswatch.core.keys import Key, WakeUp
+from opswatch.core.watches import Result, TimelineEntry, Watch
+from opswatch.steps.wakeups import read_wake_up
+from opswatch.ports import Poisoned, Row, Sent
 from tests.simulation.clockwork import START
 from tests.simulation.run import Run
 
@@ -44,7 +37,7 @@ def short(fact: Any) -> str:
     match fact:
         case str():
             return fact
-        case (noun, version) if isinstance(version, str):
+        case (value, version) if isinstance(version, str):
             return f"{short(noun)} if @{_number(version)}"
         case list() | tuple():
             return f"[{', '.join(map(short, fact))}]"
@@ -53,7 +46,7 @@ def short(fact: Any) -> str:
         case timedelta():
             return f"+{fact.total_seconds():g}s"
         case bytes():
-            wake = wake_up_from(fact)
+            wake = read_wake_up(fact)
             return short(wake) if wake else fact.decode(errors="replace")
         case _:
             return _SHORT.get(type(fact), repr)(fact)
@@ -73,7 +66,7 @@ def _delivery(fact: Delivery) -> str:
 
 
 _SHORT: dict[type, Callable[[Any], str]] = {
-    Versioned: lambda row: f"{short(row.noun)} @{_number(row.version)}",
+    Row: lambda row: f"{short(row.noun)} @{_number(row.version)}",
     Key: lambda key: "~".join(key.row.split("~")[3:]),
     WakeUp: lambda wake: f"wake {short(wake.key)} {wake.seq}",
     Sent: lambda sent: f"message {sent.message_id}/{sent.receipt}",

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from opswatch.adapters.memory import (
+from opswatch.core.keys import operation_from_url
+from opswatch.rows.tables import TABLES
+from opswatch.testing import (
     MemoryArm,
     MemoryCallbacks,
     MemoryPoisonQueue,
@@ -14,27 +16,21 @@ from opswatch.adapters.memory import (
     MemoryStore,
     pump,
 )
-from opswatch.core import wire
-from opswatch.core.model import (
-    Delivery,
-    HttpResponse,
-    Key,
-    NoAnswer,
-    Policy,
-    Result,
-    WakeUp,
-    Watch,
-)
-from opswatch.core.wire import wake_up_from
-from opswatch.ports import Store, World
-from opswatch.steps import deliveries_message, operations_message
-from tests.worlds import ENDPOINT, make_world, status_path
+from opswatch.core.deliveries import Delivery
+from opswatch.core.http import HttpResponse, NoAnswer
+from opswatch.core.keys import Key, WakeUp
+from opswatch.core.policy import Policy
+from opswatch.core.watches import Result, Watch
+from opswatch.steps.wakeups import read_wake_up
+from opswatch.ports import Services, Store
+from opswatch.steps.messages import deliveries_message, operations_message
+from tests.worlds import ENDPOINT, make_services, status_path
 
 START = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 HOOK = "https://hooks.example.com/1"
 OTHER = "https://other.example.com/2"
 OPERATION = "6432a8f9-0fe6-4339-9303-772c92f35d02"
-KEY = wire.operation_at(ENDPOINT + status_path(OPERATION)).key
+KEY = operation_from_url(ENDPOINT + status_path(OPERATION)).key
 POLICY = Policy(
     timeout=timedelta(hours=1),
     callback_schedule=tuple(timedelta(seconds=s) for s in (0, 5, 300)),
@@ -102,14 +98,14 @@ class House:
         self.statuses: dict[str, HttpResponse | NoAnswer] = {}  # of operations, by their IDs
         self.arm = MemoryArm(self._answer)
         self.callbacks = MemoryCallbacks()
-        self.world = self._world(policy)
+        self.services = self._world(policy)
 
-    def _world(self, policy: Policy) -> World:
+    def _world(self, policy: Policy) -> Services:
         def noted(name: str, inner: object) -> Any:
             return Noted(name, inner, self.effects)
 
-        return make_world(
-            store=Store(**{name: noted(name, getattr(self.store, name)) for name in wire.TABLES}),
+        return make_services(
+            store=Store(**{name: noted(name, getattr(self.store, name)) for name in TABLES}),
             operations=noted("operations", self.operations),
             deliveries=noted("deliveries_queue", self.deliveries),
             poison=(MemoryPoisonQueue(self.poison),),
@@ -132,27 +128,27 @@ class House:
 
     @property
     def watch(self) -> Watch:
-        (watch,) = self.store.watches.nouns()
+        (watch,) = self.store.watches.values()
         return watch
 
     @property
     def result(self) -> Result:
-        (result,) = self.store.results.nouns()
+        (result,) = self.store.results.values()
         return result
 
     @property
     def owed(self) -> Delivery:
-        (owed,) = self.store.outbox.nouns()
+        (owed,) = self.store.outbox.values()
         return owed
 
     @property
     def settled(self) -> Delivery:
-        (settled,) = self.store.deliveries.nouns()
+        (settled,) = self.store.deliveries.values()
         return settled
 
     @staticmethod
     def wakes(queue: MemoryQueue) -> list[WakeUp]:
-        woken = [wake_up_from(message.body) for message in queue.messages.values()]
+        woken = [read_wake_up(message.body) for message in queue.messages.values()]
         return [wake for wake in woken if wake is not None]
 
     def seqs(self, queue: MemoryQueue) -> list[int]:
@@ -172,9 +168,9 @@ class House:
 
     async def pump(self) -> int:
         """Act on every visible message of both queues, once."""
-        count = await pump(self.operations, lambda body: operations_message(self.world, body))
+        count = await pump(self.operations, lambda body: operations_message(self.services, body))
         return count + await pump(
-            self.deliveries, lambda body: deliveries_message(self.world, body)
+            self.deliveries, lambda body: deliveries_message(self.services, body)
         )
 
     async def settle(self, most: int = 100) -> None:
@@ -207,5 +203,5 @@ class House:
         """Return what stands in each table."""
         return {
             name: {key: row for key, (row, _) in getattr(self.store, name).rows.items()}
-            for name in wire.TABLES
+            for name in TABLES
         }

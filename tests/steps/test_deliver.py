@@ -6,8 +6,11 @@ from datetime import timedelta
 import pytest
 
 from opswatch import steps
-from opswatch.core.circuit import OPENS_AFTER
-from opswatch.core.model import Crowded, DeliveryState, Granted, Host, HttpResponse, WakeUp
+from opswatch.core.hosts import OPENS_AFTER
+from opswatch.core.deliveries import DeliveryState
+from opswatch.core.hosts import Acquired, Busy, HostCircuit
+from opswatch.core.http import HttpResponse
+from opswatch.core.keys import WakeUp
 from opswatch.core.webhook import event
 from tests.steps.house import HOOK, KEY, OTHER, POLICY, CutOffError, House, ended
 
@@ -21,7 +24,7 @@ async def owing() -> House:
     await house.watched(HOOK)
     house.operations.messages.clear()
     house.status = ended("Failed")
-    await steps.poll(house.world, WakeUp(KEY, 2))
+    await steps.poll(house.services, WakeUp(KEY, 2))
     house.effects.names.clear()
     return house
 
@@ -86,7 +89,7 @@ async def test_the_fence(owing: House, seq: int, attempts: int, sent: list[int])
     await owing.pump()
     owing.deliveries.messages.clear()
     before = len(owing.callbacks.requests)
-    await steps.deliver(owing.world, WakeUp(owing.owed.key, seq))
+    await steps.deliver(owing.services, WakeUp(owing.owed.key, seq))
     assert len(owing.callbacks.requests) - before == attempts
     assert owing.seqs(owing.deliveries) == sent
 
@@ -96,8 +99,8 @@ async def test_copies_at_once_settle_one_delivery(owing: House) -> None:
     again = wake(owing)
     answers = iter((HttpResponse(410, {}), HttpResponse(204, {})))
     owing.callbacks.answer = lambda _: next(answers)
-    owing.effects.before["deliveries.insert"] = lambda: steps.deliver(owing.world, again)
-    await steps.deliver(owing.world, again)
+    owing.effects.before["deliveries.insert"] = lambda: steps.deliver(owing.services, again)
+    await steps.deliver(owing.services, again)
     assert owing.settled.state is DeliveryState.DELIVERED
     assert owing.called() == [HOOK, HOOK]
     assert not owing.store.outbox.rows
@@ -110,10 +113,10 @@ async def test_an_overtaken_attempt_takes_its_successor_back(owing: House) -> No
 
     async def copy() -> None:
         owing.advance(seconds=1)
-        await steps.deliver(owing.world, again)
+        await steps.deliver(owing.services, again)
 
     owing.effects.before["outbox.replace"] = copy
-    await steps.deliver(owing.world, again)
+    await steps.deliver(owing.services, again)
     assert owing.seqs(owing.deliveries) == [2]
     assert owing.owed.seq == 2
 
@@ -123,8 +126,8 @@ async def test_a_failure_that_comes_after_a_copys_success_is_forgotten(owing: Ho
     owing.deliveries.messages.clear()
     answers = iter((HttpResponse(401, {}), HttpResponse(204, {})))
     owing.callbacks.answer = lambda _: next(answers)
-    owing.effects.before["outbox.replace"] = lambda: steps.deliver(owing.world, again)
-    await steps.deliver(owing.world, again)
+    owing.effects.before["outbox.replace"] = lambda: steps.deliver(owing.services, again)
+    await steps.deliver(owing.services, again)
     await owing.settle()
     assert owing.settled.state is DeliveryState.DELIVERED
     assert not owing.store.outbox.rows
@@ -139,7 +142,7 @@ async def test_a_row_that_a_copy_moved_on_is_removed_with_the_settled_delivery(
     owing.effects.before["outbox.delete"] = lambda: owing.store.outbox.put(
         replace(owing.owed, seq=2, attempts=1, round_attempts=1)
     )
-    await steps.deliver(owing.world, again)
+    await steps.deliver(owing.services, again)
     assert owing.settled.state is DeliveryState.DELIVERED
     assert not owing.store.outbox.rows
 
@@ -154,10 +157,10 @@ async def test_an_attempt_cut_off_anywhere_costs_one_more_post(
     owing.deliveries.messages.clear()
     owing.effects.cut_after = cut_after
     with pytest.raises(CutOffError):
-        await steps.deliver(owing.world, again)
+        await steps.deliver(owing.services, again)
     owing.effects.cut_after = None
     owing.callbacks.answer = lambda _: HttpResponse(204, {})
-    await steps.deliver(owing.world, again)
+    await steps.deliver(owing.services, again)
     await owing.settle()
     assert owing.settled.state is DeliveryState.DELIVERED
     assert not owing.store.outbox.rows
@@ -168,10 +171,10 @@ async def test_what_is_settled_and_not_yet_removed_is_not_sent_again(owing: Hous
     again = wake(owing)
     owing.effects.cut_after = 2
     with pytest.raises(CutOffError):
-        await steps.deliver(owing.world, again)
+        await steps.deliver(owing.services, again)
     owing.effects.cut_after = None
     before = owing.settled
-    await steps.deliver(owing.world, again)
+    await steps.deliver(owing.services, again)
     assert owing.called() == [HOOK]
     assert owing.settled == before
     assert not owing.store.outbox.rows
@@ -187,10 +190,10 @@ async def test_a_result_that_was_purged_cannot_be_told(owing: House) -> None:
 
 
 async def test_without_a_secret_a_delivery_waits_and_no_attempt_is_counted(owing: House) -> None:
-    world = replace(owing.world, secrets=())
+    services = replace(owing.services, secrets=())
     for _ in range(3):
         seq = owing.owed.seq
-        await steps.deliver(world, wake(owing))
+        await steps.deliver(services, wake(owing))
         assert (owing.owed.seq, owing.owed.attempts) == (seq + 1, 0)
         assert owing.owed.next_attempt_at == owing.now + timedelta(minutes=5)
         owing.advance(minutes=5)
@@ -205,11 +208,11 @@ async def test_a_delivery_that_an_outage_of_ours_delayed_is_attempted_all_the_sa
     """Its host is in a pause, and the whole schedule has gone by without an attempt."""
     paused = Host(name=HOST, failures=99, open_until=owing.now + timedelta(days=1))
     await owing.store.hosts.put(paused)
-    await steps.deliver(owing.world, wake(owing))
+    await steps.deliver(owing.services, wake(owing))
     assert owing.called() == []
     assert (owing.owed.attempts, owing.owed.last_error) == (0, "its host is given a pause")
     owing.advance(hours=1)
-    await steps.deliver(owing.world, wake(owing))
+    await steps.deliver(owing.services, wake(owing))
     assert owing.called() == [HOOK]
     assert owing.settled.state is DeliveryState.DELIVERED
 
@@ -218,8 +221,8 @@ async def test_a_failure_beside_another_one_is_counted_too(owing: House) -> None
     owing.callbacks.answer = lambda _: HttpResponse(500, {})
     other = Host(name=HOST, failures=1, open_until=owing.now - timedelta(seconds=1))
     owing.effects.before["hosts.insert"] = lambda: owing.store.hosts.put(other)
-    await steps.deliver(owing.world, wake(owing))
-    assert [host.failures for host in owing.store.hosts.nouns()] == [2]
+    await steps.deliver(owing.services, wake(owing))
+    assert [host.failures for host in owing.store.hosts.values()] == [2]
 
 
 async def test_a_failure_does_not_lengthen_a_pause_that_began_during_the_attempt(
@@ -228,26 +231,26 @@ async def test_a_failure_does_not_lengthen_a_pause_that_began_during_the_attempt
     owing.callbacks.answer = lambda _: HttpResponse(500, {})
     paused = Host(name=HOST, failures=OPENS_AFTER, open_until=owing.now + timedelta(seconds=30))
     owing.effects.before["callbacks.post"] = lambda: owing.store.hosts.put(paused)
-    await steps.deliver(owing.world, wake(owing))
+    await steps.deliver(owing.services, wake(owing))
     assert owing.owed.attempts == 1
-    assert owing.store.hosts.nouns() == [paused]
+    assert owing.store.hosts.values() == [paused]
 
 
 async def test_a_failed_probe_lengthens_the_pause(owing: House) -> None:
     owing.callbacks.answer = lambda _: HttpResponse(500, {})
     paused = Host(name=HOST, failures=OPENS_AFTER, open_until=owing.now)
     await owing.store.hosts.put(paused)
-    await steps.deliver(owing.world, wake(owing))
+    await steps.deliver(owing.services, wake(owing))
     assert owing.owed.attempts == 1
-    assert [host.failures for host in owing.store.hosts.nouns()] == [OPENS_AFTER + 1]
+    assert [host.failures for host in owing.store.hosts.values()] == [OPENS_AFTER + 1]
 
 
 async def test_who_finds_no_room_at_its_host_comes_back_and_no_attempt_is_counted(
     owing: House,
 ) -> None:
     owing.deliveries.messages.clear()
-    owing.callbacks.room = Crowded(timedelta(seconds=4))
-    await steps.deliver(owing.world, wake(owing))
+    owing.callbacks.room = Busy(timedelta(seconds=4))
+    await steps.deliver(owing.services, wake(owing))
     assert owing.effects.names == ["deliveries_queue.send", "outbox.replace"]
     assert (owing.owed.seq, owing.owed.attempts) == (2, 0)
     (back_at,) = {message.visible_at for message in owing.deliveries.messages.values()}
@@ -261,11 +264,11 @@ async def test_what_is_settled_and_not_yet_removed_is_removed_once_its_host_has_
     again = wake(owing)
     owing.effects.cut_after = 2
     with pytest.raises(CutOffError):
-        await steps.deliver(owing.world, again)
+        await steps.deliver(owing.services, again)
     owing.effects.cut_after = None
-    owing.callbacks.room = Crowded(timedelta(0))
-    await steps.deliver(owing.world, again)
-    owing.callbacks.room = Granted()
+    owing.callbacks.room = Busy(timedelta(0))
+    await steps.deliver(owing.services, again)
+    owing.callbacks.room = Acquired()
     await owing.settle()
     assert owing.called() == [HOOK]
     assert not owing.store.outbox.rows
@@ -277,10 +280,10 @@ async def test_what_is_settled_and_not_yet_removed_is_removed_once_its_host_has_
 async def test_a_replay_has_the_same_id_and_its_log_goes_on(house: House) -> None:
     await house.ended(HOOK, OTHER)
     house.advance(hours=1)
-    assert await steps.redeliver(house.world, KEY) == 2
+    assert await steps.redeliver(house.services, KEY) == 2
     await house.settle()
     assert house.called() == [HOOK, OTHER, HOOK, OTHER]
-    for record in house.store.deliveries.nouns():
+    for record in house.store.deliveries.values():
         assert (record.state, record.attempts, len(record.attempt_log)) == (
             DeliveryState.DELIVERED, 2, 2,
         )  # fmt: skip
@@ -291,14 +294,14 @@ async def test_an_abandoned_delivery_gets_its_whole_schedule_again(owing: House)
     owing.callbacks.answer = lambda _: HttpResponse(401, {})
     await owing.settle()
     before = owing.settled
-    assert await steps.redeliver(owing.world, KEY) == 1
+    assert await steps.redeliver(owing.services, KEY) == 1
     await owing.settle()
     assert owing.settled.attempts == 2 * before.attempts
     assert owing.settled.round_attempts == before.attempts
 
 
 async def test_what_is_still_owed_is_left_alone(owing: House) -> None:
-    assert await steps.redeliver(owing.world, KEY) == 0
+    assert await steps.redeliver(owing.services, KEY) == 0
     await owing.settle()
     assert owing.called() == [HOOK]
 
@@ -306,9 +309,9 @@ async def test_what_is_still_owed_is_left_alone(owing: House) -> None:
 async def test_a_replay_under_way_is_not_begun_again(house: House) -> None:
     await house.ended(HOOK)
     house.callbacks.answer = lambda _: HttpResponse(401, {})
-    assert await steps.redeliver(house.world, KEY) == 1
+    assert await steps.redeliver(house.services, KEY) == 1
     await house.pump()
-    assert await steps.redeliver(house.world, KEY) == 0
+    assert await steps.redeliver(house.services, KEY) == 0
     assert house.seqs(house.deliveries) == [3]
 
 
@@ -319,10 +322,10 @@ async def test_a_replay_cut_off_before_its_message_is_started_by_the_next_wish(
     house.effects.names.clear()
     house.effects.cut_after = 1
     with pytest.raises(CutOffError):
-        await steps.redeliver(house.world, KEY)
+        await steps.redeliver(house.services, KEY)
     house.effects.cut_after = None
     assert house.effects.names == ["outbox.insert"]
-    assert await steps.redeliver(house.world, KEY) == 1
+    assert await steps.redeliver(house.services, KEY) == 1
     await house.settle()
     assert house.called() == [HOOK, HOOK]
 
@@ -332,7 +335,7 @@ async def test_a_replay_wished_while_the_delivery_settles_is_made(owing: House) 
 
     async def wish() -> None:
         owing.advance(seconds=1)
-        replayed.append(await steps.redeliver(owing.world, KEY))
+        replayed.append(await steps.redeliver(owing.services, KEY))
 
     owing.effects.before["outbox.delete"] = wish
     await owing.settle()
@@ -351,4 +354,4 @@ async def test_only_this_operations_deliveries_are_replayed(house: House) -> Non
         operation=longer,
     )
     await house.store.deliveries.put(foreign)
-    assert await steps.redeliver(house.world, KEY) == 1
+    assert await steps.redeliver(house.services, KEY) == 1

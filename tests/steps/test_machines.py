@@ -20,15 +20,20 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from opswatch.core.keys import operation_from_url
+from opswatch.rows.tables import WATCHES
+from opswatch.steps.wakeups import read_wake_up
 from opswatch import steps
 from opswatch.adapters.account import Account
-from opswatch.adapters.memory import MemoryTable
+from opswatch.testing import MemoryTable
 from opswatch.adapters.storage import AzureTable
 from opswatch.config import Storage
-from opswatch.core import wire
-from opswatch.core.model import DeliveryState, HttpResponse, Key, NoAnswer, Result, Watch
+from opswatch.core.deliveries import DeliveryState
+from opswatch.core.http import HttpResponse, NoAnswer
+from opswatch.core.keys import Key
+from opswatch.core.watches import Result, Watch
 from opswatch.local.azurite import Azurite
-from opswatch.ports import Table, Versioned, Where
+from opswatch.ports import Query, Row, Table
 from tests.core.builders import NOW, operation, watch
 from tests.steps.house import HOOK, OTHER, CutOffError, House, ended, running
 from tests.worlds import ENDPOINT, status_path
@@ -50,7 +55,7 @@ def now(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def key_of(operation_id: str) -> Key:
-    return wire.operation_at(ENDPOINT + status_path(operation_id)).key
+    return operation_from_url(ENDPOINT + status_path(operation_id)).key
 
 
 @dataclass
@@ -118,7 +123,7 @@ class Life(RuleBasedStateMachine):
         for queue, act in zip(self.queues, acts, strict=True):
             for message in list(queue.messages.values()):
                 if message.visible_at <= self.house.now:
-                    self._cut_off(act(self.house.world, message.body), effects)
+                    self._cut_off(act(self.house.services, message.body), effects)
                     self.house.advance(seconds=1)
 
     def _cut_off(self, step: Coroutine[Any, Any, object], effects: int) -> None:
@@ -140,7 +145,7 @@ class Life(RuleBasedStateMachine):
     def wake_ups_get_lost(self) -> None:
         for queue in self.queues:
             for message in list(queue.messages.values()):
-                if wire.wake_up_from(message.body):
+                if read_wake_up(message.body):
                     del queue.messages[message.message_id]
 
     @property
@@ -150,37 +155,37 @@ class Life(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: self.is_reconciled)
     def timer_fires(self) -> None:
-        now(steps.reconcile(self.house.world))
+        now(steps.repair(self.house.services))
 
     @rule(operation_id=ids)
     def user_stops(self, operation_id: str) -> None:
-        outcome = now(steps.stop(self.house.world, key_of(operation_id)))
+        outcome = now(steps.stop(self.house.services, key_of(operation_id)))
         known = self._of(operation_id)
-        known.is_stopped |= outcome is steps.Stopping.STOPPED
+        known.is_stopped |= outcome is steps.StopOutcome.STOPPED
 
     @rule(operation_id=ids)
     def user_wants_it_again(self, operation_id: str) -> None:
-        now(steps.redeliver(self.house.world, key_of(operation_id)))
+        now(steps.redeliver(self.house.services, key_of(operation_id)))
 
     @invariant()
     def a_result_never_changes(self) -> None:
-        for result in self.house.store.results.nouns():
+        for result in self.house.store.results.values():
             known = self._of(result.operation.operation_id)
             known.result = known.result or result
             assert result == known.result
 
     @invariant()
     def an_operation_is_listed_once(self) -> None:
-        listed = [line.operation for line in self.house.store.timeline.nouns()]
+        listed = [line.operation for line in self.house.store.timeline.values()]
         assert len(listed) == len(set(listed))
 
     @invariant()
     def nobody_is_told_of_what_goes_on_or_was_stopped(self) -> None:
-        told = [d.operation for d in self.house.store.deliveries.nouns()]
-        told += [d.operation for d in self.house.store.outbox.nouns()]
+        told = [d.operation for d in self.house.store.deliveries.values()]
+        told += [d.operation for d in self.house.store.outbox.values()]
         finished = {
             result.operation.key
-            for result in self.house.store.results.nouns()
+            for result in self.house.store.results.values()
             if result.end.status != "Stopped"
         }
         assert set(told) <= finished
@@ -203,14 +208,14 @@ class Life(RuleBasedStateMachine):
         now(self.house.settle(1000))
         for _ in range(3 if self.is_reconciled else 0):
             self.house.advance(minutes=3)
-            now(steps.reconcile(self.house.world))
+            now(steps.repair(self.house.services))
             now(self.house.settle(1000))
         assert not self.house.store.watches.rows
         assert not self.house.store.outbox.rows
         self._check_results()
 
     def _check_results(self) -> None:
-        results = {r.operation.operation_id: r for r in self.house.store.results.nouns()}
+        results = {r.operation.operation_id: r for r in self.house.store.results.values()}
         assert set(results) == {i for i, known in self.known.items() if known.is_posted}
         for operation_id, result in results.items():
             known = self.known[operation_id]
@@ -218,7 +223,7 @@ class Life(RuleBasedStateMachine):
             assert result.end.status in ({"Stopped"} if known.is_stopped else allowed)
             records = [
                 record
-                for record in self.house.store.deliveries.nouns()
+                for record in self.house.store.deliveries.values()
                 if record.operation == key_of(operation_id)
             ]
             told = set() if known.is_stopped else known.receivers
@@ -258,8 +263,8 @@ class Tables(RuleBasedStateMachine):
         client = self.account.table(f"t{uuid4().hex}")
         self.runner.run(_create(client))
         self.tables: tuple[Table[Watch], Table[Watch]] = (
-            MemoryTable(wire.WATCHES),
-            AzureTable(self.account, wire.WATCHES, client.table_name),
+            MemoryTable(WATCHES),
+            AzureTable(self.account, WATCHES, client.table_name),
         )
         # For each table, the versions of each row that were ever seen, oldest first.
         self.versions: tuple[dict[str, list[str]], dict[str, list[str]]] = ({}, {})
@@ -270,11 +275,11 @@ class Tables(RuleBasedStateMachine):
             known = versions.get(versioned) or ["W/\"datetime'2020-01-01T00%3A00%3A00.0Z'\""]
             more = (known[max(0, len(known) - 1 - age)],) if versioned else ()
             outcome = self.runner.run(getattr(table, verb)(*arguments, *more))
-            if isinstance(outcome, Versioned):
-                seen = versions.setdefault(outcome.noun.key.row, [])
+            if isinstance(outcome, Row):
+                seen = versions.setdefault(outcome.value.key.row, [])
                 if outcome.version not in seen:
                     seen.append(outcome.version)
-                outcome = outcome.noun
+                outcome = outcome.value
             outcomes.append(outcome)
         assert outcomes[0] == outcomes[1]
 
@@ -305,7 +310,7 @@ class Tables(RuleBasedStateMachine):
     @rule(prefix=st.none() | st.sampled_from(["2", "2~", "3"]), due=st.none() | seqs)
     def find(self, prefix: str | None, due: int | None) -> None:
         before = None if due is None else NOW + timedelta(seconds=due)
-        where = Where(partition="p", row_prefix=prefix, due_before=before)
+        where = Query(partition="p", row_prefix=prefix, due_before=before)
         found = [self.runner.run(_all(table, where)) for table in self.tables]
         assert found[0] == found[1]
 
@@ -314,8 +319,8 @@ async def _create(client: Any) -> None:
     await client.create_table()
 
 
-async def _all(table: Table[Watch], where: Where) -> list[Watch]:
-    return [found.noun async for found in table.find(where)]
+async def _all(table: Table[Watch], where: Query) -> list[Watch]:
+    return [found.value async for found in table.find(where)]
 
 
 @pytest.fixture

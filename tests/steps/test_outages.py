@@ -5,7 +5,10 @@ from datetime import timedelta
 import pytest
 
 from opswatch import steps
-from opswatch.core.model import DeliveryState, FinalStatus, HttpResponse, NoAnswer, Policy
+from opswatch.core.deliveries import DeliveryState
+from opswatch.core.http import HttpResponse, NoAnswer
+from opswatch.core.policy import Policy
+from opswatch.core.watches import FinalStatus
 from tests.steps.house import HOOK, KEY, START, House, ended
 
 SILENCE = NoAnswer("connect", "Connection refused")
@@ -69,7 +72,7 @@ async def test_a_receiver_that_is_away_for_a_week_gets_its_event_when_it_is_repl
     await house.ended(HOOK)
     assert house.settled.reason == "503"  # abandoned
     house.callbacks.answer = lambda _: HttpResponse(204, {})
-    assert await steps.redeliver(house.world, KEY) == 1
+    assert await steps.redeliver(house.services, KEY) == 1
     await house.settle()
     assert house.settled.state is DeliveryState.DELIVERED
     assert len({request.headers["webhook-id"] for request in house.callbacks.requests}) == 1

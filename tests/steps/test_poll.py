@@ -6,8 +6,10 @@ from datetime import timedelta
 import pytest
 
 from opswatch import steps
-from opswatch.core.model import FinalStatus, HttpResponse, NoAnswer, WakeUp, Watch
-from opswatch.ports import Versioned
+from opswatch.core.http import HttpResponse, NoAnswer
+from opswatch.core.keys import WakeUp
+from opswatch.core.watches import FinalStatus, Watch
+from opswatch.ports import Row
 from tests.steps.house import (
     HOOK,
     KEY,
@@ -51,7 +53,7 @@ async def test_the_fence(house: House, seq: int, polls: int, sent: list[int]) ->
     watch = await house.watched()
     house.operations.messages.clear()
     before = len(house.arm.asked)
-    await steps.poll(house.world, WakeUp(KEY, seq))
+    await steps.poll(house.services, WakeUp(KEY, seq))
     assert len(house.arm.asked) - before == polls
     assert house.seqs(house.operations) == sent
     assert house.watch.seq == watch.seq + polls
@@ -60,7 +62,7 @@ async def test_the_fence(house: House, seq: int, polls: int, sent: list[int]) ->
 async def test_an_early_wake_up_comes_again_soon(house: House) -> None:
     await house.watched()
     house.operations.messages.clear()
-    await steps.poll(house.world, WakeUp(KEY, 3, "trace"))
+    await steps.poll(house.services, WakeUp(KEY, 3, "trace"))
     (message,) = house.operations.messages.values()
     assert message.visible_at - house.now == timedelta(seconds=5)
     assert house.wakes(house.operations) == [WakeUp(KEY, 3, "trace")]
@@ -69,9 +71,9 @@ async def test_an_early_wake_up_comes_again_soon(house: House) -> None:
 async def test_a_wake_up_for_what_has_ended_is_dropped(house: House) -> None:
     await house.ended()
     before = house.rows()
-    await steps.poll(house.world, WakeUp(KEY, 1))
-    await steps.poll(house.world, WakeUp(KEY, 2))
-    await steps.poll(house.world, WakeUp(KEY, 99))
+    await steps.poll(house.services, WakeUp(KEY, 1))
+    await steps.poll(house.services, WakeUp(KEY, 2))
+    await steps.poll(house.services, WakeUp(KEY, 99))
     assert len(house.arm.asked) == 2
     assert house.rows() == before
     assert not house.operations.messages
@@ -81,8 +83,8 @@ async def test_a_receiver_that_joins_during_a_poll_is_kept(house: House) -> None
     await house.watched(HOOK)
     body = house.post(OTHER)
     house.operations.messages.popitem()
-    house.effects.before["watches.replace"] = lambda: steps.operations_message(house.world, body)
-    await steps.poll(house.world, WakeUp(KEY, 2))
+    house.effects.before["watches.replace"] = lambda: steps.operations_message(house.services, body)
+    await steps.poll(house.services, WakeUp(KEY, 2))
     assert (house.watch.callbacks, house.watch.seq, house.watch.polls) == ((HOOK, OTHER), 3, 2)
 
 
@@ -92,10 +94,10 @@ async def test_an_overtaken_worker_takes_its_successor_back(house: House) -> Non
 
     async def overtake() -> None:
         house.advance(seconds=1)
-        await steps.poll(house.world, WakeUp(KEY, 2))
+        await steps.poll(house.services, WakeUp(KEY, 2))
 
     house.effects.before["watches.replace"] = overtake
-    await steps.poll(house.world, WakeUp(KEY, 2))
+    await steps.poll(house.services, WakeUp(KEY, 2))
     assert house.effects.names[-1] == "operations.take_back"
     assert house.seqs(house.operations) == [3]
     assert (house.watch.seq, house.watch.polls) == (3, 2)
@@ -109,10 +111,10 @@ async def test_an_overtaken_worker_takes_its_successor_back_when_all_is_over(
 
     async def overtake() -> None:
         house.status = ended()
-        await steps.poll(house.world, WakeUp(KEY, 2))
+        await steps.poll(house.services, WakeUp(KEY, 2))
 
     house.effects.before["watches.replace"] = overtake
-    await steps.poll(house.world, WakeUp(KEY, 2))
+    await steps.poll(house.services, WakeUp(KEY, 2))
     assert not house.operations.messages
     assert not house.store.watches.rows
     assert house.result.polls == 2
@@ -126,11 +128,11 @@ async def test_a_new_url_that_an_overtaken_worker_has_read_is_followed(house: Ho
     async def overtake() -> None:
         house.advance(seconds=1)
         house.status = running()
-        await steps.poll(house.world, WakeUp(KEY, 2))
+        await steps.poll(house.services, WakeUp(KEY, 2))
 
     house.status = running(**{"azure-asyncoperation": new})
     house.effects.before["watches.replace"] = overtake
-    await steps.poll(house.world, WakeUp(KEY, 2))
+    await steps.poll(house.services, WakeUp(KEY, 2))
     assert house.watch.operation.url == new
     assert house.watch.key == KEY
     assert house.seqs(house.operations) == [house.watch.seq] == [3]
@@ -145,12 +147,12 @@ async def test_an_end_that_an_overtaken_worker_has_read_is_kept(house: House) ->
 
     async def overtake() -> None:
         house.status = running()
-        await steps.poll(house.world, WakeUp(KEY, 2))
+        await steps.poll(house.services, WakeUp(KEY, 2))
         house.status = HttpResponse(404, {})
 
     house.status = ended("Failed")
     house.effects.before["watches.replace"] = overtake
-    await steps.poll(house.world, WakeUp(KEY, 2))
+    await steps.poll(house.services, WakeUp(KEY, 2))
     assert house.result.end.status is FinalStatus.FAILED
     await house.settle()
     assert house.called() == [HOOK]
@@ -164,10 +166,10 @@ async def test_no_chain_forks_when_a_message_comes_twice_at_once(house: House) -
 
         async def copy(seq: int = seq) -> None:
             house.advance(seconds=1)
-            await steps.poll(house.world, WakeUp(KEY, seq))
+            await steps.poll(house.services, WakeUp(KEY, seq))
 
         house.effects.before["watches.replace"] = copy
-        await steps.poll(house.world, WakeUp(KEY, seq))
+        await steps.poll(house.services, WakeUp(KEY, seq))
         assert house.seqs(house.operations) == [seq + 1]
         house.advance(seconds=60)
 
@@ -182,14 +184,14 @@ async def test_a_commit_whose_answer_was_lost_keeps_its_successor_though_a_recei
     house.operations.messages.clear()
     inner = house.store.watches.replace
 
-    async def replace_twice(noun: Watch, version: str) -> Versioned[Watch] | None:
+    async def replace_twice(value: Watch, version: str) -> Row[Watch] | None:
         house.store.watches.replace = inner  # type: ignore[method-assign]
-        await inner(noun, version)
-        await steps.operations_message(house.world, body)
-        return await inner(noun, version)
+        await inner(value, version)
+        await steps.operations_message(house.services, body)
+        return await inner(value, version)
 
     house.store.watches.replace = replace_twice  # type: ignore[method-assign]
-    await steps.poll(house.world, WakeUp(KEY, 2))
+    await steps.poll(house.services, WakeUp(KEY, 2))
     assert house.seqs(house.operations) == [3]
     assert (house.watch.seq, house.watch.callbacks) == (3, (HOOK, OTHER))
 
@@ -202,11 +204,11 @@ async def test_whoever_meets_a_kept_end_sees_to_it(house: House) -> None:
     async def stop_and_die() -> None:
         house.effects.cut_after = len(house.effects.names) + 1
         with pytest.raises(CutOffError):
-            await steps.stop(house.world, KEY)
+            await steps.stop(house.services, KEY)
         house.effects.cut_after = None
 
     house.effects.before["watches.replace"] = stop_and_die
-    await steps.poll(house.world, WakeUp(KEY, 2))
+    await steps.poll(house.services, WakeUp(KEY, 2))
     assert house.result.end.status == "Stopped"
     assert not house.store.watches.rows
     assert not house.operations.messages
@@ -222,11 +224,11 @@ async def test_a_poll_cut_off_anywhere_is_repaired_by_the_same_message(
     house.effects.names.clear()
     house.effects.cut_after = cut_after
     with pytest.raises(CutOffError):
-        await steps.poll(house.world, WakeUp(KEY, 2))
+        await steps.poll(house.services, WakeUp(KEY, 2))
     house.effects.cut_after = None
     house.status = then()
     house.advance(seconds=30)
-    await steps.poll(house.world, WakeUp(KEY, 2))
+    await steps.poll(house.services, WakeUp(KEY, 2))
     house.status = ended()
     await house.settle()
     assert house.called() == [HOOK]
@@ -266,10 +268,10 @@ async def test_a_watch_begun_after_the_end_is_finished_without_a_poll(house: Hou
     house.operations.messages.clear()
     house.effects.cut_after = len(house.effects.names) + 1
     with pytest.raises(CutOffError):
-        await steps.operations_message(house.world, body)
+        await steps.operations_message(house.services, body)
     house.effects.cut_after = None
     assert house.watch.polls == 0
-    await steps.poll(house.world, WakeUp(KEY, 1))
+    await steps.poll(house.services, WakeUp(KEY, 1))
     await house.settle()
     assert len(house.arm.asked) == asked
     assert house.called() == [HOOK, OTHER]
@@ -284,16 +286,16 @@ async def test_an_overtaken_poll_leaves_a_later_watch_alone(house: House) -> Non
 
     async def end_and_post_again() -> None:
         house.status = ended()
-        await steps.poll(house.world, WakeUp(KEY, 1))
+        await steps.poll(house.services, WakeUp(KEY, 1))
         house.advance(seconds=1)
         body = house.post(OTHER)
         house.operations.messages.clear()
         house.effects.cut_after = len(house.effects.names) + 1
         with pytest.raises(CutOffError):
-            await steps.operations_message(house.world, body)
+            await steps.operations_message(house.services, body)
         house.effects.cut_after = None
 
     house.effects.before["watches.replace"] = end_and_post_again
-    await steps.poll(house.world, WakeUp(KEY, 1))
+    await steps.poll(house.services, WakeUp(KEY, 1))
     assert (house.watch.seq, house.watch.polls, house.watch.callbacks) == (1, 0, (OTHER,))
     assert not house.operations.messages

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from opswatch import steps
-from opswatch.core.model import Policy, WakeUp
+from opswatch.core.keys import WakeUp
+from opswatch.core.policy import Policy
 from tests.steps.house import HOOK, KEY, OTHER, POLICY, START, CutOffError, House, ended
 
 RETENTION = timedelta(days=30)
@@ -17,7 +18,7 @@ async def test_results_go_with_all_that_belongs_to_them(house: House) -> None:
     house.operations.post(b"{nonsense")
     await house.pump()
     house.now = START + RETENTION + timedelta(days=1, hours=1)
-    await steps.purge(house.world)
+    await steps.purge(house.services)
     assert not any(house.rows().values())
 
 
@@ -28,7 +29,7 @@ async def test_what_is_younger_stays(house: House, after: timedelta) -> None:
     await house.pump()
     before = house.rows()
     house.now = house.result.end.finished_at + after
-    await steps.purge(house.world)
+    await steps.purge(house.services)
     assert house.rows() == before
 
 
@@ -39,7 +40,7 @@ async def test_what_ended_lately_stays_however_long_ago_it_was_posted() -> None:
     house.status = ended()
     await house.settle()
     before = house.rows()
-    await steps.purge(house.world)
+    await steps.purge(house.services)
     assert house.rows() == before
 
 
@@ -48,7 +49,7 @@ async def test_what_still_runs_stays() -> None:
     await house.watched(HOOK)
     before = house.rows()
     house.advance(days=5)
-    await steps.purge(house.world)
+    await steps.purge(house.services)
     assert house.rows() == before
 
 
@@ -56,15 +57,15 @@ async def test_what_is_owed_keeps_its_result(house: House) -> None:
     await house.watched(HOOK)
     house.status = ended()
     house.operations.messages.clear()
-    await steps.poll(house.world, WakeUp(KEY, 2))
+    await steps.poll(house.services, WakeUp(KEY, 2))
     house.deliveries.messages.clear()
     before = house.rows()
     house.advance(days=40)
-    await steps.purge(house.world)
+    await steps.purge(house.services)
     assert house.rows() == before
-    await steps.deliver(house.world, WakeUp(house.owed.key, 1))
+    await steps.deliver(house.services, WakeUp(house.owed.key, 1))
     assert house.called() == [HOOK]
-    await steps.purge(house.world)
+    await steps.purge(house.services)
     assert not any(house.rows().values())
 
 
@@ -76,10 +77,10 @@ async def test_what_another_operation_is_owed_keeps_nothing(house: House) -> Non
     await house.store.outbox.put(foreign)
     await house.store.deliveries.put(foreign)
     house.advance(days=40)
-    await steps.purge(house.world)
+    await steps.purge(house.services)
     assert not house.store.results.rows
-    assert [record.operation for record in house.store.deliveries.nouns()] == [longer]
-    assert [owed.operation for owed in house.store.outbox.nouns()] == [longer]
+    assert [record.operation for record in house.store.deliveries.values()] == [longer]
+    assert [owed.operation for owed in house.store.outbox.values()] == [longer]
 
 
 @pytest.mark.parametrize("cut_after", range(1, 6))
@@ -93,7 +94,7 @@ async def test_a_purge_cut_off_anywhere_is_taken_up_by_the_next(
     house.effects.names.clear()
     house.effects.cut_after = cut_after
     with pytest.raises(CutOffError):
-        await steps.purge(house.world)
+        await steps.purge(house.services)
     house.effects.cut_after = None
-    await steps.purge(house.world)
+    await steps.purge(house.services)
     assert not any(house.rows().values())

@@ -6,14 +6,16 @@ from datetime import timedelta
 import pytest
 
 from opswatch import steps
-from opswatch.core.model import Reason
+from opswatch.core.errors import Reason
 from tests.steps.house import HOOK, KEY, OTHER, START, CutOffError, House, ended
 
 
 async def test_a_post_becomes_a_watch_a_line_in_the_list_and_a_wake_up(house: House) -> None:
     house.post(HOOK, kind="redisEnterprise/create", clientState={"ticket": 42}, timeout="PT6H")
     house.effects.names.clear()
-    await steps.operations_message(house.world, next(iter(house.operations.messages.values())).body)
+    await steps.operations_message(
+        house.services, next(iter(house.operations.messages.values())).body
+    )
     assert house.effects.names == ["watches.insert", "timeline.insert", "operations.send"]
     watch = house.watch
     assert (watch.key, watch.kind, watch.client_state) == (
@@ -21,7 +23,7 @@ async def test_a_post_becomes_a_watch_a_line_in_the_list_and_a_wake_up(house: Ho
     )  # fmt: skip
     assert (watch.registered_at, watch.deadline_at) == (START, START + timedelta(hours=6))
     assert (watch.due_at, watch.seq, watch.callbacks) == (START, 1, (HOOK,))
-    (line,) = house.store.timeline.nouns()
+    (line,) = house.store.timeline.values()
     assert (line.operation, line.kind, line.status) == (KEY, "redisEnterprise/create", None)
     assert house.seqs(house.operations) == [1]
 
@@ -32,7 +34,7 @@ async def test_the_same_post_again_changes_nothing(house: House) -> None:
     house.advance(seconds=1)
     body = house.post(HOOK)
     await house.pump()
-    await steps.operations_message(house.world, body)
+    await steps.operations_message(house.services, body)
     assert house.rows() == before
     assert house.seqs(house.operations) == [2]
 
@@ -56,10 +58,10 @@ async def test_a_receiver_that_comes_after_the_end_is_called_at_once(house: Hous
     await house.settle()
     assert house.called() == [HOOK, OTHER]
     assert house.result == before
-    assert [line.status for line in house.store.timeline.nouns()] == ["Succeeded"]
+    assert [line.status for line in house.store.timeline.values()] == ["Succeeded"]
     assert not house.store.watches.rows
     assert not house.store.outbox.rows
-    late = next(d for d in house.store.deliveries.nouns() if d.callback_url == OTHER)
+    late = next(d for d in house.store.deliveries.values() if d.callback_url == OTHER)
     assert late.started_at == house.now
 
 
@@ -83,7 +85,7 @@ async def test_a_receiver_that_joins_between_the_end_and_the_result_is_called(
     house.status = ended()
     body = house.post(OTHER)
     house.operations.messages.popitem()
-    house.effects.before["results.insert"] = lambda: steps.operations_message(house.world, body)
+    house.effects.before["results.insert"] = lambda: steps.operations_message(house.services, body)
     await house.settle()
     assert sorted(house.called()) == [HOOK, OTHER]
     assert not house.store.watches.rows
@@ -94,7 +96,7 @@ async def test_a_receiver_that_joins_while_the_watch_is_removed_is_called(house:
     house.status = ended()
     body = house.post(OTHER)
     house.operations.messages.popitem()
-    house.effects.before["watches.delete"] = lambda: steps.operations_message(house.world, body)
+    house.effects.before["watches.delete"] = lambda: steps.operations_message(house.services, body)
     await house.settle()
     assert house.effects.names.count("deliveries_queue.send") == 2
     assert sorted(house.called()) == [HOOK, OTHER]
@@ -112,11 +114,11 @@ async def test_an_operation_that_ends_while_it_is_posted_again_gets_no_second_wa
 
     house.effects.before["watches.insert"] = whole_life
     house.advance(seconds=1)
-    await steps.operations_message(house.world, body)
+    await steps.operations_message(house.services, body)
     await house.settle()
     assert not house.store.watches.rows
     assert house.called() == [HOOK]
-    assert [line.status for line in house.store.timeline.nouns()] == ["Succeeded"]
+    assert [line.status for line in house.store.timeline.values()] == ["Succeeded"]
 
 
 @pytest.mark.parametrize("cut_after", [1, 2, 3])
@@ -127,10 +129,10 @@ async def test_a_registration_cut_off_anywhere_is_repaired_by_the_same_message(
     house.operations.messages.clear()
     house.effects.cut_after = cut_after
     with pytest.raises(CutOffError):
-        await steps.operations_message(house.world, body)
+        await steps.operations_message(house.services, body)
     house.effects.cut_after = None
     house.advance(minutes=10)
-    await steps.operations_message(house.world, body)
+    await steps.operations_message(house.services, body)
     assert house.watch.registered_at == START
     assert len(house.store.timeline.rows) == 1
     assert set(house.seqs(house.operations)) == {1}
@@ -151,10 +153,10 @@ async def test_a_late_receiver_cut_off_anywhere_is_called_once_the_message_comes
     house.effects.names.clear()
     house.effects.cut_after = cut_after
     with pytest.raises(CutOffError):
-        await steps.operations_message(house.world, body)
+        await steps.operations_message(house.services, body)
     house.effects.cut_after = None
     house.advance(minutes=10)
-    await steps.operations_message(house.world, body)
+    await steps.operations_message(house.services, body)
     await house.settle()
     assert house.called() == [HOOK, OTHER]
     assert house.result == before
@@ -171,13 +173,13 @@ async def test_a_late_receivers_watch_that_was_stopped_is_finished_by_the_same_m
     house.operations.messages.clear()
     house.effects.cut_after = len(house.effects.names) + 1
     with pytest.raises(CutOffError):
-        await steps.operations_message(house.world, body)
+        await steps.operations_message(house.services, body)
     house.effects.cut_after += 1
     with pytest.raises(CutOffError):
-        await steps.stop(house.world, KEY)
+        await steps.stop(house.services, KEY)
     house.effects.cut_after = None
     assert house.watch.end is not None
-    await steps.operations_message(house.world, body)
+    await steps.operations_message(house.services, body)
     assert not house.store.watches.rows
     await house.settle()
     assert house.called() == [HOOK, OTHER]
@@ -191,7 +193,7 @@ async def test_a_receiver_for_which_the_row_has_no_room_is_rejected(house: House
         house.post(f"{long}{number}")
         await house.pump()
     assert len(house.watch.callbacks) == 17  # HOOK and 16 of 2 KB each
-    (rejected,) = house.store.rejections.nouns()
+    (rejected,) = house.store.rejections.values()
     assert rejected.reason is Reason.TOO_LARGE
     assert json.loads(rejected.body)["callbackUrl"] == f"{long}16"
 
@@ -201,29 +203,29 @@ async def test_what_cannot_be_accepted_becomes_one_row_that_counts(house: House)
         house.operations.post(b"{nonsense")
         await house.pump()
         house.advance(seconds=1)
-    (rejected,) = house.store.rejections.nouns()
+    (rejected,) = house.store.rejections.values()
     assert (rejected.reason, rejected.count) == (Reason.NOT_JSON, 3)
     assert (rejected.received_at, rejected.body) == (START + timedelta(seconds=2), "{nonsense")
     assert not house.operations.messages
 
 
 async def test_two_who_reject_the_same_at_once_are_both_counted(house: House) -> None:
-    await steps.operations_message(house.world, b"{nonsense")
+    await steps.operations_message(house.services, b"{nonsense")
     house.advance(seconds=1)
 
     async def another() -> None:
         house.advance(seconds=1)
-        await steps.operations_message(house.world, b"{nonsense")
+        await steps.operations_message(house.services, b"{nonsense")
 
     house.effects.before["rejections.replace"] = another
-    await steps.operations_message(house.world, b"{nonsense")
-    (rejected,) = house.store.rejections.nouns()
+    await steps.operations_message(house.services, b"{nonsense")
+    (rejected,) = house.store.rejections.values()
     assert rejected.count == 3
 
 
 async def test_what_is_posted_to_the_queue_of_deliveries_is_rejected(house: House) -> None:
     house.deliveries.post(b'{"operation": "x"}')
     await house.pump()
-    (rejected,) = house.store.rejections.nouns()
+    (rejected,) = house.store.rejections.values()
     assert rejected.reason is Reason.UNKNOWN_SHAPE
     assert "'operations'" in rejected.detail

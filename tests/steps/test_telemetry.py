@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, StatusCode, format_span_id, format_trace_id
 
 from opswatch import steps
-from opswatch.adapters.memory import (
+from opswatch.testing import (
     MemoryArm,
     MemoryCallbacks,
     MemoryPoisonQueue,
@@ -22,13 +22,16 @@ from opswatch.adapters.memory import (
     MemoryStore,
     pump,
 )
-from opswatch.core.decide import OVERDUE_GRACE
+from opswatch.steps.maintenance import OVERDUE_GRACE
 from opswatch.core.metrics import METRICS
-from opswatch.core.model import CallbackRequest, HttpResponse, NoAnswer, Policy, WakeUp
-from opswatch.core.wire import operation_at, wake_up_from
-from opswatch.ports import Telemetry, World
+from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
+from opswatch.core.keys import WakeUp
+from opswatch.core.policy import Policy
+from opswatch.core.keys import operation_from_url
+from opswatch.steps.wakeups import read_wake_up
+from opswatch.ports import Services, Telemetry
 from tests.collector import Collector, collecting, points_of, told
-from tests.worlds import ENDPOINT, make_world, status_path
+from tests.worlds import ENDPOINT, make_services, status_path
 
 DECLARED = json.loads((Path(__file__).parents[2] / "infra/telemetry.json").read_text("utf-8"))
 HOOK = "https://hooks.example.com/in?token=hushhush"
@@ -43,7 +46,7 @@ def url_of(operation_id: str) -> str:
     return f"{ENDPOINT}{status_path(operation_id)}?api-version=1&t=1&sig=hushhush"
 
 
-KEY = operation_at(url_of("1")).key
+KEY = operation_from_url(url_of("1")).key
 
 
 def status(word: str, **more: Any) -> HttpResponse:
@@ -73,7 +76,7 @@ class House:
         self.operations, self.deliveries = MemoryQueue(clock), MemoryQueue(clock)
         self.poison = MemoryQueue(clock), MemoryQueue(clock)
         callbacks = MemoryCallbacks(lambda _: _next(self.receiver_answers), self.requests)
-        self.world: World = make_world(
+        self.services: Services = make_services(
             store=self.store,
             operations=self.operations,
             deliveries=self.deliveries,
@@ -86,11 +89,11 @@ class House:
         )
 
     def change(self, **ports: Any) -> None:
-        self.world = replace(self.world, **ports)
+        self.services = replace(self.services, **ports)
 
     async def post(self, operation_id: str, **more: str) -> None:
         body = {"operation": url_of(operation_id), **more}
-        await steps.operations_message(self.world, json.dumps(body).encode())
+        await steps.operations_message(self.services, json.dumps(body).encode())
 
     async def take_turns(self, most: int = 99) -> None:
         """Hand out messages, each when it is due, until there are none."""
@@ -99,8 +102,8 @@ class House:
             if not waiting:
                 break
             self.now = max(self.now, min(message.visible_at for message in waiting))
-            await pump(self.operations, partial(steps.operations_message, self.world))
-            await pump(self.deliveries, partial(steps.deliveries_message, self.world))
+            await pump(self.operations, partial(steps.operations_message, self.services))
+            await pump(self.deliveries, partial(steps.deliveries_message, self.services))
 
 
 def _next(answers: list[Answer]) -> Answer:
@@ -137,7 +140,7 @@ async def from_misses_to_a_failure_and_two_refusals(house: House) -> None:
     await house.post("1", callbackUrl=HOOK, kind="redis/create")
     await house.take_turns()
     house.receiver_answers = [HttpResponse(204, {})]
-    assert await steps.redeliver(house.world, KEY) == 1
+    assert await steps.redeliver(house.services, KEY) == 1
     await house.take_turns()
 
 
@@ -151,9 +154,9 @@ async def a_host_that_fails(house: House) -> None:
 async def messages_out_of_turn(house: House) -> None:
     house.arm_answers = [status("InProgress")]
     await house.post("1")
-    await steps.poll(house.world, WakeUp(KEY, 0))
-    await steps.poll(house.world, WakeUp(KEY, 2))
-    await steps.poll(house.world, WakeUp(operation_at(url_of("2")).key, 1))
+    await steps.poll(house.services, WakeUp(KEY, 0))
+    await steps.poll(house.services, WakeUp(KEY, 2))
+    await steps.poll(house.services, WakeUp(operation_from_url(url_of("2")).key, 1))
 
 
 async def somebody_is_quicker(house: House) -> None:
@@ -163,7 +166,7 @@ async def somebody_is_quicker(house: House) -> None:
         return status("InProgress")
 
     await house.post("1")
-    await steps.poll(replace(house.world, arm=MemoryArm(answer)), WakeUp(KEY, 1))
+    await steps.poll(replace(house.services, arm=MemoryArm(answer)), WakeUp(KEY, 1))
 
 
 async def the_timer_has_to_repair(house: House) -> None:
@@ -171,8 +174,8 @@ async def the_timer_has_to_repair(house: House) -> None:
     house.poison[0].post(b"no operation at all")
     house.poison[1].post(b'{"wake": {"partition": "p", "row": "r", "seq": 1}}')
     house.now += timedelta(hours=1)
-    await steps.reconcile(house.world)
-    await steps.purge(house.world)
+    await steps.repair(house.services)
+    await steps.purge(house.services)
 
 
 async def no_secret_to_sign_with(house: House) -> None:
@@ -307,7 +310,7 @@ async def test_the_timer_measures_what_waits(house: House, told_to: Collector) -
     for number in range(3):
         await house.post(str(number))
     await house.take_turns(1)
-    await steps.reconcile(house.world)
+    await steps.repair(house.services)
     points = told_to.points()
     assert points["watches.active"] == [(3, {})]
     assert points["watches.oldest_overdue"] == [(0, {})]
@@ -325,21 +328,21 @@ async def test_a_watch_gets_later_however_often_it_is_woken(
     lateness = []
     for _ in range(10):
         house.now += MINUTE
-        await steps.reconcile(house.world)
+        await steps.repair(house.services)
         ((seconds, _),) = told_to.points()["watches.oldest_overdue"]
         lateness.append(seconds)
     assert lateness == [60.0 * minute for minute in range(1, 11)]
-    assert house.store.watches.nouns()[0].due_at > house.now - OVERDUE_GRACE - MINUTE
+    assert house.store.watches.values()[0].due_at > house.now - OVERDUE_GRACE - MINUTE
     house.arm_answers = [status("InProgress")]
     await house.take_turns(1)
-    await steps.reconcile(house.world)
+    await steps.repair(house.services)
     assert told_to.points()["watches.oldest_overdue"] == [(0, {})]
 
 
 async def test_poison_is_measured_before_it_is_drained(house: House, told_to: Collector) -> None:
     for _ in range(3):
         house.poison[0].post(b"no operation at all")
-    await steps.reconcile(house.world)
+    await steps.repair(house.services)
     assert house.poison[0].messages == {}
     assert sorted(told_to.points()["poison.depth"], key=str) == [
         (0, {"queue": "deliveries"}),
@@ -352,7 +355,7 @@ async def test_a_run_of_the_timer_that_is_cut_off_gives_no_beat(
 ) -> None:
     house.change(deliveries=Unreachable())
     with pytest.raises(ConnectionError):
-        await steps.reconcile(house.world)
+        await steps.repair(house.services)
     assert "heartbeat" not in told_to.points()
 
 
@@ -395,9 +398,9 @@ async def test_a_message_that_is_early_keeps_its_link(house: House, told_to: Col
     traceparent = f"00-{1:032x}-{2:016x}-01"
     await house.post("1")
     house.operations.messages.clear()
-    await steps.poll(house.world, WakeUp(KEY, 2, traceparent))
+    await steps.poll(house.services, WakeUp(KEY, 2, traceparent))
     (again,) = house.operations.messages.values()
-    assert wake_up_from(again.body) == WakeUp(KEY, 2, traceparent)
+    assert read_wake_up(again.body) == WakeUp(KEY, 2, traceparent)
     assert told_to.spans("poll") == ()
 
 
@@ -431,7 +434,7 @@ async def test_a_poll_that_breaks_is_a_failed_span(house: House, told_to: Collec
 
     await house.post("1")
     with pytest.raises(ConnectionError):
-        await steps.poll(replace(house.world, arm=MemoryArm(answer)), WakeUp(KEY, 1))
+        await steps.poll(replace(house.services, arm=MemoryArm(answer)), WakeUp(KEY, 1))
     (span,) = told_to.spans("poll")
     assert span.status.status_code is StatusCode.ERROR
     assert [event.name for event in span.events] == ["exception"]

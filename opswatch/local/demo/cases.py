@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from opswatch.core.model import FinalStatus, Operation, Reason
-from opswatch.core.wire import operation_at
+from opswatch.core.errors import Reason
+from opswatch.core.keys import Operation, operation_from_url
+from opswatch.core.watches import FinalStatus
 from opswatch.local.simulator import Simulator, StartedOperation, find_script, lasting
 
 SUBSCRIPTION = "0c6f4c25-8d1b-4d0c-9c86-2f4a1f9d7e10"
@@ -74,7 +75,7 @@ def _told(story: Story, number: int, simulator: Simulator, receiver_url: str) ->
             form=story.form,
             body=FORMS[story.form](started, _extras(story, number, door, receiver_url)),
             expected=story.expected,
-            operation=operation_at(started.url),
+            operation=operation_from_url(started.url),
             door=door,
             is_taken=door != "gone",
             code=story.code,

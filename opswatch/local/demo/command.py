@@ -15,13 +15,13 @@ from rich.table import Table
 from opswatch.adapters.account import Account
 from opswatch.config import Storage
 from opswatch.core.errors import OpswatchError
-from opswatch.core.wire import OPERATIONS_QUEUE
 from opswatch.local.azurite import running_azurite
 from opswatch.local.demo.app import running_app
 from opswatch.local.demo.cases import LOCATION, SUBSCRIPTION, Case, accepted, rejected
 from opswatch.local.demo.progress import Books, Seen
 from opswatch.local.demo.receiver import Receiver
 from opswatch.local.simulator import Simulator
+from opswatch.rows.messages import OPERATIONS_QUEUE
 
 _PATIENCE = 100.0  # seconds until what is still open counts as wrong
 _SEED = 2024

@@ -1,15 +1,20 @@
 """What has become of each case so far, read from the tables and from the receiver, as users do."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from opswatch.adapters.account import Account
 from opswatch.adapters.storage import AzureTable
-from opswatch.core import wire
-from opswatch.core.model import Delivery, DeliveryState, Key, Reason, Rejection, Result, Watch
+from opswatch.core.deliveries import Delivery, DeliveryState
+from opswatch.core.errors import Reason
+from opswatch.core.intake import Rejection
+from opswatch.core.keys import Key
+from opswatch.core.watches import Result, Watch
 from opswatch.local.demo.cases import Case
 from opswatch.local.demo.receiver import Receiver
-from opswatch.ports import Where
+from opswatch.ports import Query
+from opswatch.rows.tables import DELIVERIES, REJECTIONS, RESULTS, WATCHES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,19 +34,21 @@ class Books:
     """The tables of the app, and the receiver's book, side by side."""
 
     def __init__(self, account: Account, receiver: Receiver) -> None:
-        self._watches = AzureTable(account, wire.WATCHES)
-        self._results = AzureTable(account, wire.RESULTS)
-        self._deliveries = AzureTable(account, wire.DELIVERIES)
-        self._rejections = AzureTable(account, wire.REJECTIONS)
+        self._watches = AzureTable(account, WATCHES)
+        self._results = AzureTable(account, RESULTS)
+        self._deliveries = AzureTable(account, DELIVERIES)
+        self._rejections = AzureTable(account, REJECTIONS)
         self._receiver = receiver
 
     async def read(self, cases: list[Case]) -> list[Seen]:
         """Return how each of `cases` stands now."""
-        watches = {row.noun.key: row.noun async for row in self._watches.find(Where())}
-        results = {row.noun.operation.key: row.noun async for row in self._results.find(Where())}
-        deliveries = [row.noun async for row in self._deliveries.find(Where())]
+        watches = {row.value.key: row.value async for row in self._watches.find(Query())}
+        results = {
+            row.value.facts.operation.key: row.value async for row in self._results.find(Query())
+        }
+        deliveries = [row.value async for row in self._deliveries.find(Query())]
         rejections = {
-            row.noun.body_sha256: row.noun async for row in self._rejections.find(Where())
+            row.value.body_sha256: row.value async for row in self._rejections.find(Query())
         }
         return [self._seen(case, watches, results, deliveries, rejections) for case in cases]
 
@@ -54,28 +61,30 @@ class Books:
         rejections: dict[str, Rejection],
     ) -> Seen:
         if isinstance(case.expected, Reason):
-            return _rejection(case, rejections.get(wire.body_digest(case.body)))
+            return _rejection(case, rejections.get(sha256(case.body).hexdigest()))
         key = case.operation.key if case.operation else None
         if key in results:
             return self._ended(case, results[key], deliveries)
         if key in watches:
-            return Seen(status=watches[key].status or "registered", polls=watches[key].polls)
+            return Seen(
+                status=watches[key].facts.status or "registered", polls=watches[key].facts.polls
+            )
         return Seen(status="posted")
 
     def _ended(self, case: Case, result: Result, deliveries: list[Delivery]) -> Seen:
         settled = [
             delivery
             for delivery in deliveries
-            if delivery.operation == result.operation.key
+            if delivery.operation == result.facts.operation.key
             and delivery.callback_url.endswith(f"/{case.door}")
         ]
-        events = self._receiver.taken(case.door, result.operation.operation_id)
+        events = self._receiver.taken(case.door, result.facts.operation.operation_id)
         code = result.end.error.code if result.end.error else None
         state = settled[0].state if settled else DeliveryState.PENDING
         wanted = DeliveryState.DELIVERED if case.is_taken else DeliveryState.ABANDONED
         return Seen(
             status=result.end.status.value,
-            polls=result.polls,
+            polls=result.facts.polls,
             code=code or "",
             callback=f"/{case.door} {settled[0].state.value if settled else '…'}",
             posts=settled[0].attempts if settled else 0,

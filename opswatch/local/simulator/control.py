@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from random import Random
 
-from opswatch.core.timestamps import format_instant
+from opswatch.core.times import format_instant
 from opswatch.local.simulator.durations import parse_draw
 from opswatch.local.simulator.identity import Verdict
 from opswatch.local.simulator.life import Life, life_from_json, life_to_json

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from random import Random
 
-from opswatch.core.timestamps import parse_duration
+from opswatch.core.times import parse_duration
 
 Draw = Callable[[Random], timedelta | None]  # None: it never ends
 

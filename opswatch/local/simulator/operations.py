@@ -8,7 +8,7 @@ from random import Random
 from typing import assert_never
 from uuid import UUID
 
-from opswatch.core.timestamps import format_instant
+from opswatch.core.times import format_instant
 from opswatch.local.simulator.faults import Moment, Told
 from opswatch.local.simulator.life import Life, Style, tell
 from opswatch.local.simulator.paths import encode_path, path_key

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from opswatch.core.wire import QUEUES, TABLES
+from opswatch.rows.messages import QUEUES
+from opswatch.rows.tables import TABLES
 from tests.infra.checks.bicep import Source, flat, items, literal, lookup, properties
 from tests.infra.checks.finding import Finding
 from tests.infra.checks.project import Project

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from opswatch.core.timestamps import parse_instant
+from opswatch.core.times import parse_instant
 from opswatch.local.simulator import RetryAfter, Stamp, WaitForm
 from opswatch.local.simulator.stamps import write_stamp
 

@@ -1,0 +1,202 @@
+"""Deliveries: the duty to send a result to a callback, and what follows from an attempt."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from hashlib import sha256
+from typing import assert_never
+
+from opswatch.core import webhook
+from opswatch.core.keys import Key
+from opswatch.core.policy import MAX_DELAY, Policy
+from opswatch.core.webhook import Attempt
+
+_LOG_LENGTH = 20  # attempts
+_JITTER = 0.2
+_SECOND = timedelta(seconds=1)
+
+
+class DeliveryState(StrEnum):
+    """The state of a delivery."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    ABANDONED = "abandoned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """The duty to send one result to one callback."""
+
+    key: Key  # the operation's, `~` and a digest of the URL
+    operation: Key
+    delivery_id: str  # msg_…: the `webhook-id` of every attempt and every replay
+    callback_url: str
+    started_at: datetime  # of the current round: a replay begins the schedule again
+    next_attempt_at: datetime | None = None  # None once settled
+    state: DeliveryState = DeliveryState.PENDING
+    reason: str | None = None  # why it was abandoned
+    attempts: int = 0
+    round_attempts: int = 0  # of the current round
+    seq: int = 1
+    last_status_code: int | None = None
+    last_error: str | None = None
+    last_attempt_at: datetime | None = None
+    delivered_at: datetime | None = None
+    attempt_log: tuple[Attempt, ...] = ()  # oldest first
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The delivery is pending: try again at its `next_attempt_at`, under its new `seq`."""
+
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The delivery has ended, delivered or abandoned."""
+
+    delivery: Delivery
+
+
+def new_delivery(operation: Key, callback_url: str, now: datetime, policy: Policy) -> Delivery:
+    """Return the delivery of the result of `operation` to `callback_url`, due at once."""
+    digest = sha256(callback_url.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    key = Key(operation.partition, f"{operation.row}~{digest}")
+    identity = f"{key.partition}/{key.row}/{callback_url}".encode("utf-8", "surrogatepass")
+    return Delivery(
+        key=key,
+        operation=operation,
+        delivery_id=f"msg_{sha256(identity).hexdigest()[:32]}",
+        callback_url=callback_url,
+        started_at=now,
+        next_attempt_at=now + _jittered(key, 0, policy.callback_schedule[0]),
+    )
+
+
+def requeue(settled: Delivery, now: datetime, policy: Policy) -> Delivery:
+    """Return a settled delivery as pending again: the same id, and its log continues.
+
+    Rounds are distinguished by their start, so this one starts later even if the clock went back.
+    """
+    return replace(
+        settled,
+        state=DeliveryState.PENDING,
+        reason=None,
+        started_at=max(now, settled.started_at + timedelta(microseconds=1)),
+        round_attempts=0,
+        next_attempt_at=now + _jittered(settled.key, 0, policy.callback_schedule[0]),
+        delivered_at=None,
+        seq=settled.seq + 1,
+    )
+
+
+def after_attempt(
+    delivery: Delivery, attempt: Attempt, reply: webhook.Reply, now: datetime, policy: Policy
+) -> Retry | Settle:
+    """Return what follows from an attempt that was answered with `reply`.
+
+    After a failure the schedule decides, and later if the receiver asks for it; at the schedule's
+    end the delivery is abandoned. A floor is never longer than the schedule's longest gap, so that
+    a short schedule stays short; what a receiver asks for counts up to the rest of the schedule.
+    """
+    delivery = replace(
+        delivery,
+        attempts=delivery.attempts + 1,
+        round_attempts=delivery.round_attempts + 1,
+        last_attempt_at=attempt.at,
+        last_status_code=attempt.status_code,
+        last_error=attempt.error,
+        attempt_log=(*delivery.attempt_log, attempt)[-_LOG_LENGTH:],
+    )
+    floor = timedelta(0)
+    schedule, made = policy.callback_schedule, delivery.round_attempts
+    match reply:
+        case webhook.Accepted():
+            return Settle(
+                replace(
+                    delivery,
+                    state=DeliveryState.DELIVERED,
+                    delivered_at=now,
+                    next_attempt_at=None,
+                )
+            )
+        case webhook.Final(reason):
+            return abandon(delivery, reason)
+        case webhook.Unacceptable(reason):
+            if made >= webhook.MAX_UNACCEPTABLE:
+                return abandon(delivery, reason)
+        case webhook.Failed(reason):
+            floor = min(reply.floor, max(schedule))
+        case _:
+            assert_never(reply)
+    if made >= len(schedule):
+        return abandon(delivery, reason)
+    gap = _jittered(delivery.key, delivery.attempts, schedule[made])
+    rest = min(sum(schedule[made:], timedelta(0)), MAX_DELAY)
+    delay = max(gap, floor, min(reply.retry_after or timedelta(0), rest))
+    next_attempt_at = now + -(-delay // _SECOND) * _SECOND  # whole seconds, rounded up
+    return Retry(replace(delivery, next_attempt_at=next_attempt_at, seq=delivery.seq + 1))
+
+
+def postpone(delivery: Delivery, reason: str, delay: timedelta, now: datetime) -> Retry:
+    """Return a delivery that cannot be attempted now; no attempt is counted."""
+    seconds = max(1, -(-delay // _SECOND))
+    return Retry(
+        replace(
+            delivery,
+            last_error=reason,
+            next_attempt_at=now + seconds * _SECOND,
+            seq=delivery.seq + 1,
+        )
+    )
+
+
+def wait_for_host(delivery: Delivery, until: datetime, now: datetime) -> Retry:
+    """Return a delivery whose host is paused until `until`; no attempt is counted.
+
+    Retries are spread over up to twice the pause, so that they do not return together.
+    """
+    pause = (until - now) * (1 + _stable_random(delivery.key, delivery.seq))
+    return postpone(delivery, "its host is paused", pause, now)
+
+
+def has_waited_enough(delivery: Delivery, now: datetime, policy: Policy) -> bool:
+    """Return whether the round is older than its whole schedule.
+
+    Its host's pause no longer holds it then: only attempts can end it, whether the host or an
+    outage of ours has delayed it.
+    """
+    return now - delivery.started_at > sum(policy.callback_schedule, timedelta(0)) * (1 + _JITTER)
+
+
+def abandon(delivery: Delivery, reason: str) -> Settle:
+    """Return a delivery that will not be attempted again as settled."""
+    return Settle(
+        replace(delivery, state=DeliveryState.ABANDONED, reason=reason, next_attempt_at=None)
+    )
+
+
+def is_settled(pending: Delivery, record: Delivery) -> bool:
+    """Return whether `record` is of the round that `pending` is in, or of a later one.
+
+    A replay begins a round with the record's attempts; a row with fewer is left over.
+    """
+    return pending.started_at == record.started_at or pending.attempts < record.attempts
+
+
+def reschedule_overdue(delivery: Delivery, now: datetime) -> Delivery:
+    """Return an overdue delivery as due at once, under a new `seq`: older messages are stale."""
+    return replace(delivery, next_attempt_at=now, seq=delivery.seq + 1)
+
+
+def _jittered(key: Key, attempt: int, gap: timedelta) -> timedelta:
+    """Return `gap` ± 20 %, spread by the delivery and the attempt."""
+    return gap * (1 + _JITTER * (2 * _stable_random(key, attempt) - 1))
+
+
+def _stable_random(key: Key, number: int) -> float:
+    """Return a number from 0 to 1 that depends on `key` and `number` alone."""
+    digest = sha256(f"{key.partition}/{key.row}/{number}".encode()).digest()
+    return int.from_bytes(digest[:4]) / 2**32

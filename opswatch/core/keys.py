@@ -1,0 +1,120 @@
+"""Identity: the keys of rows, the operation that a URL names, and the host of a callback."""
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from urllib.parse import unquote, urlsplit
+
+from opswatch.core.errors import Reason, RefusedError
+
+NOTHING = "-"  # in a key, for a part that the URL does not have
+# Not allowed in table keys, or in the XML of a queue message.
+_NOT_IN_KEYS = re.compile(r"[/\\#?%~\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_API_VERSION = re.compile(r"[?&]api-version=([^&]*)", re.IGNORECASE)
+_LEAST_SEGMENTS = 3  # a scope, a collection, an id
+# /subscriptions/…/providers/…/locations/…/{collection}/{id}
+_STANDARD_SEGMENTS = 8
+_MAX_PART, _MAX_ID = 64, 128  # UTF-16 units: all parts together stay below a key's 512
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The two keys of a row: an operation and a delivery have the same in each of their tables."""
+
+    partition: str
+    row: str
+
+    def __str__(self) -> str:
+        return f"{self.partition}/{self.row}"
+
+
+@dataclass(frozen=True, slots=True)
+class WakeUp:
+    """The content of a wake-up message: act on the row `key` if its `seq` is this one."""
+
+    key: Key
+    seq: int
+    traceparent: str | None = None  # of the span that sent it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """An ARM operation: its key, the URL to poll, and the parts of the URL that the key is made of.
+
+    Parts are as the key has them: lower case, locations without spaces.
+    """
+
+    key: Key
+    url: str
+    operation_id: str
+    provider: str | None = None
+    location: str | None = None
+    collection: str | None = None
+    api_version: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The path of the URL, without the query, which may be a signature."""
+        return path_of(self.url)
+
+
+def path_of(url: str) -> str:
+    """Return the path of an absolute URL as it is sent, without the query."""
+    return "/" + url.split("://", 1)[1].partition("?")[0].partition("/")[2]
+
+
+def operation_from_url(url: str) -> Operation:
+    """Return the operation that a status URL names; raise `RefusedError` if it names none."""
+    path = path_of(url)
+    segments = [unquote(segment, errors="surrogateescape") for segment in path.split("/")[1:]]
+    if segments and not segments[-1]:
+        segments.pop()
+    if _BAD_ESCAPE.search(path) or any(
+        segment in ("", ".", "..") or _CONTROL.search(segment) for segment in segments
+    ):
+        raise RefusedError(Reason.INVALID_OPERATION, "a path with an empty or unusable segment")
+    words = [segment.lower() for segment in segments]
+    if len(words) < _LEAST_SEGMENTS or words[0] not in ("subscriptions", "providers"):
+        raise RefusedError(Reason.INVALID_OPERATION, "a path that names no operation in ARM")
+    is_standard = (
+        words[:5:2] == ["subscriptions", "providers", "locations"]
+        and len(words) == _STANDARD_SEGMENTS
+    )
+    named = {word: segments[at + 1] for at, word in enumerate(words[:-3])}  # the last one counts
+    provider, location, collection = (
+        segment and _key_part("".join(segment.split()).lower(), _MAX_PART)
+        for segment in (named.get("providers"), named.get("locations"), segments[-2])
+    )
+    operation_id = segments[-1].lower() if _GUID.fullmatch(segments[-1]) else segments[-1]
+    parts = [provider, location, collection, _key_part(operation_id, _MAX_ID)]
+    if not is_standard:
+        parts.append(sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:8])
+    subscription = NOTHING
+    if words[0] == "subscriptions":
+        subscription = _key_part("".join(segments[1].split()).lower(), _MAX_PART)
+    version = _API_VERSION.search(url)
+    return Operation(
+        key=Key(subscription, "~".join(part or NOTHING for part in parts)),
+        url=url,
+        provider=provider,
+        location=location,
+        collection=collection,
+        operation_id=operation_id,
+        api_version=unquote(version[1]) if version else None,
+    )
+
+
+def callback_host(callback_url: str) -> str:
+    """Return the host and port of a callback URL, as a key can hold them."""
+    return _key_part(urlsplit(callback_url).netloc.lower(), _MAX_ID)
+
+
+def _key_part(text: str, limit: int) -> str:
+    """Return `text` if a key can hold it and it has 1 to `limit` UTF-16 units, else a digest."""
+    has_length = 0 < len(text.encode("utf-16-le", "surrogatepass")) <= 2 * limit
+    if has_length and not _NOT_IN_KEYS.search(text):
+        return text
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,25 @@
+"""The numbers of the settings that decisions depend on."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+DEFAULT_CALLBACK_SCHEDULE = tuple(
+    timedelta(seconds=seconds)
+    for seconds in (0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+)
+# The longest time that a queue can hide a message.
+# https://learn.microsoft.com/rest/api/storageservices/put-message
+MAX_DELAY = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The numbers of the settings that decisions depend on."""
+
+    timeout: timedelta = timedelta(hours=24)  # of a watch, unless its post gives another
+    poll_min: timedelta = timedelta(seconds=1)
+    poll_max: timedelta = timedelta(minutes=5)
+    poll_cost: float = 2.0  # seconds of lag that one poll is worth; has no effect yet
+    miss_grace: timedelta = timedelta(minutes=15)  # of unreadable answers, before `Lost`
+    retention: timedelta = timedelta(days=30)  # of results and rejections
+    callback_schedule: tuple[timedelta, ...] = DEFAULT_CALLBACK_SCHEDULE  # the gap before each

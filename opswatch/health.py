@@ -1,0 +1,137 @@
+"""Checks of everything that the app needs, as values: the terminal prints them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+
+from opswatch.core.http import HttpResponse, NoAnswer
+from opswatch.core.intake import Registration
+from opswatch.core.redact import redact_text
+from opswatch.core.texts import one_line
+from opswatch.ports import Query, Services
+from opswatch.rows.messages import POISON_SUFFIX, QUEUES
+from opswatch.rows.tables import TABLES
+
+UNREACHABLE = (AzureError, aiohttp.ClientError, OSError)  # what a call to Azure may raise
+_NO_OPERATION = b"00000000-0000-0000-0000-000000000000"
+_SUBSCRIPTIONS = "/subscriptions?api-version=2022-12-01"  # if no subscription is set
+_SHOWN = 240  # characters of an error
+_REFUSALS: dict[int, str] = {
+    HTTPStatus.UNAUTHORIZED: "ARM rejects the token: is it of this cloud and tenant?",
+    HTTPStatus.FORBIDDEN: "the identity may not read operations in this subscription",
+    HTTPStatus.TOO_MANY_REQUESTS: "the subscription is being throttled",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """The outcome of one check."""
+
+    topic: str  # secret, storage, queue, poison, table, token or ARM
+    is_good: bool
+    text: str  # what was found, and what to do about it
+
+
+async def check_all(services: Services) -> AsyncIterator[Check]:
+    """Yield a check for each thing that the app needs; read only, and create nothing."""
+    yield _check_secrets(services)
+    storage = await _check_storage(services)
+    yield storage
+    if storage.is_good:
+        queues = (services.operations, services.deliveries)
+        checks: list[Awaitable[Check]] = [
+            *(
+                _check("queue", name, queue.depth())
+                for name, queue in zip(QUEUES, queues, strict=True)
+            ),
+            *(
+                _check("poison", name, queue.depth())
+                for name, queue in zip(QUEUES, services.poison, strict=True)
+            ),
+            *(
+                _check("table", name, getattr(services.store, name).find_page(Query(), 1))
+                for name in TABLES
+            ),
+        ]
+        for check in await asyncio.gather(*checks):
+            yield check
+    for check in await _check_arm(services):
+        yield check
+
+
+def _check_secrets(services: Services) -> Check:
+    count = len(services.secrets)
+    text = f"{count} to sign with, newest first"
+    if not count:
+        text = "no OPSWATCH_CALLBACK_SECRETS: no callback can be sent (`opswatch secret` makes one)"
+    return Check(topic="secret", is_good=count > 0, text=text)
+
+
+async def _check_storage(services: Services) -> Check:
+    """Ask for a queue: any answer shows that the account can be reached."""
+    try:
+        await services.operations.depth()
+    except HttpResponseError as error:
+        return Check(topic="storage", is_good=True, text=f"reachable ({error.status_code})")
+    except UNREACHABLE as error:
+        return Check(topic="storage", is_good=False, text=brief(error))
+    return Check(topic="storage", is_good=True, text="reachable")
+
+
+async def _check(topic: str, name: str, call: Awaitable[Any]) -> Check:
+    """Check one queue or table by a call that returns its depth, or a page of it."""
+    try:
+        found = await call
+    except ResourceNotFoundError:
+        text = "does not exist: the app creates it when it starts"
+        return Check(topic=topic, is_good=False, text=f"{name}: {text}")
+    except UNREACHABLE as error:
+        return Check(topic=topic, is_good=False, text=f"{name}: {brief(error)}")
+    match topic:
+        case "queue":
+            return Check(
+                topic=topic, is_good=True, text=f"{name}: {found} messages, hidden ones included"
+            )
+        case "poison":
+            text = f"{name}{POISON_SUFFIX}: {found} messages"
+            return Check(topic=topic, is_good=not found, text=text)
+        case _:
+            return Check(
+                topic=topic, is_good=True, text=f"{name}: {'has rows' if found.values else 'empty'}"
+            )
+
+
+async def _check_arm(services: Services) -> list[Check]:
+    """Poll an operation that does not exist: the least rights permit nothing else."""
+    read = services.intake.read(_NO_OPERATION, services.clock())
+    url = services.intake.endpoint + _SUBSCRIPTIONS
+    if isinstance(read, Registration):
+        url = read.operation.url
+    has_token = Check(topic="token", is_good=True, text="available")
+    match await services.arm.get(url):
+        case NoAnswer("token", error):
+            return [Check(topic="token", is_good=False, text=one_line(error, _SHOWN))]
+        case NoAnswer(layer, error):
+            text = f"{layer}: {one_line(error, _SHOWN)}"
+            return [has_token, Check(topic="ARM", is_good=False, text=text)]
+        case HttpResponse(code, _, body):
+            refusal = _REFUSALS.get(code)
+            if b"SubscriptionNotFound" in body:
+                refusal = "the identity sees no such subscription"
+            elif code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                refusal = "ARM has a problem"
+            if refusal:
+                return [has_token, Check(topic="ARM", is_good=False, text=f"{code}: {refusal}")]
+            text = f"reachable ({code} for a test URL, as expected)"
+            return [has_token, Check(topic="ARM", is_good=True, text=text)]
+
+
+def brief(error: Exception) -> str:
+    """Return the first line of an error's text, free of secrets."""
+    lines = redact_text(str(error) or type(error).__name__).splitlines()
+    return one_line(lines[0], 300)

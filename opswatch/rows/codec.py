@@ -1,0 +1,159 @@
+"""Columns derived from fields: how a noun becomes the entity of a table row, and back.
+
+A field `last_polled_at` has the column `lastPolledAt`. The fields of a noun within a noun have
+columns of their own; a tuple is one column of JSON. `tables.py` names the columns that differ.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import datetime
+from enum import Enum
+from operator import attrgetter
+from typing import Any, Generic, Protocol, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from opswatch.core.keys import Key
+from opswatch.core.texts import to_json
+
+Entity = dict[str, Any]  # column -> str, int, float, bool or aware datetime in UTC; never None
+# (noun, field) -> its column. A field of type Key has two. If the field is a noun, the column is
+# JSON that holds its fields, except for those that are named here themselves.
+Names = Mapping[tuple[type, str], Any]
+
+
+class Noun(Protocol):
+    """What a table can hold: a dataclass with a key."""
+
+    @property
+    def key(self) -> Key:
+        """The keys of its row."""
+
+
+T = TypeVar("T", bound=Noun)
+
+
+class Codec(Generic[T]):
+    """How one type of noun is written to its table.
+
+    `due` is the column of a live table that says when a row is due, `first_due` the one that says
+    since when, if a repair has moved it. `derived` maps columns to properties of the noun, which
+    are written and not read.
+    """
+
+    def __init__(
+        self, table: str, noun: type[T], names: Names, *, due: tuple[str, ...] = (), **derived: str
+    ) -> None:
+        self.table = table
+        self.due_columns = due
+        self._noun = noun
+        self._columns = tuple(_columns_of(noun, names))
+        self._derived = tuple(_Column(name, (path,)) for name, path in derived.items())
+
+    @property
+    def due(self) -> str:
+        """The column of a live table that says when a row is due."""
+        return self.due_columns[0]
+
+    def encode(self, noun: T) -> Entity:
+        """Return the entity of `noun`: its keys, and every column that has a value."""
+        entity = _write((*self._columns, *self._derived), noun)
+        key = noun.key
+        entity["PartitionKey"], entity["RowKey"] = key.partition, key.row
+        return entity
+
+    def decode(self, entity: Entity) -> T:
+        """Return the noun in `entity`; raise `msgspec.ValidationError` if there is none."""
+        return msgspec.convert(_read(self._columns, entity), self._noun)
+
+    def effective_due_at(self, entity: Entity) -> datetime:
+        """Return since when a row of a live table is due: a repair may have moved its due time."""
+        due_at: datetime = min(entity[name] for name in self.due_columns if name in entity)
+        return due_at
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One column; `path` leads to its field, through the nouns within the noun."""
+
+    name: str
+    path: tuple[str, ...]
+    packed_in: str = ""  # the column of JSON that it is a property of
+    encode: Callable[[Any], Any] | None = None
+    decode: Callable[[Any], Any] | None = None
+    get: Callable[[Any], Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "get", attrgetter(".".join(self.path)))
+
+
+def _columns_of(
+    cls: Any, names: Names, path: tuple[str, ...] = (), packed_in: str = ""
+) -> Iterator[_Column]:
+    """Yield the columns of a dataclass, in the order of its fields."""
+    hints = get_type_hints(cls)
+    for name in (field.name for field in fields(cls)):
+        here, given, hint = (*path, name), names.get((cls, name)), hints[name]
+        optional = [kind for kind in get_args(hint) if is_dataclass(kind)]
+        kind = optional[0] if optional and get_origin(hint) is not tuple else hint
+        if kind is Key:
+            yield from map(_Column, given or (), ((*here, "partition"), (*here, "row")))
+        elif is_dataclass(kind):
+            yield from _columns_of(kind, names, here, given or packed_in)
+        else:
+            first, *rest = name.split("_")
+            column = given or first + "".join(part.capitalize() for part in rest)
+            encode, decode = _conversions(kind, names)
+            yield _Column(column, here, "" if given else packed_in, encode, decode)
+
+
+def _conversions(
+    kind: Any, names: Names
+) -> tuple[Callable[[Any], Any] | None, Callable[[Any], Any] | None]:
+    """Return how a value is written to a column and read from it, if not as it is."""
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return attrgetter("value"), None
+    if get_origin(kind) is not tuple:
+        return None, None
+    element = get_args(kind)[0]
+    if not is_dataclass(element):
+        return to_json, msgspec.json.decode
+    columns = tuple(_columns_of(element, names))
+    return (
+        lambda nouns: to_json([_write(columns, noun) for noun in nouns]),
+        lambda text: [_read(columns, entity) for entity in msgspec.json.decode(text)],
+    )
+
+
+def _write(columns: Iterable[_Column], noun: Any) -> Entity:
+    entity: Entity = {}
+    packed: dict[str, Entity] = {}
+    for column in columns:
+        try:
+            value = column.get(noun)
+        except AttributeError:  # a noun on the path is None
+            continue
+        if value is not None:
+            target = packed.setdefault(column.packed_in, {}) if column.packed_in else entity
+            target[column.name] = column.encode(value) if column.encode else value
+    return entity | {name: to_json(properties) for name, properties in packed.items()}
+
+
+def _read(columns: Iterable[_Column], entity: Entity) -> dict[str, Any]:
+    """Return the fields that have a value, nested as the nouns are."""
+    noun: dict[str, Any] = {}
+    packed: dict[str, Entity] = {}
+    for column in columns:
+        source = entity
+        if column.packed_in:
+            if column.packed_in not in packed:
+                text = entity.get(column.packed_in)
+                packed[column.packed_in] = msgspec.json.decode(text) if text else {}
+            source = packed[column.packed_in]
+        value = source.get(column.name)
+        if value is not None:
+            target = noun
+            for step in column.path[:-1]:
+                target = target.setdefault(step, {})
+            target[column.path[-1]] = column.decode(value) if column.decode else value
+    return noun

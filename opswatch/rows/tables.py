@@ -1,0 +1,36 @@
+"""The tables, and the columns that are not named after their fields."""
+
+from opswatch.core.arm import ArmError
+from opswatch.core.deliveries import Delivery
+from opswatch.core.hosts import HostCircuit
+from opswatch.core.intake import Rejection
+from opswatch.core.keys import Operation
+from opswatch.core.watches import End, Result, TimelineEntry, Watch
+from opswatch.rows.codec import Codec, Names
+
+_NAMES: Names = {
+    (Operation, "key"): ("PartitionKey", "RowKey"),
+    (Delivery, "key"): ("PartitionKey", "RowKey"),
+    (Delivery, "operation"): ("PartitionKey", "operationKey"),
+    (TimelineEntry, "operation"): ("subscriptionId", "operationKey"),
+    (Rejection, "body_sha256"): "RowKey",
+    (HostCircuit, "name"): "RowKey",
+    (ArmError, "code"): "errorCode",
+    (ArmError, "message"): "errorMessage",
+    (ArmError, "json"): "errorJson",
+    (End, "result"): "resultJson",
+    # While a watch lasts, its columns `status` and `endTime` are ARM's as last seen.
+    (Watch, "end"): "end",
+}
+
+WATCHES = Codec("watches", Watch, _NAMES, due=("dueAt", "firstDueAt"))
+RESULTS = Codec("results", Result, _NAMES, durationSeconds="duration_seconds")
+OUTBOX = Codec("outbox", Delivery, _NAMES, due=("nextAttemptAt",))
+DELIVERIES = Codec("deliveries", Delivery, _NAMES)
+TIMELINE = Codec("timeline", TimelineEntry, _NAMES)
+REJECTIONS = Codec("rejections", Rejection, _NAMES)
+HOSTS = Codec("hosts", HostCircuit, _NAMES, due=("openUntil",))
+
+TABLES = tuple(
+    codec.table for codec in (WATCHES, RESULTS, OUTBOX, DELIVERIES, TIMELINE, REJECTIONS, HOSTS)
+)

@@ -1,0 +1,234 @@
+"""Everything that steps report: log lines, metrics and spans, one function for each event.
+
+A log line has a stable name, then facts as fields, in its text and on its record. A fact is never a
+token, a secret or a URL's query.
+"""
+
+import logging
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Literal
+
+from opswatch.core.arm import Missed, Observation
+from opswatch.core.deliveries import Delivery, Retry, Settle
+from opswatch.core.hosts import HostCircuit
+from opswatch.core.http import HttpResponse, NoAnswer
+from opswatch.core.intake import Rejection
+from opswatch.core.keys import Key, WakeUp
+from opswatch.core.metrics import ATTEMPTS, LAG, MISSES, POLLS, REJECTIONS, SETTLED
+from opswatch.core.redact import redact_text
+from opswatch.core.times import format_instant
+from opswatch.core.watches import Action, Result, Watch
+from opswatch.core.webhook import Attempt, Reply
+from opswatch.ports import Services
+
+_logger = logging.getLogger("opswatch")
+
+
+def _log(name: str, level: int = logging.INFO, /, **fields: object) -> None:
+    """Log `name` and its fields; a field that is None is left out."""
+    if not _logger.isEnabledFor(level):
+        return
+    facts: dict[str, object] = {}
+    for field, value in fields.items():
+        match value:
+            case None:
+                continue
+            case Enum():
+                facts[field] = value.name.lower()
+            case str() | int() | float():
+                facts[field] = value
+            case datetime():
+                facts[field] = format_instant(value)
+            case timedelta():
+                facts[field] = value.total_seconds()
+            case _:
+                facts[field] = str(value)
+    text = " ".join([f"opswatch.{name}", *(f"{field}={value}" for field, value in facts.items())])
+    _logger.log(level, "%s", text, extra={"event": f"opswatch.{name}", **facts})
+
+
+def span(
+    services: Services, name: str, key: Key, seq: int, link: str | None = None
+) -> AbstractContextManager[None]:
+    """Run the block in a new span, linked to the span that sent its wake-up."""
+    return services.telemetry.span(
+        f"opswatch.{name}", link, key=f"{key.partition}/{key.row}", seq=seq
+    )
+
+
+# --- posts
+
+
+def record_registered(watch: Watch) -> None:
+    """Record that an operation is watched from now on."""
+    _log("registered", key=watch.key, kind=watch.facts.kind)
+
+
+def record_rejected(services: Services, rejection: Rejection) -> None:
+    """Record a message that was not accepted."""
+    reason = rejection.reason.value
+    _log("rejected", logging.WARNING, reason=reason, body=rejection.body_sha256)
+    services.telemetry.measure(REJECTIONS, 1, reason=reason)
+
+
+# --- wake-ups
+
+
+def record_stale_wakeup(wake: WakeUp, why: Literal["ended", "stale"]) -> None:
+    """Record a message that was dropped: its row has moved on, or ended."""
+    _log("stale_wakeup", key=wake.key, seq=wake.seq, why=why)
+
+
+def record_early_wakeup(wake: WakeUp, row_seq: int) -> None:
+    """Record a message whose row is not committed yet."""
+    _log("early_wakeup", key=wake.key, seq=wake.seq, row_seq=row_seq)
+
+
+def record_conflict(key: Key, seq: int) -> None:
+    """Record that another worker committed the row first."""
+    _log("conflict", key=key, seq=seq)
+
+
+# --- watches
+
+
+def record_poll(
+    services: Services,
+    watch: Watch,
+    answer: HttpResponse | NoAnswer,
+    seen: Observation,
+    action: Action,
+) -> None:
+    """Record one poll: what ARM answered, and what follows."""
+    answered: dict[str, str] = (
+        {"status_code": str(answer.status_code)}
+        if isinstance(answer, HttpResponse)
+        else {"layer": answer.layer}
+    )
+    miss = redact_text(seen.reason) if isinstance(seen, Missed) else None
+    decision, after = type(action).__name__.lower(), action.watch
+    delay = after.due_at - (after.facts.last_polled_at or after.due_at)
+    _log(
+        "poll",
+        key=watch.key,
+        seq=watch.seq,
+        status=after.facts.status,
+        miss=miss,
+        decision=decision,
+        delay=delay if after.end is None else None,
+        end=after.end and after.end.status.value,
+        **answered,
+    )
+    services.telemetry.note(decision=decision, **answered)
+    services.telemetry.measure(POLLS, 1, decision=decision)
+    if miss is not None:
+        services.telemetry.measure(MISSES, 1, **answered)
+
+
+def record_finished(services: Services, result: Result) -> None:
+    """Record a new result, and the lag between the operation's end and our seeing it."""
+    end = result.end
+    _log(
+        "finished",
+        key=result.key,
+        status=end.status.value,
+        polls=result.facts.polls,
+        error=end.error.code if end.error else None,
+    )
+    if end.end_time is not None:
+        lag = (end.finished_at - end.end_time).total_seconds()
+        services.telemetry.measure(LAG, max(0.0, lag))  # clocks differ
+
+
+# --- deliveries
+
+
+def record_attempt(
+    services: Services,
+    delivery: Delivery,
+    attempt: Attempt,
+    reply: Reply,
+    action: Retry | Settle,
+) -> None:
+    """Record one attempt: what the receiver answered, and what follows."""
+    answered: dict[str, str] = {}
+    if attempt.status_code is not None:
+        answered = {"status_code": str(attempt.status_code)}
+    elif attempt.layer:
+        answered = {"layer": attempt.layer}
+    next_attempt_at = action.delivery.next_attempt_at
+    decision = type(action).__name__.lower()
+    ended_at = attempt.at + timedelta(seconds=attempt.duration)
+    _log(
+        "attempt",
+        key=delivery.key,
+        seq=delivery.seq,
+        attempt=delivery.attempts + 1,
+        reply=type(reply).__name__.lower(),
+        decision=decision,
+        delay=next_attempt_at and next_attempt_at - ended_at,
+        seconds=attempt.duration,
+        **answered,
+    )
+    services.telemetry.note(decision=decision, **answered)
+    services.telemetry.measure(ATTEMPTS, 1, **answered)
+
+
+def record_settled(services: Services, delivery: Delivery) -> None:
+    """Record how a delivery ended; a metric's reason is the part before the colon."""
+    state, reason = delivery.state.value, delivery.reason
+    _log("settled", key=delivery.key, state=state, reason=reason and redact_text(reason))
+    why = {"reason": reason.partition(":")[0]} if reason else {}
+    services.telemetry.measure(SETTLED, 1, state=state, **why)
+
+
+def record_deferred(
+    delivery: Delivery, until: datetime, why: Literal["busy", "paused", "probed"]
+) -> None:
+    """Record a delivery that waits for its host; no attempt was made."""
+    _log("delivery_deferred", key=delivery.key, seq=delivery.seq, until=until, why=why)
+
+
+def record_circuit_opened(circuit: HostCircuit) -> None:
+    """Record that a host is paused after failures in a row."""
+    _log("circuit_opened", logging.WARNING, host=circuit.name, until=circuit.open_until)
+
+
+def record_secret_missing(delivery: Delivery) -> None:
+    """Record that no callback can be sent: no secret is set."""
+    _log("secret_missing", logging.ERROR, key=delivery.key)
+
+
+def record_requeued(delivery: Delivery) -> None:
+    """Record a settled delivery that is delivered again."""
+    _log("requeued", key=delivery.key)
+
+
+# --- maintenance
+
+
+def record_rescued(key: Key, seq: int) -> None:
+    """Record an overdue row for which a new wake-up was sent."""
+    _log("rescued", logging.WARNING, key=key, seq=seq)
+
+
+def record_poison_message(*, is_wake_up: bool) -> None:
+    """Record a message that the host had given up."""
+    _log("poison_message", logging.ERROR, wake=is_wake_up)
+
+
+def record_poison_failed(error: Exception) -> None:
+    """Record a poison message that failed again."""
+    _logger.error("a poison message failed again", exc_info=error)
+
+
+def record_repaired(*, watches: int, deliveries: int, poisoned: int) -> None:
+    """Record a completed run of the repair: how many rows and messages it handled."""
+    _log("repaired", watches=watches, deliveries=deliveries, poisoned=poisoned)
+
+
+def record_purged(*, results: int, rejections: int) -> None:
+    """Record a completed purge: how many results and rejections it removed."""
+    _log("purged", results=results, rejections=rejections)

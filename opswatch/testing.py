@@ -1,0 +1,328 @@
+"""In-memory fakes of the ports, for tests and simulations: of opswatch, and of your own code.
+
+Every fake is complete: tables check ETags and keep encoded rows as the real ones do, queues lease
+messages, and what was asked of ARM, receivers and telemetry can be read afterwards. Time comes from
+the clock that you pass in. The app itself imports nothing from this module.
+
+    queue = MemoryQueue(clock)
+    services = Services(store=MemoryStore(), operations=queue, arm=MemoryArm(answer), ...)
+    await pump(queue, lambda body: operations_message(services, body))
+"""
+
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any, Generic, TypeVar
+
+from opswatch.core.deliveries import Delivery
+from opswatch.core.hosts import Acquired, HostCircuit, Slot
+from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
+from opswatch.core.intake import Rejection
+from opswatch.core.keys import Key
+from opswatch.core.metrics import Metric
+from opswatch.core.policy import MAX_DELAY
+from opswatch.core.watches import Result, TimelineEntry, Watch
+from opswatch.ports import Page, Poisoned, Query, Row, Sent, Store
+from opswatch.rows import tables
+from opswatch.rows.codec import Codec, Entity, Noun
+
+T = TypeVar("T", bound=Noun)
+
+
+class MemoryTable(Generic[T]):
+    """A table in memory."""
+
+    def __init__(self, codec: Codec[T]) -> None:
+        self._codec = codec
+        self._etags = count(1)
+        self.rows: dict[Key, tuple[Entity, str]] = {}  # the entity and its ETag
+
+    async def get(self, key: Key) -> Row[T] | None:
+        """Return the row, or None if there is none."""
+        return self._read(key) if key in self.rows else None
+
+    async def insert(self, noun: T) -> Row[T] | None:
+        """Write a new row; return None, changing nothing, if the key is taken."""
+        return self._row_if_same(noun) if noun.key in self.rows else self._write(noun)
+
+    async def replace(self, noun: T, etag: str) -> Row[T] | None:
+        """Overwrite the row that has `etag`; return None if it has changed or is gone."""
+        if noun.key not in self.rows:
+            return None
+        has_changed = self.rows[noun.key][1] != etag
+        return self._row_if_same(noun) if has_changed else self._write(noun)
+
+    async def put(self, noun: T) -> None:
+        """Write the row, unconditionally."""
+        self._write(noun)
+
+    async def delete(self, key: Key, etag: str | None = None) -> bool:
+        """Remove the row, if it has `etag` (if one is given); return False if it has another."""
+        if key in self.rows and etag not in (None, self.rows[key][1]):
+            return False
+        self.rows.pop(key, None)
+        return True
+
+    async def find(self, query: Query) -> AsyncIterator[Row[T]]:
+        """Yield the rows that `query` selects, in the order of their keys."""
+        for key in self._keys():
+            if key in self.rows and self._selects(query, key):
+                yield self._read(key)
+
+    async def find_page(
+        self, query: Query, limit: int, continuation: str | None = None
+    ) -> Page[Row[T]]:
+        """Return at most `limit` of the rows that `query` selects, in order."""
+        if continuation is not None and continuation.count("\n") != 1:
+            raise ValueError("not a continuation")
+        after = Key(*continuation.split("\n")) if continuation else None
+        keys = [key for key in self._keys() if self._selects(query, key)]
+        if after is not None:
+            keys = [key for key in keys if (key.partition, key.row) > (after.partition, after.row)]
+        page = keys[:limit]
+        last = f"{page[-1].partition}\n{page[-1].row}" if len(keys) > limit else None
+        return Page([self._read(key) for key in page], last)
+
+    async def iter_due_at(self) -> AsyncIterator[datetime]:
+        """Yield since when each row of a live table is due, or will be."""
+        for entity, _ in list(self.rows.values()):
+            yield self._codec.effective_due_at(entity)
+
+    def values(self) -> list[T]:
+        """Return the contents of the rows, in the order of their keys."""
+        return [self._read(key).value for key in self._keys()]
+
+    def _keys(self) -> list[Key]:
+        return sorted(self.rows, key=lambda key: (key.partition, key.row))
+
+    def _read(self, key: Key) -> Row[T]:
+        entity, etag = self.rows[key]
+        return Row(self._codec.decode(entity), etag)
+
+    def _write(self, noun: T) -> Row[T]:
+        etag = f'W/"{next(self._etags)}"'
+        self.rows[noun.key] = (self._codec.encode(noun), etag)
+        return Row(noun, etag)
+
+    def _row_if_same(self, noun: T) -> Row[T] | None:
+        """Return the row if it is what was to be written: the write was a repeated one."""
+        current = self._read(noun.key)
+        return current if self._codec.encode(current.value) == self._codec.encode(noun) else None
+
+    def _selects(self, query: Query, key: Key) -> bool:
+        due_at: Any = None
+        if query.due_before is not None:
+            due_at = self.rows[key][0].get(self._codec.due)
+        return (
+            query.partition in (None, key.partition)
+            and (query.partition_before is None or key.partition < query.partition_before)
+            and (query.row_prefix is None or key.row.startswith(query.row_prefix))
+            and (query.due_before is None or (due_at is not None and due_at < query.due_before))
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryStore(Store):
+    """All tables in memory."""
+
+    watches: MemoryTable[Watch] = field(default_factory=lambda: MemoryTable(tables.WATCHES))
+    results: MemoryTable[Result] = field(default_factory=lambda: MemoryTable(tables.RESULTS))
+    outbox: MemoryTable[Delivery] = field(default_factory=lambda: MemoryTable(tables.OUTBOX))
+    deliveries: MemoryTable[Delivery] = field(
+        default_factory=lambda: MemoryTable(tables.DELIVERIES)
+    )
+    timeline: MemoryTable[TimelineEntry] = field(
+        default_factory=lambda: MemoryTable(tables.TIMELINE)
+    )
+    rejections: MemoryTable[Rejection] = field(
+        default_factory=lambda: MemoryTable(tables.REJECTIONS)
+    )
+    hosts: MemoryTable[HostCircuit] = field(default_factory=lambda: MemoryTable(tables.HOSTS))
+
+
+@dataclass(slots=True)
+class Message:
+    """A message of a queue in memory."""
+
+    message_id: str
+    body: bytes
+    visible_at: datetime
+    receipt: str = "0"
+    dequeue_count: int = 0
+
+
+class MemoryQueue:
+    """A queue in memory, with leases as the real one has them."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._ids = count(1)
+        self.messages: dict[str, Message] = {}
+
+    async def send(self, body: bytes, delay: timedelta = timedelta(0)) -> Sent:
+        """Send a message that becomes visible after `delay`, rounded up to seconds; at most 7 d."""
+        return self.post(body, delay)
+
+    async def take_back(self, sent: Sent) -> None:
+        """Remove a message that has become superfluous; nothing happens if it is gone."""
+        self.delete(sent)
+
+    async def depth(self) -> int:
+        """Return the number of messages, hidden ones included."""
+        return len(self.messages)
+
+    def post(self, body: bytes, delay: timedelta = timedelta(0)) -> Sent:
+        """Send a message, as a user does."""
+        if delay > MAX_DELAY:
+            raise ValueError(f"a queue cannot wait for {delay}")
+        message_id = str(next(self._ids))
+        seconds = max(0, math.ceil(delay.total_seconds()))
+        visible_at = self._clock() + timedelta(seconds=seconds)
+        self.messages[message_id] = Message(message_id, body, visible_at)
+        return Sent(message_id, "0")
+
+    def receive(self, lease: timedelta = timedelta(minutes=10), most: int = 32) -> list[Message]:
+        """Return copies of visible messages, each leased under a new receipt."""
+        now = self._clock()
+        ready = [message for message in self.messages.values() if message.visible_at <= now]
+        return [self.lease(message, lease) for message in ready[:most]]
+
+    def lease(self, message: Message, lease: timedelta) -> Message:
+        """Return a copy of a message of this queue, leased under a new receipt."""
+        message.dequeue_count += 1
+        message.visible_at = self._clock() + lease
+        message.receipt = str(message.dequeue_count)
+        return replace(message)
+
+    def delete(self, sent: Sent) -> bool:
+        """Remove a message, if the receipt is its latest."""
+        return self._held(sent) is not None and bool(self.messages.pop(sent.message_id))
+
+    def release(self, sent: Sent, delay: timedelta) -> bool:
+        """Make a message visible again after `delay`, if the receipt is its latest."""
+        message = self._held(sent)
+        if message is None:
+            return False
+        message.visible_at = self._clock() + delay
+        message.receipt += "'"
+        return True
+
+    def _held(self, sent: Sent) -> Message | None:
+        message = self.messages.get(sent.message_id)
+        return message if message is not None and message.receipt == sent.receipt else None
+
+
+class MemoryPoisonQueue:
+    """A poison queue over a queue in memory."""
+
+    def __init__(self, queue: MemoryQueue) -> None:
+        self.queue = queue
+
+    async def take(self) -> list[Poisoned]:
+        """Return some of its messages, and hide them for a minute."""
+        return [
+            Poisoned(message.body, Sent(message.message_id, message.receipt))
+            for message in self.queue.receive(timedelta(minutes=1))
+        ]
+
+    async def remove(self, poisoned: Poisoned) -> None:
+        """Remove a message that has been handled."""
+        self.queue.delete(poisoned.sent)
+
+    async def depth(self) -> int:
+        """Return the number of messages, hidden ones included."""
+        return await self.queue.depth()
+
+
+class MemoryArm:
+    """ARM as a function from URLs to answers; `asked` has the URLs that were polled."""
+
+    def __init__(self, answer: Callable[[str], HttpResponse | NoAnswer]) -> None:
+        self._answer = answer
+        self.asked: list[str] = []
+
+    async def get(self, url: str) -> HttpResponse | NoAnswer:
+        """Return the function's answer."""
+        self.asked.append(url)
+        return self._answer(url)
+
+
+@dataclass(slots=True)
+class MemoryCallbacks:
+    """Receivers as a function from requests to answers; `requests` has what they received."""
+
+    answer: Callable[[CallbackRequest], HttpResponse | NoAnswer] = lambda _: HttpResponse(204, {})
+    requests: list[CallbackRequest] = field(default_factory=list)
+    next_slot: Slot = field(default_factory=Acquired)  # at every host
+
+    @asynccontextmanager
+    async def slot(self, url: str) -> AsyncIterator[Slot]:  # noqa: ARG002 - the port's
+        """Enter at once."""
+        yield self.next_slot
+
+    async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
+        """Return the function's answer."""
+        self.requests.append(request)
+        return self.answer(request)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A span that has begun; attributes are added until it ends."""
+
+    name: str
+    traceparent: str
+    link: str | None
+    attributes: dict[str, str | int]
+
+
+class MemoryTelemetry:
+    """Telemetry in memory; `measured` and `spans` have everything that was reported."""
+
+    def __init__(self) -> None:
+        self.measured: list[tuple[Metric, float, dict[str, str]]] = []
+        self.spans: list[Span] = []
+        self._current: ContextVar[Span | None] = ContextVar("span", default=None)
+
+    def measure(self, metric: Metric, value: float, /, **dimensions: str) -> None:
+        """Add a measurement to `metric`."""
+        self.measured.append((metric, value, dimensions))
+
+    @contextmanager
+    def span(self, name: str, link: str | None = None, **attributes: str | int) -> Iterator[None]:
+        """Run the block in a new span, linked to the span of the trace context `link`."""
+        number = len(self.spans) + 1
+        traceparent = f"00-{number:032x}-{number:016x}-01"
+        span = Span(name=name, traceparent=traceparent, link=link, attributes=attributes)
+        self.spans.append(span)
+        token = self._current.set(span)
+        try:
+            yield
+        finally:
+            self._current.reset(token)
+
+    def note(self, **attributes: str | int) -> None:
+        """Add attributes to the current span."""
+        if span := self._current.get():
+            span.attributes.update(attributes)
+
+    def traceparent(self) -> str | None:
+        """Return the W3C trace context of the current span; None outside of any."""
+        span = self._current.get()
+        return span.traceparent if span else None
+
+
+Step = Callable[[bytes], Awaitable[None]]
+
+
+async def pump(queue: MemoryQueue, step: Step) -> int:
+    """Run `step` over every visible message, as the host does; return how many there were."""
+    received = queue.receive()
+    for message in received:
+        await step(message.body)
+        queue.delete(Sent(message.message_id, message.receipt))
+    return len(received)

@@ -19,7 +19,7 @@ from statistics import median, quantiles
 from benchmarks.house import House, clutter, open_house
 from benchmarks.whole_app import WholeApp, open_whole_app
 from opswatch.local.azurite import free_ports
-from tests.receivers import Receiver, answers, hangs, receiving
+from tests.support.receivers import Receiver, answers, hangs, receiving
 
 NOBODY, NOT_DUE, WELL = "nobody", "messages not due", "a host that is well"
 REFUSES, HANGS = "a host that refuses", "a host that hangs"

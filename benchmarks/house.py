@@ -11,21 +11,12 @@ from typing import TypeVar
 
 import aiohttp
 
-from opswatch.core.keys import operation_from_url
-from opswatch.rows.messages import DELIVERIES_QUEUE
-from opswatch.rows.tables import DELIVERIES
-from opswatch.rows.tables import HOSTS
-from opswatch.rows.tables import OUTBOX
-from opswatch.rows.tables import RESULTS
 from opswatch import steps
 from opswatch.adapters.callbacks import HttpCallbacks, open_socket
-from opswatch.testing import MemoryArm, MemoryQueue, MemoryStore, MemoryTable
 from opswatch.core.callback_policy import CallbackRules
-from opswatch.core.deliveries import new_delivery
-from opswatch.core.deliveries import Delivery
-from opswatch.core.hosts import HostCircuit
+from opswatch.core.deliveries import Delivery, new_delivery
 from opswatch.core.http import HttpResponse
-from opswatch.core.keys import Key, WakeUp
+from opswatch.core.keys import Key, WakeUp, operation_from_url
 from opswatch.core.policy import Policy
 from opswatch.core.watches import End, FinalStatus, Result
 from opswatch.local.host.leases import LEASE, Lease
@@ -33,7 +24,10 @@ from opswatch.local.host.lifecycle import Stop
 from opswatch.local.host.queues import QueueListener
 from opswatch.local.host.settings import QueueSettings
 from opswatch.ports import Row, Sent, Services
-from tests.worlds import ENDPOINT, make_services, status_path
+from opswatch.rows.messages import DELIVERIES_QUEUE
+from opswatch.rows.tables import DELIVERIES, HOSTS, OUTBOX, RESULTS
+from opswatch.testing import MemoryArm, MemoryQueue, MemoryStore, MemoryTable
+from tests.support.harness import ENDPOINT, make_services, status_path
 
 T = TypeVar("T")
 _LATENCY = 0.003  # seconds of each call to the storage
@@ -89,7 +83,9 @@ async def owe_one(services: Services, number: int, url: str, after: float = 0) -
     """Owe `url` the end of the operation `number`, `after` seconds from now."""
     await asyncio.sleep(after)
     result = _ended(number, services.clock())
-    delivery = new_delivery(result.operation.key, url, result.end.finished_at, services.policy)
+    delivery = new_delivery(
+        result.facts.operation.key, url, result.end.finished_at, services.policy
+    )
     await services.store.results.insert(result)
     await services.store.outbox.insert(delivery)
     await services.deliveries.send(WakeUp(delivery.key, delivery.seq))

@@ -16,11 +16,11 @@ from statistics import median, quantiles
 
 from opswatch.adapters.account import Account
 from opswatch.config import Storage
-from opswatch.rows.messages import OPERATIONS_QUEUE
 from opswatch.local.azurite import running_azurite
 from opswatch.local.demo.app import running_app
 from opswatch.local.demo.receiver import Receiver
 from opswatch.local.simulator import Life, Operation, Simulator
+from opswatch.rows.messages import OPERATIONS_QUEUE
 
 _POSTED_AT_ONCE = 16
 

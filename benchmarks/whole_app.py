@@ -11,7 +11,7 @@ from opswatch.bootstrap import open_services
 from opswatch.local.azurite import running_azurite
 from opswatch.ports import Query, Services
 from tests.chaos.victims import App
-from tests.worlds import SECRET
+from tests.support.harness import SECRET
 
 _AT_A_TIME = 8
 

@@ -47,18 +47,20 @@ class MemoryTable(Generic[T]):
 
     async def insert(self, noun: T) -> Row[T] | None:
         """Write a new row; return None, changing nothing, if the key is taken."""
-        return self._row_if_same(noun) if noun.key in self.rows else self._write(noun)
+        key = noun.key
+        return self._row_if_same(key, noun) if key in self.rows else self._write(key, noun)
 
     async def replace(self, noun: T, etag: str) -> Row[T] | None:
         """Overwrite the row that has `etag`; return None if it has changed or is gone."""
-        if noun.key not in self.rows:
+        key = noun.key
+        if key not in self.rows:
             return None
-        has_changed = self.rows[noun.key][1] != etag
-        return self._row_if_same(noun) if has_changed else self._write(noun)
+        has_changed = self.rows[key][1] != etag
+        return self._row_if_same(key, noun) if has_changed else self._write(key, noun)
 
     async def put(self, noun: T) -> None:
         """Write the row, unconditionally."""
-        self._write(noun)
+        self._write(noun.key, noun)
 
     async def delete(self, key: Key, etag: str | None = None) -> bool:
         """Remove the row, if it has `etag` (if one is given); return False if it has another."""
@@ -103,14 +105,14 @@ class MemoryTable(Generic[T]):
         entity, etag = self.rows[key]
         return Row(self._codec.decode(entity), etag)
 
-    def _write(self, noun: T) -> Row[T]:
+    def _write(self, key: Key, noun: T) -> Row[T]:
         etag = f'W/"{next(self._etags)}"'
-        self.rows[noun.key] = (self._codec.encode(noun), etag)
+        self.rows[key] = (self._codec.encode(noun), etag)
         return Row(noun, etag)
 
-    def _row_if_same(self, noun: T) -> Row[T] | None:
+    def _row_if_same(self, key: Key, noun: T) -> Row[T] | None:
         """Return the row if it is what was to be written: the write was a repeated one."""
-        current = self._read(noun.key)
+        current = self._read(key)
         return current if self._codec.encode(current.value) == self._codec.encode(noun) else None
 
     def _selects(self, query: Query, key: Key) -> bool:

@@ -10,13 +10,13 @@ from pathlib import Path
 from opswatch import steps
 from opswatch.bootstrap import open_services
 from opswatch.config import STORAGE
-from opswatch.rows.messages import OPERATIONS_QUEUE
 from opswatch.local.host.connections import Connections
 from opswatch.local.host.leases import Lease, LeasedQueue
 from opswatch.local.host.lifecycle import Stop
 from opswatch.local.host.queues import QueueListener
 from opswatch.local.host.settings import HostSettings
 from opswatch.ports import Arm, Services
+from opswatch.rows.messages import OPERATIONS_QUEUE
 
 _ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import repeat
 
 from opswatch.core.http import HttpResponse
-from tests.worlds import ENDPOINT, status_path
+from tests.support.harness import ENDPOINT, status_path
 
 FIRST_GAP, LONGEST_GAP = 5.0, 300.0  # seconds, as the README has them
 

@@ -11,9 +11,9 @@ from benchmarks.many_watches.arm import RunningArm
 from benchmarks.many_watches.simulated import simulate
 from benchmarks.many_watches.under_way import UnderWay
 from benchmarks.many_watches.usage import Usage, usage
-from benchmarks.storage import Elsewhere, SimulatedClock, stand_in_elsewhere
 from opswatch import steps
 from opswatch.local.host.lifecycle import Stop
+from tests.support.storage import Elsewhere, SimulatedClock, stand_in_elsewhere
 
 _START = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 _MINUTE = 60.0

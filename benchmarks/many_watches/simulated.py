@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from benchmarks.many_watches.app import App
-from benchmarks.storage import SimulatedClock, Storage
 from opswatch import steps
 from opswatch.local.host.lifecycle import Stop
+from tests.support.storage import SimulatedClock, Storage
 
 _MINUTE = timedelta(minutes=1)
 

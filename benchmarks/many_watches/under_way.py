@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from benchmarks.many_watches.arm import LONGEST_GAP, url_of
-from opswatch.core.keys import operation_from_url
-from opswatch.core.keys import WakeUp
+from opswatch.core.keys import WakeUp, operation_from_url
 from opswatch.core.watches import Watch
 from opswatch.ports import Services
 

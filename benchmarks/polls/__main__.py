@@ -22,7 +22,7 @@ from benchmarks.polls.arm import COUNT_PATH
 from benchmarks.polls.ours import opswatch
 from benchmarks.polls.sdk import async_lro_poller, lean_async_lro_poller, lro_poller
 from benchmarks.programs import program
-from benchmarks.storage import stand_in_elsewhere
+from tests.support.storage import stand_in_elsewhere
 
 OURS = "opswatch"
 POLLERS = {

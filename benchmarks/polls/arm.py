@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from benchmarks.storage.http import Request, Response, serving
+from tests.support.storage.http import Request, Response, serving
 
 _COUNT = "count"
 COUNT_PATH = f"/polls/{_COUNT}"  # of which a request's path leaves out the first segment

@@ -6,9 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 from benchmarks.polls.operations import INTERVAL, SCOPE, AsyncCredential, status_path
-from opswatch.rows.messages import OPERATIONS_QUEUE
-from opswatch.rows.tables import WATCHES
-from opswatch.steps.wakeups import wake_up_text
 from opswatch import steps
 from opswatch.adapters.account import Account
 from opswatch.adapters.arm import HttpArm
@@ -17,6 +14,9 @@ from opswatch.bootstrap import open_services
 from opswatch.config import STORAGE, Storage, connection_parts
 from opswatch.core.keys import WakeUp
 from opswatch.ports import Queue, Sent, Services
+from opswatch.rows.messages import OPERATIONS_QUEUE
+from opswatch.rows.tables import WATCHES
+from tests.support.harness import wake_up_message
 
 
 async def opswatch(arm: str, storage: str, operations: int) -> None:
@@ -65,7 +65,7 @@ class _Trigger:
 
     async def _run(self, wake: WakeUp, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        await steps.operations_message(self.services, wake_up_text(wake).encode())
+        await steps.operations_message(self.services, wake_up_message(wake).encode())
 
     async def take_back(self, sent: Sent) -> None:
         await self._queue.take_back(sent)

@@ -16,7 +16,7 @@ from opswatch.adapters.resolver import CallbackResolver
 from opswatch.core.callback_policy import CallbackRules, CallbackTarget
 from opswatch.core.hosts import Slot
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
-from opswatch.core.keys import callback_host
+from opswatch.core.keys import host_key
 
 MAX_BODY = 4096  # bytes of an answer that are read
 MAX_ERROR = 512  # characters
@@ -59,7 +59,7 @@ class HttpCallbacks:
 
     def slot(self, url: str) -> AbstractAsyncContextManager[Slot]:
         """Enter with a slot for one attempt at the URL's host, or soon without one."""
-        return self._limiter.slot(callback_host(url))
+        return self._limiter.slot(host_key(url).row)
 
     async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
         """Send `request`; every outcome is a value.

@@ -8,9 +8,7 @@ the circuit or opens it again.
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from http import HTTPStatus
 
-from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.keys import Key
 from opswatch.core.policy import Policy
 
@@ -34,8 +32,8 @@ class HostCircuit:
 
     @property
     def key(self) -> Key:
-        """The key of the host's row."""
-        return host_key(self.name)
+        """The key of the host's row, as `keys.host_key` has it."""
+        return Key("hosts", self.name)
 
 
 class CircuitState(Enum):
@@ -61,11 +59,6 @@ class Busy:
 Slot = Acquired | Busy
 
 
-def host_key(name: str) -> Key:
-    """Return the key of a host's row."""
-    return Key("hosts", name)
-
-
 def circuit_state(circuit: HostCircuit | None, now: datetime) -> CircuitState:
     """Return whether an attempt may be made now."""
     if circuit is None or circuit.failures < OPENS_AFTER:
@@ -76,14 +69,6 @@ def circuit_state(circuit: HostCircuit | None, now: datetime) -> CircuitState:
 def start_probe(circuit: HostCircuit, now: datetime, policy: Policy) -> HostCircuit:
     """Return `circuit` as open to all other attempts while one attempt probes the host."""
     return replace(circuit, open_until=now + min(_PROBE_TIME, max(policy.callback_schedule)))
-
-
-def is_host_failure(answer: HttpResponse | NoAnswer) -> bool:
-    """Return whether an answer shows a fault of the host, not of the request or its path."""
-    if isinstance(answer, NoAnswer):
-        return answer.layer != "refused"
-    code = answer.status_code
-    return code >= HTTPStatus.INTERNAL_SERVER_ERROR or code == HTTPStatus.TOO_MANY_REQUESTS
 
 
 def counts_as_failure(before: HostCircuit | None, current: HostCircuit | None) -> bool:

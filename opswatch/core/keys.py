@@ -107,9 +107,9 @@ def operation_from_url(url: str) -> Operation:
     )
 
 
-def callback_host(callback_url: str) -> str:
-    """Return the host and port of a callback URL, as a key can hold them."""
-    return _key_part(urlsplit(callback_url).netloc.lower(), _MAX_ID)
+def host_key(callback_url: str) -> Key:
+    """Return the key of a callback host: its row is the host and port, as a key can hold them."""
+    return Key("hosts", _key_part(urlsplit(callback_url).netloc.lower(), _MAX_ID))
 
 
 def _key_part(text: str, limit: int) -> str:

@@ -241,6 +241,14 @@ def read_answer(answer: HttpResponse | NoAnswer, now: datetime) -> Reply:
             return Failed(str(code), _FLOORS.get(code, timedelta(0)), retry_after)
 
 
+def is_host_failure(answer: HttpResponse | NoAnswer) -> bool:
+    """Return whether an answer shows a fault of the host, not of the request or its path."""
+    if isinstance(answer, NoAnswer):
+        return answer.layer != "refused"
+    code = answer.status_code
+    return code >= HTTPStatus.INTERNAL_SERVER_ERROR or code == HTTPStatus.TOO_MANY_REQUESTS
+
+
 def attempt_of(answer: HttpResponse | NoAnswer, at: datetime, seconds: float) -> Attempt:
     """Return the attempt that ended with `answer`: its error is short and printable."""
     duration = round(seconds, 3)

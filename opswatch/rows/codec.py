@@ -58,8 +58,9 @@ class Codec(Generic[T]):
     def encode(self, noun: T) -> Entity:
         """Return the entity of `noun`: its keys, and every column that has a value."""
         entity = _write((*self._columns, *self._derived), noun)
-        key = noun.key
-        entity["PartitionKey"], entity["RowKey"] = key.partition, key.row
+        if "PartitionKey" not in entity:
+            key = noun.key
+            entity["PartitionKey"], entity["RowKey"] = key.partition, key.row
         return entity
 
     def decode(self, entity: Entity) -> T:
@@ -136,7 +137,9 @@ def _write(columns: Iterable[_Column], noun: Any) -> Entity:
         if value is not None:
             target = packed.setdefault(column.packed_in, {}) if column.packed_in else entity
             target[column.name] = column.encode(value) if column.encode else value
-    return entity | {name: to_json(properties) for name, properties in packed.items()}
+    for name, properties in packed.items():
+        entity[name] = to_json(properties)
+    return entity
 
 
 def _read(columns: Iterable[_Column], entity: Entity) -> dict[str, Any]:

@@ -21,13 +21,11 @@ from opswatch.core.hosts import (
     HostCircuit,
     circuit_state,
     counts_as_failure,
-    host_key,
-    is_host_failure,
     record_failure,
     retry_busy_at,
     start_probe,
 )
-from opswatch.core.keys import WakeUp, callback_host
+from opswatch.core.keys import WakeUp, host_key
 from opswatch.ports import Row, Services
 from opswatch.steps import events
 from opswatch.steps.wakeups import load_current_row, send_wake_up
@@ -69,7 +67,7 @@ async def _attempt(services: Services, delivery: Delivery) -> Retry | Settle:
             return _defer(services, delivery, retry_busy_at(slot, services.clock()), "busy")
         # The circuit comes first: a delivery that waits costs one read.
         now = services.clock()
-        circuit = await store.hosts.get(host_key(callback_host(delivery.callback_url)))
+        circuit = await store.hosts.get(host_key(delivery.callback_url))
         if circuit is not None and not has_waited_enough(delivery, now, policy):
             state = circuit_state(circuit.value, now)
             if state is CircuitState.OPEN:
@@ -96,7 +94,7 @@ async def _attempt(services: Services, delivery: Delivery) -> Retry | Settle:
         )
         answer = await services.callbacks.post(request)
         now = services.clock()
-        if is_host_failure(answer):
+        if webhook.is_host_failure(answer):
             await _record_failure(services, delivery, circuit, now)
         elif circuit is not None:
             await store.hosts.delete(circuit.value.key)
@@ -124,14 +122,14 @@ async def _record_failure(
 
     `before` is the circuit as it was when the attempt began.
     """
-    hosts, name = services.store.hosts, callback_host(delivery.callback_url)
+    hosts, key = services.store.hosts, host_key(delivery.callback_url)
     written: Row[HostCircuit] | None = None
     while written is None:
-        row = await hosts.get(host_key(name))
+        row = await hosts.get(key)
         current = row.value if row else None
         if not counts_as_failure(before.value if before else None, current):
             return
-        circuit = record_failure(name, current, now, services.policy)
+        circuit = record_failure(key.row, current, now, services.policy)
         written = await (hosts.replace(circuit, row.etag) if row else hosts.insert(circuit))
     if circuit_state(written.value, now) is not CircuitState.CLOSED:
         events.record_circuit_opened(written.value)

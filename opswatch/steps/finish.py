@@ -17,11 +17,11 @@ async def finish(services: Services, row: Row[Watch]) -> Result:
     receiver that has joined since gets its delivery first. Returns the result that is stored: the
     first end counts.
     """
-    watch, end = row.value, row.value.end
-    assert end is not None, watch.key  # noqa: S101 - an end is kept first
-    result = Result(facts=watch.facts, end=end)
+    key, end = row.value.key, row.value.end
+    assert end is not None, key  # noqa: S101 - an end is kept first
+    result = Result(facts=row.value.facts, end=end)
     if await services.store.results.insert(result) is None:
-        first = await services.store.results.get(watch.key)
+        first = await services.store.results.get(key)
         result = first.value if first else result
     else:
         events.record_finished(services, result)
@@ -35,9 +35,9 @@ async def finish(services: Services, row: Row[Watch]) -> Result:
             if url not in called:
                 await _create_delivery(services, result, url, since)
                 called.add(url)
-        if await services.store.watches.delete(watch.key, current.etag):
+        if await services.store.watches.delete(key, current.etag):
             break
-        current = await services.store.watches.get(watch.key)
+        current = await services.store.watches.get(key)
     return result
 
 

@@ -25,22 +25,22 @@ async def register(services: Services, registration: Registration, now: datetime
     3. If it is new, or a crash came before its first message: list it and send that message.
     """
     begun = begin(registration, now, services.policy)
-    watches = services.store.watches
-    with events.span(services, "register", begun.key, begun.seq):
+    key, watches = registration.operation.key, services.store.watches
+    with events.span(services, "register", key, begun.seq):
         watch: Row[Watch] | None = None
         while watch is None:
-            row = await watches.insert(begun) or await watches.get(begun.key)
+            row = await watches.insert(begun) or await watches.get(key)
             watch = row and await _with_receiver(services, row, registration, now)
-        ended = await services.store.results.get(begun.key)
+        ended = await services.store.results.get(key)
         is_polled = watch.value.facts.polls > 0
         if ended is None and not is_polled:
             events.record_registered(watch.value)
             await services.store.timeline.insert(timeline_entry(watch.value.facts, None))
             traceparent = services.telemetry.traceparent()
-            await send_wake_up(services.operations, begun.key, watch.value.seq, traceparent)
+            await send_wake_up(services.operations, key, watch.value.seq, traceparent)
         elif ended is not None and not (is_polled and watch.value.end):  # else its poll finishes it
             await finish_late_registration(services, watch, ended.value)
-    return begun.key
+    return key
 
 
 async def _with_receiver(

@@ -13,7 +13,16 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, Service
 
 from opswatch.adapters.arm import HttpArm
 from opswatch.core.http import HttpResponse, NoAnswer
-from tests.servers import OK, TOKEN, Credential, Temper, answer, breaks_off_after, says, serving
+from tests.support.servers import (
+    OK,
+    TOKEN,
+    Credential,
+    Temper,
+    answer,
+    breaks_off_after,
+    says,
+    serving,
+)
 
 SCOPE = "https://management.azure.com/.default"
 PATH = "/subscriptions/s/providers/Microsoft.Cache/locations/westus/operationsStatus/op"

@@ -11,31 +11,23 @@ from uuid import uuid4
 
 import pytest
 
-from benchmarks.storage import running_stand_in
-from opswatch.core.keys import operation_from_url
-from opswatch.rows.tables import DELIVERIES
-from opswatch.rows.tables import HOSTS
-from opswatch.rows.tables import OUTBOX
-from opswatch.rows.tables import REJECTIONS
-from opswatch.rows.tables import RESULTS
-from opswatch.rows.tables import TIMELINE
-from opswatch.rows.tables import WATCHES
-from opswatch.steps.wakeups import read_wake_up
 from opswatch.adapters.account import Account
-from opswatch.testing import MemoryPoisonQueue, MemoryQueue, MemoryTable
 from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable
 from opswatch.config import Storage
 from opswatch.core.arm import ArmError
 from opswatch.core.deliveries import Delivery, DeliveryState
 from opswatch.core.errors import Reason
-from opswatch.core.hosts import HostCircuit
 from opswatch.core.intake import Rejection
-from opswatch.core.keys import Key, WakeUp
+from opswatch.core.keys import Key, WakeUp, operation_from_url
 from opswatch.core.watches import End, FinalStatus, Result, TimelineEntry, Watch
 from opswatch.core.webhook import Attempt
-from opswatch.rows.codec import Codec
 from opswatch.local.azurite import Azurite
 from opswatch.ports import PoisonQueue, Query, Queue, Table
+from opswatch.rows.codec import Codec
+from opswatch.rows.tables import DELIVERIES, HOSTS, OUTBOX, REJECTIONS, RESULTS, TIMELINE, WATCHES
+from opswatch.steps.wakeups import read_wake_up
+from opswatch.testing import MemoryPoisonQueue, MemoryQueue, MemoryTable
+from tests.support.storage import running_stand_in
 
 T = TypeVar("T")
 MakeTable = Callable[[Codec[Any]], Awaitable[Table[Any]]]
@@ -350,7 +342,7 @@ SETTLED = delivery(
         Attempt(at=NOW, duration=0.001, status_code=500, layer="http", error=ODD) for _ in range(20)
     ),
 )
-OPERATION = watch(row=f"p~l~o~{ODD[:9]}").operation
+OPERATION = watch(row=f"p~l~o~{ODD[:9]}").facts.operation
 NOUNS: dict[str, tuple[Codec[Any], Any]] = {
     "a bare watch": (WATCHES, watch()),
     "a full watch": (

@@ -31,19 +31,26 @@ from azure.core.exceptions import (
 from azure.data.tables import TableSasPermissions, UpdateMode, generate_table_sas
 from azure.storage.queue import QueueSasPermissions, generate_queue_sas
 
-from opswatch.rows.tables import WATCHES
-from opswatch.steps.wakeups import wake_up_text
 from opswatch.adapters.account import Account
 from opswatch.adapters.rest import Service
 from opswatch.adapters.storage import AzureQueue, AzureTable, create_missing
 from opswatch.config import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, Storage
-from opswatch.rows import tables
 from opswatch.core.keys import Key, WakeUp
 from opswatch.local.azurite import Azurite, running_azurite
 from opswatch.ports import Sent
-from tests.core.builders import NOW, operation, watch
-from tests.receivers import certified
-from tests.servers import Credential, Server, Temper, answer, breaks_off_after, says, serving
+from opswatch.rows.tables import WATCHES
+from tests.support.builders import NOW, operation, watch
+from tests.support.harness import wake_up_message
+from tests.support.receivers import certified
+from tests.support.servers import (
+    Credential,
+    Server,
+    Temper,
+    answer,
+    breaks_off_after,
+    says,
+    serving,
+)
 
 WAKE = WakeUp(Key("subscription", "row"), 1)
 FINE = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -402,7 +409,7 @@ async def test_messages_go_where_the_sdk_puts_them() -> None:
         await queue.take_back(sent)
         client = account.queue("operations")
         message = await client.send_message(
-            wake_up_text(wake), visibility_timeout=7, time_to_live=-1
+            wake_up_message(wake), visibility_timeout=7, time_to_live=-1
         )
         await client.delete_message(message.id, message.pop_receipt)
     assert sent == Sent(message.id, message.pop_receipt or "")

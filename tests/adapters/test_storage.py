@@ -13,17 +13,16 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.storage.queue.aio import QueueClient
 
-from opswatch.rows.tables import OUTBOX
-from opswatch.rows.tables import WATCHES
-from opswatch.steps.wakeups import read_wake_up
 from opswatch.adapters.account import Account
 from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable, create_missing
 from opswatch.config import Storage, development_storage
 from opswatch.core.keys import Key, WakeUp
-from opswatch.steps.wakeups import wake_up_text
 from opswatch.local.azurite import Azurite
 from opswatch.ports import Query
-from tests.core.builders import NOW, delivery, operation, watch
+from opswatch.rows.tables import OUTBOX, WATCHES
+from opswatch.steps.wakeups import read_wake_up
+from tests.support.builders import NOW, delivery, operation, watch
+from tests.support.harness import wake_up_message
 
 WAKE = WakeUp(Key("subscription", "row"), 1)
 
@@ -71,15 +70,15 @@ async def test_queues_and_tables_are_made_where_they_are_missing(account: Accoun
 async def test_a_message_lives_for_ever(account: Account, queue: QueueClient) -> None:
     await AzureQueue(account, queue.queue_name).send(WAKE)
     (message,) = [message async for message in queue.receive_messages()]
-    assert message.content == wake_up_text(WAKE)
+    assert message.content == wake_up_message(WAKE)
     assert message.expires_on is not None
     assert message.expires_on.year == 9999
 
 
 async def test_a_message_has_room_for_64_kib(account: Account, queue: QueueClient) -> None:
-    empty = len(wake_up_text(WakeUp(WAKE.key, 1, "")))
+    empty = len(wake_up_message(WakeUp(WAKE.key, 1, "")))
     full = WakeUp(WAKE.key, 1, "x" * (64 * 1024 - empty))
-    assert len(wake_up_text(full)) == 64 * 1024
+    assert len(wake_up_message(full)) == 64 * 1024
     await AzureQueue(account, queue.queue_name).send(full)
     (message,) = [message async for message in queue.receive_messages()]
     assert read_wake_up(message.content.encode()) == full

@@ -13,11 +13,8 @@ from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
 from opentelemetry.trace import SpanContext
 
-from opswatch.core.keys import operation_from_url
-from opswatch.rows.tables import WATCHES
 from opswatch.adapters.account import Account
 from opswatch.adapters.no_telemetry import NoTelemetry
-from opswatch.testing import MemoryPoisonQueue, MemoryQueue, MemoryTable, MemoryTelemetry
 from opswatch.adapters.storage import (
     AzurePoisonQueue,
     AzureQueue,
@@ -26,16 +23,17 @@ from opswatch.adapters.storage import (
 )
 from opswatch.adapters.telemetry import OpenTelemetry
 from opswatch.config import Storage
-from opswatch.core.watches import begin, reschedule_overdue
-from opswatch.core.metrics import LAG, METRICS, POISON_DEPTH, POLLS
 from opswatch.core.intake import Registration
-from opswatch.core.keys import Key, WakeUp
+from opswatch.core.keys import Key, WakeUp, operation_from_url
+from opswatch.core.metrics import LAG, METRICS, POISON_DEPTH, POLLS
 from opswatch.core.policy import Policy
-from opswatch.core.watches import Watch
+from opswatch.core.watches import Watch, begin, reschedule_overdue
 from opswatch.local.azurite import Azurite
 from opswatch.ports import PoisonQueue, Queue, Table, Telemetry
-from tests.collector import Collector, collecting
-from tests.worlds import ENDPOINT, status_path
+from opswatch.rows.tables import WATCHES
+from opswatch.testing import MemoryPoisonQueue, MemoryQueue, MemoryTable, MemoryTelemetry
+from tests.support.collector import Collector, collecting
+from tests.support.harness import ENDPOINT, status_path
 
 ROOT = Path(__file__).parents[2]
 TRACEPARENT = f"00-{0xABC:032x}-{0xDEF:016x}-01"

@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 from benchmarks.many_watches.app import open_app
 from benchmarks.many_watches.arm import RunningArm, url_of
 from benchmarks.many_watches.simulated import simulate
-from benchmarks.storage import SimulatedClock, StandIn, running_stand_in
 from opswatch.rows.messages import OPERATIONS_QUEUE
-from opswatch.rows import tables
+from tests.support.storage import SimulatedClock, StandIn, running_stand_in
 
 WATCHES = 200
 START = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)

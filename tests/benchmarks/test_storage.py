@@ -8,12 +8,12 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from benchmarks.storage import SimulatedClock, StandIn, running_stand_in, stand_in_elsewhere
-from benchmarks.storage.errors import RefusedError
-from benchmarks.storage.queues import MessageQueue
-from benchmarks.storage.tables import EntityTable
 from opswatch.adapters.account import Account
 from opswatch.config import DEVELOPMENT_ACCOUNT, Storage
+from tests.support.storage import SimulatedClock, StandIn, running_stand_in, stand_in_elsewhere
+from tests.support.storage.errors import RefusedError
+from tests.support.storage.queues import MessageQueue
+from tests.support.storage.tables import EntityTable
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -42,7 +42,9 @@ class Books:
     @property
     def deliveries(self) -> dict[Pair, Delivery]:
         """Return the settled deliveries."""
-        ids = {key: result.operation.operation_id for key, result in self.tables.results.items()}
+        ids = {
+            key: result.facts.operation.operation_id for key, result in self.tables.results.items()
+        }
         return {
             (ids.get(delivery.operation, "?"), delivery.callback_url.rpartition("/")[2]): delivery
             for delivery in self.tables.deliveries

@@ -33,7 +33,8 @@ def _extra_polls(books: Books, arm: Simulator) -> Counter[str]:
         if request.operation_id and request.status != _UNAUTHORIZED
     )
     counted = {
-        result.operation.operation_id: result.polls for result in books.tables.results.values()
+        result.facts.operation.operation_id: result.facts.polls
+        for result in books.tables.results.values()
     }
     return Counter({one: count - counted.get(one, 0) for one, count in seen.items()})
 

@@ -7,12 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from opswatch.rows.messages import OPERATIONS_QUEUE
 from opswatch.adapters.account import Account
 from opswatch.config import Storage as StorageSettings
 from opswatch.core.webhook import Secret
 from opswatch.local.demo.cases import LOCATION, SUBSCRIPTION
 from opswatch.local.simulator import Simulator
+from opswatch.rows.messages import OPERATIONS_QUEUE
 from tests.chaos.books import Books
 from tests.chaos.conduct import Outcome
 from tests.chaos.figures import figures

@@ -7,12 +7,11 @@ from datetime import datetime
 
 from azure.core.exceptions import AzureError
 from azure.storage.queue.aio import QueueClient
+from opswatch.core.wire import body_digest
 
 from opswatch.core.errors import Reason
-from opswatch.core.keys import Operation
+from opswatch.core.keys import Operation, operation_from_url
 from opswatch.core.watches import FinalStatus
-from opswatch.core.keys import operation_from_url
-from opswatch.core.wire import body_digest
 from opswatch.local.demo.cases import FORMS, LOCATION, SUBSCRIPTION, Extras, rejected
 from opswatch.local.simulator import Simulator
 from tests.chaos.receivers import Receiver

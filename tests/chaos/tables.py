@@ -5,20 +5,15 @@ from typing import TypeVar
 
 from azure.core.exceptions import ResourceNotFoundError
 
-from opswatch.rows.codec import Codec
-from opswatch.rows.messages import POISON_SUFFIX
-from opswatch.rows.messages import QUEUES
-from opswatch.rows.tables import DELIVERIES
-from opswatch.rows.tables import OUTBOX
-from opswatch.rows.tables import REJECTIONS
-from opswatch.rows.tables import RESULTS
-from opswatch.rows.tables import WATCHES
 from opswatch.adapters.account import Account
 from opswatch.adapters.storage import AzureTable
 from opswatch.core.deliveries import Delivery
 from opswatch.core.keys import Key
 from opswatch.core.watches import Result
 from opswatch.ports import Query
+from opswatch.rows.codec import Codec
+from opswatch.rows.messages import POISON_SUFFIX, QUEUES
+from opswatch.rows.tables import DELIVERIES, OUTBOX, REJECTIONS, RESULTS, WATCHES
 
 T = TypeVar("T")
 _QUEUES = [name + suffix for name in QUEUES for suffix in ("", POISON_SUFFIX)]
@@ -41,7 +36,7 @@ async def read_tables(account: Account) -> Tables:
     return Tables(
         watches=[watch.key for watch in await _rows(account, WATCHES)],
         outbox=[delivery.key for delivery in await _rows(account, OUTBOX)],
-        results={result.operation.key: result for result in await _rows(account, RESULTS)},
+        results={result.facts.operation.key: result for result in await _rows(account, RESULTS)},
         deliveries=await _rows(account, DELIVERIES),
         rejections={
             rejection.body_sha256: rejection.reason.value

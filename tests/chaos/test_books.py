@@ -8,19 +8,17 @@ from typing import Any
 
 import pytest
 
-from opswatch.core.deliveries import new_delivery
-from opswatch.core.deliveries import Delivery, DeliveryState
+from opswatch.core.deliveries import Delivery, DeliveryState, new_delivery
 from opswatch.core.errors import Reason
-from opswatch.core.keys import Key
+from opswatch.core.keys import Key, operation_from_url
 from opswatch.core.policy import Policy
 from opswatch.core.watches import End, FinalStatus, Result
-from opswatch.core.keys import operation_from_url
 from tests.chaos.books import Books
 from tests.chaos.luck import luck
 from tests.chaos.posts import OperationFacts
 from tests.chaos.receivers import Post, Receiver
 from tests.chaos.tables import Tables
-from tests.worlds import ENDPOINT, SECRET, status_path
+from tests.support.harness import ENDPOINT, SECRET, status_path
 
 NOW = datetime(2026, 11, 23, 3, tzinfo=UTC)
 OPERATION = operation_from_url(f"{ENDPOINT}{status_path('a1')}?api-version=1")

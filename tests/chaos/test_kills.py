@@ -12,14 +12,13 @@ from typing import Any
 
 import pytest
 
-from opswatch.core.deliveries import new_delivery
-from opswatch.core.deliveries import Delivery, DeliveryState
-from opswatch.core.policy import Policy
+from opswatch.core.deliveries import Delivery, DeliveryState, new_delivery
 from opswatch.core.keys import operation_from_url
+from opswatch.core.policy import Policy
 from tests.chaos.doors import Knock, Manner
 from tests.chaos.killbooks import KillBooks
 from tests.chaos.kills import Options, run
-from tests.worlds import ENDPOINT, status_path
+from tests.support.harness import ENDPOINT, status_path
 
 NOW = datetime(2026, 11, 23, 3, tzinfo=UTC)
 OPERATION = operation_from_url(f"{ENDPOINT}{status_path('op1')}?api-version=1")

@@ -11,7 +11,6 @@ from uuid import uuid4
 import pytest
 
 from opswatch import cli
-from opswatch.testing import MemoryCallbacks, MemoryQueue
 from opswatch.bootstrap import open_services
 from opswatch.core.arm import ArmError
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
@@ -24,6 +23,7 @@ from opswatch.ports import Query, Services
 from opswatch.steps.deliver import deliver
 from opswatch.steps.finish import finish
 from opswatch.steps.register import register
+from opswatch.testing import MemoryCallbacks, MemoryQueue
 
 SECRET = Secret(b"s" * 32)
 

@@ -8,9 +8,9 @@ from azure.storage.queue.aio import QueueClient
 from opswatch.adapters.account import Account
 from opswatch.bootstrap import open_services
 from opswatch.config import Storage
+from opswatch.local.simulator import Simulator
 from opswatch.rows.messages import OPERATIONS_QUEUE, POISON_SUFFIX, QUEUES
 from opswatch.rows.tables import TABLES, WATCHES
-from opswatch.local.simulator import Simulator
 from tests.commands.conftest import SECRET, Ran, Run
 
 

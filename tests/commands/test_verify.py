@@ -19,7 +19,7 @@ from opswatch.commands.probe import Network
 from opswatch.commands.verify import verify
 from opswatch.config import Settings
 from tests.commands.conftest import SECRET, Ran, Run
-from tests.receivers import (
+from tests.support.receivers import (
     answers,
     breaking_hellos,
     certified,

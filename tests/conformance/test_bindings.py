@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from opswatch.rows.messages import QUEUES
 from opswatch.local.host.app import MODULE
+from opswatch.rows.messages import QUEUES
 from tests.conformance.agreement import differences
 from tests.conformance.driver import ROOT, Reported, app_of, real_worker, seen_in
 

@@ -10,10 +10,6 @@ from typing import Any
 
 import pytest
 
-from opswatch.rows.messages import OPERATIONS_QUEUE
-from opswatch.rows.messages import QUEUES
-from opswatch.rows.tables import DELIVERIES
-from opswatch.rows.tables import RESULTS
 from opswatch.adapters.account import Account
 from opswatch.adapters.storage import AzureTable
 from opswatch.config import Storage
@@ -25,6 +21,8 @@ from opswatch.local.host.bindings import Input, http_input, queue_input, timer_i
 from opswatch.local.host.leases import Lease, LeasedQueue
 from opswatch.local.simulator import SCRIPTS, Simulator, lasting
 from opswatch.ports import Query
+from opswatch.rows.messages import OPERATIONS_QUEUE, QUEUES
+from opswatch.rows.tables import DELIVERIES, RESULTS
 from tests.conformance.driver import ROOT, SUCCESS, RealWorker, Reported, real_worker
 
 pytestmark = pytest.mark.skipif(
@@ -58,9 +56,9 @@ async def test_an_operation_is_watched_to_its_end_and_its_receiver_called() -> N
 
         results = AzureTable(account, RESULTS)
         (result,) = [row.value async for row in results.find(Query())]
-        assert result.operation.operation_id == started.id
+        assert result.facts.operation.operation_id == started.id
         assert result.end.status is FinalStatus.FAILED
-        assert result.polls == arm.operation(started.id).polls >= 2
+        assert result.facts.polls == arm.operation(started.id).polls >= 2
         (received,) = receiver.received
         assert received.event, "the signature does not hold"
         assert received.event["data"]["operationId"] == started.id

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from opswatch.core.decide import result_of
 
 from opswatch.core import arm
-from opswatch.core.decide import result_of
-from opswatch.core.watches import Finish, Wait, after_poll
 from opswatch.core.arm import ArmError, Ended, Missed, Observation, Running
 from opswatch.core.http import HttpResponse, Layer, NoAnswer
 from opswatch.core.policy import Policy
+from opswatch.core.watches import Finish, Wait, after_poll
 from opswatch.rows.tables import RESULTS, WATCHES
-from tests.core.builders import (
+from tests.support.builders import (
     ENDPOINT,
     NOW,
     PATH,

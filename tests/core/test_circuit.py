@@ -4,16 +4,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from opswatch.core.hosts import (
-    CircuitState,
     OPENS_AFTER,
+    Busy,
+    CircuitState,
     circuit_state,
     counts_as_failure,
     is_host_failure,
-    record_failure,
     retry_busy_at,
     start_probe,
 )
-from opswatch.core.hosts import Busy, HostCircuit
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.policy import Policy
 

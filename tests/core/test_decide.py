@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from opswatch.core import deliveries
 from opswatch.core.decide import Fence, fence, result_of
+from opswatch.core.wire import delivery_id, delivery_key
+
+from opswatch.core.arm import Observation
 from opswatch.core.deliveries import (
+    Delivery,
+    DeliveryState,
     Retry,
     Settle,
     abandon,
@@ -23,9 +26,16 @@ from opswatch.core.deliveries import (
     reschedule_overdue,
     wait_for_host,
 )
+from opswatch.core.keys import operation_from_url
+from opswatch.core.policy import DEFAULT_CALLBACK_SCHEDULE, Policy
+from opswatch.core.texts import MAX_PROPERTY
 from opswatch.core.watches import (
+    End,
+    FinalStatus,
     Finish,
+    TimelineEntry,
     Wait,
+    Watch,
     after_poll,
     begin,
     merge_after_conflict,
@@ -33,16 +43,8 @@ from opswatch.core.watches import (
     stop,
     timeline_entry,
 )
-from opswatch.core.arm import Observation
-from opswatch.core.deliveries import Delivery, DeliveryState
-from opswatch.core.policy import DEFAULT_CALLBACK_SCHEDULE, Policy
-from opswatch.core.watches import End, FinalStatus, TimelineEntry, Watch
-from opswatch.core.webhook import Attempt
-from opswatch.core.texts import MAX_PROPERTY
-from opswatch.core.webhook import Accepted, Failed, Final, Reply, Unacceptable
-from opswatch.core.keys import operation_from_url
-from opswatch.core.wire import delivery_id, delivery_key
-from tests.core.builders import (
+from opswatch.core.webhook import Accepted, Attempt, Failed, Final, Reply, Unacceptable
+from tests.support.builders import (
     HOOK,
     KEY,
     NOW,
@@ -108,7 +110,7 @@ def test_a_registration_begins_a_watch(posted: timedelta | None, timeout: timede
     assert value == watch(
         kind="k", callbacks=(HOOK,), client_state="1", deadline_at=NOW + timeout, due_at=NOW, seq=1
     )
-    assert begin(registration(), NOW, POLICY).callbacks == ()
+    assert begin(registration(), NOW, POLICY).facts.callbacks == ()
 
 
 def test_a_running_operation_is_waited_for() -> None:
@@ -127,19 +129,23 @@ def test_a_running_operation_is_waited_for() -> None:
 def test_what_was_known_stays_known() -> None:
     known = watch(start_time=at(-30), percent_complete=0.0, status="Creating", polls=4, seq=7)
     value = wait(known, running("Updating"))
-    assert (value.start_time, value.percent_complete, value.status) == (at(-30), 0.0, "Updating")
-    assert (value.polls, value.seq) == (5, 8)
+    assert (value.facts.start_time, value.facts.percent_complete, value.facts.status) == (
+        at(-30),
+        0.0,
+        "Updating",
+    )
+    assert (value.facts.polls, value.seq) == (5, 8)
     done, _ = finish(known, ended())
-    assert (done.start_time, done.percent_complete) == (at(-30), 0.0)
+    assert (done.facts.start_time, done.facts.percent_complete) == (at(-30), 0.0)
     told, _ = finish(known, ended(start_time=at(-31), percent_complete=100.0))
-    assert (told.start_time, told.percent_complete) == (at(-31), 100.0)
-    assert wait(known, running(percent_complete=0.5)).percent_complete == 0.5
+    assert (told.facts.start_time, told.facts.percent_complete) == (at(-31), 100.0)
+    assert wait(known, running(percent_complete=0.5)).facts.percent_complete == 0.5
 
 
 def test_a_new_url_is_polled_from_now_on() -> None:
     value = wait(watch(), running(next_url=f"{URL}&t=2"))
-    assert value.operation == replace(watch().operation, url=f"{URL}&t=2")
-    assert wait(value, running()).operation.url == f"{URL}&t=2"
+    assert value.facts.operation == replace(watch().operation, url=f"{URL}&t=2")
+    assert wait(value, running()).facts.operation.url == f"{URL}&t=2"
 
 
 @pytest.mark.parametrize("status", ["Succeeded", "Failed", "Canceled"])
@@ -176,7 +182,7 @@ def test_an_end_seen_past_the_deadline_still_counts(status: str) -> None:
 def test_at_the_deadline_the_watch_times_out(seen: Observation) -> None:
     value, kept = finish(watch(deadline_at=at(10)), seen, 10)
     assert kept == End(status=FinalStatus.TIMED_OUT, finished_at=at(10))
-    assert (value.polls, value.seq) == (1, 1)
+    assert (value.facts.polls, value.seq) == (1, 1)
     assert wait(watch(deadline_at=at(10)), seen, 9.9).due_at == at(10.9)
 
 
@@ -184,8 +190,8 @@ def test_at_the_deadline_the_watch_times_out(seen: Observation) -> None:
 def test_the_end_is_not_set_by_a_poll_that_goes_on(seen: Observation) -> None:
     action = after_poll(watch(), seen, NOW, POLICY)
     assert (action.watch.end is None) is isinstance(action, Wait)
-    assert action.watch.polls == 1
-    assert action.watch.last_polled_at == NOW
+    assert action.watch.facts.polls == 1
+    assert action.watch.facts.last_polled_at == NOW
 
 
 # --- misses
@@ -207,7 +213,7 @@ def test_the_grace_begins(seen: Observation, since: Any) -> None:
 def test_an_end_without_a_word_from_a_status_url_is_a_miss_until_it_is_repeated() -> None:
     silent = ended(is_inferred=True)
     value = wait(watch(), silent)
-    assert (value.is_doubted, value.misses, value.last_miss) == (
+    assert (value.is_doubted, value.facts.misses, value.facts.last_miss) == (
         True,
         1,
         "an answer without a status",
@@ -236,7 +242,7 @@ def test_nothing_but_unreadable_answers_for_the_grace_is_lost(code: int) -> None
     assert value.unreadable_since == NOW
     lost, kept = finish(value, missed(code), GRACE)
     assert kept == End(status=FinalStatus.LOST, finished_at=at(GRACE), lost_reason=str(code))
-    assert (lost.polls, lost.misses, lost.last_miss) == (3, 3, str(code))
+    assert (lost.facts.polls, lost.facts.misses, lost.facts.last_miss) == (3, 3, str(code))
 
 
 @pytest.mark.parametrize(
@@ -268,14 +274,14 @@ def test_silence_alone_is_never_lost() -> None:
     value = watch()
     for hour in range(23):
         value = wait(value, SILENCE, hour * 3600)
-    assert value.misses == 23
+    assert value.facts.misses == 23
 
 
 def test_a_first_404_may_pass() -> None:
     value = wait(watch(), missed(404))
     value, kept = finish(value, ended(), 5)
     assert kept.status is FinalStatus.SUCCEEDED
-    assert (value.misses, value.last_miss, value.unreadable_since) == (1, "404", None)
+    assert (value.facts.misses, value.facts.last_miss, value.unreadable_since) == (1, "404", None)
 
 
 def test_lost_comes_before_timed_out() -> None:
@@ -334,7 +340,7 @@ OURS = replace(BEFORE, seq=4, polls=3, last_polled_at=at(1))
 
 
 def handed_over(value: Watch) -> Watch:
-    return replace(value, operation=replace(value.operation, url=NEW_URL))
+    return replace(value, operation=replace(value.facts.operation, url=NEW_URL))
 
 
 def test_a_receiver_that_has_joined_meanwhile_is_kept() -> None:
@@ -363,7 +369,7 @@ def test_a_new_url_that_only_the_overtaken_has_read_is_kept() -> None:
 
 
 def test_a_new_url_gives_way_to_the_one_that_is_followed_already() -> None:
-    other = replace(THEIRS, operation=replace(THEIRS.operation, url=f"{NEW_URL}&x=1"))
+    other = replace(THEIRS, operation=replace(THEIRS.facts.operation, url=f"{NEW_URL}&x=1"))
     assert merge_after_conflict(other, BEFORE, handed_over(OURS)) is None
 
 

@@ -11,12 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from opswatch.core.intake import Defaults
 from opswatch.core.errors import Reason
-from opswatch.core.intake import Registration, Rejection
+from opswatch.core.intake import Defaults, Registration, Rejection
 from opswatch.core.keys import Key
 from opswatch.core.texts import utf16_length
-from tests.core.builders import (
+from tests.support.builders import (
     API_VERSION,
     ENDPOINT,
     HOOK,

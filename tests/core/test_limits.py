@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opswatch.core.limits import fit_end, shrink_error
 from opswatch.core.arm import ArmError
-from opswatch.core.watches import End, FinalStatus
+from opswatch.core.limits import fit_end, shrink_error
 from opswatch.core.texts import MAX_PROPERTY, to_json, utf16_length
-from tests.core.builders import arm_error, end
+from opswatch.core.watches import End, FinalStatus
+from tests.support.builders import arm_error, end
 
 TEXTS = {
     "escapes": "\x01" * 40_000,

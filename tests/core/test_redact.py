@@ -1,4 +1,4 @@
-"""What leaves the house without its secrets; `test_webhook` shows the event as a whole."""
+"""What leaves the harness without its secrets; `test_webhook` shows the event as a whole."""
 
 import time
 from typing import Any

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from opswatch.core.policy import Policy
 from opswatch.core.schedule import next_poll_at
-from tests.core.builders import NOW, SILENCE, at, missed, running, seconds, watch
+from tests.support.builders import NOW, SILENCE, at, missed, running, seconds, watch
 
 FAR = at(7 * 86_400)
 WIDE = Policy(poll_min=seconds(1), poll_max=timedelta(days=1))

@@ -13,7 +13,7 @@ from opswatch.core.times import (
     parse_retry_after,
     whole_seconds,
 )
-from tests.core.builders import NOW
+from tests.support.builders import NOW
 
 INSTANTS = st.datetimes(datetime(1601, 1, 1), datetime(9999, 12, 30))  # noqa: DTZ001 - hypothesis asks for it
 

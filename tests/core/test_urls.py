@@ -6,12 +6,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from opswatch.core.errors import Reason
-from opswatch.core.texts import MAX_PROPERTY
-from opswatch.core.errors import RefusedError
+from opswatch.core.errors import Reason, RefusedError
 from opswatch.core.keys import path_of
+from opswatch.core.texts import MAX_PROPERTY
 from opswatch.core.urls import api_version_of, own_url, same_origin, with_api_version
-from tests.core.builders import ENDPOINT, PATH, URL
+from tests.support.builders import ENDPOINT, PATH, URL
 
 ENDPOINTS = [ENDPOINT, "http://localhost:7080", "https://[::1]:8443", "https://arm.example.com:443"]
 

@@ -11,20 +11,19 @@ import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from hypothesis import example, given
 from hypothesis import strategies as st
+from opswatch.core.decide import result_of
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from opswatch.core import webhook
-from opswatch.core.decide import result_of
-from opswatch.core.watches import after_poll
-from opswatch.core.limits import fit_end
 from opswatch.core.arm import ArmError
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
+from opswatch.core.limits import fit_end
 from opswatch.core.policy import Policy
-from opswatch.core.watches import FinalStatus, Result
-from opswatch.core.webhook import Attempt
+from opswatch.core.watches import FinalStatus, Result, after_poll
 from opswatch.core.webhook import (
     MAX_BODY,
     Accepted,
+    Attempt,
     Failed,
     Final,
     Reply,
@@ -36,7 +35,7 @@ from opswatch.core.webhook import (
     request,
     sample_event,
 )
-from tests.core.builders import (
+from tests.support.builders import (
     ENDPOINT,
     HOOK,
     ID,

@@ -11,19 +11,6 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from opswatch.core.arm import ArmError
-from opswatch.core.deliveries import Delivery, DeliveryState
-from opswatch.core.errors import Reason
-from opswatch.core.hosts import HostCircuit
-from opswatch.core.http import Layer
-from opswatch.core.intake import Rejection
-from opswatch.core.keys import Key, WakeUp
-from opswatch.core.watches import End, FinalStatus, Result, TimelineEntry, Watch
-from opswatch.core.webhook import Attempt
-from opswatch.core.texts import MAX_PROPERTY, utf16_length
-from opswatch.core.hosts import host_key
-from opswatch.core.keys import callback_host, operation_from_url
 from opswatch.core.wire import (
     body_digest,
     date_partition,
@@ -32,7 +19,18 @@ from opswatch.core.wire import (
     duration,
     timeline_key,
 )
-from opswatch.rows.codec import Codec, Entity
+
+from opswatch.core.arm import ArmError
+from opswatch.core.deliveries import Delivery, DeliveryState
+from opswatch.core.errors import Reason
+from opswatch.core.hosts import host_key
+from opswatch.core.http import Layer
+from opswatch.core.intake import Rejection
+from opswatch.core.keys import Key, WakeUp, callback_host, operation_from_url
+from opswatch.core.texts import MAX_PROPERTY, utf16_length
+from opswatch.core.watches import End, FinalStatus, Result, TimelineEntry, Watch
+from opswatch.core.webhook import Attempt
+from opswatch.rows.codec import Codec
 from opswatch.rows.messages import QUEUES
 from opswatch.rows.tables import (
     DELIVERIES,
@@ -44,8 +42,8 @@ from opswatch.rows.tables import (
     TIMELINE,
     WATCHES,
 )
-from opswatch.steps.wakeups import read_wake_up, wake_up_text
-from tests.core.builders import (
+from opswatch.steps.wakeups import read_wake_up, wake_up_message
+from tests.support.builders import (
     HOOK,
     ID,
     KEY,
@@ -475,7 +473,7 @@ def test_a_rejection_lives_under_its_day_and_its_body() -> None:
     )
 )
 def test_a_wake_up_survives_its_message(wake: WakeUp) -> None:
-    text = wake_up_text(wake)
+    text = wake_up_message(wake)
     assert read_wake_up(text.encode()) == wake
     assert len(text.encode()) < 4096
 
@@ -489,7 +487,7 @@ METADATA = {
 
 
 def test_a_wake_up_hides_none_of_the_hosts_metadata() -> None:
-    message = json.loads(wake_up_text(WakeUp(KEY, 1, "00-0-0-0")))
+    message = json.loads(wake_up_message(WakeUp(KEY, 1, "00-0-0-0")))
     assert isinstance(message, dict)
     assert not {name.lower() for name in message} & METADATA
 
@@ -521,5 +519,5 @@ def test_no_bytes_are_too_strange_for_a_wake_up(body: bytes) -> None:
 
 
 def test_the_builders_are_what_the_code_makes() -> None:
-    assert watch().operation.key == delivery().operation == KEY
+    assert watch().facts.operation.key == delivery().operation == KEY
     assert seconds(1) == timedelta(seconds=1)

@@ -13,20 +13,20 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from opswatch.adapters.callbacks import HttpCallbacks
-from opswatch.testing import MemoryArm, MemoryQueue, MemoryStore, pump
 from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.deliveries import Delivery, DeliveryState
 from opswatch.core.http import HttpResponse
 from opswatch.core.intake import Registration
-from opswatch.core.keys import WakeUp
+from opswatch.core.keys import WakeUp, operation_from_url
 from opswatch.core.policy import Policy
-from opswatch.core.keys import operation_from_url
 from opswatch.ports import Services
 from opswatch.steps.control import redeliver, redeliver_abandoned
 from opswatch.steps.messages import deliveries_message
 from opswatch.steps.poll import poll
 from opswatch.steps.register import register
-from tests.receivers import (
+from opswatch.testing import MemoryArm, MemoryQueue, MemoryStore, pump
+from tests.support.harness import ENDPOINT, SECRET, make_services, status_path
+from tests.support.receivers import (
     Floods,
     Receiver,
     Request,
@@ -37,7 +37,6 @@ from tests.receivers import (
     hangs,
     receiving,
 )
-from tests.worlds import ENDPOINT, SECRET, make_services, status_path
 
 OPERATION = operation_from_url(f"{ENDPOINT}{status_path('1b2c')}?api-version=1")
 LOOPBACK = CallbackRules(networks=(ip_network("127.0.0.0/8"),))

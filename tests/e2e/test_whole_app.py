@@ -5,11 +5,6 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
-from opswatch.rows.messages import OPERATIONS_QUEUE
-from opswatch.rows.tables import DELIVERIES
-from opswatch.rows.tables import OUTBOX
-from opswatch.rows.tables import RESULTS
-from opswatch.rows.tables import WATCHES
 from opswatch.adapters.account import Account
 from opswatch.adapters.storage import AzureTable
 from opswatch.config import Storage
@@ -20,6 +15,8 @@ from opswatch.local.demo.receiver import Receiver
 from opswatch.local.host import LocalHost
 from opswatch.local.simulator import SCRIPTS, Life, Simulator, lasting
 from opswatch.ports import Query
+from opswatch.rows.messages import OPERATIONS_QUEUE
+from opswatch.rows.tables import DELIVERIES, OUTBOX, RESULTS, WATCHES
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 90  # seconds
@@ -69,7 +66,9 @@ async def test_every_life_of_an_operation_ends_as_it_must_with_one_verified_call
                 await asyncio.sleep(0.5)
 
         table = AzureTable(account, RESULTS)
-        results = {row.value.operation.operation_id: row.value async for row in table.find(Query())}
+        results = {
+            row.value.facts.operation.operation_id: row.value async for row in table.find(Query())
+        }
         ends = {script: results[one.id].end.status for script, one in started.items()}
         assert ends == {
             script: NEVER_ENDS_WELL.get(script, FinalStatus.SUCCEEDED) for script in SCRIPTS

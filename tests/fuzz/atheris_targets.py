@@ -23,9 +23,10 @@ atheris: Any = import_module("atheris")
 
 with atheris.instrument_imports(include=["opswatch.core"]):
     from opswatch.core.model import HttpResponse
-    from tests.core.builders import HOOK, ID, PATH, SUBSCRIPTION, URL
+
     from tests.fuzz.properties import check_answer, check_message
     from tests.fuzz.strategies import ANSWERS, MESSAGES
+    from tests.support.builders import HOOK, ID, PATH, SUBSCRIPTION, URL
 
 
 def intake(data: bytes) -> None:

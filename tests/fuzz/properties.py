@@ -6,23 +6,22 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from opswatch.core import arm, webhook
 from opswatch.core.decide import result_of
-from opswatch.core.deliveries import new_delivery
-from opswatch.core.watches import Finish, Wait, after_poll, begin, timeline_entry
-from opswatch.core.intake import MAX_CLIENT_STATE, MAX_MESSAGE
+
+from opswatch.core import arm, webhook
 from opswatch.core.arm import Ended, Missed, Running
+from opswatch.core.deliveries import new_delivery
 from opswatch.core.http import HttpResponse, NoAnswer
-from opswatch.core.intake import Registration, Rejection
+from opswatch.core.intake import MAX_CLIENT_STATE, MAX_MESSAGE, Registration, Rejection
 from opswatch.core.keys import WakeUp
 from opswatch.core.policy import Policy
-from opswatch.core.watches import Watch
 from opswatch.core.texts import MAX_DEPTH, MAX_PROPERTY, utf16_length
 from opswatch.core.times import whole_seconds
+from opswatch.core.watches import Finish, Wait, Watch, after_poll, begin, timeline_entry
 from opswatch.rows.codec import Codec
 from opswatch.rows.tables import OUTBOX, REJECTIONS, RESULTS, TIMELINE, WATCHES
-from opswatch.steps.wakeups import read_wake_up, wake_up_text
-from tests.core.builders import ENDPOINT, HOOK, NOW, intake, watch
+from opswatch.steps.wakeups import read_wake_up, wake_up_message
+from tests.support.builders import ENDPOINT, HOOK, NOW, intake, watch
 
 T = TypeVar("T")
 
@@ -82,7 +81,7 @@ def depth(value: object) -> int:
 
 
 def check_watch(kept: Watch) -> None:
-    assert kept.percent_complete is None or 0 <= kept.percent_complete <= 100
+    assert kept.facts.percent_complete is None or 0 <= kept.percent_complete <= 100
     check_row(WATCHES, kept)
     check_row(TIMELINE, timeline_entry(kept))
     check_wake_up(WakeUp(kept.key, kept.seq))
@@ -103,7 +102,7 @@ def check_end(done: Watch) -> None:
 
 def check_wake_up(wake: WakeUp) -> None:
     """The message fits into a queue, through its XML, and leads back to the row."""
-    text = wake_up_text(wake)
+    text = wake_up_message(wake)
     assert read_wake_up(text.encode()) == wake
     assert len(text.encode()) < MAX_MESSAGE
     assert not _NO_XML.search(text)

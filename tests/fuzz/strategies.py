@@ -8,7 +8,7 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from opswatch.core.http import HttpResponse, Layer, NoAnswer
-from tests.core.builders import ENDPOINT, HOOK, ID, PATH, SUBSCRIPTION, URL
+from tests.support.builders import ENDPOINT, HOOK, ID, PATH, SUBSCRIPTION, URL
 
 T = TypeVar("T")
 

@@ -5,9 +5,9 @@ from hypothesis import HealthCheck, given, settings
 
 from opswatch.core.arm import Ended, Missed
 from opswatch.core.http import HttpResponse, NoAnswer
-from tests.core.builders import answer
 from tests.fuzz.properties import check_answer, check_message
 from tests.fuzz.strategies import ANSWERS, FOLLOWED, MESSAGES, SILENCES
+from tests.support.builders import answer
 
 fuzzed = settings(
     max_examples=500,

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from opswatch.core.intake import MAX_MESSAGE
-from tests.core.builders import HOOK, PATH, answer
 from tests.fuzz.properties import check_answer, check_message
+from tests.support.builders import HOOK, PATH, answer
 
 MAX_BODY = 4 * 1024 * 1024  # bytes, of which the adapter reads no more
 # Bytes for each byte of input. A list of empty lists in JSON takes 64 + 8 for each three.

@@ -8,23 +8,22 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from opswatch.core.decide import result_of
 
 from opswatch.adapters.account import Account
 from opswatch.adapters.storage import AzureQueue, AzureTable
 from opswatch.config import Storage
 from opswatch.core import arm
-from opswatch.core.decide import result_of
-from opswatch.core.watches import after_poll, begin
 from opswatch.core.intake import Registration, Rejection
 from opswatch.core.keys import WakeUp
 from opswatch.core.policy import Policy
-from opswatch.core.watches import Result, Watch
+from opswatch.core.watches import Result, Watch, after_poll, begin
+from opswatch.local.azurite import Azurite
 from opswatch.rows.codec import Codec
 from opswatch.rows.tables import REJECTIONS, RESULTS, WATCHES
 from opswatch.steps.wakeups import read_wake_up
-from opswatch.local.azurite import Azurite
-from tests.core.builders import ENDPOINT, NOW, PATH, answer, intake, watch
 from tests.fuzz.strategies import ANSWERS, CONTROLS, MESSAGES, ODD
+from tests.support.builders import ENDPOINT, NOW, PATH, answer, intake, watch
 
 T = TypeVar("T")
 

@@ -7,16 +7,15 @@ from datetime import datetime
 from importlib import import_module
 from typing import Any, cast
 
-from opswatch.testing import MemoryTable
 from opswatch.core.decide import Fence
-from opswatch.core.deliveries import new_delivery
-from opswatch.core.watches import Finish, Wait, after_poll
-from opswatch.core.deliveries import Delivery
+from opswatch.steps.wake import send_wake_up
+
+from opswatch.core.deliveries import Delivery, new_delivery
 from opswatch.core.intake import Registration
 from opswatch.core.keys import Key, WakeUp
-from opswatch.core.watches import FinalStatus, Result, Watch
+from opswatch.core.watches import FinalStatus, Finish, Result, Wait, Watch, after_poll
 from opswatch.ports import Poisoned, Query, Row, Sent, Services
-from opswatch.steps.wake import send_wake_up
+from opswatch.testing import MemoryTable
 from tests.simulation.faults import FaultyQueue, FaultyTable
 
 # By name: in the package, each function hides the module of its name.
@@ -50,7 +49,9 @@ def _decided(services: Services, stored: Row[Watch], answer: Any) -> tuple[Any, 
 
 
 async def _commit_before_send(services: Services, stored: Row[Watch], wake: WakeUp) -> None:
-    action, now = _decided(services, stored, await services.arm.get(stored.value.operation.url))
+    action, now = _decided(
+        services, stored, await services.arm.get(stored.value.facts.operation.url)
+    )
     standing = await poll._commit(services, stored, action.watch)
     if isinstance(action, Wait) and poll._is_kept(action.watch, standing):
         await services.operations.send(
@@ -61,7 +62,9 @@ async def _commit_before_send(services: Services, stored: Row[Watch], wake: Wake
 
 
 async def _end_not_kept(services: Services, stored: Row[Watch], wake: WakeUp) -> None:
-    action, now = _decided(services, stored, await services.arm.get(stored.value.operation.url))
+    action, now = _decided(
+        services, stored, await services.arm.get(stored.value.facts.operation.url)
+    )
     if isinstance(action, Finish):
         await poll.finish(services, replace(stored, value=action.watch))
         return
@@ -136,7 +139,7 @@ async def _result_looked_for_first(
             break
     if ended is not None:
         await finish.finish_with(services, watch, ended.value)
-    elif watch.value.polls == 0:
+    elif watch.value.facts.polls == 0:
         await register._start(services, watch.value)
 
 
@@ -152,7 +155,7 @@ async def _message_before_row(
 ) -> None:
     if result.end.status is FinalStatus.STOPPED:
         return
-    delivery = new_delivery(result.operation.key, callback_url, since, services.policy)
+    delivery = new_delivery(result.facts.operation.key, callback_url, since, services.policy)
     if await services.store.deliveries.get(delivery.key) is None:
         await send_wake_up(services, delivery)
         await services.store.outbox.insert(delivery)
@@ -163,7 +166,7 @@ async def _row_not_started_again(
 ) -> None:
     if result.end.status is FinalStatus.STOPPED:
         return
-    delivery = new_delivery(result.operation.key, callback_url, since, services.policy)
+    delivery = new_delivery(result.facts.operation.key, callback_url, since, services.policy)
     if await services.store.outbox.get(delivery.key) is not None:
         return
     if await services.store.deliveries.get(delivery.key) is None:

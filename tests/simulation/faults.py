@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from opswatch.testing import MemoryPoisonQueue, MemoryQueue, MemoryTable
 from opswatch.core.hosts import Acquired, Busy, Slot
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.core.keys import Key, WakeUp
 from opswatch.ports import Poisoned, Query, Row, Sent
+from opswatch.testing import MemoryPoisonQueue, MemoryQueue, MemoryTable
 from tests.simulation.clockwork import Clockwork, CrashError, LostAnswerError, pause
 
 T = TypeVar("T")

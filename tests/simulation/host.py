@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
-from opswatch.testing import MemoryQueue, Message
-from opswatch.steps.wakeups import read_wake_up
 from opswatch.ports import Sent, Services
+from opswatch.steps.wakeups import read_wake_up
+from opswatch.testing import MemoryQueue, Message
 from tests.simulation.clockwork import Clockwork, LostAnswerError, Task, Worker
 from tests.simulation.faults import Faults
 

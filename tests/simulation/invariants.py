@@ -4,9 +4,7 @@ import json
 from collections import Counter
 from datetime import timedelta
 
-from opswatch.rows import tables
-from opswatch.core.deliveries import is_settled
-from opswatch.core.deliveries import DeliveryState
+from opswatch.core.deliveries import DeliveryState, is_settled
 from opswatch.core.watches import FinalStatus, Result
 from tests.simulation.clockwork import START
 from tests.simulation.run import POLICY, Run, key_of
@@ -33,7 +31,7 @@ def _live_tables_are_empty(run: Run) -> None:
     A copy of a message that stalls until another copy has done all, writes a row once more, and
     dies before it can remove it, leaves a row beside its record: to clear it away is reconcile's.
     """
-    ended = {result.operation.key for result in run.store.results.values()}
+    ended = {result.facts.operation.key for result in run.store.results.values()}
     for watch in run.store.watches.values():
         if run.is_reconciled or watch.key not in ended:
             run.clockwork.violate(f"left behind: {watch}")
@@ -45,7 +43,7 @@ def _live_tables_are_empty(run: Run) -> None:
 
 
 def _has_ended(run: Run, life: Life) -> None:
-    rows = [r for r in run.store.results.values() if r.operation.key == key_of(life)]
+    rows = [r for r in run.store.results.values() if r.facts.operation.key == key_of(life)]
     if len(rows) != 1:
         run.clockwork.violate(f"{life.operation_id} has {len(rows)} results")
         return
@@ -62,7 +60,7 @@ def _status_is_true(run: Run, life: Life, result: Result) -> None:
         case FinalStatus.STOPPED:
             is_true = any(w.life is life and w.verb == "stop" for w in run.scenario.wishes)
         case FinalStatus.TIMED_OUT:
-            is_true = finished_at >= result.deadline_at
+            is_true = finished_at >= result.facts.deadline_at
         case FinalStatus.LOST:
             unreadable = finished_at - START - timedelta(seconds=life.gone_at) + _MOST_SKEW
             is_true = life.misses > 0 or unreadable >= POLICY.miss_grace
@@ -74,7 +72,7 @@ def _status_is_true(run: Run, life: Life, result: Result) -> None:
 
 
 def _is_listed_once(run: Run, result: Result) -> None:
-    key = result.operation.key
+    key = result.facts.operation.key
     lines = [line for line in run.store.timeline.values() if line.operation == key]
     if [line.status for line in lines] != [result.end.status]:
         run.clockwork.violate(f"the list says of {result}: {lines}")
@@ -86,8 +84,10 @@ def _asked_for(run: Run, life: Life) -> list[Receiver]:
 
 
 def _was_told(run: Run, result: Result, receiver: Receiver) -> None:
-    key = wire.delivery_key(result.operation.key, receiver.url)
-    subject = result.operation.url.partition("?")[0].removeprefix("https://management.azure.com")
+    key = wire.delivery_key(result.facts.operation.key, receiver.url)
+    subject = result.facts.operation.url.partition("?")[0].removeprefix(
+        "https://management.azure.com"
+    )
     events = [json.loads(post.body) for post in receiver.posts]
     mine = [event for event in events if event["subject"] == subject]
     if result.end.status is FinalStatus.STOPPED:
@@ -124,7 +124,7 @@ def _little_was_done_twice(run: Run) -> None:
 
 def extra_polls(run: Run) -> dict[str, int]:
     """Return how many polls of each operation were made beyond those that its result tells of."""
-    told = {result.operation.key: result.polls for result in run.store.results.values()}
+    told = {result.facts.operation.key: result.facts.polls for result in run.store.results.values()}
     return {
         life.operation_id: life.reads - told.get(key_of(life), 0) for life in run.scenario.lives
     }

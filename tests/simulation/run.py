@@ -6,21 +6,17 @@ from datetime import timedelta
 from random import Random
 from typing import Any, TypeVar
 
-from opswatch.core.keys import operation_from_url
-from opswatch.rows.codec import Codec
-from opswatch.rows.messages import QUEUES
-from opswatch.rows.tables import DELIVERIES
-from opswatch.rows.tables import RESULTS
-from opswatch.rows.tables import TABLES
-from opswatch.rows.tables import WATCHES
 from opswatch import steps
-from opswatch.testing import MemoryPoisonQueue, MemoryStore, MemoryTable
 from opswatch.core.deliveries import Delivery
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
-from opswatch.core.keys import Key
+from opswatch.core.keys import Key, operation_from_url
 from opswatch.core.policy import Policy
 from opswatch.core.watches import Watch
 from opswatch.ports import Services, Store
+from opswatch.rows.codec import Codec
+from opswatch.rows.messages import QUEUES
+from opswatch.rows.tables import DELIVERIES, RESULTS, TABLES, WATCHES
+from opswatch.testing import MemoryPoisonQueue, MemoryStore, MemoryTable
 from tests.simulation.clockwork import Clockwork, LostAnswerError, Task, Worker
 from tests.simulation.faults import (
     Faults,
@@ -32,7 +28,7 @@ from tests.simulation.faults import (
 )
 from tests.simulation.host import HostedQueue
 from tests.simulation.scenario import Life, Wish, draw
-from tests.worlds import ENDPOINT, make_services, status_path
+from tests.support.harness import ENDPOINT, make_services, status_path
 
 T = TypeVar("T")
 Forgives = Callable[[T, T], bool]
@@ -231,7 +227,7 @@ class Run:
 
 def _end_is_kept(old: Watch, new: Watch) -> bool:
     """Forgive what may happen to a watch whose end is kept, and to one begun after the end."""
-    return new.end == old.end or new.polls == 0
+    return new.end == old.end or new.facts.polls == 0
 
 
 def key_of(life: Life) -> Key:

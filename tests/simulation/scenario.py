@@ -7,7 +7,7 @@ from typing import Any
 
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from tests.simulation.clockwork import Clockwork
-from tests.worlds import status_path
+from tests.support.harness import status_path
 
 OUTCOMES = ("Succeeded", "Failed", "Canceled")
 NEVER = 1e9  # seconds

@@ -8,8 +8,8 @@ from opswatch.core.deliveries import Delivery
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.core.keys import Key, WakeUp
 from opswatch.core.watches import Result, TimelineEntry, Watch
-from opswatch.steps.wakeups import read_wake_up
 from opswatch.ports import Poisoned, Row, Sent
+from opswatch.steps.wakeups import read_wake_up
 from tests.simulation.clockwork import START
 from tests.simulation.run import Run
 
@@ -55,9 +55,9 @@ def short(fact: Any) -> str:
 def _followed(fact: Watch | Result) -> str:
     end = f", end {fact.end.status.value}" if fact.end else ""
     due = f" seq {fact.seq}, due {short(fact.due_at)}," if isinstance(fact, Watch) else ""
-    called = [url.rpartition("/")[2] for url in fact.callbacks]
-    key = short(fact.operation.key)
-    return f"{key}<{due} {fact.polls} polls, {fact.status}, calls {called}{end}>"
+    called = [url.rpartition("/")[2] for url in fact.facts.callbacks]
+    key = short(fact.facts.operation.key)
+    return f"{key}<{due} {fact.facts.polls} polls, {fact.facts.status}, calls {called}{end}>"
 
 
 def _delivery(fact: Delivery) -> str:

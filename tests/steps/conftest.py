@@ -1,10 +1,10 @@
-"""The house in which steps are tried."""
+"""The harness in which steps are tested."""
 
 import pytest
 
-from tests.steps.house import House
+from tests.support.harness import Harness
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def harness() -> Harness:
+    return Harness()

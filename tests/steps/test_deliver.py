@@ -6,34 +6,33 @@ from datetime import timedelta
 import pytest
 
 from opswatch import steps
-from opswatch.core.hosts import OPENS_AFTER
 from opswatch.core.deliveries import DeliveryState
-from opswatch.core.hosts import Acquired, Busy, HostCircuit
+from opswatch.core.hosts import OPENS_AFTER, Acquired, Busy
 from opswatch.core.http import HttpResponse
 from opswatch.core.keys import WakeUp
 from opswatch.core.webhook import event
-from tests.steps.house import HOOK, KEY, OTHER, POLICY, CutOffError, House, ended
+from tests.support.harness import HOOK, KEY, OTHER, POLICY, Harness, InterruptedStepError, ended
 
 HOST = "hooks.example.com"
 
 
 @pytest.fixture
-async def owing() -> House:
-    """A house with one delivery that no attempt was made at."""
-    house = House()
-    await house.watched(HOOK)
-    house.operations.messages.clear()
-    house.status = ended("Failed")
-    await steps.poll(house.services, WakeUp(KEY, 2))
-    house.effects.names.clear()
-    return house
+async def owing() -> Harness:
+    """A harness with one delivery that no attempt was made at."""
+    harness = Harness()
+    await harness.watched(HOOK)
+    harness.operations.messages.clear()
+    harness.status = ended("Failed")
+    await steps.poll(harness.services, WakeUp(KEY, 2))
+    harness.effects.names.clear()
+    return harness
 
 
-def wake(house: House) -> WakeUp:
-    return WakeUp(house.owed.key, house.owed.seq)
+def wake(harness: Harness) -> WakeUp:
+    return WakeUp(harness.pending.key, harness.pending.seq)
 
 
-async def test_an_accepted_attempt_settles_the_delivery(owing: House) -> None:
+async def test_an_accepted_attempt_settles_the_delivery(owing: Harness) -> None:
     await owing.pump()
     assert owing.effects.names == ["callbacks.post", "deliveries.insert", "outbox.delete"]
     settled = owing.settled
@@ -47,7 +46,7 @@ async def test_an_accepted_attempt_settles_the_delivery(owing: House) -> None:
     assert request.body == event(owing.result, settled.delivery_id)
 
 
-async def test_failures_are_retried_on_the_schedule_and_then_abandoned(owing: House) -> None:
+async def test_failures_are_retried_on_the_schedule_and_then_abandoned(owing: Harness) -> None:
     owing.callbacks.answer = lambda _: HttpResponse(500, {})
     began = owing.now
     await owing.settle()
@@ -64,7 +63,7 @@ async def test_failures_are_retried_on_the_schedule_and_then_abandoned(owing: Ho
     ]  # fmt: skip
 
 
-async def test_a_retry_is_sent_before_its_row_is_committed(owing: House) -> None:
+async def test_a_retry_is_sent_before_its_row_is_committed(owing: Harness) -> None:
     owing.callbacks.answer = lambda _: HttpResponse(401, {})
     await owing.pump()
     assert owing.effects.names == ["callbacks.post", "deliveries_queue.send", "outbox.replace"]
@@ -72,7 +71,7 @@ async def test_a_retry_is_sent_before_its_row_is_committed(owing: House) -> None
     assert owing.seqs(owing.deliveries) == [2]
 
 
-async def test_a_receiver_that_has_retired_is_left_alone(owing: House) -> None:
+async def test_a_receiver_that_has_retired_is_left_alone(owing: Harness) -> None:
     owing.callbacks.answer = lambda _: HttpResponse(410, {})
     await owing.settle()
     assert (owing.settled.state, owing.settled.reason) == (DeliveryState.ABANDONED, "410")
@@ -84,7 +83,7 @@ async def test_a_receiver_that_has_retired_is_left_alone(owing: House) -> None:
     [(1, 0, []), (2, 1, [3]), (3, 0, [3])],
     ids=["stale", "due", "early"],
 )
-async def test_the_fence(owing: House, seq: int, attempts: int, sent: list[int]) -> None:
+async def test_the_fence(owing: Harness, seq: int, attempts: int, sent: list[int]) -> None:
     owing.callbacks.answer = lambda _: HttpResponse(401, {})
     await owing.pump()
     owing.deliveries.messages.clear()
@@ -94,7 +93,7 @@ async def test_the_fence(owing: House, seq: int, attempts: int, sent: list[int])
     assert owing.seqs(owing.deliveries) == sent
 
 
-async def test_copies_at_once_settle_one_delivery(owing: House) -> None:
+async def test_copies_at_once_settle_one_delivery(owing: Harness) -> None:
     """The second is accepted, then the first is refused for good: what was delivered stays so."""
     again = wake(owing)
     answers = iter((HttpResponse(410, {}), HttpResponse(204, {})))
@@ -106,7 +105,7 @@ async def test_copies_at_once_settle_one_delivery(owing: House) -> None:
     assert not owing.store.outbox.rows
 
 
-async def test_an_overtaken_attempt_takes_its_successor_back(owing: House) -> None:
+async def test_an_overtaken_attempt_takes_its_successor_back(owing: Harness) -> None:
     owing.callbacks.answer = lambda _: HttpResponse(401, {})
     again = wake(owing)
     owing.deliveries.messages.clear()
@@ -121,7 +120,7 @@ async def test_an_overtaken_attempt_takes_its_successor_back(owing: House) -> No
     assert owing.owed.seq == 2
 
 
-async def test_a_failure_that_comes_after_a_copys_success_is_forgotten(owing: House) -> None:
+async def test_a_failure_that_comes_after_a_copys_success_is_forgotten(owing: Harness) -> None:
     again = wake(owing)
     owing.deliveries.messages.clear()
     answers = iter((HttpResponse(401, {}), HttpResponse(204, {})))
@@ -134,7 +133,7 @@ async def test_a_failure_that_comes_after_a_copys_success_is_forgotten(owing: Ho
 
 
 async def test_a_row_that_a_copy_moved_on_is_removed_with_the_settled_delivery(
-    owing: House,
+    owing: Harness,
 ) -> None:
     again = wake(owing)
     answers = iter((HttpResponse(204, {}), HttpResponse(401, {})))
@@ -150,13 +149,13 @@ async def test_a_row_that_a_copy_moved_on_is_removed_with_the_settled_delivery(
 @pytest.mark.parametrize("answer", [HttpResponse(204, {}), HttpResponse(401, {})])
 @pytest.mark.parametrize("cut_after", [1, 2, 3])
 async def test_an_attempt_cut_off_anywhere_costs_one_more_post(
-    owing: House, cut_after: int, answer: HttpResponse
+    owing: Harness, cut_after: int, answer: HttpResponse
 ) -> None:
     owing.callbacks.answer = lambda _: answer
     again = wake(owing)
     owing.deliveries.messages.clear()
     owing.effects.cut_after = cut_after
-    with pytest.raises(CutOffError):
+    with pytest.raises(InterruptedStepError):
         await steps.deliver(owing.services, again)
     owing.effects.cut_after = None
     owing.callbacks.answer = lambda _: HttpResponse(204, {})
@@ -167,10 +166,10 @@ async def test_an_attempt_cut_off_anywhere_costs_one_more_post(
     assert len(owing.called()) <= owing.settled.attempts + 1
 
 
-async def test_what_is_settled_and_not_yet_removed_is_not_sent_again(owing: House) -> None:
+async def test_what_is_settled_and_not_yet_removed_is_not_sent_again(owing: Harness) -> None:
     again = wake(owing)
     owing.effects.cut_after = 2
-    with pytest.raises(CutOffError):
+    with pytest.raises(InterruptedStepError):
         await steps.deliver(owing.services, again)
     owing.effects.cut_after = None
     before = owing.settled
@@ -180,7 +179,7 @@ async def test_what_is_settled_and_not_yet_removed_is_not_sent_again(owing: Hous
     assert not owing.store.outbox.rows
 
 
-async def test_a_result_that_was_purged_cannot_be_told(owing: House) -> None:
+async def test_a_result_that_was_purged_cannot_be_told(owing: Harness) -> None:
     await owing.store.results.delete(KEY)
     await owing.settle()
     assert (owing.settled.state, owing.settled.reason) == (
@@ -189,7 +188,7 @@ async def test_a_result_that_was_purged_cannot_be_told(owing: House) -> None:
     assert owing.called() == []
 
 
-async def test_without_a_secret_a_delivery_waits_and_no_attempt_is_counted(owing: House) -> None:
+async def test_without_a_secret_a_delivery_waits_and_no_attempt_is_counted(owing: Harness) -> None:
     services = replace(owing.services, secrets=())
     for _ in range(3):
         seq = owing.owed.seq
@@ -203,7 +202,7 @@ async def test_without_a_secret_a_delivery_waits_and_no_attempt_is_counted(owing
 
 
 async def test_a_delivery_that_an_outage_of_ours_delayed_is_attempted_all_the_same(
-    owing: House,
+    owing: Harness,
 ) -> None:
     """Its host is in a pause, and the whole schedule has gone by without an attempt."""
     paused = Host(name=HOST, failures=99, open_until=owing.now + timedelta(days=1))
@@ -217,7 +216,7 @@ async def test_a_delivery_that_an_outage_of_ours_delayed_is_attempted_all_the_sa
     assert owing.settled.state is DeliveryState.DELIVERED
 
 
-async def test_a_failure_beside_another_one_is_counted_too(owing: House) -> None:
+async def test_a_failure_beside_another_one_is_counted_too(owing: Harness) -> None:
     owing.callbacks.answer = lambda _: HttpResponse(500, {})
     other = Host(name=HOST, failures=1, open_until=owing.now - timedelta(seconds=1))
     owing.effects.before["hosts.insert"] = lambda: owing.store.hosts.put(other)
@@ -226,7 +225,7 @@ async def test_a_failure_beside_another_one_is_counted_too(owing: House) -> None
 
 
 async def test_a_failure_does_not_lengthen_a_pause_that_began_during_the_attempt(
-    owing: House,
+    owing: Harness,
 ) -> None:
     owing.callbacks.answer = lambda _: HttpResponse(500, {})
     paused = Host(name=HOST, failures=OPENS_AFTER, open_until=owing.now + timedelta(seconds=30))
@@ -236,7 +235,7 @@ async def test_a_failure_does_not_lengthen_a_pause_that_began_during_the_attempt
     assert owing.store.hosts.values() == [paused]
 
 
-async def test_a_failed_probe_lengthens_the_pause(owing: House) -> None:
+async def test_a_failed_probe_lengthens_the_pause(owing: Harness) -> None:
     owing.callbacks.answer = lambda _: HttpResponse(500, {})
     paused = Host(name=HOST, failures=OPENS_AFTER, open_until=owing.now)
     await owing.store.hosts.put(paused)
@@ -246,7 +245,7 @@ async def test_a_failed_probe_lengthens_the_pause(owing: House) -> None:
 
 
 async def test_who_finds_no_room_at_its_host_comes_back_and_no_attempt_is_counted(
-    owing: House,
+    owing: Harness,
 ) -> None:
     owing.deliveries.messages.clear()
     owing.callbacks.room = Busy(timedelta(seconds=4))
@@ -259,11 +258,11 @@ async def test_who_finds_no_room_at_its_host_comes_back_and_no_attempt_is_counte
 
 
 async def test_what_is_settled_and_not_yet_removed_is_removed_once_its_host_has_room(
-    owing: House,
+    owing: Harness,
 ) -> None:
     again = wake(owing)
     owing.effects.cut_after = 2
-    with pytest.raises(CutOffError):
+    with pytest.raises(InterruptedStepError):
         await steps.deliver(owing.services, again)
     owing.effects.cut_after = None
     owing.callbacks.room = Busy(timedelta(0))
@@ -277,20 +276,20 @@ async def test_what_is_settled_and_not_yet_removed_is_removed_once_its_host_has_
 # --- replays
 
 
-async def test_a_replay_has_the_same_id_and_its_log_goes_on(house: House) -> None:
-    await house.ended(HOOK, OTHER)
-    house.advance(hours=1)
-    assert await steps.redeliver(house.services, KEY) == 2
-    await house.settle()
-    assert house.called() == [HOOK, OTHER, HOOK, OTHER]
-    for record in house.store.deliveries.values():
+async def test_a_replay_has_the_same_id_and_its_log_goes_on(harness: Harness) -> None:
+    await harness.ended(HOOK, OTHER)
+    harness.advance(hours=1)
+    assert await steps.redeliver(harness.services, KEY) == 2
+    await harness.settle()
+    assert harness.called() == [HOOK, OTHER, HOOK, OTHER]
+    for record in harness.store.deliveries.values():
         assert (record.state, record.attempts, len(record.attempt_log)) == (
             DeliveryState.DELIVERED, 2, 2,
         )  # fmt: skip
-    assert len({request.headers["webhook-id"] for request in house.callbacks.requests}) == 2
+    assert len({request.headers["webhook-id"] for request in harness.callbacks.requests}) == 2
 
 
-async def test_an_abandoned_delivery_gets_its_whole_schedule_again(owing: House) -> None:
+async def test_an_abandoned_delivery_gets_its_whole_schedule_again(owing: Harness) -> None:
     owing.callbacks.answer = lambda _: HttpResponse(401, {})
     await owing.settle()
     before = owing.settled
@@ -300,37 +299,37 @@ async def test_an_abandoned_delivery_gets_its_whole_schedule_again(owing: House)
     assert owing.settled.round_attempts == before.attempts
 
 
-async def test_what_is_still_owed_is_left_alone(owing: House) -> None:
+async def test_what_is_still_owed_is_left_alone(owing: Harness) -> None:
     assert await steps.redeliver(owing.services, KEY) == 0
     await owing.settle()
     assert owing.called() == [HOOK]
 
 
-async def test_a_replay_under_way_is_not_begun_again(house: House) -> None:
-    await house.ended(HOOK)
-    house.callbacks.answer = lambda _: HttpResponse(401, {})
-    assert await steps.redeliver(house.services, KEY) == 1
-    await house.pump()
-    assert await steps.redeliver(house.services, KEY) == 0
-    assert house.seqs(house.deliveries) == [3]
+async def test_a_replay_under_way_is_not_begun_again(harness: Harness) -> None:
+    await harness.ended(HOOK)
+    harness.callbacks.answer = lambda _: HttpResponse(401, {})
+    assert await steps.redeliver(harness.services, KEY) == 1
+    await harness.pump()
+    assert await steps.redeliver(harness.services, KEY) == 0
+    assert harness.seqs(harness.deliveries) == [3]
 
 
 async def test_a_replay_cut_off_before_its_message_is_started_by_the_next_wish(
-    house: House,
+    harness: Harness,
 ) -> None:
-    await house.ended(HOOK)
-    house.effects.names.clear()
-    house.effects.cut_after = 1
-    with pytest.raises(CutOffError):
-        await steps.redeliver(house.services, KEY)
-    house.effects.cut_after = None
-    assert house.effects.names == ["outbox.insert"]
-    assert await steps.redeliver(house.services, KEY) == 1
-    await house.settle()
-    assert house.called() == [HOOK, HOOK]
+    await harness.ended(HOOK)
+    harness.effects.names.clear()
+    harness.effects.cut_after = 1
+    with pytest.raises(InterruptedStepError):
+        await steps.redeliver(harness.services, KEY)
+    harness.effects.cut_after = None
+    assert harness.effects.names == ["outbox.insert"]
+    assert await steps.redeliver(harness.services, KEY) == 1
+    await harness.settle()
+    assert harness.called() == [HOOK, HOOK]
 
 
-async def test_a_replay_wished_while_the_delivery_settles_is_made(owing: House) -> None:
+async def test_a_replay_wished_while_the_delivery_settles_is_made(owing: Harness) -> None:
     replayed: list[int] = []
 
     async def wish() -> None:
@@ -345,13 +344,13 @@ async def test_a_replay_wished_while_the_delivery_settles_is_made(owing: House) 
     assert not owing.store.outbox.rows
 
 
-async def test_only_this_operations_deliveries_are_replayed(house: House) -> None:
-    await house.ended(HOOK)
+async def test_only_this_operations_deliveries_are_replayed(harness: Harness) -> None:
+    await harness.ended(HOOK)
     longer = replace(KEY, row=f"{KEY.row}~deadbeef")  # whose keys begin as this one's do
     foreign = replace(
-        house.settled,
-        key=replace(house.settled.key, row=f"{longer.row}~00000000"),
+        harness.settled,
+        key=replace(harness.settled.key, row=f"{longer.row}~00000000"),
         operation=longer,
     )
-    await house.store.deliveries.put(foreign)
-    assert await steps.redeliver(house.services, KEY) == 1
+    await harness.store.deliveries.put(foreign)
+    assert await steps.redeliver(harness.services, KEY) == 1

@@ -20,23 +20,30 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from opswatch.core.keys import operation_from_url
-from opswatch.rows.tables import WATCHES
-from opswatch.steps.wakeups import read_wake_up
 from opswatch import steps
 from opswatch.adapters.account import Account
-from opswatch.testing import MemoryTable
 from opswatch.adapters.storage import AzureTable
 from opswatch.config import Storage
 from opswatch.core.deliveries import DeliveryState
 from opswatch.core.http import HttpResponse, NoAnswer
-from opswatch.core.keys import Key
+from opswatch.core.keys import Key, operation_from_url
 from opswatch.core.watches import Result, Watch
 from opswatch.local.azurite import Azurite
 from opswatch.ports import Query, Row, Table
-from tests.core.builders import NOW, operation, watch
-from tests.steps.house import HOOK, OTHER, CutOffError, House, ended, running
-from tests.worlds import ENDPOINT, status_path
+from opswatch.rows.tables import WATCHES
+from opswatch.steps.wakeups import read_wake_up
+from opswatch.testing import MemoryTable
+from tests.support.builders import NOW, operation, watch
+from tests.support.harness import (
+    ENDPOINT,
+    HOOK,
+    OTHER,
+    Harness,
+    InterruptedStepError,
+    ended,
+    running,
+    status_path,
+)
 
 T = TypeVar("T")
 IDS = ("a", "b")
@@ -74,7 +81,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.house = House()
+        self.harness = Harness()
         self.known: dict[str, Known] = {}
         self.is_reconciled = False
 
@@ -88,8 +95,8 @@ class Life(RuleBasedStateMachine):
 
     @rule(operation_id=ids, callback_url=st.none() | hooks)
     def post(self, operation_id: str, callback_url: str | None) -> None:
-        self.house.statuses.setdefault(operation_id, running())
-        self.house.post(callback_url, operation=status_path(operation_id))
+        self.harness.statuses.setdefault(operation_id, running())
+        self.harness.post(callback_url, operation=status_path(operation_id))
         known = self._of(operation_id)
         known.is_posted = True
         if callback_url:
@@ -99,22 +106,22 @@ class Life(RuleBasedStateMachine):
     def end(self, operation_id: str, status: str) -> None:
         known = self._of(operation_id)
         known.status = known.status or status
-        self.house.statuses[operation_id] = ended(known.status)
+        self.harness.statuses[operation_id] = ended(known.status)
 
     @rule(operation_id=ids, answer=st.sampled_from([404, 429, 500, None]))
     def become_unreadable(self, operation_id: str, answer: int | None) -> None:
-        self.house.statuses[operation_id] = (
+        self.harness.statuses[operation_id] = (
             HttpResponse(answer, {}) if answer else NoAnswer("timeout", "no answer")
         )
 
     @rule(code=st.sampled_from([204, 401, 500]))
     def receivers_answer(self, code: int) -> None:
-        self.house.callbacks.answer = lambda _: HttpResponse(code, {})
+        self.harness.callbacks.answer = lambda _: HttpResponse(code, {})
 
     @rule(seconds=st.sampled_from([1, 7, 60, 200]))
     def messages_come(self, seconds: int) -> None:
-        now(self.house.pump())
-        self.house.advance(seconds=seconds)
+        now(self.harness.pump())
+        self.harness.advance(seconds=seconds)
 
     @rule(effects=st.sampled_from([1, 2, 3, 4, 6, 8]))
     def functions_die(self, effects: int) -> None:
@@ -122,22 +129,22 @@ class Life(RuleBasedStateMachine):
         acts = (steps.operations_message, steps.deliveries_message)
         for queue, act in zip(self.queues, acts, strict=True):
             for message in list(queue.messages.values()):
-                if message.visible_at <= self.house.now:
-                    self._cut_off(act(self.house.services, message.body), effects)
-                    self.house.advance(seconds=1)
+                if message.visible_at <= self.harness.now:
+                    self._cut_off(act(self.harness.services, message.body), effects)
+                    self.harness.advance(seconds=1)
 
     def _cut_off(self, step: Coroutine[Any, Any, object], effects: int) -> None:
-        self.house.effects.cut_after = len(self.house.effects.names) + effects
-        with suppress(CutOffError):
+        self.harness.effects.cut_after = len(self.harness.effects.names) + effects
+        with suppress(InterruptedStepError):
             now(step)
-        self.house.effects.cut_after = None
+        self.harness.effects.cut_after = None
 
     @rule()
     @precondition(lambda self: sum(len(queue.messages) for queue in self.queues) < 20)
     def messages_come_twice(self) -> None:
         for queue in self.queues:
             for message in list(queue.messages.values()):
-                if message.visible_at <= self.house.now:
+                if message.visible_at <= self.harness.now:
                     queue.post(message.body)
 
     @rule()
@@ -150,42 +157,42 @@ class Life(RuleBasedStateMachine):
 
     @property
     def queues(self) -> Any:
-        return (self.house.operations, self.house.deliveries)
+        return (self.harness.operations, self.harness.deliveries)
 
     @rule()
     @precondition(lambda self: self.is_reconciled)
     def timer_fires(self) -> None:
-        now(steps.repair(self.house.services))
+        now(steps.repair(self.harness.services))
 
     @rule(operation_id=ids)
     def user_stops(self, operation_id: str) -> None:
-        outcome = now(steps.stop(self.house.services, key_of(operation_id)))
+        outcome = now(steps.stop(self.harness.services, key_of(operation_id)))
         known = self._of(operation_id)
         known.is_stopped |= outcome is steps.StopOutcome.STOPPED
 
     @rule(operation_id=ids)
     def user_wants_it_again(self, operation_id: str) -> None:
-        now(steps.redeliver(self.house.services, key_of(operation_id)))
+        now(steps.redeliver(self.harness.services, key_of(operation_id)))
 
     @invariant()
     def a_result_never_changes(self) -> None:
-        for result in self.house.store.results.values():
-            known = self._of(result.operation.operation_id)
+        for result in self.harness.store.results.values():
+            known = self._of(result.facts.operation.operation_id)
             known.result = known.result or result
             assert result == known.result
 
     @invariant()
     def an_operation_is_listed_once(self) -> None:
-        listed = [line.operation for line in self.house.store.timeline.values()]
+        listed = [line.operation for line in self.harness.store.timeline.values()]
         assert len(listed) == len(set(listed))
 
     @invariant()
     def nobody_is_told_of_what_goes_on_or_was_stopped(self) -> None:
-        told = [d.operation for d in self.house.store.deliveries.values()]
-        told += [d.operation for d in self.house.store.outbox.values()]
+        told = [d.operation for d in self.harness.store.deliveries.values()]
+        told += [d.operation for d in self.harness.store.outbox.values()]
         finished = {
-            result.operation.key
-            for result in self.house.store.results.values()
+            result.facts.operation.key
+            for result in self.harness.store.results.values()
             if result.end.status != "Stopped"
         }
         assert set(told) <= finished
@@ -194,28 +201,28 @@ class Life(RuleBasedStateMachine):
     def an_id_belongs_to_one_delivery(self) -> None:
         seen = {
             (request.headers["webhook-id"], request.url, request.body)
-            for request in self.house.callbacks.requests
+            for request in self.harness.callbacks.requests
         }
         assert len({delivery_id for delivery_id, _, _ in seen}) == len(seen)
 
     def teardown(self) -> None:
         """Let everything become well, and everything come to its end."""
-        self.house.callbacks.answer = lambda _: HttpResponse(204, {})
+        self.harness.callbacks.answer = lambda _: HttpResponse(204, {})
         for operation_id, known in self.known.items():
             if known.status is None:
                 known.status = "Succeeded"
-            self.house.statuses[operation_id] = ended(known.status)
-        now(self.house.settle(1000))
+            self.harness.statuses[operation_id] = ended(known.status)
+        now(self.harness.settle(1000))
         for _ in range(3 if self.is_reconciled else 0):
-            self.house.advance(minutes=3)
-            now(steps.repair(self.house.services))
-            now(self.house.settle(1000))
-        assert not self.house.store.watches.rows
-        assert not self.house.store.outbox.rows
+            self.harness.advance(minutes=3)
+            now(steps.repair(self.harness.services))
+            now(self.harness.settle(1000))
+        assert not self.harness.store.watches.rows
+        assert not self.harness.store.outbox.rows
         self._check_results()
 
     def _check_results(self) -> None:
-        results = {r.operation.operation_id: r for r in self.house.store.results.values()}
+        results = {r.facts.operation.operation_id: r for r in self.harness.store.results.values()}
         assert set(results) == {i for i, known in self.known.items() if known.is_posted}
         for operation_id, result in results.items():
             known = self.known[operation_id]
@@ -223,7 +230,7 @@ class Life(RuleBasedStateMachine):
             assert result.end.status in ({"Stopped"} if known.is_stopped else allowed)
             records = [
                 record
-                for record in self.house.store.deliveries.values()
+                for record in self.harness.store.deliveries.values()
                 if record.operation == key_of(operation_id)
             ]
             told = set() if known.is_stopped else known.receivers

@@ -14,6 +14,13 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, StatusCode, format_span_id, format_trace_id
 
 from opswatch import steps
+from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
+from opswatch.core.keys import WakeUp, operation_from_url
+from opswatch.core.metrics import METRICS
+from opswatch.core.policy import Policy
+from opswatch.ports import Services, Telemetry
+from opswatch.steps.maintenance import OVERDUE_GRACE
+from opswatch.steps.wakeups import read_wake_up
 from opswatch.testing import (
     MemoryArm,
     MemoryCallbacks,
@@ -22,16 +29,8 @@ from opswatch.testing import (
     MemoryStore,
     pump,
 )
-from opswatch.steps.maintenance import OVERDUE_GRACE
-from opswatch.core.metrics import METRICS
-from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
-from opswatch.core.keys import WakeUp
-from opswatch.core.policy import Policy
-from opswatch.core.keys import operation_from_url
-from opswatch.steps.wakeups import read_wake_up
-from opswatch.ports import Services, Telemetry
-from tests.collector import Collector, collecting, points_of, told
-from tests.worlds import ENDPOINT, make_services, status_path
+from tests.support.collector import Collector, collecting, points_of, told
+from tests.support.harness import ENDPOINT, make_services, status_path
 
 DECLARED = json.loads((Path(__file__).parents[2] / "infra/telemetry.json").read_text("utf-8"))
 HOOK = "https://hooks.example.com/in?token=hushhush"
@@ -59,7 +58,7 @@ def coded(status_code: int) -> HttpResponse:
 
 
 @dataclass
-class House:
+class Harness:
     """A world whose outside answers in turn, each last answer again and again."""
 
     telemetry: Telemetry
@@ -117,71 +116,71 @@ def told_to() -> Iterator[Collector]:
 
 
 @pytest.fixture
-def house(told_to: Collector) -> House:
-    return House(told_to.telemetry)
+def harness(told_to: Collector) -> Harness:
+    return Harness(told_to.telemetry)
 
 
 # --- everything that can be told of, scene by scene
 
 
-async def from_misses_to_a_failure_and_two_refusals(house: House) -> None:
-    ended_at = (house.now + timedelta(seconds=2)).isoformat()
-    house.arm_answers = [
+async def from_misses_to_a_failure_and_two_refusals(harness: Harness) -> None:
+    ended_at = (harness.now + timedelta(seconds=2)).isoformat()
+    harness.arm_answers = [
         status("InProgress"),
         coded(429),
         NoAnswer("timeout", "nothing came"),
         status("Failed", endTime=ended_at, error={"code": "Conflict", "message": "no"}),
     ]
-    house.receiver_answers = [
+    harness.receiver_answers = [
         HttpResponse(500, {}),
         NoAnswer("tls", f"bad: {HOOK}"),
         HttpResponse(410, {}),
     ]
-    await house.post("1", callbackUrl=HOOK, kind="redis/create")
-    await house.take_turns()
-    house.receiver_answers = [HttpResponse(204, {})]
-    assert await steps.redeliver(house.services, KEY) == 1
-    await house.take_turns()
+    await harness.post("1", callbackUrl=HOOK, kind="redis/create")
+    await harness.take_turns()
+    harness.receiver_answers = [HttpResponse(204, {})]
+    assert await steps.redeliver(harness.services, KEY) == 1
+    await harness.take_turns()
 
 
-async def a_host_that_fails(house: House) -> None:
-    house.receiver_answers = [HttpResponse(503, {})]
+async def a_host_that_fails(harness: Harness) -> None:
+    harness.receiver_answers = [HttpResponse(503, {})]
     for number in range(7):
-        await house.post("1", callbackUrl=f"{HOOK}&n={number}")
-    await house.take_turns()
+        await harness.post("1", callbackUrl=f"{HOOK}&n={number}")
+    await harness.take_turns()
 
 
-async def messages_out_of_turn(house: House) -> None:
-    house.arm_answers = [status("InProgress")]
-    await house.post("1")
-    await steps.poll(house.services, WakeUp(KEY, 0))
-    await steps.poll(house.services, WakeUp(KEY, 2))
-    await steps.poll(house.services, WakeUp(operation_from_url(url_of("2")).key, 1))
+async def messages_out_of_turn(harness: Harness) -> None:
+    harness.arm_answers = [status("InProgress")]
+    await harness.post("1")
+    await steps.poll(harness.services, WakeUp(KEY, 0))
+    await steps.poll(harness.services, WakeUp(KEY, 2))
+    await steps.poll(harness.services, WakeUp(operation_from_url(url_of("2")).key, 1))
 
 
-async def somebody_is_quicker(house: House) -> None:
+async def somebody_is_quicker(harness: Harness) -> None:
     def answer(_: str) -> Answer:
-        row, _version = house.store.watches.rows[KEY]
-        house.store.watches.rows[KEY] = ({**row, "seq": 9}, "another's")
+        row, _version = harness.store.watches.rows[KEY]
+        harness.store.watches.rows[KEY] = ({**row, "seq": 9}, "another's")
         return status("InProgress")
 
-    await house.post("1")
-    await steps.poll(replace(house.services, arm=MemoryArm(answer)), WakeUp(KEY, 1))
+    await harness.post("1")
+    await steps.poll(replace(harness.services, arm=MemoryArm(answer)), WakeUp(KEY, 1))
 
 
-async def the_timer_has_to_repair(house: House) -> None:
-    await house.post("1")
-    house.poison[0].post(b"no operation at all")
-    house.poison[1].post(b'{"wake": {"partition": "p", "row": "r", "seq": 1}}')
-    house.now += timedelta(hours=1)
-    await steps.repair(house.services)
-    await steps.purge(house.services)
+async def the_timer_has_to_repair(harness: Harness) -> None:
+    await harness.post("1")
+    harness.poison[0].post(b"no operation at all")
+    harness.poison[1].post(b'{"wake": {"partition": "p", "row": "r", "seq": 1}}')
+    harness.now += timedelta(hours=1)
+    await steps.repair(harness.services)
+    await steps.purge(harness.services)
 
 
-async def no_secret_to_sign_with(house: House) -> None:
-    await house.post("1", callbackUrl=HOOK)
-    house.change(secrets=())
-    await house.take_turns(2)
+async def no_secret_to_sign_with(harness: Harness) -> None:
+    await harness.post("1", callbackUrl=HOOK)
+    harness.change(secrets=())
+    await harness.take_turns(2)
 
 
 SCENES = (
@@ -197,7 +196,7 @@ SCENES = (
 @pytest.fixture
 async def everything(told_to: Collector) -> Collector:
     for scene in SCENES:
-        await scene(House(told_to.telemetry))
+        await scene(Harness(told_to.telemetry))
     return told_to
 
 
@@ -259,10 +258,10 @@ async def test_nothing_tells_a_url_or_a_secret(everything: Collector) -> None:
 # --- what the numbers say
 
 
-async def test_each_poll_and_each_miss_is_counted(house: House, told_to: Collector) -> None:
-    house.arm_answers = [coded(403), coded(429), NoAnswer("dns", "none"), status("Succeeded")]
-    await house.post("1")
-    await house.take_turns()
+async def test_each_poll_and_each_miss_is_counted(harness: Harness, told_to: Collector) -> None:
+    harness.arm_answers = [coded(403), coded(429), NoAnswer("dns", "none"), status("Succeeded")]
+    await harness.post("1")
+    await harness.take_turns()
     points = told_to.points()
     assert sorted(points["polls"], key=str) == [
         (1, {"decision": "finish"}),
@@ -277,26 +276,30 @@ async def test_each_poll_and_each_miss_is_counted(house: House, told_to: Collect
 
 @pytest.mark.parametrize(("seconds", "lag"), [(-8, 8.0), (0, 0.0), (3, 0.0)])
 async def test_lag_is_from_the_end_to_our_seeing_it(
-    house: House, told_to: Collector, seconds: int, lag: float
+    harness: Harness, told_to: Collector, seconds: int, lag: float
 ) -> None:
-    end_time = (house.now + timedelta(seconds=seconds)).isoformat()
-    house.arm_answers = [status("Succeeded", endTime=end_time)]
-    await house.post("1")
-    await house.take_turns()
+    end_time = (harness.now + timedelta(seconds=seconds)).isoformat()
+    harness.arm_answers = [status("Succeeded", endTime=end_time)]
+    await harness.post("1")
+    await harness.take_turns()
     assert told_to.points()["lag"] == [(lag, {})]
 
 
-async def test_no_lag_is_told_where_the_end_is_not_known(house: House, told_to: Collector) -> None:
-    await house.post("1")
-    await house.take_turns()
+async def test_no_lag_is_told_where_the_end_is_not_known(
+    harness: Harness, told_to: Collector
+) -> None:
+    await harness.post("1")
+    await harness.take_turns()
     assert "lag" not in told_to.points()
     assert told_to.event("finished")["status"] == "Succeeded"
 
 
-async def test_a_reason_is_told_without_its_particulars(house: House, told_to: Collector) -> None:
-    house.receiver_answers = [NoAnswer("refused", f"10.0.0.7 is private: {HOOK}")]
-    await house.post("1", callbackUrl=HOOK)
-    await house.take_turns()
+async def test_a_reason_is_told_without_its_particulars(
+    harness: Harness, told_to: Collector
+) -> None:
+    harness.receiver_answers = [NoAnswer("refused", f"10.0.0.7 is private: {HOOK}")]
+    await harness.post("1", callbackUrl=HOOK)
+    await harness.take_turns()
     assert told_to.points()["deliveries.settled"] == [
         (1, {"state": "abandoned", "reason": "refused"})
     ]
@@ -305,12 +308,12 @@ async def test_a_reason_is_told_without_its_particulars(house: House, told_to: C
     assert "hushhush" not in reason
 
 
-async def test_the_timer_measures_what_waits(house: House, told_to: Collector) -> None:
-    house.arm_answers = [status("InProgress")]
+async def test_the_timer_measures_what_waits(harness: Harness, told_to: Collector) -> None:
+    harness.arm_answers = [status("InProgress")]
     for number in range(3):
-        await house.post(str(number))
-    await house.take_turns(1)
-    await steps.repair(house.services)
+        await harness.post(str(number))
+    await harness.take_turns(1)
+    await steps.repair(harness.services)
     points = told_to.points()
     assert points["watches.active"] == [(3, {})]
     assert points["watches.oldest_overdue"] == [(0, {})]
@@ -322,28 +325,30 @@ async def test_the_timer_measures_what_waits(house: House, told_to: Collector) -
 
 
 async def test_a_watch_gets_later_however_often_it_is_woken(
-    house: House, told_to: Collector
+    harness: Harness, told_to: Collector
 ) -> None:
-    await house.post("1")
+    await harness.post("1")
     lateness = []
     for _ in range(10):
-        house.now += MINUTE
-        await steps.repair(house.services)
+        harness.now += MINUTE
+        await steps.repair(harness.services)
         ((seconds, _),) = told_to.points()["watches.oldest_overdue"]
         lateness.append(seconds)
     assert lateness == [60.0 * minute for minute in range(1, 11)]
-    assert house.store.watches.values()[0].due_at > house.now - OVERDUE_GRACE - MINUTE
-    house.arm_answers = [status("InProgress")]
-    await house.take_turns(1)
-    await steps.repair(house.services)
+    assert harness.store.watches.values()[0].due_at > harness.now - OVERDUE_GRACE - MINUTE
+    harness.arm_answers = [status("InProgress")]
+    await harness.take_turns(1)
+    await steps.repair(harness.services)
     assert told_to.points()["watches.oldest_overdue"] == [(0, {})]
 
 
-async def test_poison_is_measured_before_it_is_drained(house: House, told_to: Collector) -> None:
+async def test_poison_is_measured_before_it_is_drained(
+    harness: Harness, told_to: Collector
+) -> None:
     for _ in range(3):
-        house.poison[0].post(b"no operation at all")
-    await steps.repair(house.services)
-    assert house.poison[0].messages == {}
+        harness.poison[0].post(b"no operation at all")
+    await steps.repair(harness.services)
+    assert harness.poison[0].messages == {}
     assert sorted(told_to.points()["poison.depth"], key=str) == [
         (0, {"queue": "deliveries"}),
         (3, {"queue": "operations"}),
@@ -351,11 +356,11 @@ async def test_poison_is_measured_before_it_is_drained(house: House, told_to: Co
 
 
 async def test_a_run_of_the_timer_that_is_cut_off_gives_no_beat(
-    house: House, told_to: Collector
+    harness: Harness, told_to: Collector
 ) -> None:
-    house.change(deliveries=Unreachable())
+    harness.change(deliveries=Unreachable())
     with pytest.raises(ConnectionError):
-        await steps.repair(house.services)
+        await steps.repair(harness.services)
     assert "heartbeat" not in told_to.points()
 
 
@@ -371,12 +376,12 @@ class Unreachable(MemoryQueue):
 
 
 async def test_spans_are_linked_from_the_registration_to_the_last_attempt(
-    house: House, told_to: Collector
+    harness: Harness, told_to: Collector
 ) -> None:
-    house.arm_answers = [status("InProgress"), status("Succeeded")]
-    house.receiver_answers = [HttpResponse(500, {}), HttpResponse(204, {})]
-    await house.post("1", callbackUrl=HOOK)
-    await house.take_turns()
+    harness.arm_answers = [status("InProgress"), status("Succeeded")]
+    harness.receiver_answers = [HttpResponse(500, {}), HttpResponse(204, {})]
+    await harness.post("1", callbackUrl=HOOK)
+    await harness.take_turns()
     spans = told_to.spans()
     names = ("register", "poll", "poll", "attempt", "attempt")
     assert [span.name for span in spans] == [f"opswatch.{name}" for name in names]
@@ -393,48 +398,50 @@ def context_of(span: ReadableSpan) -> SpanContext:
     return context
 
 
-async def test_a_message_that_is_early_keeps_its_link(house: House, told_to: Collector) -> None:
-    house.arm_answers = [status("InProgress")]
+async def test_a_message_that_is_early_keeps_its_link(harness: Harness, told_to: Collector) -> None:
+    harness.arm_answers = [status("InProgress")]
     traceparent = f"00-{1:032x}-{2:016x}-01"
-    await house.post("1")
-    house.operations.messages.clear()
-    await steps.poll(house.services, WakeUp(KEY, 2, traceparent))
-    (again,) = house.operations.messages.values()
+    await harness.post("1")
+    harness.operations.messages.clear()
+    await steps.poll(harness.services, WakeUp(KEY, 2, traceparent))
+    (again,) = harness.operations.messages.values()
     assert read_wake_up(again.body) == WakeUp(KEY, 2, traceparent)
     assert told_to.spans("poll") == ()
 
 
-async def test_a_receiver_gets_the_trace_of_its_attempt(house: House, told_to: Collector) -> None:
-    await house.post("1", callbackUrl=HOOK)
-    await house.take_turns()
+async def test_a_receiver_gets_the_trace_of_its_attempt(
+    harness: Harness, told_to: Collector
+) -> None:
+    await harness.post("1", callbackUrl=HOOK)
+    await harness.take_turns()
     (span,) = told_to.spans("attempt")
     context = context_of(span)
-    (request,) = house.requests
+    (request,) = harness.requests
     trace_id, span_id = format_trace_id(context.trace_id), format_span_id(context.span_id)
     assert request.headers["traceparent"].startswith(f"00-{trace_id}-{span_id}-")
 
 
 async def test_a_wait_for_a_host_is_no_attempt_and_keeps_the_chain(
-    house: House, told_to: Collector
+    harness: Harness, told_to: Collector
 ) -> None:
-    await a_host_that_fails(house)
+    await a_host_that_fails(harness)
     spans = told_to.spans("attempt")
     decisions = [(span.attributes or {})["decision"] for span in spans]
     assert decisions.count("wait") > 0
-    assert len(decisions) - decisions.count("wait") == len(house.requests)
+    assert len(decisions) - decisions.count("wait") == len(harness.requests)
     linked = {link.context.span_id for span in spans for link in span.links}
     unlinked = [span for span in spans if context_of(span).span_id not in linked]
     assert len(unlinked) == 7  # the last of each delivery
     assert all(len(span.links) == 1 for span in spans)
 
 
-async def test_a_poll_that_breaks_is_a_failed_span(house: House, told_to: Collector) -> None:
+async def test_a_poll_that_breaks_is_a_failed_span(harness: Harness, told_to: Collector) -> None:
     def answer(_: str) -> Answer:
         raise ConnectionError
 
-    await house.post("1")
+    await harness.post("1")
     with pytest.raises(ConnectionError):
-        await steps.poll(replace(house.services, arm=MemoryArm(answer)), WakeUp(KEY, 1))
+        await steps.poll(replace(harness.services, arm=MemoryArm(answer)), WakeUp(KEY, 1))
     (span,) = told_to.spans("poll")
     assert span.status.status_code is StatusCode.ERROR
     assert [event.name for event in span.events] == ["exception"]

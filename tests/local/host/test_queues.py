@@ -13,7 +13,6 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from azure.storage.queue.aio import QueueClient
 
-from benchmarks.storage import StandIn, running_stand_in
 from opswatch.adapters.account import Account
 from opswatch.config import Storage
 from opswatch.local.azurite import Azurite
@@ -21,6 +20,7 @@ from opswatch.local.host.leases import Lease, LeasedQueue
 from opswatch.local.host.lifecycle import Stop
 from opswatch.local.host.queues import QueueListener, idle_delays
 from opswatch.local.host.settings import QueueSettings
+from tests.support.storage import StandIn, running_stand_in
 
 SETTINGS = QueueSettings(base64=False, max_polling_interval=timedelta(milliseconds=100))
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from benchmarks.storage.clock import Clock, SimulatedClock, machine_clock
-from benchmarks.storage.http import serving
-from benchmarks.storage.queue_service import QueueService
-from benchmarks.storage.table_service import TableService
 from opswatch.config import development_storage
+from tests.support.storage.clock import Clock, SimulatedClock, machine_clock
+from tests.support.storage.http import serving
+from tests.support.storage.queue_service import QueueService
+from tests.support.storage.table_service import TableService
 
 
 class Storage(Protocol):

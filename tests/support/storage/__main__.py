@@ -1,4 +1,4 @@
-"""The stand-in as a program: `python -m benchmarks.storage [INSTANT]`.
+"""The stand-in as a program: `python -m tests.support.storage [INSTANT]`.
 
 With an instant, its time is simulated from then on.
 """
@@ -7,7 +7,7 @@ import asyncio
 import sys
 from datetime import datetime
 
-from benchmarks.storage.elsewhere import serve
+from tests.support.storage.elsewhere import serve
 
 if __name__ == "__main__":
     asyncio.run(serve(datetime.fromisoformat(sys.argv[1]) if sys.argv[1:] else None))

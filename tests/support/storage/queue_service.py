@@ -8,10 +8,10 @@ from email.utils import format_datetime
 from functools import lru_cache
 from xml.etree.ElementTree import ParseError, fromstring
 
-from benchmarks.storage.clock import Clock
-from benchmarks.storage.errors import RefusedError
-from benchmarks.storage.http import Request, Response
-from benchmarks.storage.queues import Message, MessageQueue
+from tests.support.storage.clock import Clock
+from tests.support.storage.errors import RefusedError
+from tests.support.storage.http import Request, Response
+from tests.support.storage.queues import Message, MessageQueue
 
 _XML = '<?xml version="1.0" encoding="utf-8"?>'
 _WEEK = 7 * 24 * 3600

@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.storage.clock import Clock
-from benchmarks.storage.entities import ANNOTATION, Properties, plain, selected, taken_in
-from benchmarks.storage.errors import RefusedError
-from benchmarks.storage.filters import comparisons
-from benchmarks.storage.http import Request, Response
-from benchmarks.storage.tables import Entity, EntityKey, EntityTable
+from tests.support.storage.clock import Clock
+from tests.support.storage.entities import ANNOTATION, Properties, plain, selected, taken_in
+from tests.support.storage.errors import RefusedError
+from tests.support.storage.filters import comparisons
+from tests.support.storage.http import Request, Response
+from tests.support.storage.tables import Entity, EntityKey, EntityTable
 
 _ENTITY = re.compile(r"(\w+)\(PartitionKey='((?:[^']|'')*)',\s*RowKey='((?:[^']|'')*)'\)")
 _TABLE = re.compile(r"Tables\('(\w+)'\)")

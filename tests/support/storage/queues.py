@@ -7,8 +7,8 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from uuid import uuid4
 
-from benchmarks.storage.clock import Clock
-from benchmarks.storage.errors import RefusedError
+from tests.support.storage.clock import Clock
+from tests.support.storage.errors import RefusedError
 
 FOR_EVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 _Entry = tuple[datetime, int, str]  # when a message is visible, by its change, and its id

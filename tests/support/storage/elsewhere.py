@@ -11,9 +11,9 @@ from urllib.parse import quote
 import aiohttp
 
 from benchmarks.programs import program
-from benchmarks.storage.clock import SimulatedClock, machine_clock
-from benchmarks.storage.http import Request, Response, serving
-from benchmarks.storage.server import connection_string, running_stand_in
+from tests.support.storage.clock import SimulatedClock, machine_clock
+from tests.support.storage.http import Request, Response, serving
+from tests.support.storage.server import connection_string, running_stand_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ async def stand_in_elsewhere(simulated_from: datetime | None = None) -> AsyncIte
     """Yield a stand-in in a process of its own: in simulated time, if it is told from when on."""
     arguments = [] if simulated_from is None else [simulated_from.isoformat()]
     async with (
-        program("benchmarks.storage", *arguments) as (pid, (queues, tables, clock)),
+        program("tests.support.storage", *arguments) as (pid, (queues, tables, clock)),
         aiohttp.ClientSession() as session,
     ):
         yield Elsewhere(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 
-from benchmarks.storage.clock import Clock
-from benchmarks.storage.entities import Properties, instant_text, merged
-from benchmarks.storage.errors import RefusedError
+from tests.support.storage.clock import Clock
+from tests.support.storage.entities import Properties, instant_text, merged
+from tests.support.storage.errors import RefusedError
 
 EntityKey = tuple[str, str]  # partition, row
 _ANY = "*"

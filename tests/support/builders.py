@@ -1,20 +1,19 @@
-"""Small makers of nouns for the core's tests: each has what a test does not name filled in."""
+"""Builders of values for tests; each fills in what a test does not name."""
 
 import json
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, TypeVar
 
-from opswatch.core.callback_policy import CallbackRules
-from opswatch.core.intake import Defaults, Intake
 from opswatch.core.arm import ArmError, Ended, Missed, Running
-from opswatch.core.deliveries import Delivery
+from opswatch.core.callback_policy import CallbackRules
+from opswatch.core.deliveries import Delivery, new_delivery
 from opswatch.core.http import HttpResponse
-from opswatch.core.intake import Registration, Rejection
-from opswatch.core.keys import Key, Operation
-from opswatch.core.watches import End, FinalStatus, Result, Watch
-from opswatch.core.keys import operation_from_url
-from opswatch.core.wire import delivery_id, delivery_key
+from opswatch.core.intake import Defaults, Intake, Registration, Rejection
+from opswatch.core.keys import Key, Operation, operation_from_url
+from opswatch.core.policy import Policy
+from opswatch.core.watches import End, FinalStatus, OperationFacts, Result, Watch
 
 NOW = datetime(2026, 11, 23, 3, 5, 40, tzinfo=UTC)
 ENDPOINT = "https://management.azure.com"
@@ -58,7 +57,9 @@ def missed(status_code: int = 500, **known: Any) -> Missed:
     return Missed(reason=str(status_code), unreadable=unreadable, **known)
 
 
-SILENCE = Missed(reason="connect: nobody there", answered=False)
+SILENCE = Missed(reason="connect: refused", answered=False)
+Followed = TypeVar("Followed", Watch, Result)
+_FACTS = {field.name for field in fields(OperationFacts)}
 
 
 def ended(**known: Any) -> Ended:
@@ -71,7 +72,7 @@ def arm_error(code: str = "Conflict", message: str = "It is in use.", **more: An
     return ArmError(code=code, message=message, json=json.dumps(known))
 
 
-# --- what opswatch makes of them
+# --- nouns
 
 
 def operation(url: str = URL) -> Operation:
@@ -79,18 +80,12 @@ def operation(url: str = URL) -> Operation:
 
 
 def registration(**known: Any) -> Registration:
-    usual: dict[str, Any] = {"operation": operation()}
-    return Registration(**(usual | known))
+    return Registration(**({"operation": operation()} | known))
 
 
 def watch(**known: Any) -> Watch:
-    usual: dict[str, Any] = {
-        "operation": operation(),
-        "registered_at": NOW,
-        "deadline_at": NOW + timedelta(hours=24),
-        "due_at": NOW,
-    }
-    return Watch(**(usual | known))
+    """Return a watch; `known` are fields of its own and of its facts."""
+    return change(Watch(facts=_facts(), due_at=NOW), **known)
 
 
 def end(status: FinalStatus = FinalStatus.SUCCEEDED, **known: Any) -> End:
@@ -99,26 +94,25 @@ def end(status: FinalStatus = FinalStatus.SUCCEEDED, **known: Any) -> End:
 
 
 def result(**known: Any) -> Result:
-    usual: dict[str, Any] = {
-        "operation": operation(),
-        "registered_at": NOW,
-        "deadline_at": NOW + timedelta(hours=24),
-        "end": end(),
-    }
-    return Result(**(usual | known))
+    """Return a result; `known` are fields of its own and of its facts."""
+    return change(Result(facts=_facts(), end=end()), **known)
+
+
+def _facts() -> OperationFacts:
+    deadline_at = NOW + timedelta(hours=24)
+    return OperationFacts(operation=operation(), registered_at=NOW, deadline_at=deadline_at)
+
+
+def change(noun: Followed, **changes: Any) -> Followed:
+    """Return a watch or a result with changes to its fields, or to those of its facts."""
+    of_facts = {name: value for name, value in changes.items() if name in _FACTS}
+    own = {name: value for name, value in changes.items() if name not in _FACTS}
+    return replace(noun, facts=replace(noun.facts, **of_facts), **own)
 
 
 def delivery(**known: Any) -> Delivery:
-    key = delivery_key(KEY, HOOK)
-    usual: dict[str, Any] = {
-        "key": key,
-        "operation": KEY,
-        "delivery_id": delivery_id(key, HOOK),
-        "callback_url": HOOK,
-        "started_at": NOW,
-        "next_attempt_at": NOW,
-    }
-    return Delivery(**(usual | known))
+    """Return a delivery to `HOOK`, due now."""
+    return replace(new_delivery(KEY, HOOK, NOW, Policy()), next_attempt_at=NOW, **known)
 
 
 # --- what users post
@@ -135,7 +129,7 @@ def intake(
 
 
 def post(body: Any, **settings: Any) -> Registration | Rejection:
-    """Read a message: bytes as they are, a text in UTF-8, anything else as JSON."""
+    """Read a message: bytes as given, a text in UTF-8, anything else as JSON."""
     if isinstance(body, str):
         body = body.encode()
     if not isinstance(body, bytes):

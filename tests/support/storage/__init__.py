@@ -4,9 +4,9 @@ It speaks the part of the REST protocol that opswatch uses, so that the real ada
 signatures are not verified, and everything is kept in memory.
 """
 
-from benchmarks.storage.clock import SimulatedClock
-from benchmarks.storage.elsewhere import Elsewhere, stand_in_elsewhere
-from benchmarks.storage.server import StandIn, Storage, running_stand_in
+from tests.support.storage.clock import SimulatedClock
+from tests.support.storage.elsewhere import Elsewhere, stand_in_elsewhere
+from tests.support.storage.server import StandIn, Storage, running_stand_in
 
 __all__ = [
     "Elsewhere",

@@ -8,7 +8,7 @@ import math
 import re
 from typing import Any
 
-from benchmarks.storage.errors import RefusedError
+from tests.support.storage.errors import RefusedError
 
 Properties = dict[str, Any]  # by name, annotations included, as they stand in JSON
 ANNOTATION = "@odata.type"

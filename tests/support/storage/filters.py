@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.storage.entities import ANNOTATION, Properties, instant_text
-from benchmarks.storage.errors import RefusedError
+from tests.support.storage.entities import ANNOTATION, Properties, instant_text
+from tests.support.storage.errors import RefusedError
 
 _LITERAL = r"(?:datetime)?'(?:[^']|'')*'|-?[0-9.]+(?:[eE][+-]?[0-9]+)?|true|false"
 _COMPARISON = re.compile(rf"\s*(\w+)\s+(eq|ne|lt|le|gt|ge)\s+({_LITERAL})\s*(?:\band\b|$)")

@@ -1,0 +1,259 @@
+"""The app over in-memory fakes: a clock to advance, and effects that can be interrupted."""
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from opswatch.adapters.no_telemetry import NoTelemetry
+from opswatch.core.callback_policy import CallbackRules
+from opswatch.core.deliveries import Delivery
+from opswatch.core.http import HttpResponse, NoAnswer
+from opswatch.core.intake import Defaults, Intake
+from opswatch.core.keys import Key, WakeUp, operation_from_url
+from opswatch.core.policy import Policy
+from opswatch.core.watches import Result, Watch
+from opswatch.core.webhook import Secret
+from opswatch.ports import Arm, Callbacks, PoisonQueue, Queue, Services, Store, Telemetry
+from opswatch.rows.messages import WakeUpFields, WakeUpMessage, encode_wake_up
+from opswatch.rows.tables import TABLES
+from opswatch.steps.messages import deliveries_message, operations_message
+from opswatch.steps.wakeups import read_wake_up
+from opswatch.testing import (
+    MemoryArm,
+    MemoryCallbacks,
+    MemoryPoisonQueue,
+    MemoryQueue,
+    MemoryStore,
+    pump,
+)
+
+ENDPOINT = "https://management.azure.com"
+SUBSCRIPTION = "0b1f6471-1bf0-4dda-aec3-cb9272f09590"
+SECRET = Secret(b"k" * 32)
+START = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
+HOOK = "https://hooks.example.com/1"
+OTHER = "https://other.example.com/2"
+OPERATION = "6432a8f9-0fe6-4339-9303-772c92f35d02"
+POLICY = Policy(
+    timeout=timedelta(hours=1),
+    callback_schedule=tuple(timedelta(seconds=s) for s in (0, 5, 300)),
+)
+_EFFECTS = {"insert", "replace", "put", "delete", "send", "take_back", "post"}
+
+
+def status_path(operation_id: str = OPERATION) -> str:
+    """Return the path that a status body has as its `id`."""
+    return (
+        f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Cache/locations/westus"
+        f"/operationsStatus/{operation_id}"
+    )
+
+
+KEY = operation_from_url(ENDPOINT + status_path()).key
+
+
+def wake_up_message(wake: WakeUp) -> bytes:
+    """Return the message that carries `wake`."""
+    fields = WakeUpFields(wake.key.partition, wake.key.row, wake.seq, wake.traceparent)
+    return encode_wake_up(WakeUpMessage(fields))
+
+
+def make_services(  # noqa: PLR0913 - there are so many ports
+    *,
+    operations: Queue,
+    deliveries: Queue,
+    arm: Arm,
+    clock: Callable[[], datetime],
+    poison: tuple[PoisonQueue, ...] = (),
+    store: Store | None = None,
+    callbacks: Callbacks | None = None,
+    policy: Policy | None = None,
+    telemetry: Telemetry | None = None,
+) -> Services:
+    """Return services; a port that is left out is a fake."""
+    return Services(
+        store=store or MemoryStore(),
+        operations=operations,
+        deliveries=deliveries,
+        poison=poison,
+        arm=arm,
+        callbacks=callbacks or MemoryCallbacks(),
+        telemetry=telemetry or NoTelemetry(),
+        clock=clock,
+        intake=Intake(
+            endpoint=ENDPOINT,
+            defaults=Defaults(subscription_id=SUBSCRIPTION, location="westus"),
+            rules=CallbackRules(),
+        ),
+        policy=policy or Policy(),
+        secrets=(SECRET,),
+    )
+
+
+def running(**headers: str) -> HttpResponse:
+    return HttpResponse(200, headers, b'{"status": "InProgress"}')
+
+
+def ended(status: str = "Succeeded") -> HttpResponse:
+    return HttpResponse(200, {}, json.dumps({"status": status}).encode())
+
+
+class InterruptedStepError(Exception):
+    """The function ends here: a crash, a time-out, an outage."""
+
+
+@dataclass(slots=True)
+class Effects:
+    """The writes, messages and requests of steps, in order; a test can interrupt after any."""
+
+    names: list[str] = field(default_factory=list)
+    cut_after: int | None = None  # effects
+    before: dict[str, Callable[[], Awaitable[object]]] = field(default_factory=dict)
+
+    async def run(self, name: str, act: Callable[[], Awaitable[Any]]) -> Any:
+        if name in self.before:  # once
+            await self.before.pop(name)()
+        outcome = await act()
+        self.names.append(name)
+        if self.cut_after is not None and len(self.names) >= self.cut_after:
+            raise InterruptedStepError(name)
+        return outcome
+
+
+class RecordingPort:
+    """A port whose effects are recorded."""
+
+    def __init__(self, name: str, inner: Any, effects: Effects) -> None:
+        self._name, self._inner, self._effects = name, inner, effects
+
+    def __getattr__(self, verb: str) -> Any:
+        method = getattr(self._inner, verb)
+        if verb not in _EFFECTS and self._name != "arm":
+            return method
+
+        async def recorded(*arguments: Any) -> Any:
+            return await self._effects.run(f"{self._name}.{verb}", lambda: method(*arguments))
+
+        return recorded
+
+
+class Harness:
+    """The app over fakes."""
+
+    def __init__(self, policy: Policy = POLICY) -> None:
+        self.now = START
+        self.effects = Effects()
+        self.store = MemoryStore()
+        self.operations, self.deliveries = MemoryQueue(self.clock), MemoryQueue(self.clock)
+        self.poison = MemoryQueue(self.clock)
+        self.status: HttpResponse | NoAnswer = running()
+        self.statuses: dict[str, HttpResponse | NoAnswer] = {}  # of operations, by their IDs
+        self.arm = MemoryArm(self._answer)
+        self.callbacks = MemoryCallbacks()
+
+        def recording(name: str, inner: object) -> Any:
+            return RecordingPort(name, inner, self.effects)
+
+        self.services = make_services(
+            store=Store(**{name: recording(name, getattr(self.store, name)) for name in TABLES}),
+            operations=recording("operations", self.operations),
+            deliveries=recording("deliveries_queue", self.deliveries),
+            poison=(MemoryPoisonQueue(self.poison),),
+            arm=recording("arm", self.arm),
+            callbacks=recording("callbacks", self.callbacks),
+            clock=self.clock,
+            policy=policy,
+        )
+
+    def _answer(self, url: str) -> HttpResponse | NoAnswer:
+        return self.statuses.get(url.partition("?")[0].rpartition("/")[2], self.status)
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def advance(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+    # --- rows and messages
+
+    @property
+    def watch(self) -> Watch:
+        (watch,) = self.store.watches.values()
+        return watch
+
+    @property
+    def result(self) -> Result:
+        (result,) = self.store.results.values()
+        return result
+
+    @property
+    def pending(self) -> Delivery:
+        (pending,) = self.store.outbox.values()
+        return pending
+
+    @property
+    def settled(self) -> Delivery:
+        (settled,) = self.store.deliveries.values()
+        return settled
+
+    @staticmethod
+    def wake_ups(queue: MemoryQueue) -> list[WakeUp]:
+        wakes = [read_wake_up(message.body) for message in queue.messages.values()]
+        return [wake for wake in wakes if wake is not None]
+
+    def seqs(self, queue: MemoryQueue) -> list[int]:
+        return [wake.seq for wake in self.wake_ups(queue)]
+
+    def called(self) -> list[str]:
+        return [request.url for request in self.callbacks.requests]
+
+    def rows(self) -> dict[str, dict[Key, Any]]:
+        """Return the rows of each table."""
+        return {
+            name: {key: row for key, (row, _) in getattr(self.store, name).rows.items()}
+            for name in TABLES
+        }
+
+    # --- running
+
+    def post(self, callback_url: str | None = None, **more: object) -> bytes:
+        """Post `OPERATION`, or the one that is given."""
+        posted = {"operation": status_path(), "callbackUrl": callback_url} | more
+        body = json.dumps({name: value for name, value in posted.items() if value}).encode()
+        self.operations.post(body)
+        return body
+
+    async def pump(self) -> int:
+        """Act on every visible message of both queues, once."""
+        count = await pump(self.operations, lambda body: operations_message(self.services, body))
+        return count + await pump(
+            self.deliveries, lambda body: deliveries_message(self.services, body)
+        )
+
+    async def settle(self, most: int = 100) -> None:
+        """Advance from message to message until there is none left."""
+        for _ in range(most):
+            while await self.pump():
+                pass
+            waiting = (*self.operations.messages.values(), *self.deliveries.messages.values())
+            if not waiting:
+                return
+            self.now = max(self.now, min(message.visible_at for message in waiting))
+        raise AssertionError("there are always more messages")
+
+    async def watched(self, *callback_urls: str) -> Watch:
+        """Register the operation and poll it once."""
+        self.post(*callback_urls[:1])
+        await self.pump()
+        for callback_url in callback_urls[1:]:
+            self.post(callback_url)
+        await self.pump()
+        return self.watch
+
+    async def ended(self, *callback_urls: str, status: str = "Succeeded") -> None:
+        """Run the operation to its end, and every delivery until it has settled."""
+        await self.watched(*callback_urls)
+        self.status = ended(status)
+        await self.settle()

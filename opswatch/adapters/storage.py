@@ -34,6 +34,16 @@ _NEVER_EXPIRES = -1  # a message's time to live
 _POISON_BATCH, _POISON_LEASE = 32, 60  # messages, seconds
 
 
+class _NextKeys(msgspec.Struct, forbid_unknown_fields=True):
+    """The keys with which the next page begins, as the service and the SDK name them."""
+
+    PartitionKey: str | None
+    RowKey: str | None
+
+
+_decode_next_keys = msgspec.json.Decoder(_NextKeys).decode
+
+
 class AzureTable(Generic[T]):
     """A table of Azure Table Storage.
 
@@ -98,8 +108,12 @@ class AzureTable(Generic[T]):
         """Return at most `limit` (1 to 1000) of the rows that `query` selects, in order."""
         text, parameters = self._filter(query)
         token: Any = None  # the SDK annotates a string, and uses a dict
-        if continuation is not None:  # base64 of JSON: binascii's errors are ValueErrors
-            token = msgspec.json.decode(urlsafe_b64decode(continuation), type=dict[str, str | None])
+        if continuation is not None:
+            try:
+                next_keys = _decode_next_keys(urlsafe_b64decode(continuation))
+            except ValueError:
+                raise ValueError("not a continuation") from None
+            token = msgspec.structs.asdict(next_keys)
         pages = (
             self._account.table(self._name)
             .query_entities(text, parameters=parameters, results_per_page=limit)

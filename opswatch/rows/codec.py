@@ -58,9 +58,8 @@ class Codec(Generic[T]):
     def encode(self, noun: T) -> Entity:
         """Return the entity of `noun`: its keys, and every column that has a value."""
         entity = _write((*self._columns, *self._derived), noun)
-        if "PartitionKey" not in entity:
-            key = noun.key
-            entity["PartitionKey"], entity["RowKey"] = key.partition, key.row
+        key = noun.key
+        entity["PartitionKey"], entity["RowKey"] = key.partition, key.row
         return entity
 
     def decode(self, entity: Entity) -> T:

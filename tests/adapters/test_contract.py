@@ -17,16 +17,20 @@ from opswatch.config import Storage
 from opswatch.core.arm import ArmError
 from opswatch.core.deliveries import Delivery, DeliveryState
 from opswatch.core.errors import Reason
+from opswatch.core.hosts import HostCircuit
 from opswatch.core.intake import Rejection
-from opswatch.core.keys import Key, WakeUp, operation_from_url
-from opswatch.core.watches import End, FinalStatus, Result, TimelineEntry, Watch
+from opswatch.core.keys import Key, WakeUp
+from opswatch.core.watches import End, FinalStatus, TimelineEntry, Watch
 from opswatch.core.webhook import Attempt
 from opswatch.local.azurite import Azurite
-from opswatch.ports import PoisonQueue, Query, Queue, Table
+from opswatch.ports import Page, PoisonQueue, Query, Queue, Table
 from opswatch.rows.codec import Codec
 from opswatch.rows.tables import DELIVERIES, HOSTS, OUTBOX, REJECTIONS, RESULTS, TIMELINE, WATCHES
 from opswatch.steps.wakeups import read_wake_up
 from opswatch.testing import MemoryPoisonQueue, MemoryQueue, MemoryTable
+from tests.support import builders
+from tests.support.builders import result
+from tests.support.harness import wake_up_message
 from tests.support.storage import running_stand_in
 
 T = TypeVar("T")
@@ -74,14 +78,8 @@ def make_table(account: Account | None) -> MakeTable:
 
 
 def watch(row: str = "row", partition: str = "subscription", **known: Any) -> Watch:
-    operation = replace(
-        operation_from_url(
-            "https://management.azure.com/subscriptions/s/providers/p/locations/l/o/i"
-        ),
-        key=Key(partition, row),
-    )
-    usual: dict[str, Any] = {"registered_at": NOW, "deadline_at": NOW, "due_at": NOW}
-    return Watch(**({"operation": operation} | usual | known))
+    operation = replace(builders.operation(), key=Key(partition, row))
+    return builders.watch(**({"operation": operation} | known))
 
 
 def delivery(**known: Any) -> Delivery:
@@ -135,9 +133,9 @@ async def test_an_insert_where_the_same_row_stands_has_succeeded(table: Table[Wa
 async def test_a_replacement_moves_the_version(table: Table[Watch]) -> None:
     first = await table.insert(watch())
     assert first is not None
-    second = await table.replace(watch(seq=2), first.version)
+    second = await table.replace(watch(seq=2), first.etag)
     assert second is not None
-    assert second.version != first.version
+    assert second.etag != first.etag
     assert await table.get(watch().key) == second
     assert second.value == watch(seq=2)
 
@@ -145,7 +143,7 @@ async def test_a_replacement_moves_the_version(table: Table[Watch]) -> None:
 async def test_a_replacement_leaves_nothing_of_the_row_before(table: Table[Watch]) -> None:
     first = await table.insert(watch(kind="create", unreadable_since=NOW, last_miss="404"))
     assert first is not None
-    second = await table.replace(watch(), first.version)
+    second = await table.replace(watch(), first.etag)
     assert second is not None
     await table.put(watch())
     read = await table.get(watch().key)
@@ -156,23 +154,23 @@ async def test_a_replacement_leaves_nothing_of_the_row_before(table: Table[Watch
 async def test_a_replacement_of_a_changed_row_is_refused(table: Table[Watch]) -> None:
     first = await table.insert(watch())
     assert first is not None
-    second = await table.replace(watch(seq=2), first.version)
-    assert await table.replace(watch(seq=3), first.version) is None
+    second = await table.replace(watch(seq=2), first.etag)
+    assert await table.replace(watch(seq=3), first.etag) is None
     assert await table.get(watch().key) == second
 
 
 async def test_a_replacement_that_stands_already_has_succeeded(table: Table[Watch]) -> None:
     first = await table.insert(watch())
     assert first is not None
-    second = await table.replace(watch(seq=2), first.version)
-    assert await table.replace(watch(seq=2), first.version) == second
+    second = await table.replace(watch(seq=2), first.etag)
+    assert await table.replace(watch(seq=2), first.etag) == second
 
 
 async def test_a_replacement_of_a_row_that_is_gone_is_refused(table: Table[Watch]) -> None:
     first = await table.insert(watch())
     assert first is not None
     await table.delete(watch().key)
-    assert await table.replace(watch(seq=2), first.version) is None
+    assert await table.replace(watch(seq=2), first.etag) is None
     assert await table.get(watch().key) is None
 
 
@@ -181,8 +179,8 @@ async def test_a_row_that_comes_again_has_another_version(table: Table[Watch]) -
     assert first is not None
     await table.delete(watch().key)
     await table.insert(watch(seq=7))
-    assert await table.replace(watch(seq=2), first.version) is None
-    assert not await table.delete(watch().key, first.version)
+    assert await table.replace(watch(seq=2), first.etag) is None
+    assert not await table.delete(watch().key, first.etag)
 
 
 async def test_put_writes_whatever_stands(table: Table[Watch]) -> None:
@@ -193,7 +191,7 @@ async def test_put_writes_whatever_stands(table: Table[Watch]) -> None:
     assert first is not None
     assert second is not None
     assert (first.value.seq, second.value.seq) == (1, 9)
-    assert first.version != second.version
+    assert first.etag != second.etag
 
 
 async def test_a_row_is_removed_whatever_its_version_unless_one_is_given(
@@ -201,11 +199,11 @@ async def test_a_row_is_removed_whatever_its_version_unless_one_is_given(
 ) -> None:
     first = await table.insert(watch())
     assert first is not None
-    second = await table.replace(watch(seq=2), first.version)
+    second = await table.replace(watch(seq=2), first.etag)
     assert second is not None
-    assert not await table.delete(watch().key, first.version)
+    assert not await table.delete(watch().key, first.etag)
     assert await table.get(watch().key) == second
-    assert await table.delete(watch().key, second.version)
+    assert await table.delete(watch().key, second.etag)
     assert await table.get(watch().key) is None
     await table.insert(watch())
     assert await table.delete(watch().key)
@@ -217,7 +215,7 @@ async def test_to_remove_what_is_gone_is_a_success(table: Table[Watch]) -> None:
     assert first is not None
     await table.delete(watch().key)
     assert await table.delete(watch().key)
-    assert await table.delete(watch().key, first.version)
+    assert await table.delete(watch().key, first.etag)
 
 
 async def test_an_attempt_log_is_the_same_row_though_it_tells_only_milliseconds(
@@ -227,8 +225,8 @@ async def test_an_attempt_log_is_the_same_row_though_it_tells_only_milliseconds(
     first = await table.insert(delivery())
     assert first is not None
     tried = delivery(attempts=1, attempt_log=(Attempt(at=NOW, duration=0.123456789),))
-    assert await table.replace(tried, first.version) is not None
-    assert await table.replace(tried, first.version) is not None
+    assert await table.replace(tried, first.etag) is not None
+    assert await table.replace(tried, first.etag) is not None
     assert await table.insert(tried) is not None
 
 
@@ -296,7 +294,7 @@ async def test_rows_may_be_removed_while_they_are_found(table: Table[Watch]) -> 
     for number in "123":
         await table.insert(watch(number))
     async for row in table.find(Query()):
-        assert await table.delete(row.value.key, row.version)
+        assert await table.delete(row.value.key, row.etag)
     assert await found(table, Query()) == []
 
 
@@ -354,7 +352,7 @@ NOUNS: dict[str, tuple[Codec[Any], Any]] = {
     "a watch of huge progress": (WATCHES, watch(percent_complete=1.7976931348623157e308)),
     "a full result": (
         RESULTS,
-        Result(operation=OPERATION, **(FULL | {"status": "Failed"}), end=END),
+        result(operation=OPERATION, **(FULL | {"status": "Failed"}), end=END),
     ),
     "a bare delivery": (OUTBOX, delivery()),
     "a settled delivery": (DELIVERIES, SETTLED),
@@ -383,23 +381,79 @@ NOUNS: dict[str, tuple[Codec[Any], Any]] = {
             count=2**31 - 1,
         ),
     ),
-    "a host": (HOSTS, Host(name="hooks.example.com:8443", failures=7, open_until=LAST)),
+    "a host": (HOSTS, HostCircuit(name="hooks.example.com:8443", failures=7, open_until=LAST)),
 }
 
 
-@pytest.mark.parametrize(("codec", "noun"), NOUNS.values(), ids=NOUNS)
+@pytest.mark.parametrize(("codec", "value"), NOUNS.values(), ids=NOUNS)
 async def test_every_noun_comes_back_as_it_was(
     make_table: MakeTable, codec: Codec[Any], value: Any
 ) -> None:
     table = await make_table(codec)
     written = await table.insert(value)
     assert written is not None
-    read = await table.get(codec.key(value))
+    read = await table.get(value.key)
     assert read is not None
     assert read.value == value
-    assert await found(table, Query(partition=codec.key(value).partition)) == [value]
+    assert await found(table, Query(partition=value.key.partition)) == [value]
     assert await table.insert(value) == written
-    assert await table.replace(value, read.version) is not None
+    assert await table.replace(value, read.etag) is not None
+
+
+# --- pages
+
+
+async def read_pages(table: Table[Watch], query: Query, limit: int) -> list[list[str]]:
+    """Return the row keys of each page, following continuations to the last page."""
+    pages, continuation = [], None
+    while True:
+        page = await table.find_page(query, limit, continuation)
+        pages.append([row.value.key.row for row in page.values])
+        if page.continuation is None:
+            return pages
+        continuation = page.continuation
+
+
+async def test_pages_hold_every_row_once_in_order(make_table: MakeTable) -> None:
+    table = await make_table(WATCHES)
+    for partition in ("a", "b"):
+        for number in (3, 1, 4, 0, 2):
+            await table.insert(watch(f"{partition}{number}", partition))
+    pages = await read_pages(table, Query(partition="a"), 2)
+    assert [row for page in pages for row in page] == ["a0", "a1", "a2", "a3", "a4"]
+    assert all(len(page) <= 2 for page in pages)
+    assert len(pages) >= 3
+    everything = await read_pages(table, Query(), 3)
+    assert [row for page in everything for row in page] == [
+        f"{p}{n}" for p in "ab" for n in range(5)
+    ]
+
+
+async def test_page_of_all_rows_is_the_last(make_table: MakeTable) -> None:
+    table = await make_table(WATCHES)
+    assert await table.find_page(Query(partition="a"), 1000) == Page([])
+    await table.insert(watch("a1", "a"))
+    page = await table.find_page(Query(partition="a"), 1000)
+    assert ([row.value for row in page.values], page.continuation) == ([watch("a1", "a")], None)
+
+
+async def test_rows_removed_between_pages_are_skipped(make_table: MakeTable) -> None:
+    table = await make_table(WATCHES)
+    for number in range(4):
+        await table.insert(watch(f"r{number}", "a"))
+    first = await table.find_page(Query(partition="a"), 2)
+    await table.delete(Key("a", "r2"))
+    second = await table.find_page(Query(partition="a"), 2, first.continuation)
+    assert [row.value.key.row for row in second.values] == ["r3"]
+
+
+@pytest.mark.parametrize("continuation", ["", "x", "e30", "e30=", "bm8=", "\n\n\n"])
+async def test_foreign_continuation_is_a_value_error(
+    make_table: MakeTable, continuation: str
+) -> None:
+    table = await make_table(WATCHES)
+    with pytest.raises(ValueError, match="not a continuation"):
+        await table.find_page(Query(), 1, continuation)
 
 
 # --- queues
@@ -420,7 +474,7 @@ async def queues(account: Account | None) -> tuple[Queue, PoisonQueue]:
 
 async def test_a_wake_up_arrives_as_it_was_sent(queues: tuple[Queue, PoisonQueue]) -> None:
     queue, other_end = queues
-    await queue.send(WAKE)
+    await queue.send(wake_up_message(WAKE))
     (arrived,) = await other_end.take()
     assert read_wake_up(arrived.body) == WAKE
 
@@ -430,14 +484,14 @@ async def test_a_message_that_waits_is_not_to_be_seen(
     queues: tuple[Queue, PoisonQueue], delay: timedelta
 ) -> None:
     queue, other_end = queues
-    await queue.send(WAKE, delay)
+    await queue.send(wake_up_message(WAKE), delay)
     assert await other_end.take() == []
     assert await queue.depth() == 1
 
 
 async def test_a_delay_in_the_past_is_none(queues: tuple[Queue, PoisonQueue]) -> None:
     queue, other_end = queues
-    await queue.send(WAKE, timedelta(seconds=-5))
+    await queue.send(wake_up_message(WAKE), timedelta(seconds=-5))
     assert len(await other_end.take()) == 1
 
 
@@ -447,7 +501,7 @@ async def test_a_longer_delay_than_a_queue_has_is_refused(
     with pytest.raises(
         Exception, match=r"(?i)wait for 7 days, 0:00:01|outside the permissible range"
     ):
-        await queues[0].send(WAKE, timedelta(days=7, seconds=1))
+        await queues[0].send(wake_up_message(WAKE), timedelta(days=7, seconds=1))
 
 
 @pytest.mark.parametrize("delay", [timedelta(0), timedelta(hours=1)])
@@ -455,8 +509,8 @@ async def test_a_message_can_be_taken_back_and_that_twice(
     queues: tuple[Queue, PoisonQueue], delay: timedelta
 ) -> None:
     queue, _ = queues
-    kept = await queue.send(replace(WAKE, seq=1), delay)
-    sent = await queue.send(WAKE, delay)
+    kept = await queue.send(wake_up_message(replace(WAKE, seq=1)), delay)
+    sent = await queue.send(wake_up_message(WAKE), delay)
     await queue.take_back(sent)
     await queue.take_back(sent)
     assert await queue.depth() == 1
@@ -468,7 +522,7 @@ async def test_a_message_that_somebody_holds_is_not_taken_back(
     queues: tuple[Queue, PoisonQueue],
 ) -> None:
     queue, other_end = queues
-    sent = await queue.send(WAKE)
+    sent = await queue.send(wake_up_message(WAKE))
     (held,) = await other_end.take()
     await queue.take_back(sent)
     assert await queue.depth() == 1
@@ -479,7 +533,7 @@ async def test_a_message_that_somebody_holds_is_not_taken_back(
 
 async def test_what_was_taken_is_hidden_from_others(queues: tuple[Queue, PoisonQueue]) -> None:
     queue, other_end = queues
-    await queue.send(WAKE)
+    await queue.send(wake_up_message(WAKE))
     assert len(await other_end.take()) == 1
     assert await other_end.take() == []
     assert await other_end.depth() == 1
@@ -488,6 +542,6 @@ async def test_what_was_taken_is_hidden_from_others(queues: tuple[Queue, PoisonQ
 async def test_some_of_many_are_taken_at_a_time(queues: tuple[Queue, PoisonQueue]) -> None:
     queue, other_end = queues
     for seq in range(40):
-        await queue.send(replace(WAKE, seq=seq))
+        await queue.send(wake_up_message(replace(WAKE, seq=seq)))
     assert len(await other_end.take()) == 32
     assert len(await other_end.take()) == 8

@@ -61,16 +61,16 @@ FINE = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 async def use(account: Account, queue: str, table: str) -> None:
     """Make every call that there is, and see that it took place."""
-    sent = await AzureQueue(account, queue).send(WAKE, timedelta(seconds=1))
+    sent = await AzureQueue(account, queue).send(wake_up_message(WAKE), timedelta(seconds=1))
     await AzureQueue(account, queue).take_back(sent)
     rows = AzureTable(account, WATCHES, table)
     written = await rows.insert(watch())
     assert written is not None
-    replaced = await rows.replace(watch(seq=2), written.version)
+    replaced = await rows.replace(watch(seq=2), written.etag)
     assert replaced is not None
     assert await rows.get(watch().key) == replaced
     await rows.put(watch(seq=3))
-    assert not await rows.delete(watch().key, replaced.version)
+    assert not await rows.delete(watch().key, replaced.etag)
     assert await rows.delete(watch().key)
     assert await rows.get(watch().key) is None
 
@@ -98,7 +98,7 @@ async def test_a_wrong_key_opens_neither(azurite: Azurite, names: tuple[str, str
     text = azurite.connection_string.replace(DEVELOPMENT_KEY, other)
     account = Account(Storage(connection_string=text))
     with pytest.raises(HttpResponseError) as queue:
-        await AzureQueue(account, names[0]).send(WAKE)
+        await AzureQueue(account, names[0]).send(wake_up_message(WAKE))
     with pytest.raises(HttpResponseError) as table:
         await AzureTable(account, WATCHES, names[1]).get(watch().key)
     assert (queue.value.status_code, table.value.status_code) == (403, 403)
@@ -108,7 +108,7 @@ async def test_a_wrong_key_opens_neither(azurite: Azurite, names: tuple[str, str
 async def test_half_a_key_is_told_from_a_wrong_one() -> None:
     for service in ("queues", "tables"):
         account = Account(Storage(connection_string="AccountName=a;AccountKey=abcde"))
-        with pytest.raises(ClientAuthenticationError, match="no base64"):
+        with pytest.raises(ClientAuthenticationError, match="not base64"):
             await getattr(account, service).call("GET", "x")
         await account.close()
 
@@ -144,7 +144,7 @@ async def test_a_shared_access_signature_opens_what_it_is_for(
     first.tables = second.tables
     await use(first, queue, table)
     with pytest.raises(HttpResponseError):
-        await AzureQueue(second, queue).send(WAKE)
+        await AzureQueue(second, queue).send(wake_up_message(WAKE))
     await first.close()
     await second.close()
 
@@ -360,7 +360,7 @@ def properties(body: bytes) -> dict[str, tuple[str, Any]]:
 @pytest.mark.parametrize("key", ODD_KEYS)
 async def test_rows_go_where_the_sdk_puts_them(key: Key) -> None:
     value = watch(operation=replace(operation(), key=key), percent_complete=1.0, due_at=NOW)
-    row = WATCHES.row(value)
+    row = WATCHES.encode(value)
     async with account_of(says(answer("204 No", ETag='W/"1"'))) as (account, server):
         rows, client = AzureTable(account, WATCHES), account.table("watches")
         await rows.insert(value)
@@ -405,11 +405,11 @@ async def test_messages_go_where_the_sdk_puts_them() -> None:
     wake = WakeUp(Key("p", 'x~<&>"'), 1)
     async with account_of(says(SENT), says(FINE), says(SENT), says(FINE)) as (account, server):
         queue = AzureQueue(account, "operations")
-        sent = await queue.send(wake, timedelta(seconds=7))
+        sent = await queue.send(wake_up_message(wake), timedelta(seconds=7))
         await queue.take_back(sent)
         client = account.queue("operations")
         message = await client.send_message(
-            wake_up_message(wake), visibility_timeout=7, time_to_live=-1
+            wake_up_message(wake).decode(), visibility_timeout=7, time_to_live=-1
         )
         await client.delete_message(message.id, message.pop_receipt)
     assert sent == Sent(message.id, message.pop_receipt or "")

@@ -33,7 +33,7 @@ from opswatch.ports import PoisonQueue, Queue, Table, Telemetry
 from opswatch.rows.tables import WATCHES
 from opswatch.testing import MemoryPoisonQueue, MemoryQueue, MemoryTable, MemoryTelemetry
 from tests.support.collector import Collector, collecting
-from tests.support.harness import ENDPOINT, status_path
+from tests.support.harness import ENDPOINT, status_path, wake_up_message
 
 ROOT = Path(__file__).parents[2]
 TRACEPARENT = f"00-{0xABC:032x}-{0xDEF:016x}-01"
@@ -252,8 +252,8 @@ async def queue(request: pytest.FixtureRequest, account: Account) -> Queue:
 
 async def test_waiting_messages_are_counted_too(queue: Queue) -> None:
     assert await queue.depth() == 0
-    await queue.send(WakeUp(Key("p", "r"), 1))
-    await queue.send(WakeUp(Key("p", "r"), 2), timedelta(hours=1))
+    await queue.send(wake_up_message(WakeUp(Key("p", "r"), 1)))
+    await queue.send(wake_up_message(WakeUp(Key("p", "r"), 2)), timedelta(hours=1))
     assert await queue.depth() == 2
 
 

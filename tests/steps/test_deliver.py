@@ -5,12 +5,14 @@ from datetime import timedelta
 
 import pytest
 
-from opswatch import steps
 from opswatch.core.deliveries import DeliveryState
-from opswatch.core.hosts import OPENS_AFTER, Acquired, Busy
+from opswatch.core.hosts import OPENS_AFTER, Acquired, Busy, HostCircuit
 from opswatch.core.http import HttpResponse
 from opswatch.core.keys import WakeUp
 from opswatch.core.webhook import event
+from opswatch.steps.control import redeliver
+from opswatch.steps.deliver import deliver
+from opswatch.steps.poll import poll
 from tests.support.harness import HOOK, KEY, OTHER, POLICY, Harness, InterruptedStepError, ended
 
 HOST = "hooks.example.com"
@@ -23,7 +25,7 @@ async def owing() -> Harness:
     await harness.watched(HOOK)
     harness.operations.messages.clear()
     harness.status = ended("Failed")
-    await steps.poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(KEY, 2))
     harness.effects.names.clear()
     return harness
 
@@ -67,7 +69,7 @@ async def test_a_retry_is_sent_before_its_row_is_committed(owing: Harness) -> No
     owing.callbacks.answer = lambda _: HttpResponse(401, {})
     await owing.pump()
     assert owing.effects.names == ["callbacks.post", "deliveries_queue.send", "outbox.replace"]
-    assert (owing.owed.seq, owing.owed.attempts) == (2, 1)
+    assert (owing.pending.seq, owing.pending.attempts) == (2, 1)
     assert owing.seqs(owing.deliveries) == [2]
 
 
@@ -88,7 +90,7 @@ async def test_the_fence(owing: Harness, seq: int, attempts: int, sent: list[int
     await owing.pump()
     owing.deliveries.messages.clear()
     before = len(owing.callbacks.requests)
-    await steps.deliver(owing.services, WakeUp(owing.owed.key, seq))
+    await deliver(owing.services, WakeUp(owing.pending.key, seq))
     assert len(owing.callbacks.requests) - before == attempts
     assert owing.seqs(owing.deliveries) == sent
 
@@ -98,8 +100,8 @@ async def test_copies_at_once_settle_one_delivery(owing: Harness) -> None:
     again = wake(owing)
     answers = iter((HttpResponse(410, {}), HttpResponse(204, {})))
     owing.callbacks.answer = lambda _: next(answers)
-    owing.effects.before["deliveries.insert"] = lambda: steps.deliver(owing.services, again)
-    await steps.deliver(owing.services, again)
+    owing.effects.before["deliveries.insert"] = lambda: deliver(owing.services, again)
+    await deliver(owing.services, again)
     assert owing.settled.state is DeliveryState.DELIVERED
     assert owing.called() == [HOOK, HOOK]
     assert not owing.store.outbox.rows
@@ -112,12 +114,12 @@ async def test_an_overtaken_attempt_takes_its_successor_back(owing: Harness) -> 
 
     async def copy() -> None:
         owing.advance(seconds=1)
-        await steps.deliver(owing.services, again)
+        await deliver(owing.services, again)
 
     owing.effects.before["outbox.replace"] = copy
-    await steps.deliver(owing.services, again)
+    await deliver(owing.services, again)
     assert owing.seqs(owing.deliveries) == [2]
-    assert owing.owed.seq == 2
+    assert owing.pending.seq == 2
 
 
 async def test_a_failure_that_comes_after_a_copys_success_is_forgotten(owing: Harness) -> None:
@@ -125,8 +127,8 @@ async def test_a_failure_that_comes_after_a_copys_success_is_forgotten(owing: Ha
     owing.deliveries.messages.clear()
     answers = iter((HttpResponse(401, {}), HttpResponse(204, {})))
     owing.callbacks.answer = lambda _: next(answers)
-    owing.effects.before["outbox.replace"] = lambda: steps.deliver(owing.services, again)
-    await steps.deliver(owing.services, again)
+    owing.effects.before["outbox.replace"] = lambda: deliver(owing.services, again)
+    await deliver(owing.services, again)
     await owing.settle()
     assert owing.settled.state is DeliveryState.DELIVERED
     assert not owing.store.outbox.rows
@@ -139,9 +141,9 @@ async def test_a_row_that_a_copy_moved_on_is_removed_with_the_settled_delivery(
     answers = iter((HttpResponse(204, {}), HttpResponse(401, {})))
     owing.callbacks.answer = lambda _: next(answers)
     owing.effects.before["outbox.delete"] = lambda: owing.store.outbox.put(
-        replace(owing.owed, seq=2, attempts=1, round_attempts=1)
+        replace(owing.pending, seq=2, attempts=1, round_attempts=1)
     )
-    await steps.deliver(owing.services, again)
+    await deliver(owing.services, again)
     assert owing.settled.state is DeliveryState.DELIVERED
     assert not owing.store.outbox.rows
 
@@ -156,10 +158,10 @@ async def test_an_attempt_cut_off_anywhere_costs_one_more_post(
     owing.deliveries.messages.clear()
     owing.effects.cut_after = cut_after
     with pytest.raises(InterruptedStepError):
-        await steps.deliver(owing.services, again)
+        await deliver(owing.services, again)
     owing.effects.cut_after = None
     owing.callbacks.answer = lambda _: HttpResponse(204, {})
-    await steps.deliver(owing.services, again)
+    await deliver(owing.services, again)
     await owing.settle()
     assert owing.settled.state is DeliveryState.DELIVERED
     assert not owing.store.outbox.rows
@@ -170,10 +172,10 @@ async def test_what_is_settled_and_not_yet_removed_is_not_sent_again(owing: Harn
     again = wake(owing)
     owing.effects.cut_after = 2
     with pytest.raises(InterruptedStepError):
-        await steps.deliver(owing.services, again)
+        await deliver(owing.services, again)
     owing.effects.cut_after = None
     before = owing.settled
-    await steps.deliver(owing.services, again)
+    await deliver(owing.services, again)
     assert owing.called() == [HOOK]
     assert owing.settled == before
     assert not owing.store.outbox.rows
@@ -191,12 +193,12 @@ async def test_a_result_that_was_purged_cannot_be_told(owing: Harness) -> None:
 async def test_without_a_secret_a_delivery_waits_and_no_attempt_is_counted(owing: Harness) -> None:
     services = replace(owing.services, secrets=())
     for _ in range(3):
-        seq = owing.owed.seq
-        await steps.deliver(services, wake(owing))
-        assert (owing.owed.seq, owing.owed.attempts) == (seq + 1, 0)
-        assert owing.owed.next_attempt_at == owing.now + timedelta(minutes=5)
+        seq = owing.pending.seq
+        await deliver(services, wake(owing))
+        assert (owing.pending.seq, owing.pending.attempts) == (seq + 1, 0)
+        assert owing.pending.next_attempt_at == owing.now + timedelta(minutes=5)
         owing.advance(minutes=5)
-    assert "OPSWATCH_CALLBACK_SECRETS" in (owing.owed.last_error or "")
+    assert "OPSWATCH_CALLBACK_SECRETS" in (owing.pending.last_error or "")
     await owing.settle()
     assert (owing.settled.state, owing.settled.attempts) == (DeliveryState.DELIVERED, 1)
 
@@ -205,22 +207,22 @@ async def test_a_delivery_that_an_outage_of_ours_delayed_is_attempted_all_the_sa
     owing: Harness,
 ) -> None:
     """Its host is in a pause, and the whole schedule has gone by without an attempt."""
-    paused = Host(name=HOST, failures=99, open_until=owing.now + timedelta(days=1))
+    paused = HostCircuit(name=HOST, failures=99, open_until=owing.now + timedelta(days=1))
     await owing.store.hosts.put(paused)
-    await steps.deliver(owing.services, wake(owing))
+    await deliver(owing.services, wake(owing))
     assert owing.called() == []
-    assert (owing.owed.attempts, owing.owed.last_error) == (0, "its host is given a pause")
+    assert (owing.pending.attempts, owing.pending.last_error) == (0, "its host is paused")
     owing.advance(hours=1)
-    await steps.deliver(owing.services, wake(owing))
+    await deliver(owing.services, wake(owing))
     assert owing.called() == [HOOK]
     assert owing.settled.state is DeliveryState.DELIVERED
 
 
 async def test_a_failure_beside_another_one_is_counted_too(owing: Harness) -> None:
     owing.callbacks.answer = lambda _: HttpResponse(500, {})
-    other = Host(name=HOST, failures=1, open_until=owing.now - timedelta(seconds=1))
+    other = HostCircuit(name=HOST, failures=1, open_until=owing.now - timedelta(seconds=1))
     owing.effects.before["hosts.insert"] = lambda: owing.store.hosts.put(other)
-    await steps.deliver(owing.services, wake(owing))
+    await deliver(owing.services, wake(owing))
     assert [host.failures for host in owing.store.hosts.values()] == [2]
 
 
@@ -228,19 +230,21 @@ async def test_a_failure_does_not_lengthen_a_pause_that_began_during_the_attempt
     owing: Harness,
 ) -> None:
     owing.callbacks.answer = lambda _: HttpResponse(500, {})
-    paused = Host(name=HOST, failures=OPENS_AFTER, open_until=owing.now + timedelta(seconds=30))
+    paused = HostCircuit(
+        name=HOST, failures=OPENS_AFTER, open_until=owing.now + timedelta(seconds=30)
+    )
     owing.effects.before["callbacks.post"] = lambda: owing.store.hosts.put(paused)
-    await steps.deliver(owing.services, wake(owing))
-    assert owing.owed.attempts == 1
+    await deliver(owing.services, wake(owing))
+    assert owing.pending.attempts == 1
     assert owing.store.hosts.values() == [paused]
 
 
 async def test_a_failed_probe_lengthens_the_pause(owing: Harness) -> None:
     owing.callbacks.answer = lambda _: HttpResponse(500, {})
-    paused = Host(name=HOST, failures=OPENS_AFTER, open_until=owing.now)
+    paused = HostCircuit(name=HOST, failures=OPENS_AFTER, open_until=owing.now)
     await owing.store.hosts.put(paused)
-    await steps.deliver(owing.services, wake(owing))
-    assert owing.owed.attempts == 1
+    await deliver(owing.services, wake(owing))
+    assert owing.pending.attempts == 1
     assert [host.failures for host in owing.store.hosts.values()] == [OPENS_AFTER + 1]
 
 
@@ -248,13 +252,13 @@ async def test_who_finds_no_room_at_its_host_comes_back_and_no_attempt_is_counte
     owing: Harness,
 ) -> None:
     owing.deliveries.messages.clear()
-    owing.callbacks.room = Busy(timedelta(seconds=4))
-    await steps.deliver(owing.services, wake(owing))
+    owing.callbacks.next_slot = Busy(timedelta(seconds=4))
+    await deliver(owing.services, wake(owing))
     assert owing.effects.names == ["deliveries_queue.send", "outbox.replace"]
-    assert (owing.owed.seq, owing.owed.attempts) == (2, 0)
+    assert (owing.pending.seq, owing.pending.attempts) == (2, 0)
     (back_at,) = {message.visible_at for message in owing.deliveries.messages.values()}
     assert timedelta(seconds=4) <= back_at - owing.now <= timedelta(seconds=8)
-    assert owing.owed.next_attempt_at == back_at
+    assert owing.pending.next_attempt_at == back_at
 
 
 async def test_what_is_settled_and_not_yet_removed_is_removed_once_its_host_has_room(
@@ -263,11 +267,11 @@ async def test_what_is_settled_and_not_yet_removed_is_removed_once_its_host_has_
     again = wake(owing)
     owing.effects.cut_after = 2
     with pytest.raises(InterruptedStepError):
-        await steps.deliver(owing.services, again)
+        await deliver(owing.services, again)
     owing.effects.cut_after = None
-    owing.callbacks.room = Busy(timedelta(0))
-    await steps.deliver(owing.services, again)
-    owing.callbacks.room = Acquired()
+    owing.callbacks.next_slot = Busy(timedelta(0))
+    await deliver(owing.services, again)
+    owing.callbacks.next_slot = Acquired()
     await owing.settle()
     assert owing.called() == [HOOK]
     assert not owing.store.outbox.rows
@@ -279,7 +283,7 @@ async def test_what_is_settled_and_not_yet_removed_is_removed_once_its_host_has_
 async def test_a_replay_has_the_same_id_and_its_log_goes_on(harness: Harness) -> None:
     await harness.ended(HOOK, OTHER)
     harness.advance(hours=1)
-    assert await steps.redeliver(harness.services, KEY) == 2
+    assert await redeliver(harness.services, KEY) == 2
     await harness.settle()
     assert harness.called() == [HOOK, OTHER, HOOK, OTHER]
     for record in harness.store.deliveries.values():
@@ -293,14 +297,14 @@ async def test_an_abandoned_delivery_gets_its_whole_schedule_again(owing: Harnes
     owing.callbacks.answer = lambda _: HttpResponse(401, {})
     await owing.settle()
     before = owing.settled
-    assert await steps.redeliver(owing.services, KEY) == 1
+    assert await redeliver(owing.services, KEY) == 1
     await owing.settle()
     assert owing.settled.attempts == 2 * before.attempts
     assert owing.settled.round_attempts == before.attempts
 
 
 async def test_what_is_still_owed_is_left_alone(owing: Harness) -> None:
-    assert await steps.redeliver(owing.services, KEY) == 0
+    assert await redeliver(owing.services, KEY) == 0
     await owing.settle()
     assert owing.called() == [HOOK]
 
@@ -308,9 +312,9 @@ async def test_what_is_still_owed_is_left_alone(owing: Harness) -> None:
 async def test_a_replay_under_way_is_not_begun_again(harness: Harness) -> None:
     await harness.ended(HOOK)
     harness.callbacks.answer = lambda _: HttpResponse(401, {})
-    assert await steps.redeliver(harness.services, KEY) == 1
+    assert await redeliver(harness.services, KEY) == 1
     await harness.pump()
-    assert await steps.redeliver(harness.services, KEY) == 0
+    assert await redeliver(harness.services, KEY) == 0
     assert harness.seqs(harness.deliveries) == [3]
 
 
@@ -321,10 +325,10 @@ async def test_a_replay_cut_off_before_its_message_is_started_by_the_next_wish(
     harness.effects.names.clear()
     harness.effects.cut_after = 1
     with pytest.raises(InterruptedStepError):
-        await steps.redeliver(harness.services, KEY)
+        await redeliver(harness.services, KEY)
     harness.effects.cut_after = None
     assert harness.effects.names == ["outbox.insert"]
-    assert await steps.redeliver(harness.services, KEY) == 1
+    assert await redeliver(harness.services, KEY) == 1
     await harness.settle()
     assert harness.called() == [HOOK, HOOK]
 
@@ -334,7 +338,7 @@ async def test_a_replay_wished_while_the_delivery_settles_is_made(owing: Harness
 
     async def wish() -> None:
         owing.advance(seconds=1)
-        replayed.append(await steps.redeliver(owing.services, KEY))
+        replayed.append(await redeliver(owing.services, KEY))
 
     owing.effects.before["outbox.delete"] = wish
     await owing.settle()
@@ -353,4 +357,4 @@ async def test_only_this_operations_deliveries_are_replayed(harness: Harness) ->
         operation=longer,
     )
     await harness.store.deliveries.put(foreign)
-    assert await steps.redeliver(harness.services, KEY) == 1
+    assert await redeliver(harness.services, KEY) == 1

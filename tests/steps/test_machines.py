@@ -20,7 +20,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from opswatch import steps
 from opswatch.adapters.account import Account
 from opswatch.adapters.storage import AzureTable
 from opswatch.config import Storage
@@ -31,6 +30,9 @@ from opswatch.core.watches import Result, Watch
 from opswatch.local.azurite import Azurite
 from opswatch.ports import Query, Row, Table
 from opswatch.rows.tables import WATCHES
+from opswatch.steps.control import StopOutcome, redeliver, stop
+from opswatch.steps.maintenance import repair
+from opswatch.steps.messages import deliveries_message, operations_message
 from opswatch.steps.wakeups import read_wake_up
 from opswatch.testing import MemoryTable
 from tests.support.builders import NOW, operation, watch
@@ -126,7 +128,7 @@ class Life(RuleBasedStateMachine):
     @rule(effects=st.sampled_from([1, 2, 3, 4, 6, 8]))
     def functions_die(self, effects: int) -> None:
         """Act on each message until so many effects have taken place; it stays where it is."""
-        acts = (steps.operations_message, steps.deliveries_message)
+        acts = (operations_message, deliveries_message)
         for queue, act in zip(self.queues, acts, strict=True):
             for message in list(queue.messages.values()):
                 if message.visible_at <= self.harness.now:
@@ -162,17 +164,17 @@ class Life(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: self.is_reconciled)
     def timer_fires(self) -> None:
-        now(steps.repair(self.harness.services))
+        now(repair(self.harness.services))
 
     @rule(operation_id=ids)
     def user_stops(self, operation_id: str) -> None:
-        outcome = now(steps.stop(self.harness.services, key_of(operation_id)))
+        outcome = now(stop(self.harness.services, key_of(operation_id)))
         known = self._of(operation_id)
-        known.is_stopped |= outcome is steps.StopOutcome.STOPPED
+        known.is_stopped |= outcome is StopOutcome.STOPPED
 
     @rule(operation_id=ids)
     def user_wants_it_again(self, operation_id: str) -> None:
-        now(steps.redeliver(self.harness.services, key_of(operation_id)))
+        now(redeliver(self.harness.services, key_of(operation_id)))
 
     @invariant()
     def a_result_never_changes(self) -> None:
@@ -215,7 +217,7 @@ class Life(RuleBasedStateMachine):
         now(self.harness.settle(1000))
         for _ in range(3 if self.is_reconciled else 0):
             self.harness.advance(minutes=3)
-            now(steps.repair(self.harness.services))
+            now(repair(self.harness.services))
             now(self.harness.settle(1000))
         assert not self.harness.store.watches.rows
         assert not self.harness.store.outbox.rows
@@ -284,8 +286,8 @@ class Tables(RuleBasedStateMachine):
             outcome = self.runner.run(getattr(table, verb)(*arguments, *more))
             if isinstance(outcome, Row):
                 seen = versions.setdefault(outcome.value.key.row, [])
-                if outcome.version not in seen:
-                    seen.append(outcome.version)
+                if outcome.etag not in seen:
+                    seen.append(outcome.etag)
                 outcome = outcome.value
             outcomes.append(outcome)
         assert outcomes[0] == outcomes[1]

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from opswatch import steps
 from opswatch.core.deliveries import DeliveryState
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.policy import Policy
 from opswatch.core.watches import FinalStatus
+from opswatch.steps.control import redeliver
 from tests.support.harness import HOOK, KEY, START, Harness, ended
 
 SILENCE = NoAnswer("connect", "Connection refused")
@@ -72,7 +72,7 @@ async def test_a_receiver_that_is_away_for_a_week_gets_its_event_when_it_is_repl
     await harness.ended(HOOK)
     assert harness.settled.reason == "503"  # abandoned
     harness.callbacks.answer = lambda _: HttpResponse(204, {})
-    assert await steps.redeliver(harness.services, KEY) == 1
+    assert await redeliver(harness.services, KEY) == 1
     await harness.settle()
     assert harness.settled.state is DeliveryState.DELIVERED
     assert len({request.headers["webhook-id"] for request in harness.callbacks.requests}) == 1

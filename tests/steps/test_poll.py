@@ -5,11 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from opswatch import steps
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.keys import WakeUp
 from opswatch.core.watches import FinalStatus, Watch
 from opswatch.ports import Row
+from opswatch.steps.control import stop
+from opswatch.steps.messages import operations_message
+from opswatch.steps.poll import poll
 from tests.support.harness import (
     ENDPOINT,
     HOOK,
@@ -58,7 +60,7 @@ async def test_the_fence(harness: Harness, seq: int, polls: int, sent: list[int]
     watch = await harness.watched()
     harness.operations.messages.clear()
     before = len(harness.arm.asked)
-    await steps.poll(harness.services, WakeUp(KEY, seq))
+    await poll(harness.services, WakeUp(KEY, seq))
     assert len(harness.arm.asked) - before == polls
     assert harness.seqs(harness.operations) == sent
     assert harness.watch.seq == watch.seq + polls
@@ -67,7 +69,7 @@ async def test_the_fence(harness: Harness, seq: int, polls: int, sent: list[int]
 async def test_an_early_wake_up_comes_again_soon(harness: Harness) -> None:
     await harness.watched()
     harness.operations.messages.clear()
-    await steps.poll(harness.services, WakeUp(KEY, 3, "trace"))
+    await poll(harness.services, WakeUp(KEY, 3, "trace"))
     (message,) = harness.operations.messages.values()
     assert message.visible_at - harness.now == timedelta(seconds=5)
     assert harness.wake_ups(harness.operations) == [WakeUp(KEY, 3, "trace")]
@@ -76,9 +78,9 @@ async def test_an_early_wake_up_comes_again_soon(harness: Harness) -> None:
 async def test_a_wake_up_for_what_has_ended_is_dropped(harness: Harness) -> None:
     await harness.ended()
     before = harness.rows()
-    await steps.poll(harness.services, WakeUp(KEY, 1))
-    await steps.poll(harness.services, WakeUp(KEY, 2))
-    await steps.poll(harness.services, WakeUp(KEY, 99))
+    await poll(harness.services, WakeUp(KEY, 1))
+    await poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(KEY, 99))
     assert len(harness.arm.asked) == 2
     assert harness.rows() == before
     assert not harness.operations.messages
@@ -88,10 +90,8 @@ async def test_a_receiver_that_joins_during_a_poll_is_kept(harness: Harness) -> 
     await harness.watched(HOOK)
     body = harness.post(OTHER)
     harness.operations.messages.popitem()
-    harness.effects.before["watches.replace"] = lambda: steps.operations_message(
-        harness.services, body
-    )
-    await steps.poll(harness.services, WakeUp(KEY, 2))
+    harness.effects.before["watches.replace"] = lambda: operations_message(harness.services, body)
+    await poll(harness.services, WakeUp(KEY, 2))
     assert (harness.watch.facts.callbacks, harness.watch.seq, harness.watch.facts.polls) == (
         (HOOK, OTHER),
         3,
@@ -105,10 +105,10 @@ async def test_an_overtaken_worker_takes_its_successor_back(harness: Harness) ->
 
     async def overtake() -> None:
         harness.advance(seconds=1)
-        await steps.poll(harness.services, WakeUp(KEY, 2))
+        await poll(harness.services, WakeUp(KEY, 2))
 
     harness.effects.before["watches.replace"] = overtake
-    await steps.poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(KEY, 2))
     assert harness.effects.names[-1] == "operations.take_back"
     assert harness.seqs(harness.operations) == [3]
     assert (harness.watch.seq, harness.watch.facts.polls) == (3, 2)
@@ -122,10 +122,10 @@ async def test_an_overtaken_worker_takes_its_successor_back_when_all_is_over(
 
     async def overtake() -> None:
         harness.status = ended()
-        await steps.poll(harness.services, WakeUp(KEY, 2))
+        await poll(harness.services, WakeUp(KEY, 2))
 
     harness.effects.before["watches.replace"] = overtake
-    await steps.poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(KEY, 2))
     assert not harness.operations.messages
     assert not harness.store.watches.rows
     assert harness.result.facts.polls == 2
@@ -139,11 +139,11 @@ async def test_a_new_url_that_an_overtaken_worker_has_read_is_followed(harness: 
     async def overtake() -> None:
         harness.advance(seconds=1)
         harness.status = running()
-        await steps.poll(harness.services, WakeUp(KEY, 2))
+        await poll(harness.services, WakeUp(KEY, 2))
 
     harness.status = running(**{"azure-asyncoperation": new})
     harness.effects.before["watches.replace"] = overtake
-    await steps.poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(KEY, 2))
     assert harness.watch.facts.operation.url == new
     assert harness.watch.key == KEY
     assert harness.seqs(harness.operations) == [harness.watch.seq] == [3]
@@ -158,12 +158,12 @@ async def test_an_end_that_an_overtaken_worker_has_read_is_kept(harness: Harness
 
     async def overtake() -> None:
         harness.status = running()
-        await steps.poll(harness.services, WakeUp(KEY, 2))
+        await poll(harness.services, WakeUp(KEY, 2))
         harness.status = HttpResponse(404, {})
 
     harness.status = ended("Failed")
     harness.effects.before["watches.replace"] = overtake
-    await steps.poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(KEY, 2))
     assert harness.result.end.status is FinalStatus.FAILED
     await harness.settle()
     assert harness.called() == [HOOK]
@@ -177,10 +177,10 @@ async def test_no_chain_forks_when_a_message_comes_twice_at_once(harness: Harnes
 
         async def copy(seq: int = seq) -> None:
             harness.advance(seconds=1)
-            await steps.poll(harness.services, WakeUp(KEY, seq))
+            await poll(harness.services, WakeUp(KEY, seq))
 
         harness.effects.before["watches.replace"] = copy
-        await steps.poll(harness.services, WakeUp(KEY, seq))
+        await poll(harness.services, WakeUp(KEY, seq))
         assert harness.seqs(harness.operations) == [seq + 1]
         harness.advance(seconds=60)
 
@@ -195,14 +195,14 @@ async def test_a_commit_whose_answer_was_lost_keeps_its_successor_though_a_recei
     harness.operations.messages.clear()
     inner = harness.store.watches.replace
 
-    async def replace_twice(value: Watch, version: str) -> Row[Watch] | None:
+    async def replace_twice(noun: Watch, etag: str) -> Row[Watch] | None:
         harness.store.watches.replace = inner  # type: ignore[method-assign]
-        await inner(value, version)
-        await steps.operations_message(harness.services, body)
-        return await inner(value, version)
+        await inner(noun, etag)
+        await operations_message(harness.services, body)
+        return await inner(noun, etag)
 
     harness.store.watches.replace = replace_twice  # type: ignore[method-assign]
-    await steps.poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(KEY, 2))
     assert harness.seqs(harness.operations) == [3]
     assert (harness.watch.seq, harness.watch.facts.callbacks) == (3, (HOOK, OTHER))
 
@@ -215,11 +215,11 @@ async def test_whoever_meets_a_kept_end_sees_to_it(harness: Harness) -> None:
     async def stop_and_die() -> None:
         harness.effects.cut_after = len(harness.effects.names) + 1
         with pytest.raises(InterruptedStepError):
-            await steps.stop(harness.services, KEY)
+            await stop(harness.services, KEY)
         harness.effects.cut_after = None
 
     harness.effects.before["watches.replace"] = stop_and_die
-    await steps.poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(KEY, 2))
     assert harness.result.end.status == "Stopped"
     assert not harness.store.watches.rows
     assert not harness.operations.messages
@@ -235,11 +235,11 @@ async def test_a_poll_cut_off_anywhere_is_repaired_by_the_same_message(
     harness.effects.names.clear()
     harness.effects.cut_after = cut_after
     with pytest.raises(InterruptedStepError):
-        await steps.poll(harness.services, WakeUp(KEY, 2))
+        await poll(harness.services, WakeUp(KEY, 2))
     harness.effects.cut_after = None
     harness.status = then()
     harness.advance(seconds=30)
-    await steps.poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(KEY, 2))
     harness.status = ended()
     await harness.settle()
     assert harness.called() == [HOOK]
@@ -287,10 +287,10 @@ async def test_a_watch_begun_after_the_end_is_finished_without_a_poll(harness: H
     harness.operations.messages.clear()
     harness.effects.cut_after = len(harness.effects.names) + 1
     with pytest.raises(InterruptedStepError):
-        await steps.operations_message(harness.services, body)
+        await operations_message(harness.services, body)
     harness.effects.cut_after = None
     assert harness.watch.facts.polls == 0
-    await steps.poll(harness.services, WakeUp(KEY, 1))
+    await poll(harness.services, WakeUp(KEY, 1))
     await harness.settle()
     assert len(harness.arm.asked) == asked
     assert harness.called() == [HOOK, OTHER]
@@ -305,17 +305,17 @@ async def test_an_overtaken_poll_leaves_a_later_watch_alone(harness: Harness) ->
 
     async def end_and_post_again() -> None:
         harness.status = ended()
-        await steps.poll(harness.services, WakeUp(KEY, 1))
+        await poll(harness.services, WakeUp(KEY, 1))
         harness.advance(seconds=1)
         body = harness.post(OTHER)
         harness.operations.messages.clear()
         harness.effects.cut_after = len(harness.effects.names) + 1
         with pytest.raises(InterruptedStepError):
-            await steps.operations_message(harness.services, body)
+            await operations_message(harness.services, body)
         harness.effects.cut_after = None
 
     harness.effects.before["watches.replace"] = end_and_post_again
-    await steps.poll(harness.services, WakeUp(KEY, 1))
+    await poll(harness.services, WakeUp(KEY, 1))
     assert (harness.watch.seq, harness.watch.facts.polls, harness.watch.facts.callbacks) == (
         1,
         0,

@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from opswatch import steps
 from opswatch.core.keys import WakeUp
 from opswatch.core.policy import Policy
+from opswatch.steps.deliver import deliver
+from opswatch.steps.maintenance import purge
+from opswatch.steps.poll import poll
 from tests.support.harness import (
     HOOK,
     KEY,
@@ -27,7 +29,7 @@ async def test_results_go_with_all_that_belongs_to_them(harness: Harness) -> Non
     harness.operations.post(b"{nonsense")
     await harness.pump()
     harness.now = START + RETENTION + timedelta(days=1, hours=1)
-    await steps.purge(harness.services)
+    await purge(harness.services)
     assert not any(harness.rows().values())
 
 
@@ -38,7 +40,7 @@ async def test_what_is_younger_stays(harness: Harness, after: timedelta) -> None
     await harness.pump()
     before = harness.rows()
     harness.now = harness.result.end.finished_at + after
-    await steps.purge(harness.services)
+    await purge(harness.services)
     assert harness.rows() == before
 
 
@@ -49,7 +51,7 @@ async def test_what_ended_lately_stays_however_long_ago_it_was_posted() -> None:
     harness.status = ended()
     await harness.settle()
     before = harness.rows()
-    await steps.purge(harness.services)
+    await purge(harness.services)
     assert harness.rows() == before
 
 
@@ -58,7 +60,7 @@ async def test_what_still_runs_stays() -> None:
     await harness.watched(HOOK)
     before = harness.rows()
     harness.advance(days=5)
-    await steps.purge(harness.services)
+    await purge(harness.services)
     assert harness.rows() == before
 
 
@@ -66,15 +68,15 @@ async def test_what_is_owed_keeps_its_result(harness: Harness) -> None:
     await harness.watched(HOOK)
     harness.status = ended()
     harness.operations.messages.clear()
-    await steps.poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(KEY, 2))
     harness.deliveries.messages.clear()
     before = harness.rows()
     harness.advance(days=40)
-    await steps.purge(harness.services)
+    await purge(harness.services)
     assert harness.rows() == before
-    await steps.deliver(harness.services, WakeUp(harness.pending.key, 1))
+    await deliver(harness.services, WakeUp(harness.pending.key, 1))
     assert harness.called() == [HOOK]
-    await steps.purge(harness.services)
+    await purge(harness.services)
     assert not any(harness.rows().values())
 
 
@@ -86,7 +88,7 @@ async def test_what_another_operation_is_owed_keeps_nothing(harness: Harness) ->
     await harness.store.outbox.put(foreign)
     await harness.store.deliveries.put(foreign)
     harness.advance(days=40)
-    await steps.purge(harness.services)
+    await purge(harness.services)
     assert not harness.store.results.rows
     assert [record.operation for record in harness.store.deliveries.values()] == [longer]
     assert [owed.operation for owed in harness.store.outbox.values()] == [longer]
@@ -103,7 +105,7 @@ async def test_a_purge_cut_off_anywhere_is_taken_up_by_the_next(
     harness.effects.names.clear()
     harness.effects.cut_after = cut_after
     with pytest.raises(InterruptedStepError):
-        await steps.purge(harness.services)
+        await purge(harness.services)
     harness.effects.cut_after = None
-    await steps.purge(harness.services)
+    await purge(harness.services)
     assert not any(harness.rows().values())

@@ -5,15 +5,16 @@ from datetime import timedelta
 
 import pytest
 
-from opswatch import steps
 from opswatch.core.errors import Reason
+from opswatch.steps.control import stop
+from opswatch.steps.messages import operations_message
 from tests.support.harness import HOOK, KEY, OTHER, START, Harness, InterruptedStepError, ended
 
 
 async def test_a_post_becomes_a_watch_a_line_in_the_list_and_a_wake_up(harness: Harness) -> None:
     harness.post(HOOK, kind="redisEnterprise/create", clientState={"ticket": 42}, timeout="PT6H")
     harness.effects.names.clear()
-    await steps.operations_message(
+    await operations_message(
         harness.services, next(iter(harness.operations.messages.values())).body
     )
     assert harness.effects.names == ["watches.insert", "timeline.insert", "operations.send"]
@@ -37,7 +38,7 @@ async def test_the_same_post_again_changes_nothing(harness: Harness) -> None:
     harness.advance(seconds=1)
     body = harness.post(HOOK)
     await harness.pump()
-    await steps.operations_message(harness.services, body)
+    await operations_message(harness.services, body)
     assert harness.rows() == before
     assert harness.seqs(harness.operations) == [2]
 
@@ -88,9 +89,7 @@ async def test_a_receiver_that_joins_between_the_end_and_the_result_is_called(
     harness.status = ended()
     body = harness.post(OTHER)
     harness.operations.messages.popitem()
-    harness.effects.before["results.insert"] = lambda: steps.operations_message(
-        harness.services, body
-    )
+    harness.effects.before["results.insert"] = lambda: operations_message(harness.services, body)
     await harness.settle()
     assert sorted(harness.called()) == [HOOK, OTHER]
     assert not harness.store.watches.rows
@@ -101,9 +100,7 @@ async def test_a_receiver_that_joins_while_the_watch_is_removed_is_called(harnes
     harness.status = ended()
     body = harness.post(OTHER)
     harness.operations.messages.popitem()
-    harness.effects.before["watches.delete"] = lambda: steps.operations_message(
-        harness.services, body
-    )
+    harness.effects.before["watches.delete"] = lambda: operations_message(harness.services, body)
     await harness.settle()
     assert harness.effects.names.count("deliveries_queue.send") == 2
     assert sorted(harness.called()) == [HOOK, OTHER]
@@ -121,7 +118,7 @@ async def test_an_operation_that_ends_while_it_is_posted_again_gets_no_second_wa
 
     harness.effects.before["watches.insert"] = whole_life
     harness.advance(seconds=1)
-    await steps.operations_message(harness.services, body)
+    await operations_message(harness.services, body)
     await harness.settle()
     assert not harness.store.watches.rows
     assert harness.called() == [HOOK]
@@ -136,10 +133,10 @@ async def test_a_registration_cut_off_anywhere_is_repaired_by_the_same_message(
     harness.operations.messages.clear()
     harness.effects.cut_after = cut_after
     with pytest.raises(InterruptedStepError):
-        await steps.operations_message(harness.services, body)
+        await operations_message(harness.services, body)
     harness.effects.cut_after = None
     harness.advance(minutes=10)
-    await steps.operations_message(harness.services, body)
+    await operations_message(harness.services, body)
     assert harness.watch.facts.registered_at == START
     assert len(harness.store.timeline.rows) == 1
     assert set(harness.seqs(harness.operations)) == {1}
@@ -160,10 +157,10 @@ async def test_a_late_receiver_cut_off_anywhere_is_called_once_the_message_comes
     harness.effects.names.clear()
     harness.effects.cut_after = cut_after
     with pytest.raises(InterruptedStepError):
-        await steps.operations_message(harness.services, body)
+        await operations_message(harness.services, body)
     harness.effects.cut_after = None
     harness.advance(minutes=10)
-    await steps.operations_message(harness.services, body)
+    await operations_message(harness.services, body)
     await harness.settle()
     assert harness.called() == [HOOK, OTHER]
     assert harness.result == before
@@ -180,13 +177,13 @@ async def test_a_late_receivers_watch_that_was_stopped_is_finished_by_the_same_m
     harness.operations.messages.clear()
     harness.effects.cut_after = len(harness.effects.names) + 1
     with pytest.raises(InterruptedStepError):
-        await steps.operations_message(harness.services, body)
+        await operations_message(harness.services, body)
     harness.effects.cut_after += 1
     with pytest.raises(InterruptedStepError):
-        await steps.stop(harness.services, KEY)
+        await stop(harness.services, KEY)
     harness.effects.cut_after = None
     assert harness.watch.end is not None
-    await steps.operations_message(harness.services, body)
+    await operations_message(harness.services, body)
     assert not harness.store.watches.rows
     await harness.settle()
     assert harness.called() == [HOOK, OTHER]
@@ -217,15 +214,15 @@ async def test_what_cannot_be_accepted_becomes_one_row_that_counts(harness: Harn
 
 
 async def test_two_who_reject_the_same_at_once_are_both_counted(harness: Harness) -> None:
-    await steps.operations_message(harness.services, b"{nonsense")
+    await operations_message(harness.services, b"{nonsense")
     harness.advance(seconds=1)
 
     async def another() -> None:
         harness.advance(seconds=1)
-        await steps.operations_message(harness.services, b"{nonsense")
+        await operations_message(harness.services, b"{nonsense")
 
     harness.effects.before["rejections.replace"] = another
-    await steps.operations_message(harness.services, b"{nonsense")
+    await operations_message(harness.services, b"{nonsense")
     (rejected,) = harness.store.rejections.values()
     assert rejected.count == 3
 

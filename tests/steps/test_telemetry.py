@@ -13,13 +13,15 @@ from opentelemetry.sdk.metrics.export import Gauge, Histogram, Sum
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, StatusCode, format_span_id, format_trace_id
 
-from opswatch import steps
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.core.keys import WakeUp, operation_from_url
 from opswatch.core.metrics import METRICS
 from opswatch.core.policy import Policy
 from opswatch.ports import Services, Telemetry
-from opswatch.steps.maintenance import OVERDUE_GRACE
+from opswatch.steps.control import redeliver
+from opswatch.steps.maintenance import OVERDUE_GRACE, purge, repair
+from opswatch.steps.messages import deliveries_message, operations_message
+from opswatch.steps.poll import poll
 from opswatch.steps.wakeups import read_wake_up
 from opswatch.testing import (
     MemoryArm,
@@ -92,7 +94,7 @@ class Harness:
 
     async def post(self, operation_id: str, **more: str) -> None:
         body = {"operation": url_of(operation_id), **more}
-        await steps.operations_message(self.services, json.dumps(body).encode())
+        await operations_message(self.services, json.dumps(body).encode())
 
     async def take_turns(self, most: int = 99) -> None:
         """Hand out messages, each when it is due, until there are none."""
@@ -101,8 +103,8 @@ class Harness:
             if not waiting:
                 break
             self.now = max(self.now, min(message.visible_at for message in waiting))
-            await pump(self.operations, partial(steps.operations_message, self.services))
-            await pump(self.deliveries, partial(steps.deliveries_message, self.services))
+            await pump(self.operations, partial(operations_message, self.services))
+            await pump(self.deliveries, partial(deliveries_message, self.services))
 
 
 def _next(answers: list[Answer]) -> Answer:
@@ -139,7 +141,7 @@ async def from_misses_to_a_failure_and_two_refusals(harness: Harness) -> None:
     await harness.post("1", callbackUrl=HOOK, kind="redis/create")
     await harness.take_turns()
     harness.receiver_answers = [HttpResponse(204, {})]
-    assert await steps.redeliver(harness.services, KEY) == 1
+    assert await redeliver(harness.services, KEY) == 1
     await harness.take_turns()
 
 
@@ -153,9 +155,9 @@ async def a_host_that_fails(harness: Harness) -> None:
 async def messages_out_of_turn(harness: Harness) -> None:
     harness.arm_answers = [status("InProgress")]
     await harness.post("1")
-    await steps.poll(harness.services, WakeUp(KEY, 0))
-    await steps.poll(harness.services, WakeUp(KEY, 2))
-    await steps.poll(harness.services, WakeUp(operation_from_url(url_of("2")).key, 1))
+    await poll(harness.services, WakeUp(KEY, 0))
+    await poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(operation_from_url(url_of("2")).key, 1))
 
 
 async def somebody_is_quicker(harness: Harness) -> None:
@@ -165,7 +167,7 @@ async def somebody_is_quicker(harness: Harness) -> None:
         return status("InProgress")
 
     await harness.post("1")
-    await steps.poll(replace(harness.services, arm=MemoryArm(answer)), WakeUp(KEY, 1))
+    await poll(replace(harness.services, arm=MemoryArm(answer)), WakeUp(KEY, 1))
 
 
 async def the_timer_has_to_repair(harness: Harness) -> None:
@@ -173,8 +175,8 @@ async def the_timer_has_to_repair(harness: Harness) -> None:
     harness.poison[0].post(b"no operation at all")
     harness.poison[1].post(b'{"wake": {"partition": "p", "row": "r", "seq": 1}}')
     harness.now += timedelta(hours=1)
-    await steps.repair(harness.services)
-    await steps.purge(harness.services)
+    await repair(harness.services)
+    await purge(harness.services)
 
 
 async def no_secret_to_sign_with(harness: Harness) -> None:
@@ -313,7 +315,7 @@ async def test_the_timer_measures_what_waits(harness: Harness, told_to: Collecto
     for number in range(3):
         await harness.post(str(number))
     await harness.take_turns(1)
-    await steps.repair(harness.services)
+    await repair(harness.services)
     points = told_to.points()
     assert points["watches.active"] == [(3, {})]
     assert points["watches.oldest_overdue"] == [(0, {})]
@@ -331,14 +333,14 @@ async def test_a_watch_gets_later_however_often_it_is_woken(
     lateness = []
     for _ in range(10):
         harness.now += MINUTE
-        await steps.repair(harness.services)
+        await repair(harness.services)
         ((seconds, _),) = told_to.points()["watches.oldest_overdue"]
         lateness.append(seconds)
     assert lateness == [60.0 * minute for minute in range(1, 11)]
     assert harness.store.watches.values()[0].due_at > harness.now - OVERDUE_GRACE - MINUTE
     harness.arm_answers = [status("InProgress")]
     await harness.take_turns(1)
-    await steps.repair(harness.services)
+    await repair(harness.services)
     assert told_to.points()["watches.oldest_overdue"] == [(0, {})]
 
 
@@ -347,7 +349,7 @@ async def test_poison_is_measured_before_it_is_drained(
 ) -> None:
     for _ in range(3):
         harness.poison[0].post(b"no operation at all")
-    await steps.repair(harness.services)
+    await repair(harness.services)
     assert harness.poison[0].messages == {}
     assert sorted(told_to.points()["poison.depth"], key=str) == [
         (0, {"queue": "deliveries"}),
@@ -360,7 +362,7 @@ async def test_a_run_of_the_timer_that_is_cut_off_gives_no_beat(
 ) -> None:
     harness.change(deliveries=Unreachable())
     with pytest.raises(ConnectionError):
-        await steps.repair(harness.services)
+        await repair(harness.services)
     assert "heartbeat" not in told_to.points()
 
 
@@ -403,7 +405,7 @@ async def test_a_message_that_is_early_keeps_its_link(harness: Harness, told_to:
     traceparent = f"00-{1:032x}-{2:016x}-01"
     await harness.post("1")
     harness.operations.messages.clear()
-    await steps.poll(harness.services, WakeUp(KEY, 2, traceparent))
+    await poll(harness.services, WakeUp(KEY, 2, traceparent))
     (again,) = harness.operations.messages.values()
     assert read_wake_up(again.body) == WakeUp(KEY, 2, traceparent)
     assert told_to.spans("poll") == ()
@@ -441,7 +443,7 @@ async def test_a_poll_that_breaks_is_a_failed_span(harness: Harness, told_to: Co
 
     await harness.post("1")
     with pytest.raises(ConnectionError):
-        await steps.poll(replace(harness.services, arm=MemoryArm(answer)), WakeUp(KEY, 1))
+        await poll(replace(harness.services, arm=MemoryArm(answer)), WakeUp(KEY, 1))
     (span,) = told_to.spans("poll")
     assert span.status.status_code is StatusCode.ERROR
     assert [event.name for event in span.events] == ["exception"]

@@ -32,7 +32,7 @@ class Crowd:
         await self._settle()
 
     async def _ask(self) -> None:
-        async with self.turns.turn(HOST) as turn:
+        async with self.turns.slot(HOST) as turn:
             self.got.append(turn)
             if isinstance(turn, Acquired):
                 await asyncio.Event().wait()
@@ -43,7 +43,7 @@ class Crowd:
 
 
 async def held(turns: HostLimiter, host: str, count: int, stack: AsyncExitStack) -> list[Slot]:
-    return [await stack.enter_async_context(turns.turn(host)) for _ in range(count)]
+    return [await stack.enter_async_context(turns.slot(host)) for _ in range(count)]
 
 
 def standing(seconds: float) -> Busy:
@@ -103,7 +103,7 @@ async def test_nobody_waits_where_no_attempt_has_begun_or_ended_for_long() -> No
 async def test_an_attempt_that_is_slow_keeps_nobody_from_waiting_for_quick_ones() -> None:
     now = [0.0]
     crowd = Crowd(HostLimiter(most=2, patience=1, clock=lambda: now[0]))
-    async with crowd.turns.turn(HOST):
+    async with crowd.turns.slot(HOST):
         now[0] = 10.0
         await crowd.come(2)
         now[0] = 10.9
@@ -117,8 +117,8 @@ async def test_an_attempt_that_is_slow_keeps_nobody_from_waiting_for_quick_ones(
 async def test_an_error_gives_the_room_back_and_nothing_is_remembered_of_an_idle_host() -> None:
     turns = HostLimiter(most=1, patience=0)
     with pytest.raises(ValueError, match="gone wrong"):
-        async with turns.turn(HOST):
+        async with turns.slot(HOST):
             raise ValueError("gone wrong")
-    async with turns.turn(HOST) as turn:
+    async with turns.slot(HOST) as turn:
         assert turn == Acquired()
-    assert turns._lines == {}
+    assert turns._hosts == {}

@@ -1,4 +1,4 @@
-"""Each promise of the guarantees names tests, and each test that it names is there."""
+"""Each promise in docs/guarantees.md names tests, and each named test exists."""
 
 import ast
 import re
@@ -12,21 +12,21 @@ NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 
 def promises() -> dict[str, str]:
-    """Return what each heading of the third level heads."""
+    """Return the text under each third-level heading."""
     return dict(re.findall(r"^### (.+)\n((?:(?!##).*\n)*)", PAGE, re.MULTILINE))
 
 
 @pytest.mark.parametrize("promise", promises())
-def test_a_promise_names_the_tests_that_hold_it(promise: str) -> None:
+def test_promise_names_tests(promise: str) -> None:
     assert NAMED.search(promises()[promise])
 
 
 @pytest.mark.parametrize(("path", "name"), sorted(set(NAMED.findall(PAGE))))
-def test_a_named_test_is_there(path: str, name: str) -> None:
+def test_named_test_exists(path: str, name: str) -> None:
     module = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     assert name in {node.name for node in ast.walk(module) if isinstance(node, functions)}
 
 
-def test_every_mention_of_a_test_is_checked() -> None:
+def test_every_mentioned_test_is_checked() -> None:
     assert len(NAMED.findall(PAGE)) == PAGE.count("::")

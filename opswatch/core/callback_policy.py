@@ -91,7 +91,7 @@ _DEVIATIONS = re.compile("[\u00df\u1e9e\u03c2\u200c\u200d]")
 
 
 def is_loopback_host(host: str) -> bool:
-    """Tell whether `host` (no brackets, no port) is this machine by its very name.
+    """Return whether `host` (no brackets, no port) is this machine by its name.
 
     Names: RFC 6761 6.3. Addresses: 127.0.0.0/8 (in the usual form alone) and ::1.
     """

@@ -1,4 +1,4 @@
-"""The receivers that users copy: real processes, real requests, and all that must not pass."""
+"""The example receivers, as real processes: which requests they accept and which they reject."""
 
 import asyncio
 import json
@@ -18,9 +18,7 @@ import pytest
 from opswatch.adapters.callbacks import HttpCallbacks
 from opswatch.core import webhook
 from opswatch.core.callback_policy import CallbackRules
-from opswatch.core.deliveries import Delivery
 from opswatch.core.http import CallbackRequest, HttpResponse
-from opswatch.core.keys import Key
 from opswatch.core.webhook import Secret
 
 RECEIVERS = Path(__file__).parents[2] / "examples" / "receivers"
@@ -29,7 +27,7 @@ PROGRAMS = {
     "node": ("node", str(RECEIVERS / "node" / "receiver.mjs"), "0"),
 }
 OLD, NEW, FOREIGN = (Secret(bytes([number]) * 32) for number in (1, 2, 3))
-# Of the Standard Webhooks specification.
+# The example of the Standard Webhooks specification.
 KNOWN_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 KNOWN_ID, KNOWN_TIMESTAMP = "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330
 KNOWN_BODY = b'{"test": 2432232314}'
@@ -40,7 +38,7 @@ time.time = lambda: {KNOWN_TIMESTAMP}.0
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-# The same programs, with their clocks set back to that day.
+# The same programs with their clocks set to the time of that example.
 SET_BACK = {
     "python": (
         sys.executable,
@@ -59,7 +57,7 @@ SET_BACK = {
 
 @dataclass
 class Running:
-    """A receiver that runs, and what it prints."""
+    """A running receiver and its output."""
 
     url: str
     output: asyncio.StreamReader
@@ -84,7 +82,7 @@ async def running(program: tuple[str, ...], *secrets: str) -> AsyncIterator[Runn
     callbacks = HttpCallbacks(CallbackRules(networks=(ip_network("127.0.0.0/8"),)))
     assert process.stdout is not None
     try:
-        ready = (await process.stdout.readline()).decode()  # it listens when it says so
+        ready = (await process.stdout.readline()).decode()  # printed when it listens
         yield Running(ready.removeprefix("Listening on ").strip(), process.stdout, callbacks)
     finally:
         process.kill()
@@ -106,20 +104,12 @@ def signed(
     body: bytes | None = None,
 ) -> CallbackRequest:
     at = at or datetime.now(UTC)
-    delivery = Delivery(
-        key=Key("s", "k"),
-        operation=Key("s", "k"),
-        delivery_id=message_id,
-        callback_url=url,
-        started_at=at,
-        next_attempt_at=at,
-    )
     event = webhook.sample_event(message_id, at) if body is None else body
-    return webhook.request(delivery, event, secrets or (NEW,), at)
+    return webhook.request(url, message_id, event, secrets or (NEW,), at)
 
 
 def with_headers(request: CallbackRequest, **headers: str | None) -> CallbackRequest:
-    """Return `request` with headers set (`_` for `-`), or left out where they are None."""
+    """Return `request` with headers set (`_` for `-`), or removed if they are None."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     changed = {name: value for name, value in (request.headers | named).items() if value}
     return replace(request, headers=changed)
@@ -130,7 +120,7 @@ def with_headers(request: CallbackRequest, **headers: str | None) -> CallbackReq
     [(NEW,), (OLD,), (NEW, OLD), (FOREIGN, OLD), (FOREIGN, FOREIGN, NEW)],
     ids=["newest", "oldest", "both", "one of two", "one of three"],
 )
-async def test_any_signature_by_any_secret_opens(
+async def test_any_signature_by_any_secret_is_accepted(
     receiver: Running, secrets: tuple[Secret, ...]
 ) -> None:
     request = signed(receiver.url, *secrets)
@@ -140,13 +130,13 @@ async def test_any_signature_by_any_secret_opens(
     assert (event["id"], event["type"]) == ("msg_1", "opswatch.test")
 
 
-async def test_an_event_that_comes_twice_is_handled_once(receiver: Running) -> None:
+async def test_repeated_event_is_handled_once(receiver: Running) -> None:
     for message_id in ("msg_1", "msg_1", "msg_2", "msg_1", "msg_3"):
         assert await receiver.post(signed(receiver.url, message_id=message_id)) == 204
     assert [(await receiver.event())["id"] for _ in range(3)] == ["msg_1", "msg_2", "msg_3"]
 
 
-async def test_what_was_tampered_with_is_refused(receiver: Running) -> None:
+async def test_tampered_request_is_refused(receiver: Running) -> None:
     right = signed(receiver.url)
     timestamp = int(right.headers["webhook-timestamp"])
     signature = right.headers["webhook-signature"]
@@ -164,22 +154,22 @@ async def test_what_was_tampered_with_is_refused(receiver: Running) -> None:
         signed(receiver.url, FOREIGN),
     ):
         assert await receiver.post(wrong) == 401, wrong
-    assert await receiver.post(right) == 204  # and none of it was remembered
+    assert await receiver.post(right) == 204  # the refused requests were not remembered
 
 
 @pytest.mark.parametrize("minutes", [-6, 6, -600_000])
-async def test_a_timestamp_of_another_time_is_refused(receiver: Running, minutes: int) -> None:
+async def test_distant_timestamp_is_refused(receiver: Running, minutes: int) -> None:
     at = datetime.now(UTC) + timedelta(minutes=minutes)
     assert await receiver.post(signed(receiver.url, at=at)) == 401
 
 
 @pytest.mark.parametrize("minutes", [-4, 4])
-async def test_a_clock_that_is_a_little_off_is_not(receiver: Running, minutes: int) -> None:
+async def test_small_clock_difference_is_accepted(receiver: Running, minutes: int) -> None:
     at = datetime.now(UTC) + timedelta(minutes=minutes)
     assert await receiver.post(signed(receiver.url, at=at)) == 204
 
 
-async def test_what_is_no_callback_is_a_bad_request(receiver: Running) -> None:
+async def test_incomplete_callback_is_bad_request(receiver: Running) -> None:
     right = signed(receiver.url)
     for wrong in (
         with_headers(right, webhook_id=None),
@@ -194,13 +184,13 @@ async def test_what_is_no_callback_is_a_bad_request(receiver: Running) -> None:
         assert await receiver.post(wrong) == 400, wrong.headers
 
 
-def test_our_signature_is_the_known_answer() -> None:
+def test_signature_matches_specification() -> None:
     at = datetime.fromtimestamp(KNOWN_TIMESTAMP, UTC)
     assert Secret.parse(KNOWN_SECRET).sign(KNOWN_ID, at, KNOWN_BODY) == KNOWN_SIGNATURE
 
 
 @pytest.mark.parametrize("program", SET_BACK)
-async def test_the_known_answer_opens_while_it_is_fresh(program: str) -> None:
+async def test_signature_of_specification_is_accepted(program: str) -> None:
     async with running(SET_BACK[program], KNOWN_SECRET) as receiver:
         headers = {
             "webhook-id": KNOWN_ID,
@@ -212,7 +202,7 @@ async def test_the_known_answer_opens_while_it_is_fresh(program: str) -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_without_a_secret_nothing_is_started(program: str) -> None:
+def test_receiver_without_secret_does_not_start(program: str) -> None:
     ran = subprocess.run(
         PROGRAMS[program],
         env=os.environ | {"WEBHOOK_SECRETS": ""},

@@ -1,5 +1,5 @@
 #:sdk Microsoft.NET.Sdk.Web
-// Receives opswatch's callbacks: verifies each, answers, prints the event. .NET 10, no package.
+// Receive opswatch's callbacks: verify the signature, print the event, answer. .NET 10, no package.
 //
 // $ WEBHOOK_SECRETS="whsec_new whsec_old" dotnet run Receiver.cs --urls http://127.0.0.1:8080
 
@@ -9,7 +9,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 
-const long Tolerance = 300; // seconds by which a timestamp may differ from our clock: older ones are replays
+const long Tolerance = 300; // seconds by which a timestamp may differ from this clock; it prevents replays
 const int MaxBody = 64 * 1024; // opswatch sends less than 20 kB
 
 byte[][] secrets = [.. (Environment.GetEnvironmentVariable("WEBHOOK_SECRETS") ?? "")
@@ -17,10 +17,10 @@ byte[][] secrets = [.. (Environment.GetEnvironmentVariable("WEBHOOK_SECRETS") ??
     .Select(secret => Convert.FromBase64String(secret["whsec_".Length..]))];
 if (secrets.Length == 0)
 {
-    Console.Error.WriteLine("WEBHOOK_SECRETS is missing: `opswatch secret` makes one");
+    Console.Error.WriteLine("WEBHOOK_SECRETS is missing: `opswatch secret` creates one");
     return 1;
 }
-var seen = new ConcurrentDictionary<string, bool>(); // of one process: in earnest, a unique key in your database
+var seen = new ConcurrentDictionary<string, bool>(); // lost at a restart; in production, use a unique key in your database
 
 var builder = WebApplication.CreateBuilder(args);
 builder.WebHost.ConfigureKestrel(kestrel => kestrel.Limits.MaxRequestBodySize = MaxBody);
@@ -37,26 +37,26 @@ app.MapPost("/{**path}", async (HttpRequest request) =>
 
     using var buffer = new MemoryStream();
     await request.Body.CopyToAsync(buffer);
-    byte[] body = buffer.ToArray(); // as it came, byte for byte
+    byte[] body = buffer.ToArray(); // the raw body, before parsing
 
     bool isFresh = Math.Abs(DateTimeOffset.UtcNow.ToUnixTimeSeconds() - sentAt) <= Tolerance;
     if (!isFresh || !IsGenuine(id, timestamp, signatures, body))
         return Results.StatusCode(401);
-    if (!seen.ContainsKey(id)) // else it was sent again: our last answer did not arrive
+    if (!seen.ContainsKey(id)) // otherwise it was sent again, because the last answer was lost
     {
         using var @event = JsonDocument.Parse(body);
         await Handle(@event);
-        seen[id] = true; // last: what fails before this is sent again
+        seen[id] = true; // last: if anything fails before this, the event is sent again
     }
     return Results.NoContent();
 });
 app.Run();
 return 0;
 
-// Do your work here, in seconds: opswatch waits for 15, then sends the event again.
+// Do your work here, within 15 seconds: after that opswatch sends the event again.
 static Task Handle(JsonDocument @event) => Console.Out.WriteLineAsync(@event.RootElement.GetRawText());
 
-// Tell whether one of the signatures (`v1,…`, space separated) is by one of our secrets.
+// Return whether one of the signatures (`v1,…`, separated by spaces) is by one of the secrets.
 bool IsGenuine(string id, string timestamp, string signatures, byte[] body)
 {
     byte[] signed = [.. Encoding.UTF8.GetBytes($"{id}.{timestamp}."), .. body];

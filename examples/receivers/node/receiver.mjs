@@ -1,35 +1,35 @@
-// Receives opswatch's callbacks: verifies each, answers, prints the event. No dependency.
+// Receive opswatch's callbacks: verify the signature, print the event, answer. No dependency.
 //
 // $ WEBHOOK_SECRETS="whsec_new whsec_old" node receiver.mjs 8080
 
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 
-const TOLERANCE = 300; // seconds by which a timestamp may differ from our clock: older ones are replays
+const TOLERANCE = 300; // seconds by which a timestamp may differ from this clock; it prevents replays
 const MAX_BODY = 64 * 1024; // opswatch sends less than 20 kB
 const SECRETS = (process.env.WEBHOOK_SECRETS ?? "")
   .split(" ")
   .filter(Boolean)
   .map((secret) => Buffer.from(secret.replace(/^whsec_/, ""), "base64"));
-const seen = new Set(); // of one process: in earnest, a unique key in your database
+const seen = new Set(); // lost at a restart; in production, use a unique key in your database
 
-/** Do your work here, in seconds: opswatch waits for 15, then sends the event again. */
+/** Do your work here, within 15 seconds: after that opswatch sends the event again. */
 async function handle(event) {
   console.log(JSON.stringify(event));
 }
 
-/** Tell whether one of the signatures (`v1,…`, space separated) is by one of our secrets. */
+/** Return whether one of the signatures (`v1,…`, separated by spaces) is by one of SECRETS. */
 function isGenuine(id, timestamp, signatures, body) {
   if (Math.abs(Date.now() / 1000 - Number(timestamp)) > TOLERANCE) return false;
   const given = signatures.split(" ").map((signature) => Buffer.from(signature));
   return SECRETS.some((secret) => {
-    const hmac = createHmac("sha256", secret).update(`${id}.${timestamp}.`).update(body); // as it came
+    const hmac = createHmac("sha256", secret).update(`${id}.${timestamp}.`).update(body); // the raw body
     const own = Buffer.from(`v1,${hmac.digest("base64")}`);
     return given.some((other) => own.length === other.length && timingSafeEqual(own, other));
   });
 }
 
-/** Return the status code that answers the request. */
+/** Return the status code of the answer. */
 async function receive(request) {
   if (request.method !== "POST") return 405;
   const id = request.headers["webhook-id"];
@@ -45,20 +45,20 @@ async function receive(request) {
   const body = Buffer.concat(chunks);
   if (!isGenuine(id, timestamp, signatures, body)) return 401;
   if (!seen.has(id)) {
-    // else it was sent again: our last answer did not arrive
+    // otherwise it was sent again, because the last answer was lost
     await handle(JSON.parse(body));
-    seen.add(id); // last: what fails before this is sent again
+    seen.add(id); // last: if anything fails before this, the event is sent again
   }
   return 204;
 }
 
 if (SECRETS.length === 0) {
-  console.error("WEBHOOK_SECRETS is missing: `opswatch secret` makes one");
+  console.error("WEBHOOK_SECRETS is missing: `opswatch secret` creates one");
   process.exit(1);
 }
 const server = createServer((request, response) => {
   receive(request)
-    .catch((error) => (console.error(error), 500)) // sent again later
+    .catch((error) => (console.error(error), 500)) // the event is sent again later
     .then((code) => response.writeHead(code).end());
 });
 server.listen(Number(process.argv[2] ?? 8080), "127.0.0.1", () => {

@@ -1,4 +1,4 @@
-"""Receives opswatch's callbacks: verifies each, answers, prints the event. Standard library only.
+"""Receive opswatch's callbacks: verify the signature, print the event, answer. No dependency.
 
 WEBHOOK_SECRETS="whsec_new whsec_old" python3 receiver.py 8080
 """
@@ -12,30 +12,30 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-TOLERANCE = 300  # seconds by which a timestamp may differ from our clock: older ones are replays
+TOLERANCE = 300  # seconds by which a timestamp may differ from this clock; it prevents replays
 MAX_BODY = 64 * 1024  # opswatch sends less than 20 kB
 SECRETS = [
     base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     for secret in os.environ.get("WEBHOOK_SECRETS", "").split()
 ]
-seen: set[str] = set()  # of one process: in earnest, a unique key in your database
+seen: set[str] = set()  # lost at a restart; in production, use a unique key in your database
 
 
 def handle(event: dict[str, object]) -> None:
-    """Do your work here, in seconds: opswatch waits for 15, then sends the event again."""
+    """Do your work here, within 15 seconds: after that opswatch sends the event again."""
     print(json.dumps(event), flush=True)
 
 
 def is_number(text: str) -> bool:
-    """Tell whether a header is a plain number."""
+    """Return whether a header contains only digits, and not too many."""
     return re.fullmatch(r"[0-9]{1,12}", text) is not None
 
 
 def is_genuine(message_id: str, timestamp: str, signatures: str, body: bytes) -> bool:
-    """Tell whether one of the signatures (`v1,…`, space separated) is by one of our secrets."""
+    """Return whether one of the signatures (`v1,…`, separated by spaces) is by one of SECRETS."""
     if abs(time.time() - int(timestamp)) > TOLERANCE:
         return False
-    signed = f"{message_id}.{timestamp}.".encode() + body  # the body as it came, byte for byte
+    signed = f"{message_id}.{timestamp}.".encode() + body  # the raw body, before parsing
     digests = [hmac.digest(secret, signed, "sha256") for secret in SECRETS]
     ours = [b"v1," + base64.b64encode(digest) for digest in digests]
     given = signatures.encode("latin-1").split(b" ")
@@ -43,9 +43,9 @@ def is_genuine(message_id: str, timestamp: str, signatures: str, body: bytes) ->
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """One connection of one callback."""
+    """Handle one connection."""
 
-    timeout = 15  # seconds, for a sender that stops in the middle
+    timeout = 15  # seconds, if a sender stops in the middle of a request
 
     def do_POST(self) -> None:
         """Answer one callback."""
@@ -55,22 +55,22 @@ class Receiver(BaseHTTPRequestHandler):
         self.end_headers()
 
     def receive(self, message_id: str, timestamp: str, signatures: str, length: str) -> int:
-        """Return the status code that answers the request."""
+        """Return the status code of the answer."""
         is_whole = message_id and signatures and is_number(timestamp) and is_number(length)
         if not is_whole or int(length) > MAX_BODY:
             return 400
         body = self.rfile.read(int(length))
         if not is_genuine(message_id, timestamp, signatures, body):
             return 401
-        if message_id not in seen:  # else it was sent again: our last answer did not arrive
+        if message_id not in seen:  # otherwise it was sent again, because the last answer was lost
             handle(json.loads(body))
-            seen.add(message_id)  # last: what fails before this is sent again
+            seen.add(message_id)  # last: if anything fails before this, the event is sent again
         return 204
 
 
 if __name__ == "__main__":
     if not SECRETS:
-        sys.exit("WEBHOOK_SECRETS is missing: `opswatch secret` makes one")
+        sys.exit("WEBHOOK_SECRETS is missing: `opswatch secret` creates one")
     port = int(sys.argv[1]) if sys.argv[1:] else 8080
     server = ThreadingHTTPServer(("127.0.0.1", port), Receiver)
     print(f"Listening on http://127.0.0.1:{server.server_port}", flush=True)

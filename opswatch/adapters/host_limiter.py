@@ -1,4 +1,4 @@
-"""Limits the concurrent attempts at each callback host, so that one that hangs delays few."""
+"""Limits the concurrent attempts at each callback host, so that a hanging host delays few."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ class HostLimiter:
 
     An attempt waits for a slot for up to `patience` seconds. It does not wait if the last attempt's
     duration shows that the queue is too long, or if no slot has changed for that long: the host may
-    hang, and whatever waits for it keeps a function from other work.
+    hang, and an attempt that waits for it keeps a function from other work.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""Where callbacks may go: judges URLs when they are registered and addresses when they are dialled.
+"""Where callbacks may go: checks URLs at registration, and addresses at connection.
 
-Nothing here resolves a name: that a name's addresses are public is known only when connecting.
+Nothing here resolves a name: its addresses are known only when a connection is made.
 """
 
 import re
@@ -20,7 +20,7 @@ from ipaddress import (
 MAX_URL_LENGTH = 2048
 _UNPRIVILEGED_PORTS = range(1024, 65536)
 
-# Refused whatever the settings permit, and in every IPv6 address that carries them.
+# Refused with any settings, and in every IPv6 address that carries them.
 # https://learn.microsoft.com/azure/virtual-machines/instance-metadata-service
 # https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
 _NEVER = {
@@ -29,9 +29,9 @@ _NEVER = {
     ip_address("168.63.129.16"): "wireserver",
 }
 
-# What is not the public Internet; the first match names the reason. `ipaddress.is_global` differs
+# Everything but the public Internet; the first match gives the reason. `ipaddress.is_global` differs
 # between Python's versions and calls 64:ff9b::7f00:1 global. All of IANA's special-purpose
-# registries is here, what is globally reachable too: AS112 and AMT serve no callbacks.
+# registries is here, also globally reachable networks: AS112 and AMT serve no callbacks.
 # https://www.iana.org/assignments/iana-ipv4-special-registry
 # https://www.iana.org/assignments/iana-ipv6-special-registry
 _SPECIAL = tuple(
@@ -74,7 +74,7 @@ _SPECIAL = tuple(
         ("3fff::/20", "reserved"),  # RFC 9637: documentation
     )
 )
-# All that IANA has given out: https://www.iana.org/assignments/ipv6-address-space
+# Everything that IANA has allocated: https://www.iana.org/assignments/ipv6-address-space
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 
@@ -85,7 +85,7 @@ _AUTHORITY = re.compile(r"(?:\[(?P<ipv6>[^]]*)\]|(?P<name>[^:\[\]]*))(?::(?P<por
 _NAME = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}")
 # A host whose last label is a number is an IPv4 address: https://url.spec.whatwg.org/#ends-in-a-number-checker
 _NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
-# What IDNA 2003, which the standard library speaks, maps to another name than IDNA 2008 does.
+# IDNA 2003, which the standard library implements, maps these to other names than IDNA 2008.
 # https://www.unicode.org/reports/tr46/#Table_Deviation_Characters
 _DEVIATIONS = re.compile("[\u00df\u1e9e\u03c2\u200c\u200d]")
 
@@ -107,7 +107,7 @@ def is_loopback_host(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackTarget:
-    """A callback URL taken apart, such that no two readers can differ on its host."""
+    """A callback URL taken apart so that no two readers can differ on its host."""
 
     scheme: str
     host: str  # a name in ASCII and lower case, or an IP address without brackets
@@ -117,7 +117,20 @@ class CallbackTarget:
     @classmethod
     def parse(cls, url: str) -> "CallbackTarget":
         """Take `url` apart; raise `ValueError` with a sentence that says what is wrong with it."""
-        parts = _split(url)
+        if len(url) > MAX_URL_LENGTH:
+            raise ValueError(f"the callback URL is longer than {MAX_URL_LENGTH} characters")
+        # Browsers read `\` as `/`, RFC 3986 as part of the host; the others end a request line.
+        if re.search(r"[\x00-\x20\x7f-\x9f\\]", url):
+            raise ValueError(
+                "the callback URL holds white space, a control character or a backslash"
+            )
+        parts = _URL.fullmatch(url)
+        if parts is None:
+            raise ValueError("the callback URL is not an absolute https URL")
+        if parts["fragment"] is not None:
+            raise ValueError("the callback URL holds a fragment (#…)")
+        if not parts["tail"].isascii():
+            raise ValueError("the callback URL's path or query is not ASCII: percent-encode it")
         if "@" in parts["authority"]:
             raise ValueError("the callback URL holds user info")
         authority = _AUTHORITY.fullmatch(parts["authority"])
@@ -126,46 +139,63 @@ class CallbackTarget:
         ipv6, name, port = authority.group("ipv6", "name", "port")
         return cls(
             scheme=parts["scheme"].lower(),
-            host=_name(name) if ipv6 is None else _ipv6(ipv6),
+            host=_parse_name(name) if ipv6 is None else _parse_ipv6(ipv6),
             port=int(port) if port else None,
             tail=parts["tail"],
         )
 
     @property
     def url(self) -> str:
-        """The URL in ASCII alone: as given, but for the host."""
+        """The URL in ASCII: as given, except for the host."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port is None else f":{self.port}"
         return f"{self.scheme}://{host}{port}{self.tail}"
 
     @property
     def address(self) -> str | None:
-        """The host, where it is an address that needs no resolving."""
+        """The host, if it is an address that needs no resolving."""
         return self.host if ":" in self.host or _NUMERIC.fullmatch(self.host) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackRules:
-    """What the operator permits: a URL has to pass both, on its host and on its addresses."""
+    """What the operator permits: a URL has to pass twice, by its host and by its addresses."""
 
     hosts: tuple[str, ...] = ()  # lower-case patterns; `*` spans dots; empty: any host
     networks: tuple[IPv4Network | IPv6Network, ...] = ()  # besides public addresses; may use http
 
     def refusal(self, url: str) -> str | None:
-        """Say in a sentence why `url` cannot be registered; None where it can.
+        """Return in a sentence why `url` cannot be registered; None if it can.
 
-        A name is not resolved: `verdict` has the last word on each address.
+        A name is not resolved: `verdict` decides on each of its addresses.
         """
         try:
             target = CallbackTarget.parse(url)
         except ValueError as error:
             return str(error)
-        return self._scheme_refusal(target) or self._host_refusal(target)
+        if target.scheme not in ("https", "http"):
+            return "the callback URL is not https"
+        if target.scheme == "http" and not self.networks:
+            return "the callback URL is http; http is for the networks that settings permit"
+        usual = (None, 443) if target.scheme == "https" else (None, 80, 443)
+        if target.port not in usual and target.port not in _UNPRIVILEGED_PORTS:
+            return f"the callback URL's port {target.port} is neither 443 nor from 1024 to 65535"
+        host = target.host
+        if target.address is not None:
+            if reason := self.verdict(target.address, scheme=target.scheme):
+                return f"the callback address {host} is not permitted: {reason}"
+        elif is_loopback_host(host) and not any(
+            network.overlaps(loopback) for network in self.networks for loopback in _LOOPBACK
+        ):
+            return f"the callback host {host} is not permitted: loopback"
+        if self.hosts and not any(fnmatchcase(host, pattern) for pattern in self.hosts):
+            return f"the callback host {host} matches none of the host patterns that are permitted"
+        return None
 
     def verdict(self, address: str, *, scheme: str) -> str | None:
-        """Name the reason why `address`, as a socket takes it, is refused; None: it is permitted.
+        """Return the reason why `address`, as a socket takes it, is refused; None if it is not.
 
-        An IPv6 address that carries an IPv4 address is refused whichever that is, unless a
+        An IPv6 address that carries an IPv4 address is refused for any IPv4 address, unless a
         permitted network holds the IPv6 address itself.
         """
         try:
@@ -174,56 +204,26 @@ class CallbackRules:
             return "not-an-address"
         if "%" in address:
             return "zone-id"
-        if never := _never(ip):
-            return never
+        carried = _carried(ip) if isinstance(ip, IPv6Address) else ()
+        for candidate in (ip, *carried):
+            if candidate in _NEVER:
+                return _NEVER[candidate]
         if any(ip in network for network in self.networks):
             return None
-        return _special(ip) or (None if scheme == "https" else "plain-http")
-
-    def _scheme_refusal(self, target: CallbackTarget) -> str | None:
-        if target.scheme not in ("https", "http"):
-            return "the callback URL is not https"
-        if target.scheme == "http" and not self.networks:
-            return "the callback URL is http; http is for the networks that settings permit"
-        usual = (None, 443) if target.scheme == "https" else (None, 80, 443)
-        if target.port in usual or target.port in _UNPRIVILEGED_PORTS:
-            return None
-        return f"the callback URL's port {target.port} is neither 443 nor from 1024 to 65535"
-
-    def _host_refusal(self, target: CallbackTarget) -> str | None:
-        host = target.host
-        if target.address is not None:
-            if reason := self.verdict(target.address, scheme=target.scheme):
-                return f"the callback address {host} is not permitted: {reason}"
-        elif is_loopback_host(host) and not self._permits_loopback():
-            return f"the callback host {host} is not permitted: loopback"
-        if self.hosts and not any(fnmatchcase(host, pattern) for pattern in self.hosts):
-            return f"the callback host {host} matches none of the host patterns that are permitted"
-        return None
-
-    def _permits_loopback(self) -> bool:
-        return any(network.overlaps(own) for network in self.networks for own in _LOOPBACK)
+        for network, reason in _SPECIAL:
+            if ip in network:
+                return reason
+        if isinstance(ip, IPv6Address):
+            if ip not in _GLOBAL_UNICAST:
+                return "reserved"
+            # RFC 5214 6.1: ISATAP's interface identifier, with any universal and group bits.
+            if int(ip) >> 32 & 0xFCFFFFFF == 0x5EFE:  # noqa: PLR2004
+                return "embedded-ipv4"
+        return None if scheme == "https" else "plain-http"
 
 
-def _split(url: str) -> dict[str, str]:
-    """Return scheme, authority and tail of an absolute URL."""
-    if len(url) > MAX_URL_LENGTH:
-        raise ValueError(f"the callback URL is longer than {MAX_URL_LENGTH} characters")
-    # `\` is a `/` to browsers and a part of the host to RFC 3986; the others end a request line.
-    if re.search(r"[\x00-\x20\x7f-\x9f\\]", url):
-        raise ValueError("the callback URL holds white space, a control character or a backslash")
-    parts = _URL.fullmatch(url)
-    if parts is None:
-        raise ValueError("the callback URL is not an absolute https URL")
-    if parts["fragment"] is not None:
-        raise ValueError("the callback URL holds a fragment (#…)")
-    if not parts["tail"].isascii():
-        raise ValueError("the callback URL's path or query is not ASCII: percent-encode it")
-    return parts.groupdict()
-
-
-def _ipv6(text: str) -> str:
-    if "%" in text:  # RFC 6874: a zone is this machine's affair
+def _parse_ipv6(text: str) -> str:
+    if "%" in text:  # RFC 6874: a zone has a meaning on this machine only
         raise ValueError("the callback URL's host holds a zone id")
     try:
         return str(IPv6Address(text))
@@ -231,34 +231,29 @@ def _ipv6(text: str) -> str:
         raise ValueError("the callback URL's host is not an IPv6 address") from None
 
 
-def _name(text: str) -> str:
-    """Return the host `text`, a name or an IPv4 address, in ASCII and lower case."""
+def _parse_name(text: str) -> str:
+    """Return the host `text`, a name or an IPv4 address, in ASCII and lower case.
+
+    An international name is converted as near to UTS 46 as the standard library goes. 2130706433,
+    0x7f.1, 0177.0.0.1 and 127.1 are addresses to `inet_aton` and names or nothing to other readers
+    (RFC 6943 3.1.1), so none of these forms is accepted.
+    """
     if not text:
         raise ValueError("the callback URL has no host")
-    name = text.lower() if text.isascii() else _ascii(text)
+    name = text.lower()
+    if not text.isascii():
+        if _DEVIATIONS.search(text):
+            raise ValueError(
+                "the callback URL's host needs to be written in its ASCII form (xn--…)"
+            )
+        try:
+            name = unicodedata.normalize("NFKC", text).encode("idna").decode("ascii").lower()
+        except (UnicodeError, AttributeError):  # the latter: newer CPythons on xn--é
+            raise ValueError("the callback URL's host is not a valid international name") from None
     if not _NAME.fullmatch(name):
         raise ValueError("the callback URL's host is not a plain host name")
-    if _NUMERIC.fullmatch(name):
-        return _ipv4(name)
-    return name
-
-
-def _ascii(host: str) -> str:
-    """Return an international `host` in ASCII, as near to UTS 46 as the standard library goes."""
-    if _DEVIATIONS.search(host):
-        raise ValueError("the callback URL's host needs to be written in its ASCII form (xn--…)")
-    try:
-        return unicodedata.normalize("NFKC", host).encode("idna").decode("ascii").lower()
-    except (UnicodeError, AttributeError):  # the latter: newer CPythons on xn--é
-        raise ValueError("the callback URL's host is not a valid international name") from None
-
-
-def _ipv4(name: str) -> str:
-    """Return `name` if it is an address in the usual form.
-
-    2130706433, 0x7f.1, 0177.0.0.1 and 127.1 are addresses to `inet_aton` and names or nothing to
-    others (RFC 6943 3.1.1): nobody needs them, so none is accepted, whatever it means.
-    """
+    if not _NUMERIC.fullmatch(name):
+        return name
     try:
         return str(IPv4Address(name))
     except ValueError:
@@ -267,18 +262,10 @@ def _ipv4(name: str) -> str:
         ) from None
 
 
-def _never(ip: IPv4Address | IPv6Address) -> str | None:
-    """Name what no setting permits: the address itself, or one that it carries."""
-    if ip in _NEVER:
-        return _NEVER[ip]
-    carried = _carried(ip) if isinstance(ip, IPv6Address) else ()
-    return next((_NEVER[inner] for inner in carried if inner in _NEVER), None)
-
-
 def _carried(ip: IPv6Address) -> Iterator[IPv4Address]:
-    """List the IPv4 addresses that `ip` would carry, were it of any of the embedding forms.
+    """Yield the IPv4 addresses that `ip` would carry in each of the embedding forms.
 
-    Blind to prefixes, since any network may translate under a prefix of its own.
+    Prefixes are ignored, because any network may translate under its own prefix.
     """
     # RFC 6052 2.2: after a prefix of 32 to 96 bits, octet 8 left out. The last place is that of
     # the mapped, compatible, translated and ISATAP forms; the first, of Teredo's server.
@@ -287,15 +274,3 @@ def _carried(ip: IPv6Address) -> Iterator[IPv4Address]:
         yield IPv4Address(octets[start : start + 4])
     yield IPv4Address(ip.packed[2:6])  # RFC 3056 2: 6to4
     yield IPv4Address(bytes(octet ^ 0xFF for octet in ip.packed[12:]))  # RFC 4380 4: Teredo
-
-
-def _special(ip: IPv4Address | IPv6Address) -> str | None:
-    for network, reason in _SPECIAL:
-        if ip in network:
-            return reason
-    if isinstance(ip, IPv4Address):
-        return None
-    if ip not in _GLOBAL_UNICAST:
-        return "reserved"
-    # RFC 5214 6.1: ISATAP's interface identifier, whatever its universal and group bits.
-    return "embedded-ipv4" if int(ip) >> 32 & 0xFCFFFFFF == 0x5EFE else None  # noqa: PLR2004

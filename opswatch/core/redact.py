@@ -1,7 +1,7 @@
-"""Keeping signed URLs, tokens and secrets out of what leaves the house: callbacks and logs.
+"""Removes signed URLs, tokens and secrets from what leaves the app: callbacks and logs.
 
-The results table keeps what ARM said whole; who reads it has the right to. A callback goes to
-whoever was named in a message.
+The results table keeps ARM's answers whole, because its readers have been given the right to them.
+A callback goes to any receiver that a message has named.
 """
 
 import re
@@ -9,11 +9,11 @@ from typing import Any
 from urllib.parse import unquote
 
 REDACTED = "[redacted]"
-# Each pattern takes in all that it has looked through: no text is looked through twice.
+# Each pattern consumes everything that it has scanned: no text is scanned twice.
 _URL = re.compile(
     r"([a-z][a-z0-9+.-]{0,30}://[^\s?#\"'<>]+)(?:\?([^\s\"'<>]*))?", re.IGNORECASE | re.ASCII
 )
-_HARMLESS = frozenset({"api-version", "view"})  # parameters that no signature is made of
+_HARMLESS = frozenset({"api-version", "view"})  # parameters without a secret
 _SECRET_NAME = re.compile(
     r"(password|pwd|secret|token|sas|credentials?|connectionstring"
     r"|(primary|secondary|access|account|shared|api|private|master)_?keys?)$",
@@ -31,7 +31,14 @@ def redact(value: Any) -> Any:
     """Return a JSON value without the queries of its URLs, its tokens and its secrets."""
     match value:
         case dict():
-            return {name: _property(name, inner) for name, inner in value.items()}
+            return {
+                name: (
+                    REDACTED
+                    if inner and isinstance(inner, str | list | dict) and _SECRET_NAME.search(name)
+                    else redact(inner)
+                )
+                for name, inner in value.items()
+            }
         case list():
             return [redact(inner) for inner in value]
         case str():
@@ -46,11 +53,6 @@ def redact_text(text: str) -> str:
     for secret in _SECRET_TEXTS:
         text = secret.sub(REDACTED, text)
     return text
-
-
-def _property(name: str, value: Any) -> Any:
-    may_be_secret = isinstance(value, str | list | dict) and bool(value)
-    return REDACTED if may_be_secret and _SECRET_NAME.search(name) else redact(value)
 
 
 def _without_query(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Instants and spans as texts: the many forms that providers send, and the one that we write."""
+"""Instants and spans as text: the forms that providers send, and the form that we write."""
 
 import math
 import re

@@ -1,7 +1,7 @@
 """Columns derived from fields: how a noun becomes the entity of a table row, and back.
 
-A field `last_polled_at` has the column `lastPolledAt`. The fields of a noun within a noun have
-columns of their own; a tuple is one column of JSON. `tables.py` names the columns that differ.
+A field `last_polled_at` has the column `lastPolledAt`. Each field of a noun within a noun has its
+column, too; a tuple is one column of JSON. `tables.py` names the columns that differ.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,7 +18,7 @@ from opswatch.core.texts import to_json
 
 Entity = dict[str, Any]  # column -> str, int, float, bool or aware datetime in UTC; never None
 # (noun, field) -> its column. A field of type Key has two. If the field is a noun, the column is
-# JSON that holds its fields, except for those that are named here themselves.
+# JSON that holds its fields, except the fields that are named here themselves.
 Names = Mapping[tuple[type, str], Any]
 
 
@@ -36,9 +36,9 @@ T = TypeVar("T", bound=Noun)
 class Codec(Generic[T]):
     """How one type of noun is written to its table.
 
-    `due` is the column of a live table that says when a row is due, `first_due` the one that says
-    since when, if a repair has moved it. `derived` maps columns to properties of the noun, which
-    are written and not read.
+    `due` names the columns of a live table that say when a row is due; a second one, since when, if
+    a repair has moved the first. `derived` maps columns to properties of the noun, which are
+    written and not read.
     """
 
     def __init__(

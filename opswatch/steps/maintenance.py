@@ -106,7 +106,7 @@ async def measure(services: Services, now: datetime) -> None:
 async def purge(services: Services) -> None:
     """Remove results that finished before the retention, and everything that belongs to them.
 
-    The timeline's entry goes last, so that the next purge continues one that was interrupted. A
+    The timeline's entry goes last, so that the next purge continues after an interruption. A
     result is kept while a delivery of it is pending.
     """
     store = services.store

@@ -29,8 +29,8 @@ _NEVER = {
     ip_address("168.63.129.16"): "wireserver",
 }
 
-# Everything but the public Internet; the first match gives the reason. `ipaddress.is_global` differs
-# between Python's versions and calls 64:ff9b::7f00:1 global. All of IANA's special-purpose
+# Everything but the public Internet; the first match gives the reason. `ipaddress.is_global`
+# differs between Python's versions and calls 64:ff9b::7f00:1 global. All of IANA's special-purpose
 # registries is here, also globally reachable networks: AS112 and AMT serve no callbacks.
 # https://www.iana.org/assignments/iana-ipv4-special-registry
 # https://www.iana.org/assignments/iana-ipv6-special-registry
@@ -210,16 +210,7 @@ class CallbackRules:
                 return _NEVER[candidate]
         if any(ip in network for network in self.networks):
             return None
-        for network, reason in _SPECIAL:
-            if ip in network:
-                return reason
-        if isinstance(ip, IPv6Address):
-            if ip not in _GLOBAL_UNICAST:
-                return "reserved"
-            # RFC 5214 6.1: ISATAP's interface identifier, with any universal and group bits.
-            if int(ip) >> 32 & 0xFCFFFFFF == 0x5EFE:  # noqa: PLR2004
-                return "embedded-ipv4"
-        return None if scheme == "https" else "plain-http"
+        return _not_public(ip) or (None if scheme == "https" else "plain-http")
 
 
 def _parse_ipv6(text: str) -> str:
@@ -260,6 +251,19 @@ def _parse_name(text: str) -> str:
         raise ValueError(
             f"the callback URL's host {name} is not an IPv4 address in the form 203.0.113.7"
         ) from None
+
+
+def _not_public(ip: IPv4Address | IPv6Address) -> str | None:
+    """Return why `ip` is not an address of the public Internet; None if it is one."""
+    for network, reason in _SPECIAL:
+        if ip in network:
+            return reason
+    if isinstance(ip, IPv4Address):
+        return None
+    if ip not in _GLOBAL_UNICAST:
+        return "reserved"
+    # RFC 5214 6.1: ISATAP's interface identifier, with any universal and group bits.
+    return "embedded-ipv4" if int(ip) >> 32 & 0xFCFFFFFF == 0x5EFE else None  # noqa: PLR2004
 
 
 def _carried(ip: IPv6Address) -> Iterator[IPv4Address]:

@@ -1,8 +1,8 @@
 """The health of callback hosts: one failing host does not delay deliveries to others.
 
 A host's circuit is closed at first: every attempt is made. Enough failures in a row, of any
-deliveries, open it for a while; then it is half-open: one attempt is a probe, and its outcome closes
-the circuit or opens it again.
+deliveries, open it for a while. Then it is half-open: one attempt is a probe, and its outcome
+closes the circuit or opens it again.
 """
 
 from dataclasses import dataclass, replace

@@ -92,7 +92,7 @@ def _columns_of(
 ) -> Iterator[_Column]:
     """Yield the columns of a dataclass, in the order of its fields."""
     hints = get_type_hints(cls)
-    for name in (field.name for field in fields(cls)):
+    for name in (item.name for item in fields(cls)):
         here, given, hint = (*path, name), names.get((cls, name)), hints[name]
         optional = [kind for kind in get_args(hint) if is_dataclass(kind)]
         kind = optional[0] if optional and get_origin(hint) is not tuple else hint

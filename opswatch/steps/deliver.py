@@ -26,6 +26,7 @@ from opswatch.core.hosts import (
     start_probe,
 )
 from opswatch.core.keys import WakeUp, host_key
+from opswatch.core.watches import Result
 from opswatch.ports import Row, Services
 from opswatch.steps import events
 from opswatch.steps.wakeups import load_current_row, send_wake_up
@@ -82,27 +83,34 @@ async def _attempt(services: Services, delivery: Delivery) -> Retry | Settle:
         result = await store.results.get(delivery.operation)
         if result is None:
             return abandon(delivery, "the result has been purged")
-        at = services.clock()
-        request = webhook.request(
-            delivery.callback_url,
-            delivery.delivery_id,
-            webhook.event(result.value, delivery.delivery_id),
-            services.secrets,
-            at,
-            attempt=delivery.attempts + 1,
-            traceparent=services.telemetry.traceparent(),
-        )
-        answer = await services.callbacks.post(request)
-        now = services.clock()
-        if webhook.is_host_failure(answer):
-            await _record_failure(services, delivery, circuit, now)
-        elif circuit is not None:
-            await store.hosts.delete(circuit.value.key)
-        attempt = webhook.attempt_of(answer, at, (now - at).total_seconds())
-        reply = webhook.read_answer(answer, now)
-        action = after_attempt(delivery, attempt, reply, now, policy)
-        events.record_attempt(services, delivery, attempt, reply, action)
-        return action
+        return await _post(services, delivery, result.value, circuit)
+
+
+async def _post(
+    services: Services, delivery: Delivery, result: Result, circuit: Row[HostCircuit] | None
+) -> Retry | Settle:
+    """POST the event of `result`, record the outcome for the host, and return what follows."""
+    at = services.clock()
+    request = webhook.request(
+        delivery.callback_url,
+        delivery.delivery_id,
+        webhook.event(result, delivery.delivery_id),
+        services.secrets,
+        at,
+        attempt=delivery.attempts + 1,
+        traceparent=services.telemetry.traceparent(),
+    )
+    answer = await services.callbacks.post(request)
+    now = services.clock()
+    if webhook.is_host_failure(answer):
+        await _record_failure(services, delivery, circuit, now)
+    elif circuit is not None:
+        await services.store.hosts.delete(circuit.value.key)
+    attempt = webhook.attempt_of(answer, at, (now - at).total_seconds())
+    reply = webhook.read_answer(answer, now)
+    action = after_attempt(delivery, attempt, reply, now, services.policy)
+    events.record_attempt(services, delivery, attempt, reply, action)
+    return action
 
 
 def _defer(

@@ -13,7 +13,7 @@ from opswatch.core.model import DeliveryState, FinalStatus
 from opswatch.local.azurite import running_azurite
 from opswatch.local.demo.receiver import Receiver
 from opswatch.local.host import LocalHost
-from opswatch.local.simulator import SCRIPTS, Life, Simulator, lasting
+from opswatch.local.simulator import SCRIPTS, Scenario, Simulator
 from opswatch.ports import Where
 
 ROOT = Path(__file__).parents[2]
@@ -86,8 +86,8 @@ async def test_every_life_of_an_operation_ends_as_it_must_with_one_verified_call
         )
 
 
-def _hurried(script: str, life: Life) -> Life:
+def _hurried(script: str, life: Scenario) -> Scenario:
     """Return a short life, unless it is one that never ends or whose status goes before the end."""
     if life.duration is None or script in ("expired", "gone"):
         return life
-    return lasting(life, timedelta(seconds=3))
+    return life.with_duration(timedelta(seconds=3))

@@ -21,7 +21,7 @@ from opswatch.core import wire
 from opswatch.local.azurite import Azurite, free_ports, running_azurite
 from opswatch.local.demo.receiver import Receiver
 from opswatch.local.host import LocalHost
-from opswatch.local.simulator import SCRIPTS, Simulator, lasting
+from opswatch.local.simulator import SCRIPTS, Simulator
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60  # seconds
@@ -114,7 +114,7 @@ async def test_no_line_of_a_whole_run_holds_a_secret() -> None:
     with listening() as listener, running_azurite() as azurite:
         async with house(azurite) as ours, LocalHost(ROOT, env=ours.env) as host:
             await host.started()
-            urls = [ours.arm.start(lasting(SCRIPTS[life], SECOND)).url for life in LIVES]
+            urls = [ours.arm.start(SCRIPTS[life].with_duration(SECOND)).url for life in LIVES]
             await post(ours.env, [*urls, *receivers(ours), *wrong_posts(ours)])
             async with asyncio.timeout(PATIENCE):
                 await listener.heard("attempt", len(LIVES) + 2)
@@ -159,7 +159,7 @@ def receivers(ours: House) -> list[str]:
         f"http://127.0.0.1:{free_ports(1)[0]}/?code={PASSWORD}",
         f"https://127.0.0.1:{urlsplit(ours.receiver.url).port}/?code={PASSWORD}",
     ]
-    life = lasting(SCRIPTS["succeeded"], SECOND)
+    life = SCRIPTS["succeeded"].with_duration(SECOND)
     return [json.dumps({"operation": ours.arm.start(life).url, "callbackUrl": url}) for url in urls]
 
 

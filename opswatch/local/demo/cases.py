@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from opswatch.core.model import FinalStatus, Operation, Reason
 from opswatch.core.wire import operation_at
-from opswatch.local.simulator import Simulator, StartedOperation, find_script, lasting
+from opswatch.local.simulator import Simulator, StartedOperation, find_script
 
 SUBSCRIPTION = "0c6f4c25-8d1b-4d0c-9c86-2f4a1f9d7e10"
 LOCATION = "West US"
@@ -66,7 +66,7 @@ def _told(story: Story, number: int, simulator: Simulator, receiver_url: str) ->
     """Return one case for each door: a second message adds a receiver to the same operation."""
     life = find_script(story.script)
     if story.seconds is not None:
-        life = lasting(life, timedelta(seconds=story.seconds))
+        life = life.with_duration(timedelta(seconds=story.seconds))
     started = simulator.start(life, place=_PLACE)
     return [
         Case(

@@ -3,7 +3,8 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import ClientSession
 
-from opswatch.local.simulator import ManualClock, Simulator
+from opswatch.local.simulator import Simulator
+from tests.local.simulator.clock import ManualClock
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 from azure.identity.aio import ManagedIdentityCredential
 from azure.mgmt.core.policies import AsyncARMChallengeAuthenticationPolicy
 
-from opswatch.local.simulator import ManualClock, Simulator, Verdict
+from opswatch.local.simulator import Simulator, TokenStatus
+from tests.local.simulator.clock import ManualClock
 
 Pipeline = AsyncPipelineClient[HttpRequest, AsyncHttpResponse]
 SCOPE = "https://management.azure.com/.default"
@@ -25,7 +26,7 @@ def managed(arm: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
 # --- the protocol
 
 
-async def test_a_token_is_issued_as_app_service_does(
+async def test_token_is_issued_as_app_service_does(
     arm: Simulator, clock: ManualClock, anonymous: ClientSession
 ) -> None:
     async with anonymous.get(
@@ -53,19 +54,19 @@ async def test_a_token_is_issued_as_app_service_does(
     [
         ({"api-version": "2019-08-01", "resource": "r"}, None, 401),
         ({"api-version": "2019-08-01", "resource": "r"}, "wrong", 401),
-        ({"api-version": "2017-09-01", "resource": "r"}, "right", 400),
-        ({"resource": "r"}, "right", 400),
-        ({"api-version": "2019-08-01"}, "right", 400),
+        ({"api-version": "2017-09-01", "resource": "r"}, "valid", 400),
+        ({"resource": "r"}, "valid", 400),
+        ({"api-version": "2019-08-01"}, "valid", 400),
     ],
 )
-async def test_a_wrong_request_gets_no_token(
+async def test_invalid_request_gets_no_token(
     arm: Simulator,
     anonymous: ClientSession,
     params: dict[str, str],
     header: str | None,
     status: int,
 ) -> None:
-    secret = arm.identity_header if header == "right" else header
+    secret = arm.identity_header if header == "valid" else header
     headers = {"X-IDENTITY-HEADER": secret} if secret else {}
     async with anonymous.get(arm.identity_endpoint, params=params, headers=headers) as response:
         assert response.status == status
@@ -85,51 +86,51 @@ async def test_a_wrong_request_gets_no_token(
         "https://management.chinacloudapi.cn",
     ],
 )
-def test_a_token_for_arm_is_right(clock: ManualClock, resource: str) -> None:
+def test_token_for_arm_is_valid(clock: ManualClock, resource: str) -> None:
     identity = Simulator(clock=clock).identity
     token = identity.issue(resource)
-    assert identity.judge(f"Bearer {token.text}") is Verdict.RIGHT
-    assert identity.judge(f"bearer {token.text}") is Verdict.RIGHT
+    assert identity.check(f"Bearer {token.text}") is TokenStatus.VALID
+    assert identity.check(f"bearer {token.text}") is TokenStatus.VALID
 
 
-def test_a_token_is_right_until_it_expires(clock: ManualClock) -> None:
+def test_token_is_valid_until_it_expires(clock: ManualClock) -> None:
     identity = Simulator(clock=clock).identity
     identity.lifetime = timedelta(hours=1)
     authorization = f"Bearer {identity.issue('https://management.azure.com').text}"
     clock.advance(3599)
-    assert identity.judge(authorization) is Verdict.RIGHT
+    assert identity.check(authorization) is TokenStatus.VALID
     clock.advance(1)
-    assert identity.judge(authorization) is Verdict.EXPIRED
+    assert identity.check(authorization) is TokenStatus.EXPIRED
 
 
-def test_a_revoked_token_is_refused_and_a_new_one_is_not(clock: ManualClock) -> None:
+def test_revocation_leaves_later_tokens_valid(clock: ManualClock) -> None:
     identity = Simulator(clock=clock).identity
     old = identity.issue("https://management.azure.com")
     identity.revoke()
     new = identity.issue("https://management.azure.com")
-    assert identity.judge(f"Bearer {old.text}") is Verdict.REVOKED
-    assert identity.judge(f"Bearer {new.text}") is Verdict.RIGHT
+    assert identity.check(f"Bearer {old.text}") is TokenStatus.REVOKED
+    assert identity.check(f"Bearer {new.text}") is TokenStatus.VALID
 
 
 @pytest.mark.parametrize(
-    ("authorization", "verdict", "code"),
+    ("authorization", "token_status", "code"),
     [
-        (None, Verdict.MISSING, "AuthenticationFailed"),
-        ("Bearer made-up", Verdict.UNKNOWN, "InvalidAuthenticationToken"),
-        ("Basic {right}", Verdict.UNKNOWN, "InvalidAuthenticationToken"),
-        ("{right}", Verdict.UNKNOWN, "InvalidAuthenticationToken"),
-        ("Bearer {vault}", Verdict.WRONG_AUDIENCE, "InvalidAuthenticationTokenAudience"),
+        (None, TokenStatus.MISSING, "AuthenticationFailed"),
+        ("Bearer made-up", TokenStatus.UNKNOWN, "InvalidAuthenticationToken"),
+        ("Basic {valid}", TokenStatus.UNKNOWN, "InvalidAuthenticationToken"),
+        ("{valid}", TokenStatus.UNKNOWN, "InvalidAuthenticationToken"),
+        ("Bearer {vault}", TokenStatus.WRONG_AUDIENCE, "InvalidAuthenticationTokenAudience"),
     ],
 )
-async def test_arm_refuses_what_is_not_a_right_token(
+async def test_arm_refuses_invalid_token(
     arm: Simulator,
     anonymous: ClientSession,
     authorization: str | None,
-    verdict: Verdict,
+    token_status: TokenStatus,
     code: str,
 ) -> None:
     tokens = {
-        "right": arm.identity.issue("https://management.azure.com").text,
+        "valid": arm.identity.issue("https://management.azure.com").text,
         "vault": arm.identity.issue("https://vault.azure.net").text,
     }
     headers = {"Authorization": authorization.format_map(tokens)} if authorization else {}
@@ -138,11 +139,11 @@ async def test_arm_refuses_what_is_not_a_right_token(
         assert response.status == 401
         assert (await response.json())["error"]["code"] == code
         assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
-    assert arm.requests[-1].token is verdict
+    assert arm.requests[-1].token is token_status
     assert arm.operation(started.id).polls == 0
 
 
-async def test_every_arm_route_asks_for_a_token(arm: Simulator, anonymous: ClientSession) -> None:
+async def test_every_arm_route_requires_a_token(arm: Simulator, anonymous: ClientSession) -> None:
     cache = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Cache/redisEnterprise/c"
     for method, path in [
         ("GET", "/"),
@@ -154,7 +155,7 @@ async def test_every_arm_route_asks_for_a_token(arm: Simulator, anonymous: Clien
             assert response.status == 401
 
 
-async def test_a_claims_challenge_is_answered_by_a_new_token(
+async def test_new_token_satisfies_claims_challenge(
     arm: Simulator, clock: ManualClock, client: ClientSession
 ) -> None:
     started = arm.start("claims-challenge")
@@ -174,20 +175,20 @@ async def test_a_claims_challenge_is_answered_by_a_new_token(
         assert response.status == 200
 
 
-# --- azure-identity and azure-mgmt-core, for real
+# --- the real azure-identity and azure-mgmt-core
 
 
 @pytest.mark.usefixtures("managed")
-async def test_the_managed_identity_credential_gets_a_right_token(arm: Simulator) -> None:
+async def test_managed_identity_credential_gets_valid_token(arm: Simulator) -> None:
     async with ManagedIdentityCredential(client_id="mine") as credential:
         token = await credential.get_token(SCOPE)
-    assert arm.identity.judge(f"Bearer {token.token}") is Verdict.RIGHT
+    assert arm.identity.check(f"Bearer {token.token}") is TokenStatus.VALID
     assert arm.requests[-1].token is None
     assert "client_id=mine" in arm.requests[-1].query
 
 
 @pytest.mark.usefixtures("managed")
-async def test_the_managed_identity_credential_fails_with_a_wrong_header(
+async def test_managed_identity_credential_fails_with_wrong_header(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("IDENTITY_HEADER", "wrong")
@@ -196,7 +197,7 @@ async def test_the_managed_identity_credential_fails_with_a_wrong_header(
             await credential.get_token(SCOPE)
 
 
-async def test_the_challenge_policy_of_azure_mgmt_core_gets_past_a_claims_challenge(
+async def test_azure_mgmt_core_policy_handles_claims_challenge(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with Simulator() as arm:
@@ -208,9 +209,9 @@ async def test_the_challenge_policy_of_azure_mgmt_core_gets_past_a_claims_challe
             pipeline: Pipeline = AsyncPipelineClient(arm.endpoint, policies=[policy])
             async with pipeline:
                 statuses = [await _status(pipeline, url) for _ in range(3)]
-        seen = [(line.status, line.token) for line in arm.requests if line.token]
+        seen = [(entry.status, entry.token) for entry in arm.requests if entry.token]
     assert statuses == [200, 200, 200]
-    assert seen == [(200, "right"), (401, "right"), (200, "right"), (200, "right")]
+    assert seen == [(200, "valid"), (401, "valid"), (200, "valid"), (200, "valid")]
 
 
 async def _status(pipeline: Pipeline, url: str) -> int:

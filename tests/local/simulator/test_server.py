@@ -5,24 +5,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from aiohttp import ClientPayloadError, ClientResponse, ClientSession
+from aiohttp import ClientPayloadError, ClientSession
 from yarl import URL
 
-from opswatch.local.simulator import (
-    HandOver,
-    Life,
-    Limit,
-    ManualClock,
-    Reply,
-    Simulator,
-    Slow,
-)
-from opswatch.local.simulator.paths import (
+from opswatch.local.simulator import FixedReply, HandOver, Limit, Scenario, Simulator, Slow
+from opswatch.local.simulator.scenario import (
     ASYNC_OPERATIONS,
     OPERATION_RESULTS,
     RESOURCE_GROUP_STATUSES,
     SUBSCRIPTION_RESULTS,
 )
+from tests.local.simulator.clock import ManualClock
 
 TEN = timedelta(seconds=10)
 VERSION = "?api-version=2024-10-01"
@@ -31,22 +24,19 @@ GROUPED = "resourceGroups/rg/providers/Microsoft.Cache"
 
 
 async def get(client: ClientSession, url: str) -> tuple[int, Any, Mapping[str, str]]:
-    """Read `url` as it stands, and follow nothing."""
+    """Request exactly `url`, without following redirects."""
     async with client.get(URL(url, encoded=True), allow_redirects=False) as response:
-        return response.status, await _json(response), response.headers
-
-
-async def _json(response: ClientResponse) -> Any:
-    return await response.json() if response.content_type == "application/json" else None
+        is_json = response.content_type == "application/json"
+        return response.status, await response.json() if is_json else None, response.headers
 
 
 # --- status URLs
 
 
-async def test_an_operation_runs_and_ends(
+async def test_operation_runs_and_ends(
     arm: Simulator, client: ClientSession, clock: ManualClock
 ) -> None:
-    started = arm.start(Life(duration=TEN))
+    started = arm.start(Scenario(duration=TEN))
     status, body, headers = await get(client, started.url)
     assert (status, body["status"], body["id"]) == (200, "InProgress", started.path)
     assert headers["x-ms-ratelimit-remaining-subscription-reads"] == "11998"
@@ -56,14 +46,10 @@ async def test_an_operation_runs_and_ends(
     assert (await get(client, started.url))[1]["status"] == "Succeeded"
 
 
-async def test_an_answer_is_dated_by_the_clock(arm: Simulator, client: ClientSession) -> None:
-    _, _, headers = await get(client, arm.start().url)
-    assert headers["Date"] == "Mon, 23 Nov 2026 03:00:00 GMT"
-
-
-async def test_a_correlation_id_is_given_back(arm: Simulator, client: ClientSession) -> None:
+async def test_response_has_date_and_correlation_id(arm: Simulator, client: ClientSession) -> None:
     sent = {"x-ms-correlation-request-id": "mine"}
     async with client.get(arm.start().url, headers=sent) as response:
+        assert response.headers["Date"] == "Mon, 23 Nov 2026 03:00:00 GMT"
         assert response.headers["x-ms-correlation-request-id"] == "mine"
 
 
@@ -76,18 +62,18 @@ async def test_a_correlation_id_is_given_back(arm: Simulator, client: ClientSess
         (RESOURCE_GROUP_STATUSES, f"/subscriptions/S/{GROUPED}/operationStatuses/1"),
     ],
 )
-async def test_a_status_url_has_one_of_arms_shapes(
+async def test_status_url_follows_its_template(
     arm: Simulator, client: ClientSession, template: str, path: str
 ) -> None:
     place = {"subscription": "S", "location": "west us", "group": "rg"}
-    started = arm.start(Life(template=template), operation_id="1", place=place)
+    started = arm.start(Scenario(template=template), operation_id="1", place=place)
     assert started.path == path
     assert started.url == f"{arm.endpoint}{path.replace(' ', '%20')}{VERSION}"
     assert (await get(client, started.url))[0] == 200
 
 
 @pytest.mark.parametrize("change", [str.upper, str.lower, lambda path: path.replace("%20", "")])
-async def test_paths_are_compared_without_case_and_without_spaces(
+async def test_paths_ignore_case_and_spaces(
     arm: Simulator, client: ClientSession, change: Any
 ) -> None:
     started = arm.start(place={"location": "West US"})
@@ -96,32 +82,32 @@ async def test_paths_are_compared_without_case_and_without_spaces(
 
 
 @pytest.mark.parametrize("query", ["", "?", "?api-version=", "?version=2024-10-01"])
-async def test_an_api_version_is_needed(arm: Simulator, client: ClientSession, query: str) -> None:
-    started = arm.start()
-    status, body, _ = await get(client, started.url.removesuffix(VERSION) + query)
+async def test_api_version_is_required(arm: Simulator, client: ClientSession, query: str) -> None:
+    url = arm.start().url
+    status, body, _ = await get(client, url.removesuffix(VERSION) + query)
     assert (status, body["error"]["code"]) == (400, "MissingApiVersionParameter")
+    assert (await get(client, url.replace("api-version", "API-Version")))[0] == 200
 
 
-async def test_a_parameters_name_has_no_case(arm: Simulator, client: ClientSession) -> None:
-    url = arm.start().url.replace("api-version", "API-Version")
-    assert (await get(client, url))[0] == 200
-
-
-async def test_an_unknown_operation_is_not_found(arm: Simulator, client: ClientSession) -> None:
+async def test_unknown_operation_is_not_found(arm: Simulator, client: ClientSession) -> None:
     known = arm.start()
     url = known.url.replace(known.id, "11111111-1111-1111-1111-111111111111")
     status, body, _ = await get(client, url)
     assert (status, body["error"]["code"]) == (404, "NotFound")
 
 
-async def test_a_status_is_read_with_get(arm: Simulator, client: ClientSession) -> None:
+async def test_status_is_read_with_get(arm: Simulator, client: ClientSession) -> None:
     async with client.delete(arm.start().url) as response:
         assert response.status == 405
 
 
-def tampered(url: str) -> list[str]:
+async def test_signed_url_is_compared_byte_for_byte(arm: Simulator, client: ClientSession) -> None:
+    url = arm.start("signed").url
     base, _, query = url.partition("?")
-    return [
+    assert len(url) > 3000
+    assert {"api-version", "t", "c", "s", "h"} == set(URL(url).query)
+    assert (await get(client, url))[0] == 200
+    for changed in (
         f"{base}{VERSION}",
         f"{base}?{query}&x=1",
         f"{base}?{'&'.join(reversed(query.split('&')))}",
@@ -129,28 +115,13 @@ def tampered(url: str) -> list[str]:
         url.replace("%2F", "/"),
         url.replace("%2b", "+"),
         url.replace("~", "%7E"),
-    ]
-
-
-async def test_a_signed_url_is_checked_byte_for_byte(arm: Simulator, client: ClientSession) -> None:
-    url = arm.start("signed").url
-    assert len(url) > 3000
-    assert {"api-version", "t", "c", "s", "h"} == set(URL(url).query)
-    assert (await get(client, url))[0] == 200
-    for other in tampered(url):
-        status, body, _ = await get(client, other)
+        f"{base}?{arm.start('signed').url.partition('?')[2]}",
+    ):
+        status, body, _ = await get(client, changed)
         assert (status, body["error"]["code"]) == (403, "InvalidSignature")
 
 
-async def test_every_signed_url_has_its_own_signature(
-    arm: Simulator, client: ClientSession
-) -> None:
-    one, other = arm.start("signed"), arm.start("signed")
-    url = f"{other.url.partition('?')[0]}?{one.url.partition('?')[2]}"
-    assert (await get(client, url))[0] == 403
-
-
-# --- what goes wrong
+# --- faults
 
 
 @pytest.mark.parametrize(
@@ -168,14 +139,14 @@ async def test_every_signed_url_has_its_own_signature(
         ("redis-flush", [202, 202]),
     ],
 )
-async def test_a_script_goes_wrong_as_often_as_it_says(
+async def test_script_returns_its_statuses_in_order(
     arm: Simulator, client: ClientSession, script: str, statuses: list[int]
 ) -> None:
     url = arm.start(script).url
     assert [(await get(client, url))[0] for _ in statuses] == statuses
 
 
-async def test_a_status_expires(arm: Simulator, client: ClientSession, clock: ManualClock) -> None:
+async def test_status_expires(arm: Simulator, client: ClientSession, clock: ManualClock) -> None:
     url = arm.start("expired").url
     seen = []
     for _ in range(4):
@@ -193,23 +164,19 @@ async def test_a_status_expires(arm: Simulator, client: ClientSession, clock: Ma
         ("json-list", b'[{"status": "Succeeded"}]'),
         ("bom", b'\xef\xbb\xbf{"status": "InProgress"}'),
         ("not-utf8", b'{"status": "\xff"}'),
+        ("html", b"<!DOCTYPE html><html><body>Our services aren't available.</body></html>"),
     ],
 )
-async def test_a_malformed_body_arrives_as_it_is(
+async def test_malformed_body_is_sent_unchanged(
     arm: Simulator, client: ClientSession, script: str, body: bytes
 ) -> None:
     async with client.get(arm.start(script).url) as response:
         assert response.status == 200
+        assert (response.content_type == "text/html") is (script == "html")
         assert await response.read() == body
 
 
-async def test_html_arrives_as_html(arm: Simulator, client: ClientSession) -> None:
-    async with client.get(arm.start("html").url) as response:
-        assert response.content_type == "text/html"
-        assert (await response.read()).startswith(b"<!DOCTYPE html>")
-
-
-async def test_a_cut_off_answer_breaks_in_the_middle(arm: Simulator, client: ClientSession) -> None:
+async def test_cut_off_response_breaks_in_the_middle(arm: Simulator, client: ClientSession) -> None:
     started = arm.start("cut-off")
     async with client.get(started.url) as response:
         assert response.status == 200
@@ -218,21 +185,21 @@ async def test_a_cut_off_answer_breaks_in_the_middle(arm: Simulator, client: Cli
     assert arm.operation(started.id).polls == 1
 
 
-async def test_a_slow_answer_takes_its_time(
+async def test_slow_response_is_delayed(
     arm: Simulator, client: ClientSession, clock: ManualClock
 ) -> None:
-    started, before = arm.start(Life(faults=(Slow(by=TEN),))), clock()
+    started, before = arm.start(Scenario(faults=(Slow(by=TEN),))), clock()
     assert (await get(client, started.url))[0] == 200
     assert clock() - before == TEN
 
 
 @pytest.mark.parametrize("header", ["Azure-AsyncOperation", "Location"])
 @pytest.mark.parametrize("signed", [False, True])
-async def test_a_handed_out_url_replaces_the_old_one(
+async def test_handed_over_url_replaces_the_old(
     arm: Simulator, client: ClientSession, clock: ManualClock, header: str, signed: bool
 ) -> None:
     fault = HandOver(header=header, first_poll=2, last_poll=2)
-    started = arm.start(Life(duration=TEN, faults=(fault,), signed=signed))
+    started = arm.start(Scenario(duration=TEN, faults=(fault,), signed=signed))
     assert header not in (await get(client, started.url))[2]
     new = (await get(client, started.url))[2][header]
     assert new.startswith(arm.endpoint)
@@ -242,7 +209,7 @@ async def test_a_handed_out_url_replaces_the_old_one(
     assert arm.operation(started.id).polls == 3
 
 
-async def test_a_throttled_subscription_is_told_when_to_come_back(clock: ManualClock) -> None:
+async def test_throttled_subscription_gets_retry_after(clock: ManualClock) -> None:
     async with (
         Simulator(clock=clock, limit=Limit(capacity=2, refill=1)) as arm,
         ClientSession() as client,
@@ -269,7 +236,7 @@ CLUSTER = (
 ).format("e7b6d1a2-5c1f-4f0e-9a57-0d1c5e2a9b10")
 
 
-async def test_a_put_starts_an_operation(
+async def test_put_starts_an_operation(
     arm: Simulator, client: ClientSession, clock: ManualClock
 ) -> None:
     url = arm.endpoint + CLUSTER
@@ -286,7 +253,7 @@ async def test_a_put_starts_an_operation(
     assert (await get(client, url))[1]["properties"]["provisioningState"] == "Succeeded"
 
 
-async def test_a_tag_names_the_script_of_what_a_put_starts(
+async def test_tag_chooses_the_script_of_a_put(
     arm: Simulator, client: ClientSession, clock: ManualClock
 ) -> None:
     async with client.put(arm.endpoint + CLUSTER, json={"tags": {"simulator": "failed"}}) as put:
@@ -297,7 +264,7 @@ async def test_a_tag_names_the_script_of_what_a_put_starts(
     assert cluster["properties"]["provisioningState"] == "Failed"
 
 
-async def test_a_delete_gives_two_urls_of_one_operation(
+async def test_delete_returns_two_urls_of_one_operation(
     arm: Simulator, client: ClientSession, clock: ManualClock
 ) -> None:
     url = arm.endpoint + CLUSTER
@@ -318,7 +285,7 @@ async def test_a_delete_gives_two_urls_of_one_operation(
         assert response.status == 204
 
 
-async def test_a_failed_delete_leaves_the_resource(
+async def test_failed_delete_leaves_the_resource(
     arm: Simulator, client: ClientSession, clock: ManualClock
 ) -> None:
     url = arm.endpoint + CLUSTER
@@ -333,9 +300,7 @@ async def test_a_failed_delete_leaves_the_resource(
 
 
 @pytest.mark.parametrize("body", ["{", "[]", '{"tags": {"simulator": "no such"}}'])
-async def test_a_put_that_makes_no_sense_is_refused(
-    arm: Simulator, client: ClientSession, body: str
-) -> None:
+async def test_invalid_put_is_rejected(arm: Simulator, client: ClientSession, body: str) -> None:
     async with client.put(arm.endpoint + CLUSTER, data=body) as response:
         assert response.status == 400
         assert (await response.json())["error"]["code"] == "InvalidRequestContent"
@@ -349,11 +314,11 @@ async def start(anonymous: ClientSession, arm: Simulator, body: object) -> tuple
         return response.status, await response.json()
 
 
-async def test_an_operation_is_started_over_http(
+async def test_operation_is_started_over_http(
     arm: Simulator, anonymous: ClientSession, client: ClientSession, clock: ManualClock
 ) -> None:
-    life = {"duration": 3, "ending": {"status": "Canceled"}, "id": "abc"}
-    status, started = await start(anonymous, arm, life)
+    scenario = {"duration": 3, "ending": {"status": "Canceled"}, "id": "abc"}
+    status, started = await start(anonymous, arm, scenario)
     assert (status, started["id"]) == (201, "abc")
     assert started["path"].endswith("/operationsStatus/abc")
     clock.advance(3)
@@ -361,23 +326,27 @@ async def test_an_operation_is_started_over_http(
 
 
 @pytest.mark.parametrize(
-    ("life", "names"),
+    ("scenario", "names"),
     [
         ({}, ["Azure-AsyncOperation"]),
         ({"script": "redis-flush"}, ["Azure-AsyncOperation", "Location"]),
         ({"style": "location"}, ["Location"]),
     ],
 )
-async def test_the_headers_of_a_start_are_those_of_its_style(
-    arm: Simulator, anonymous: ClientSession, life: object, names: list[str]
+async def test_start_returns_the_headers_of_its_style(
+    arm: Simulator, anonymous: ClientSession, scenario: object, names: list[str]
 ) -> None:
-    async with anonymous.put(f"{arm.endpoint}/simulator/operations", json=life) as response:
+    async with anonymous.put(f"{arm.endpoint}/simulator/operations", json=scenario) as response:
         url = (await response.json())["url"]
-        told = {name: response.headers.get(name) for name in ("Azure-AsyncOperation", "Location")}
-    assert {name: value for name, value in told.items() if value} == dict.fromkeys(names, url)
+        found = {
+            name: response.headers[name]
+            for name in ("Azure-AsyncOperation", "Location")
+            if name in response.headers
+        }
+    assert found == dict.fromkeys(names, url)
 
 
-async def test_a_script_is_started_with_changes(arm: Simulator, anonymous: ClientSession) -> None:
+async def test_script_is_started_with_changes(arm: Simulator, anonymous: ClientSession) -> None:
     body = {
         "script": "failed",
         "duration": "never",
@@ -385,16 +354,16 @@ async def test_a_script_is_started_with_changes(arm: Simulator, anonymous: Clien
         "place": {"location": "eastus"},
     }
     _, started = await start(anonymous, arm, body)
-    life = arm.operation(started["id"]).life
-    assert (life.duration, life.signed) == (None, True)
-    assert life.ending is not None
-    assert life.ending["status"] == "Failed"
+    scenario = arm.operation(started["id"]).scenario
+    assert (scenario.duration, scenario.signed) == (None, True)
+    assert scenario.ending is not None
+    assert scenario.ending["status"] == "Failed"
     assert "/locations/eastus/" in started["path"]
 
 
-async def test_a_duration_may_be_drawn(arm: Simulator, anonymous: ClientSession) -> None:
+async def test_duration_can_be_drawn(arm: Simulator, anonymous: ClientSession) -> None:
     _, started = await start(anonymous, arm, {"duration": "uniform:5:6"})
-    duration = arm.operation(started["id"]).life.duration
+    duration = arm.operation(started["id"]).scenario.duration
     assert duration is not None
     assert 5 <= duration.total_seconds() <= 6
 
@@ -404,7 +373,7 @@ async def test_a_duration_may_be_drawn(arm: Simulator, anonymous: ClientSession)
     [[], {"script": "no such"}, {"durration": 1}, {"duration": "soon"}, {"template": "/{who}"},
      {"place": "westus"}],
 )  # fmt: skip
-async def test_a_wrong_start_is_refused(
+async def test_invalid_start_is_rejected(
     arm: Simulator, anonymous: ClientSession, body: object
 ) -> None:
     status, answer = await start(anonymous, arm, body)
@@ -413,10 +382,12 @@ async def test_a_wrong_start_is_refused(
     assert arm.operations() == []
 
 
-async def test_a_report_tells_polls_and_lag(
+async def test_report_has_polls_and_lag(
     arm: Simulator, anonymous: ClientSession, client: ClientSession, clock: ManualClock
 ) -> None:
-    started = arm.start(Life(duration=TEN, faults=(Reply(status=500, first_poll=2, last_poll=2),)))
+    started = arm.start(
+        Scenario(duration=TEN, faults=(FixedReply(status=500, first_poll=2, last_poll=2),))
+    )
     url = f"{arm.endpoint}/simulator/operations/{started.id}"
     assert (await get(anonymous, url))[1] == {
         "id": started.id,
@@ -442,7 +413,7 @@ async def test_a_report_tells_polls_and_lag(
     assert everything == {"value": [report]}
 
 
-async def test_the_request_log_says_whose_token_was_right(
+async def test_request_log_has_token_status(
     arm: Simulator, anonymous: ClientSession, client: ClientSession
 ) -> None:
     started = arm.start()
@@ -455,35 +426,36 @@ async def test_the_request_log_says_whose_token_was_right(
         "path": started.path,
         "query": "api-version=2024-10-01",
         "status": 200,
-        "token": "right",
+        "token": "valid",
         "operationId": started.id,
     }
-    assert [(line["status"], line["token"]) for line in log] == [(401, "missing"), (200, "right")]
+    assert [(entry["status"], entry["token"]) for entry in log] == [
+        (401, "missing"),
+        (200, "valid"),
+    ]
     newest = (await get(anonymous, f"{arm.endpoint}/simulator/requests?top=1"))[1]["value"]
     assert newest == log[1:]
 
 
 @pytest.mark.parametrize("path", ["operations/none", "nothing", "requests/1"])
-async def test_an_unknown_control_route_is_not_found(
+async def test_unknown_control_route_is_not_found(
     arm: Simulator, anonymous: ClientSession, path: str
 ) -> None:
     assert (await get(anonymous, f"{arm.endpoint}/simulator/{path}"))[0] == 404
 
 
-async def test_the_scripts_are_listed_and_can_be_posted_back(
-    arm: Simulator, anonymous: ClientSession
-) -> None:
+async def test_listed_scripts_can_be_started(arm: Simulator, anonymous: ClientSession) -> None:
     scripts = (await get(anonymous, f"{arm.endpoint}/simulator/scripts"))[1]
-    for name, life in scripts.items():
-        status, started = await start(anonymous, arm, life)
+    for name, scenario in scripts.items():
+        status, started = await start(anonymous, arm, scenario)
         assert status == 201, name
-        assert arm.operation(started["id"]).life.style == life["style"]
+        assert arm.operation(started["id"]).scenario.style == scenario["style"]
 
 
-# --- the whole
+# --- the simulator as a library
 
 
-async def test_the_same_seed_gives_the_same_ids(clock: ManualClock) -> None:
+async def test_seed_makes_ids_repeatable(clock: ManualClock) -> None:
     def ids(seed: int) -> list[str]:
         arm = Simulator(seed=seed, clock=clock)
         return [arm.start().id for _ in range(3)]
@@ -492,20 +464,17 @@ async def test_the_same_seed_gives_the_same_ids(clock: ManualClock) -> None:
     assert ids(1) != ids(2)
 
 
-async def test_a_thousand_polls_at_once_are_answered(arm: Simulator, client: ClientSession) -> None:
+async def test_concurrent_polls_are_all_counted(arm: Simulator, client: ClientSession) -> None:
     urls = [arm.start().url for _ in range(1000)]
     statuses = await asyncio.gather(*(get(client, url) for url in urls))
     assert {status for status, _, _ in statuses} == {200}
     assert {operation.polls for operation in arm.operations()} == {1}
 
 
-def test_an_id_is_taken_once(clock: ManualClock) -> None:
+def test_operation_id_is_unique_and_must_exist(clock: ManualClock) -> None:
     arm = Simulator(clock=clock)
     arm.start(operation_id="Mine")
-    with pytest.raises(ValueError, match="mine already"):
+    with pytest.raises(ValueError, match="mine already exists"):
         arm.start(operation_id="mine")
-
-
-def test_an_unknown_operation_has_no_report(clock: ManualClock) -> None:
     with pytest.raises(KeyError):
-        Simulator(clock=clock).operation("none")
+        arm.operation("none")

@@ -29,9 +29,9 @@ from opswatch.core.model import (
     WakeUp,
 )
 from opswatch.local.host.leases import LEASE, Lease
-from opswatch.local.host.lifecycle import Stop
 from opswatch.local.host.queues import QueueListener
 from opswatch.local.host.settings import QueueSettings
+from opswatch.local.host.shutdown import Shutdown
 from opswatch.ports import Sent, Versioned, World
 from tests.worlds import ENDPOINT, make_world, status_path
 
@@ -110,7 +110,7 @@ async def open_house() -> AsyncIterator[House]:
         opened[int(address[4][1])] += 1
         return open_socket(address)
 
-    queue, store, stop = _SlowQueue(_now), _slow_store(), Stop()
+    queue, store, stop = _SlowQueue(_now), _slow_store(), Shutdown()
     callbacks = HttpCallbacks(_LOOPBACK, open_socket=counted)
     world = make_world(
         operations=MemoryQueue(_now),

@@ -13,9 +13,9 @@ from opswatch.config import STORAGE
 from opswatch.core.wire import OPERATIONS_QUEUE
 from opswatch.local.host.connections import Connections
 from opswatch.local.host.leases import Lease, LeasedQueue
-from opswatch.local.host.lifecycle import Stop
 from opswatch.local.host.queues import QueueListener
 from opswatch.local.host.settings import HostSettings
+from opswatch.local.host.shutdown import Shutdown
 from opswatch.ports import Arm, World
 
 _ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ class App:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def pump(self, stop: Stop) -> None:
+    async def pump(self, stop: Shutdown) -> None:
         """Run a step for each message until `stop`; whatever a step raises is raised."""
         settings = HostSettings.load(_ROOT, {}).queues
         await QueueListener(self._queue, settings, self._run, stop).run()

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from benchmarks.many_watches.app import App
 from benchmarks.storage import SimulatedClock, Storage
 from opswatch import steps
-from opswatch.local.host.lifecycle import Stop
+from opswatch.local.host.shutdown import Shutdown
 
 _MINUTE = timedelta(minutes=1)
 
 
-class Jumps(Stop):
+class Jumps(Shutdown):
     """Pauses that take no time; every simulated minute the timer fires.
 
     Time moves when no step runs and nothing is to be received: each step sees a single instant.

@@ -64,7 +64,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_u
 
 
 class FixedReply(Window, frozen=True, kw_only=True, tag="reply"):
-    """Reply with this response, whatever the operation's status."""
+    """Reply with this response instead of the operation's status."""
 
     status: int
     json: object = None  # the body, if set; otherwise `body` is

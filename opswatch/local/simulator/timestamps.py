@@ -1,4 +1,4 @@
-"""Timestamps and Retry-After headers in every format that providers have been seen to send."""
+"""Timestamps and Retry-After headers in the formats that providers send."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime

@@ -1,4 +1,4 @@
-"""Writes requirements.txt from pyproject.toml, the one source of what the app needs at runtime."""
+"""Writes requirements.txt from the runtime dependencies in pyproject.toml."""
 
 import sys
 import tomllib

@@ -3,7 +3,6 @@ import json
 from datetime import timedelta
 
 import pytest
-from aiohttp import ClientSession
 from azure.core import AsyncPipelineClient
 from azure.core.exceptions import ClientAuthenticationError
 from azure.core.rest import AsyncHttpResponse, HttpRequest
@@ -11,14 +10,14 @@ from azure.identity.aio import ManagedIdentityCredential
 from azure.mgmt.core.policies import AsyncARMChallengeAuthenticationPolicy
 
 from opswatch.local.simulator import Simulator, TokenStatus
-from tests.local.simulator.clock import ManualClock
+from tests.local.simulator.harness import Harness, ManualClock
 
 Pipeline = AsyncPipelineClient[HttpRequest, AsyncHttpResponse]
 SCOPE = "https://management.azure.com/.default"
 
 
 @pytest.fixture
-def managed(arm: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def managed(arm: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in arm.environment.items():
         monkeypatch.setenv(name, value)
 
@@ -26,10 +25,8 @@ def managed(arm: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
 # --- the protocol
 
 
-async def test_token_is_issued_as_app_service_does(
-    arm: Simulator, clock: ManualClock, anonymous: ClientSession
-) -> None:
-    async with anonymous.get(
+async def test_token_is_issued_as_app_service_does(arm: Harness) -> None:
+    async with arm.anonymous.get(
         arm.identity_endpoint,
         params={
             "api-version": "2019-08-01",
@@ -42,7 +39,7 @@ async def test_token_is_issued_as_app_service_does(
         body = await response.json()
     assert len(body.pop("access_token")) > 300
     assert body == {
-        "expires_on": str(int((clock() + timedelta(hours=24)).timestamp())),
+        "expires_on": str(int((arm.clock() + timedelta(hours=24)).timestamp())),
         "resource": "https://vault.azure.net",
         "token_type": "Bearer",
         "client_id": "me",
@@ -60,15 +57,11 @@ async def test_token_is_issued_as_app_service_does(
     ],
 )
 async def test_invalid_request_gets_no_token(
-    arm: Simulator,
-    anonymous: ClientSession,
-    params: dict[str, str],
-    header: str | None,
-    status: int,
+    arm: Harness, params: dict[str, str], header: str | None, status: int
 ) -> None:
     secret = arm.identity_header if header == "valid" else header
     headers = {"X-IDENTITY-HEADER": secret} if secret else {}
-    async with anonymous.get(arm.identity_endpoint, params=params, headers=headers) as response:
+    async with arm.anonymous.get(arm.identity_endpoint, params=params, headers=headers) as response:
         assert response.status == status
         assert "access_token" not in await response.json()
 
@@ -123,11 +116,7 @@ def test_revocation_leaves_later_tokens_valid(clock: ManualClock) -> None:
     ],
 )
 async def test_arm_refuses_invalid_token(
-    arm: Simulator,
-    anonymous: ClientSession,
-    authorization: str | None,
-    token_status: TokenStatus,
-    code: str,
+    arm: Harness, authorization: str | None, token_status: TokenStatus, code: str
 ) -> None:
     tokens = {
         "valid": arm.identity.issue("https://management.azure.com").text,
@@ -135,7 +124,7 @@ async def test_arm_refuses_invalid_token(
     }
     headers = {"Authorization": authorization.format_map(tokens)} if authorization else {}
     started = arm.start()
-    async with anonymous.get(started.url, headers=headers) as response:
+    async with arm.anonymous.get(started.url, headers=headers) as response:
         assert response.status == 401
         assert (await response.json())["error"]["code"] == code
         assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
@@ -143,7 +132,7 @@ async def test_arm_refuses_invalid_token(
     assert arm.operation(started.id).polls == 0
 
 
-async def test_every_arm_route_requires_a_token(arm: Simulator, anonymous: ClientSession) -> None:
+async def test_every_arm_route_requires_a_token(arm: Harness) -> None:
     cache = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Cache/redisEnterprise/c"
     for method, path in [
         ("GET", "/"),
@@ -151,17 +140,15 @@ async def test_every_arm_route_requires_a_token(arm: Simulator, anonymous: Clien
         ("PUT", cache),
         ("DELETE", cache),
     ]:
-        async with anonymous.request(method, f"{arm.endpoint}{path}?api-version=1") as response:
+        async with arm.anonymous.request(method, f"{arm.endpoint}{path}?api-version=1") as response:
             assert response.status == 401
 
 
-async def test_new_token_satisfies_claims_challenge(
-    arm: Simulator, clock: ManualClock, client: ClientSession
-) -> None:
+async def test_new_token_satisfies_claims_challenge(arm: Harness) -> None:
     started = arm.start("claims-challenge")
     statuses, challenges = [], []
     for _ in range(3):
-        async with client.get(started.url) as response:
+        async with arm.client.get(started.url) as response:
             statuses.append(response.status)
             challenges.append(response.headers.get("WWW-Authenticate", ""))
     assert statuses == [200, 401, 401]
@@ -169,9 +156,9 @@ async def test_new_token_satisfies_claims_challenge(
     assert 'error="insufficient_claims"' in challenge
     claims = challenge.partition('claims="')[2].rstrip('"')
     not_before = json.loads(base64.b64decode(claims))["access_token"]["nbf"]["value"]
-    assert int(not_before) == int(clock().timestamp())
+    assert int(not_before) == int(arm.clock().timestamp())
     new = arm.identity.issue("https://management.azure.com").text
-    async with client.get(started.url, headers={"Authorization": f"Bearer {new}"}) as response:
+    async with arm.client.get(started.url, headers={"Authorization": f"Bearer {new}"}) as response:
         assert response.status == 200
 
 
@@ -179,7 +166,7 @@ async def test_new_token_satisfies_claims_challenge(
 
 
 @pytest.mark.usefixtures("managed")
-async def test_managed_identity_credential_gets_valid_token(arm: Simulator) -> None:
+async def test_managed_identity_credential_gets_valid_token(arm: Harness) -> None:
     async with ManagedIdentityCredential(client_id="mine") as credential:
         token = await credential.get_token(SCOPE)
     assert arm.identity.check(f"Bearer {token.token}") is TokenStatus.VALID

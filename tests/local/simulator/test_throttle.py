@@ -2,7 +2,7 @@ from datetime import timedelta
 
 from opswatch.local.simulator import Limit
 from opswatch.local.simulator.throttle import Buckets
-from tests.local.simulator.clock import ManualClock
+from tests.local.simulator.harness import ManualClock
 
 
 def test_empty_bucket_says_when_to_retry(clock: ManualClock) -> None:

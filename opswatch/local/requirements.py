@@ -5,7 +5,9 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_HEADING = "# Made of pyproject.toml by `make requirements`: what Azure installs, and nothing else."
+_HEADING = (
+    "# Generated from pyproject.toml by `make requirements`: the packages that Azure installs."
+)
 
 
 def requirements(pyproject: Path = ROOT / "pyproject.toml") -> str:

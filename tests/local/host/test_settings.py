@@ -86,7 +86,7 @@ def test_every_value_is_read() -> None:
         ({"batchSize": 32}, {"AzureFunctionsJobHost__extensions__queues__batchSize": "4"}, (4, 2)),
     ],
 )
-def test_batch_size_comes_from_setting_or_host_json(
+def test_app_setting_overrides_batch_size(
     document: dict[str, Any], env: dict[str, str], expected: tuple[int, int]
 ) -> None:
     queues = parse({"extensions": {"queues": document}}, env).queues

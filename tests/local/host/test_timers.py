@@ -81,7 +81,7 @@ async def test_due_times_during_a_run_are_skipped() -> None:
     assert await run_times("*/10 * * * * *", Clock(60), duration=25) == [10, 40]
 
 
-async def test_clock_set_back_does_not_repeat_a_run() -> None:
+async def test_clock_set_back_repeats_no_run() -> None:
     class SetBack(Clock):
         def now(self) -> datetime:
             return self.time - timedelta(milliseconds=len(self.runs))

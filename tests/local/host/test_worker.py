@@ -43,7 +43,7 @@ async def test_coroutine_runs_on_the_event_loop() -> None:
     assert seen[0][0] is threading.current_thread()
 
 
-async def test_sync_function_runs_in_a_thread_with_context() -> None:
+async def test_sync_function_keeps_context_in_thread() -> None:
     variable = contextvars.ContextVar("variable", default="unset")
     variable.set("set")
 

@@ -133,7 +133,7 @@ def test_running_statuses_share_the_duration() -> None:
     assert statuses == ["Accepted", "Accepted", "Creating", "Creating"]
 
 
-def test_never_ending_scenario_changes_status_per_poll() -> None:
+def test_unending_scenario_changes_status_per_poll() -> None:
     scenario = Scenario(duration=None, running=("Accepted", "Creating"))
     statuses = [body(scenario, 0, poll)["status"] for poll in (1, 2, 3)]
     assert statuses == ["Accepted", "Creating", "Creating"]
@@ -206,7 +206,7 @@ def test_fault_hides_the_end(fault: Fault) -> None:
     assert reply.revoke_tokens is isinstance(fault, ClaimsChallenge)
 
 
-def test_slow_reply_shows_the_end_and_adds_delays() -> None:
+def test_slow_faults_add_their_delays() -> None:
     slow = Slow(by=timedelta(seconds=2))
     reply = respond(Scenario(duration=TEN, faults=(slow, slow)), poll_at(10))
     assert (reply.response.delay, reply.shows_end) == (timedelta(seconds=4), True)

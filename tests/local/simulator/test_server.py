@@ -234,7 +234,7 @@ async def test_tag_chooses_the_script_of_a_put(arm: Harness) -> None:
     assert (await arm.get(url))[1]["properties"]["provisioningState"] == "Failed"
 
 
-async def test_delete_returns_two_urls_of_one_operation(arm: Harness) -> None:
+async def test_delete_returns_two_status_urls(arm: Harness) -> None:
     url = arm.endpoint + CLUSTER
     async with arm.client.put(url, json={}):
         arm.clock.advance(10)

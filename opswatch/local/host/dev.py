@@ -81,7 +81,7 @@ async def run(app_dir: Path, port: int, lease: timedelta = LEASE) -> None:
             print(f"  {function.name:24} {describe(function, host)}")
         print(f"Listening on {host.url}", flush=True)
         await host.run_until(stopped)
-        print("Stopping after running functions end; interrupt again to stop now", flush=True)
+        print("Stopping: waiting for running functions; interrupt again to exit now", flush=True)
 
 
 def describe(function: Function, host: LocalHost) -> str:

@@ -47,7 +47,7 @@ class Dispatcher:
                     timer = Timer(schedule, tick, shutdown, run_on_startup=run_on_startup)
                     self._timers.append(timer)
                 case HttpTrigger():
-                    pass  # has a route
+                    pass  # served by its route
 
     async def run(self) -> None:
         """Serve until shutdown, then wait for the running functions.

@@ -91,7 +91,7 @@ class LocalHost:
     async def started(self) -> None:
         """Return after the timers with run_on_startup have run, or after 15 s.
 
-        Some apps create their queues and tables then; a message sent earlier would be lost.
+        Some apps create their queues and tables then; sending a message earlier would fail.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(_START):

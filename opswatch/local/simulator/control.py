@@ -1,10 +1,10 @@
 """The control routes: start operations and read how they were polled. They need no token."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
+from typing import Any
 
 from opswatch.core.timestamps import format_instant
 from opswatch.local.simulator.durations import parse_distribution
@@ -87,22 +87,22 @@ class Control:
             return _problem(400, str(error))
 
     def _start(self, request: Request) -> Response:
-        scenario, operation_id, place = parse_start(request.body, self._rng)
+        scenario, operation_id, place = parse_start(request.json_object(), self._rng)
         url = self._operations.start(scenario, operation_id=operation_id, place=place)
         started = url.started(request.origin)
         body = {"id": started.id, "path": started.path, "url": started.url}
         return json_response(201, body, url.poll_headers(request.origin))
 
 
-def parse_start(body: bytes, rng: Random) -> tuple[Scenario, str | None, Mapping[str, str]]:
+def parse_start(
+    body: Mapping[str, Any], rng: Random
+) -> tuple[Scenario, str | None, Mapping[str, str]]:
     """Read a scenario to start, the operation's id, and its place; raise `ValueError`.
 
     The body is a scenario as `Scenario.from_json` reads it, plus `script` (the script that supplies
     all missing properties), `id`, `place`, and a `duration` that may be a distribution.
     """
-    given = json.loads(body or b"{}")
-    if not isinstance(given, dict):
-        raise ValueError("the body is not a JSON object")  # noqa: TRY004
+    given = dict(body)
     script, operation_id = given.pop("script", None), given.pop("id", None)
     place, duration = given.pop("place", {}), given.pop("duration", ...)
     if not isinstance(place, dict):

@@ -23,8 +23,9 @@ def parse_distribution(text: str) -> Distribution:
     name, *parameters = text.strip().lower().split(":")
     try:
         numbers = [float(parameter) for parameter in parameters]
-        if any(not math.isfinite(number) or number < 0 for number in numbers):
-            raise ValueError("a parameter is negative or infinite")  # noqa: TRY301
+    except ValueError:
+        numbers = [math.nan]
+    if all(math.isfinite(number) and number >= 0 for number in numbers):
         match name, numbers:
             case "never", []:
                 return lambda _: None
@@ -34,20 +35,18 @@ def parse_distribution(text: str) -> Distribution:
                 return lambda rng: timedelta(seconds=rng.expovariate(1 / mean))
             case "lognormal", [median, sigma] if median > 0:
                 return lambda rng: timedelta(seconds=rng.lognormvariate(math.log(median), sigma))
-            case _, []:
-                fixed = _fixed(name)
+            case _, [] if (fixed := _fixed(name)) is not None:
                 return lambda _: fixed
-            case _:
-                raise ValueError("an unknown distribution")  # noqa: TRY301
-    except ValueError as error:
-        raise ValueError(f"{text!r} is not a duration: {_USAGE}") from error
+    raise ValueError(f"{text!r} is not a duration: {_USAGE}")
 
 
-def _fixed(text: str) -> timedelta:
+def _fixed(text: str) -> timedelta | None:
     duration = parse_duration(text.upper())
     if duration is not None:
         return duration
-    seconds = float(text)
-    if not 0 <= seconds < timedelta.max.total_seconds():
-        raise ValueError("negative or too long")
-    return timedelta(seconds=seconds)
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    is_valid = 0 <= seconds < timedelta.max.total_seconds()
+    return timedelta(seconds=seconds) if is_valid else None

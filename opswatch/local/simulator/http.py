@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 JSON_TYPE = "application/json; charset=utf-8"
@@ -38,6 +39,13 @@ class Request:
     def parameters(self) -> dict[str, str]:
         """The query's parameters, names in lower case."""
         return {name.lower(): value for name, value in parse_qsl(self.query)}
+
+    def json_object(self) -> dict[str, Any]:
+        """Return the body, a JSON object or empty; raise `ValueError`."""
+        body = json.loads(self.body or b"{}")
+        if not isinstance(body, dict):
+            raise ValueError("The request content is not a JSON object.")  # noqa: TRY004
+        return body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,5 @@
 """Resources: the PUT, GET and DELETE with which a client starts operations."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -115,9 +114,7 @@ class Resources:
 
     def _put(self, request: Request, name: ResourceName) -> Response:
         try:
-            given = json.loads(request.body or b"{}")
-            if not isinstance(given, dict):
-                raise ValueError("The request content is not a JSON object.")  # noqa: TRY004, TRY301
+            given = request.json_object()
             scenario = self._scenario(given)
         except ValueError as error:
             return arm_error(400, "InvalidRequestContent", str(error))

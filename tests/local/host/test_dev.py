@@ -104,9 +104,9 @@ async def test_second_signal_exits_at_once(make_app: Any) -> None:
 async def test_abandoned_thread_does_not_block_exit() -> None:
     code = """
 import threading
-from opswatch.local.host import dev, worker
+from opswatch.local.host import run, worker
 threading.Thread(target=threading.Event().wait, name=f"{worker.THREADS}_0").start()
-dev.exit_despite_threads()
+run.exit_despite_threads()
 """
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
     assert await process.wait() == 0

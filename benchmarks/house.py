@@ -11,7 +11,6 @@ from typing import TypeVar
 
 import aiohttp
 
-from opswatch import steps
 from opswatch.adapters.callbacks import HttpCallbacks, open_socket
 from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.deliveries import Delivery, new_delivery
@@ -20,12 +19,13 @@ from opswatch.core.keys import Key, WakeUp, operation_from_url
 from opswatch.core.policy import Policy
 from opswatch.core.watches import End, FinalStatus, Result
 from opswatch.local.host.leases import LEASE, Lease
-from opswatch.local.host.lifecycle import Stop
 from opswatch.local.host.queues import QueueListener
 from opswatch.local.host.settings import QueueSettings
+from opswatch.local.host.shutdown import Shutdown
 from opswatch.ports import Row, Sent, Services
 from opswatch.rows.messages import DELIVERIES_QUEUE
 from opswatch.rows.tables import DELIVERIES, HOSTS, OUTBOX, RESULTS
+from opswatch.steps.messages import deliveries_message
 from opswatch.testing import MemoryArm, MemoryQueue, MemoryStore, MemoryTable
 from tests.support.harness import ENDPOINT, make_services, status_path
 
@@ -83,18 +83,18 @@ async def owe_one(services: Services, number: int, url: str, after: float = 0) -
     """Owe `url` the end of the operation `number`, `after` seconds from now."""
     await asyncio.sleep(after)
     result = _ended(number, services.clock())
-    delivery = new_delivery(
-        result.facts.operation.key, url, result.end.finished_at, services.policy
-    )
+    delivery = new_delivery(result.operation.key, url, result.end.finished_at, services.policy)
     await services.store.results.insert(result)
     await services.store.outbox.insert(delivery)
-    await services.deliveries.send(WakeUp(delivery.key, delivery.seq))
+    await services.deliveries.send(wake_up_message(WakeUp(delivery.key, delivery.seq)))
 
 
 async def clutter(services: Services, count: int) -> None:
     """Leave `count` messages in the queue that are not due."""
     for number in range(count):
-        await services.deliveries.send(WakeUp(Key("p", f"{number}"), 1), timedelta(hours=1))
+        await services.deliveries.send(
+            wake_up_message(WakeUp(Key("p", f"{number}"), 1)), timedelta(hours=1)
+        )
 
 
 @asynccontextmanager
@@ -106,7 +106,7 @@ async def open_house() -> AsyncIterator[House]:
         opened[int(address[4][1])] += 1
         return open_socket(address)
 
-    queue, store, stop = _SlowQueue(_now), _slow_store(), Stop()
+    queue, store, stop = _SlowQueue(_now), _slow_store(), Shutdown()
     callbacks = HttpCallbacks(_LOOPBACK, open_socket=counted)
     services = make_services(
         operations=MemoryQueue(_now),
@@ -119,7 +119,7 @@ async def open_house() -> AsyncIterator[House]:
     )
 
     async def run(_: Lease, body: str) -> bool:
-        await steps.deliveries_message(services, body.encode())
+        await deliveries_message(services, body.encode())
         return True
 
     leases = _Leases(queue)

@@ -19,7 +19,7 @@ from opswatch.config import Storage
 from opswatch.local.azurite import running_azurite
 from opswatch.local.demo.app import running_app
 from opswatch.local.demo.receiver import Receiver
-from opswatch.local.simulator import Life, Operation, Simulator
+from opswatch.local.simulator import Operation, Scenario, Simulator
 from opswatch.rows.messages import OPERATIONS_QUEUE
 
 _POSTED_AT_ONCE = 16
@@ -37,8 +37,8 @@ async def measure(operations: int, seconds: float) -> tuple[list[float], list[fl
         storage = {"AzureWebJobsStorage": azurite.connection_string}
         env = arm.environment | receiver.environment | storage
         await stack.enter_async_context(running_app(env))
-        life = Life(duration=timedelta(seconds=seconds))
-        started = [arm.start(life) for _ in range(operations)]
+        scenario = Scenario(duration=timedelta(seconds=seconds))
+        started = [arm.start(scenario) for _ in range(operations)]
         await _post(Storage.from_env(env), [operation.url for operation in started])
         async with asyncio.timeout(seconds * 3 + 120):
             while len(receiver.received) < operations:

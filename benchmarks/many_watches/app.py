@@ -7,16 +7,16 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from opswatch import steps
 from opswatch.bootstrap import open_services
 from opswatch.config import STORAGE
 from opswatch.local.host.connections import Connections
 from opswatch.local.host.leases import Lease, LeasedQueue
-from opswatch.local.host.lifecycle import Stop
 from opswatch.local.host.queues import QueueListener
 from opswatch.local.host.settings import HostSettings
+from opswatch.local.host.shutdown import Shutdown
 from opswatch.ports import Arm, Services
 from opswatch.rows.messages import OPERATIONS_QUEUE
+from opswatch.steps.messages import operations_message
 
 _ROOT = Path(__file__).parents[2]
 
@@ -31,7 +31,7 @@ class App:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def pump(self, stop: Stop) -> None:
+    async def pump(self, stop: Shutdown) -> None:
         """Run a step for each message until `stop`; whatever a step raises is raised."""
         settings = HostSettings.load(_ROOT, {}).queues
         await QueueListener(self._queue, settings, self._run, stop).run()
@@ -44,7 +44,7 @@ class App:
         self._running += 1
         self._idle.clear()
         try:
-            await steps.operations_message(self.services, body.encode())
+            await operations_message(self.services, body.encode())
         finally:
             self._running -= 1
             if not self._running:

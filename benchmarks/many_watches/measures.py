@@ -11,8 +11,8 @@ from benchmarks.many_watches.arm import RunningArm
 from benchmarks.many_watches.simulated import simulate
 from benchmarks.many_watches.under_way import UnderWay
 from benchmarks.many_watches.usage import Usage, usage
-from opswatch import steps
-from opswatch.local.host.lifecycle import Stop
+from opswatch.local.host.shutdown import Shutdown
+from opswatch.steps.maintenance import repair
 from tests.support.storage import Elsewhere, SimulatedClock, stand_in_elsewhere
 
 _START = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
@@ -85,7 +85,7 @@ async def measure_rate(count: int) -> Rate:
     """Poll `count` watches that are all due at once, each of them once."""
     watches = UnderWay(count, _now(), spread=timedelta(0))
     async with _started(watches, _now, lambda _: None) as (app, arm, _):
-        before, began, stop = usage(), _now(), Stop()
+        before, began, stop = usage(), _now(), Shutdown()
         async with asyncio.TaskGroup() as running:
             running.create_task(app.pump(stop))
             while sum(arm.polls) < count:
@@ -113,7 +113,7 @@ async def _started(
 
 
 async def _pump_for(app: App, seconds: float) -> None:
-    stop = Stop()
+    stop = Shutdown()
     async with asyncio.TaskGroup() as running:
         running.create_task(app.pump(stop))
         running.create_task(_timer(app, stop))
@@ -121,10 +121,10 @@ async def _pump_for(app: App, seconds: float) -> None:
         stop.set()
 
 
-async def _timer(app: App, stop: Stop) -> None:
-    while not stop.is_set:
+async def _timer(app: App, stop: Shutdown) -> None:
+    while not stop.is_set():
         await stop.pause(_MINUTE)
-        await steps.repair(app.services)
+        await repair(app.services)
 
 
 def _now() -> datetime:

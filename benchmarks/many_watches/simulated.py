@@ -4,14 +4,14 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from benchmarks.many_watches.app import App
-from opswatch import steps
-from opswatch.local.host.lifecycle import Stop
+from opswatch.local.host.shutdown import Shutdown
+from opswatch.steps.maintenance import repair
 from tests.support.storage import SimulatedClock, Storage
 
 _MINUTE = timedelta(minutes=1)
 
 
-class Jumps(Stop):
+class Jumps(Shutdown):
     """Pauses that take no time; every simulated minute the timer fires.
 
     Time moves when no step runs and nothing is to be received: each step sees a single instant.
@@ -55,7 +55,7 @@ async def simulate(
     """Pump for `span` of simulated time, the last instant included; call `note` each minute."""
 
     async def each_minute() -> None:
-        await steps.repair(app.services)
+        await repair(app.services)
         note()
 
     await app.pump(Jumps(app, storage, clock, clock.now + span, each_minute))

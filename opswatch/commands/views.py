@@ -66,7 +66,7 @@ def standing_lines(standing: Standing) -> list[str]:
         "started": moment(followed.facts.start_time),
         "polled": f"{followed.facts.polls} times, {followed.facts.misses} of them missed",
         "last miss": followed.facts.last_miss,
-        "progress": followed.facts.percent_complete and f"{followed.percent_complete:g} %",
+        "progress": followed.facts.percent_complete and f"{followed.facts.percent_complete:g} %",
         "deadline": moment(followed.facts.deadline_at),
         **(_end_facts(followed) if isinstance(followed, Result) else {}),
         "state": followed.facts.client_state,

@@ -1,1 +1,1 @@
-"""What runs on one's own machine and is never deployed: local host, ARM simulator, demo."""
+"""Tools for a developer's machine, never deployed: local host, ARM simulator and demo."""

@@ -41,47 +41,35 @@ def running_azurite(
     ports: dict[str, int] | None = None,
     more: Sequence[str] = (),
 ) -> Iterator[Azurite]:
-    """Yield an emulator that keeps everything in `folder`, or in memory, until the block ends.
+    """Yield an emulator that runs until the block ends and stores in `folder`, or in memory.
 
-    With the `ports` and the folder of an earlier one, it goes on where that one ended. `more` are
-    flags of Azurite's.
+    With the `folder` and the `ports` of an earlier emulator, it continues with the stored data.
+    `more` are additional flags of Azurite.
     """
+    if not PROGRAM.exists():
+        raise AzuriteError(f"{PROGRAM} is missing: run `make setup` to install it")
     ports = ports or dict(zip(_SERVICES, free_ports(len(_SERVICES)), strict=True))
-    with _started([*_place(folder), *more], ports) as process:
+    location = ["--inMemoryPersistence"] if folder is None else ["--location", str(folder)]
+    flags = [*_FLAGS, *location, *more]
+    for service, port in ports.items():
+        flags += [f"--{service}Port", str(port)]
+    with subprocess.Popen(
+        [PROGRAM, *flags], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    ) as process:
         try:
             for port in ports.values():
                 _wait_until_listening(port, process)
             yield Azurite(ports, process.pid)
         finally:
-            _end(process, is_saved=folder is not None)
-
-
-def _end(process: subprocess.Popen[bytes], *, is_saved: bool) -> None:
-    """End it; only a polite end saves what came in the last five seconds."""
-    if is_saved:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_SAVE_TIMEOUT)
-    process.kill()
-
-
-def _place(folder: Path | None) -> list[str]:
-    return ["--inMemoryPersistence"] if folder is None else ["--location", str(folder)]
-
-
-def _started(flags: list[str], ports: dict[str, int]) -> subprocess.Popen[bytes]:
-    if not PROGRAM.exists():
-        raise AzuriteError(f"{PROGRAM} is missing: `make setup` installs it")
-    listening = [
-        word for service, port in ports.items() for word in (f"--{service}Port", str(port))
-    ]
-    return subprocess.Popen(
-        [PROGRAM, *_FLAGS, *flags, *listening], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
+            if folder is not None:  # on SIGTERM it saves the writes of the last five seconds
+                process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_SAVE_TIMEOUT)
+            process.kill()
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports on which nobody listens now."""
+    """Return ports that no process listens on at the moment."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [sock.getsockname()[1] for sock in sockets]
     for sock in sockets:
@@ -90,15 +78,14 @@ def free_ports(count: int) -> list[int]:
 
 
 def _wait_until_listening(port: int, process: subprocess.Popen[bytes]) -> None:
-    give_up_at = time.monotonic() + _START_TIMEOUT
+    deadline = time.monotonic() + _START_TIMEOUT
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError as error:
-            if process.poll() is not None or time.monotonic() > give_up_at:
-                raise AzuriteError(
-                    f"Azurite does not listen (code {process.returncode})"
-                ) from error
+            if process.poll() is not None or time.monotonic() > deadline:
+                code = process.returncode
+                raise AzuriteError(f"Azurite does not listen (exit code {code})") from error
             time.sleep(0.05)
         else:
             return

@@ -1,11 +1,13 @@
-"""Writes requirements.txt from pyproject.toml, the one source of what the app needs at runtime."""
+"""Writes requirements.txt from the runtime dependencies in pyproject.toml."""
 
 import sys
 import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_HEADING = "# Made of pyproject.toml by `make requirements`: what Azure installs, and nothing else."
+_HEADING = (
+    "# Generated from pyproject.toml by `make requirements`: the packages that Azure installs."
+)
 
 
 def requirements(pyproject: Path = ROOT / "pyproject.toml") -> str:

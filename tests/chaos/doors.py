@@ -10,7 +10,7 @@ from typing import Any, Self
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook
 
-from opswatch.local.demo.receiver import verified
+from opswatch.local.demo.receiver import verify_callback
 
 _LOOPBACK = "127.0.0.1"
 _TAKEN, _NOT_YET, _DOWN, _CUT = 204, 404, 500, 0
@@ -96,7 +96,7 @@ class Door:
         knock = Knock(
             delivery_id=headers["webhook-id"],
             attempt=int(headers["opswatch-attempt"]),
-            event=verified(self.webhook, body, headers),
+            event=verify_callback(self.webhook, body, headers),
             at=time.monotonic(),
         )
         self.knocks.append(knock)

@@ -12,7 +12,7 @@ from opswatch.core.wire import body_digest
 from opswatch.core.errors import Reason
 from opswatch.core.keys import Operation, operation_from_url
 from opswatch.core.watches import FinalStatus
-from opswatch.local.demo.cases import FORMS, LOCATION, SUBSCRIPTION, Extras, rejected
+from opswatch.local.demo.cases import FORMS, LOCATION, SUBSCRIPTION, Extras, rejected_cases
 from opswatch.local.simulator import Simulator
 from tests.chaos.receivers import Receiver
 from tests.chaos.stories import Message, Story
@@ -49,7 +49,7 @@ class Poster:
                 users.create_task(self._tell(story))
             for number, story in enumerate(stories[::10]):
                 users.create_task(self._disturb(number, story.at))
-            for case in rejected():
+            for case in rejected_cases():
                 users.create_task(self._reject(case.body, Reason(case.expected)))
 
     async def _tell(self, story: Story) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Self
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook
 
-from opswatch.local.demo.receiver import verified
+from opswatch.local.demo.receiver import verify_callback
 
 _LOOPBACK = "127.0.0.1"
 _TAKEN, _GONE, _BUSY, _DOWN = 204, 410, 429, 503
@@ -111,7 +111,7 @@ class Receiver:
             Post(
                 door=self.door,
                 message_id=headers["webhook-id"],
-                event=verified(self._webhook, body, headers),
+                event=verify_callback(self._webhook, body, headers),
                 is_taken=mood in ("takes", "is slow", "takes and breaks off"),
                 at=datetime.now(UTC),
             )

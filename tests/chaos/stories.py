@@ -8,8 +8,8 @@ import msgspec
 
 from opswatch.core.watches import FinalStatus
 from opswatch.local.demo.cases import FORMS
-from opswatch.local.simulator import CutOff, Life, Reply, RetryAfter, Slow, find_script, lasting
-from opswatch.local.simulator.paths import OPERATIONS_STATUS
+from opswatch.local.simulator import CutOff, FixedReply, RetryAfter, Scenario, Slow, find_script
+from opswatch.local.simulator.scenario import OPERATIONS_STATUS
 
 _ENDS = {
     "succeeded": (30, FinalStatus.SUCCEEDED),
@@ -27,9 +27,9 @@ _ENDS = {
 }  # how often each life is lived, and how it ends
 _LONGEST = 40.0  # seconds
 _BURSTS = (
-    Reply(status=404, json={"error": {"message": "Not yet."}}, last_poll=1, share=0.1),
-    Reply(status=429, retry_after=RetryAfter(wait=timedelta(seconds=2)), share=0.12),
-    Reply(status=500, share=0.12),
+    FixedReply(status=404, json={"error": {"message": "Not yet."}}, last_poll=1, share=0.1),
+    FixedReply(status=429, retry_after=RetryAfter(wait=timedelta(seconds=2)), share=0.12),
+    FixedReply(status=500, share=0.12),
     CutOff(share=0.08),
     Slow(by=timedelta(seconds=2), share=0.08),
 )
@@ -53,7 +53,7 @@ class Story:
 
     at: float
     script: str
-    life: Life
+    life: Scenario
     status: FinalStatus
     messages: tuple[Message, ...]
 
@@ -70,13 +70,13 @@ def _story(rng: Random, at: float, doors: list[str]) -> Story:
     if script != "forbidden":
         life = msgspec.structs.replace(life, faults=(*life.faults, *_BURSTS))
     if life.duration is not None:
-        life = lasting(life, timedelta(seconds=rng.uniform(1, _LONGEST)))
+        life = life.with_duration(timedelta(seconds=rng.uniform(1, _LONGEST)))
     status = _ENDS[script][1]
     messages = tuple(_messages(rng, _forms(life), doors))
     return Story(at=at, script=script, life=life, status=status, messages=messages)
 
 
-def _forms(life: Life) -> list[str]:
+def _forms(life: Scenario) -> list[str]:
     """Return the forms that say all there is to know: what they leave out is in the settings."""
     if life.duration is None:
         return ["JSON", "JSON, parts"]  # which can hold a time-out

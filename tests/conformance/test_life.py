@@ -19,7 +19,7 @@ from opswatch.local.azurite import Azurite, running_azurite
 from opswatch.local.demo.receiver import Receiver
 from opswatch.local.host.bindings import Input, http_input, queue_input, timer_input
 from opswatch.local.host.leases import Lease, LeasedQueue
-from opswatch.local.simulator import SCRIPTS, Simulator, lasting
+from opswatch.local.simulator import SCRIPTS, Simulator
 from opswatch.ports import Query
 from opswatch.rows.messages import OPERATIONS_QUEUE, QUEUES
 from opswatch.rows.tables import DELIVERIES, RESULTS
@@ -46,7 +46,8 @@ async def test_an_operation_is_watched_to_its_end_and_its_receiver_called() -> N
         worker = await stack.enter_async_context(real_worker(ROOT, env))
 
         await run_timers(worker)  # which make queues and tables
-        started = arm.start(lasting(SCRIPTS["redis-enterprise-failed"], timedelta(seconds=1)))
+        scenario = SCRIPTS["redis-enterprise-failed"].with_duration(timedelta(seconds=1))
+        started = arm.start(scenario)
         await account.queue(OPERATIONS_QUEUE).send_message(started.url)
         async with asyncio.timeout(PATIENCE):
             while not receiver.received:

@@ -13,7 +13,7 @@ from opswatch.core.watches import FinalStatus
 from opswatch.local.azurite import running_azurite
 from opswatch.local.demo.receiver import Receiver
 from opswatch.local.host import LocalHost
-from opswatch.local.simulator import SCRIPTS, Life, Simulator, lasting
+from opswatch.local.simulator import SCRIPTS, Scenario, Simulator
 from opswatch.ports import Query
 from opswatch.rows.messages import OPERATIONS_QUEUE
 from opswatch.rows.tables import DELIVERIES, OUTBOX, RESULTS, WATCHES
@@ -66,9 +66,7 @@ async def test_every_life_of_an_operation_ends_as_it_must_with_one_verified_call
                 await asyncio.sleep(0.5)
 
         table = AzureTable(account, RESULTS)
-        results = {
-            row.value.facts.operation.operation_id: row.value async for row in table.find(Query())
-        }
+        results = {row.value.facts.operation.operation_id: row.value async for row in table.find(Query())}
         ends = {script: results[one.id].end.status for script, one in started.items()}
         assert ends == {
             script: NEVER_ENDS_WELL.get(script, FinalStatus.SUCCEEDED) for script in SCRIPTS
@@ -90,8 +88,8 @@ async def test_every_life_of_an_operation_ends_as_it_must_with_one_verified_call
         )
 
 
-def _hurried(script: str, life: Life) -> Life:
+def _hurried(script: str, life: Scenario) -> Scenario:
     """Return a short life, unless it is one that never ends or whose status goes before the end."""
     if life.duration is None or script in ("expired", "gone"):
         return life
-    return lasting(life, timedelta(seconds=3))
+    return life.with_duration(timedelta(seconds=3))

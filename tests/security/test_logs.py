@@ -20,7 +20,7 @@ from opswatch.config import DEVELOPMENT_KEY, Storage
 from opswatch.local.azurite import Azurite, free_ports, running_azurite
 from opswatch.local.demo.receiver import Receiver
 from opswatch.local.host import LocalHost
-from opswatch.local.simulator import SCRIPTS, Simulator, lasting
+from opswatch.local.simulator import SCRIPTS, Simulator
 from opswatch.rows.messages import OPERATIONS_QUEUE
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +82,7 @@ def told(listener: Listener, secret: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Harness:
+class House:
     """Everything that the app talks to, and its settings."""
 
     arm: Simulator
@@ -91,7 +91,7 @@ class Harness:
 
 
 @asynccontextmanager
-async def harness(azurite: Azurite) -> AsyncIterator[Harness]:
+async def house(azurite: Azurite) -> AsyncIterator[House]:
     async with Simulator(seed=11) as arm, Receiver() as receiver:
         env = arm.environment | {
             "AzureWebJobsStorage": azurite.connection_string,
@@ -99,7 +99,7 @@ async def harness(azurite: Azurite) -> AsyncIterator[Harness]:
             "OPSWATCH_CALLBACK_URL": f"{receiver.url}/hook?code={PASSWORD}",
             "OPSWATCH_POLL_MAX": "PT1S",
         }
-        yield Harness(arm, receiver, env)
+        yield House(arm, receiver, env)
 
 
 def test_a_secret_that_is_logged_is_found() -> None:
@@ -112,9 +112,9 @@ def test_a_secret_that_is_logged_is_found() -> None:
 
 async def test_no_line_of_a_whole_run_holds_a_secret() -> None:
     with listening() as listener, running_azurite() as azurite:
-        async with harness(azurite) as ours, LocalHost(ROOT, env=ours.env) as host:
+        async with house(azurite) as ours, LocalHost(ROOT, env=ours.env) as host:
             await host.started()
-            urls = [ours.arm.start(lasting(SCRIPTS[life], SECOND)).url for life in LIVES]
+            urls = [ours.arm.start(SCRIPTS[life].with_duration(SECOND)).url for life in LIVES]
             await post(ours.env, [*urls, *receivers(ours), *wrong_posts(ours)])
             async with asyncio.timeout(PATIENCE):
                 await listener.heard("attempt", len(LIVES) + 2)
@@ -153,17 +153,17 @@ async def post(env: Mapping[str, str], texts: list[str]) -> None:
     await account.close()
 
 
-def receivers(ours: Harness) -> list[str]:
+def receivers(ours: House) -> list[str]:
     """Return posts whose receivers cannot be connected to, or do not speak TLS."""
     urls = [
         f"http://127.0.0.1:{free_ports(1)[0]}/?code={PASSWORD}",
         f"https://127.0.0.1:{urlsplit(ours.receiver.url).port}/?code={PASSWORD}",
     ]
-    life = lasting(SCRIPTS["succeeded"], SECOND)
+    life = SCRIPTS["succeeded"].with_duration(SECOND)
     return [json.dumps({"operation": ours.arm.start(life).url, "callbackUrl": url}) for url in urls]
 
 
-def wrong_posts(ours: Harness) -> list[str]:
+def wrong_posts(ours: House) -> list[str]:
     started = f"{ours.arm.endpoint}/subscriptions/s/operationsStatus/x"
     return [
         f"https://evil.example/subscriptions/s/operationsStatus/x?sig={PASSWORD}",
@@ -176,7 +176,7 @@ def wrong_posts(ours: Harness) -> list[str]:
     ]
 
 
-def secrets_of(ours: Harness, urls: list[str]) -> dict[str, str]:
+def secrets_of(ours: House, urls: list[str]) -> dict[str, str]:
     """Return everything that a line must not hold: under a name, for the failure's sake."""
     signed = {text for url in urls for text in re.findall(r"[\w-]{30,}", urlsplit(url).query)}
     signatures = {f"signature {number}": text for number, text in enumerate(signed)}

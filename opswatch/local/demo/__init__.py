@@ -1,1 +1,1 @@
-"""The demo: real Azurite, the simulated ARM, the app, a receiver, and every outcome there is."""
+"""The demo: the app with Azurite, a simulated ARM and a receiver, through every outcome."""

@@ -1,4 +1,4 @@
-"""The app as the demo runs it: `opswatch dev` in a process of its own."""
+"""Runs the app for the demo: `opswatch dev` in a child process."""
 
 import asyncio
 import os
@@ -14,12 +14,12 @@ from opswatch.core.errors import OpswatchError
 ROOT = Path(__file__).parents[3]
 _READY = "Listening on "
 _START_TIMEOUT = 60.0  # seconds
-_STOP_TIMEOUT = 35.0  # a drain takes 30 at the most
+_STOP_TIMEOUT = 35.0  # draining takes up to 30
 _KEPT_LINES = 60
 
 
 class AppError(OpswatchError):
-    """The app did not start; the message holds what it last said."""
+    """The app did not start; the message has its last output."""
 
 
 @asynccontextmanager
@@ -34,39 +34,32 @@ async def running_app(env: Mapping[str, str]) -> AsyncIterator[str]:
         stderr=subprocess.STDOUT,
         limit=2**20,
     )
-    assert process.stdout is not None  # noqa: S101 - it was asked for
-    said: deque[str] = deque(maxlen=_KEPT_LINES)
-    reading: asyncio.Task[None] | None = None
+    assert process.stdout is not None  # noqa: S101 - stdout is a pipe
+    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    reading = asyncio.create_task(_read_output(process.stdout, url))
     try:
         async with asyncio.timeout(_START_TIMEOUT):
-            url = await _until_ready(process.stdout, said)
-        reading = asyncio.create_task(_keep_reading(process.stdout, said))
-        yield url
+            await url
+        yield url.result()
     finally:
-        await _stop(process)
-        if reading is not None:
-            await reading
-
-
-async def _until_ready(output: asyncio.StreamReader, said: deque[str]) -> str:
-    while line := (await output.readline()).decode(errors="replace"):
-        said.append(line)
-        if line.startswith(_READY):
-            return line.removeprefix(_READY).strip()
-    raise AppError("The app ended before it listened:\n" + "".join(said))
-
-
-async def _keep_reading(output: asyncio.StreamReader, said: deque[str]) -> None:
-    while line := await output.readline():
-        said.append(line.decode(errors="replace"))
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(_STOP_TIMEOUT):
+        with suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            async with asyncio.timeout(_STOP_TIMEOUT):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
             await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
+        await reading
+
+
+async def _read_output(output: asyncio.StreamReader, url: asyncio.Future[str]) -> None:
+    """Read until the app ends, so that its pipe never fills; set `url` when it listens."""
+    lines: deque[str] = deque(maxlen=_KEPT_LINES)
+    async for data in output:
+        line = data.decode(errors="replace")
+        lines.append(line)
+        if line.startswith(_READY) and not url.done():
+            url.set_result(line.removeprefix(_READY).strip())
+    if not url.done():
+        url.set_exception(AppError("The app ended before it listened:\n" + "".join(lines)))

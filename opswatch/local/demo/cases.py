@@ -1,4 +1,4 @@
-"""What the demo posts: every form of a message, every outcome, and what must come of each."""
+"""The messages of the demo: every form, every outcome, and the expected result of each."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ from datetime import timedelta
 from opswatch.core.errors import Reason
 from opswatch.core.keys import Operation, operation_from_url
 from opswatch.core.watches import FinalStatus
-from opswatch.local.simulator import Simulator, StartedOperation, find_script, lasting
+from opswatch.local.simulator import Simulator, StartedOperation, find_script
 
 SUBSCRIPTION = "0c6f4c25-8d1b-4d0c-9c86-2f4a1f9d7e10"
 LOCATION = "West US"
@@ -21,76 +21,65 @@ Form = Callable[[StartedOperation, Extras], bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One message, and what must come of it."""
+    """One message and its expected outcome."""
 
     name: str
     form: str
     body: bytes
     expected: FinalStatus | Reason
-    operation: Operation | None = None  # None: it is rejected
-    door: str = ""  # of the receiver, at which its event must arrive
-    is_taken: bool = True  # whether the receiver takes it in the end
-    code: str | None = None  # of its error
+    operation: Operation | None = None  # None: the message is rejected
+    endpoint: str = ""  # the receiver's endpoint that gets the event
+    is_accepted: bool = True  # whether that endpoint accepts the event in the end
+    error_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
-    """A simulated life, the form in which it is posted, and its end."""
+class CaseSpec:
+    """A simulated operation, the form in which it is posted, and its expected outcome."""
 
     script: str
     form: str
     expected: FinalStatus = FinalStatus.SUCCEEDED
-    seconds: float | None = 4.0  # None: as the script has it
+    seconds: float | None = 4.0  # None: the script's duration
     timeout: str | None = None
-    doors: tuple[str, ...] = ("hook",)
-    code: str | None = None
+    endpoints: tuple[str, ...] = ("hook",)  # one message each, about the same operation
+    error_code: str | None = None
 
 
-def accepted(simulator: Simulator, receiver_url: str) -> list[Case]:
-    """Start one simulated operation for each story, and return what to post about it."""
-    return [
-        case
-        for number, story in enumerate(_STORIES)
-        for case in _told(story, number, simulator, receiver_url)
-    ]
+def start_cases(simulator: Simulator, receiver_url: str) -> list[Case]:
+    """Start one simulated operation per spec, and return the messages to post."""
+    cases = []
+    for number, spec in enumerate(_SPECS):
+        scenario = find_script(spec.script)
+        if spec.seconds is not None:
+            scenario = scenario.with_duration(timedelta(seconds=spec.seconds))
+        started = simulator.start(scenario, place=_PLACE)
+        for endpoint in spec.endpoints:
+            extras: Extras = {"kind": spec.script, "clientState": {"ticket": number}}
+            if spec.timeout:
+                extras["timeout"] = spec.timeout
+            if endpoint != "hook":  # the default callback URL of the settings
+                extras["callbackUrl"] = f"{receiver_url}/{endpoint}"
+            case = Case(
+                name=spec.script,
+                form=spec.form,
+                body=FORMS[spec.form](started, extras),
+                expected=spec.expected,
+                operation=operation_from_url(started.url),
+                endpoint=endpoint,
+                is_accepted=endpoint != "gone",
+                error_code=spec.error_code,
+            )
+            cases.append(case)
+    return cases
 
 
-def rejected() -> list[Case]:
-    """Return the messages that cannot be accepted."""
+def rejected_cases() -> list[Case]:
+    """Return the messages that the app rejects."""
     return [
         Case(name="rejected", form=form, body=body, expected=reason)
         for reason, form, body in _REJECTED
     ]
-
-
-def _told(story: Story, number: int, simulator: Simulator, receiver_url: str) -> list[Case]:
-    """Return one case for each door: a second message adds a receiver to the same operation."""
-    life = find_script(story.script)
-    if story.seconds is not None:
-        life = lasting(life, timedelta(seconds=story.seconds))
-    started = simulator.start(life, place=_PLACE)
-    return [
-        Case(
-            name=story.script,
-            form=story.form,
-            body=FORMS[story.form](started, _extras(story, number, door, receiver_url)),
-            expected=story.expected,
-            operation=operation_from_url(started.url),
-            door=door,
-            is_taken=door != "gone",
-            code=story.code,
-        )
-        for door in story.doors
-    ]
-
-
-def _extras(story: Story, number: int, door: str, receiver_url: str) -> Extras:
-    extras: Extras = {"kind": story.script, "clientState": {"ticket": number}}
-    if story.timeout:
-        extras["timeout"] = story.timeout
-    if door != "hook":  # which is the default of the settings
-        extras["callbackUrl"] = f"{receiver_url}/{door}"
-    return extras
 
 
 def _json(value: object) -> bytes:
@@ -121,55 +110,57 @@ FORMS: dict[str, Form] = {
     "BOM": lambda started, _: f"\ufeff {started.url}\r\n".encode(),
 }
 
-_STORIES = (
-    Story(script="succeeded", form="bare ID"),
-    Story(script="succeeded", form="ARM path", seconds=7),
-    Story(script="succeeded", form="absolute URL", seconds=9),
-    Story(script="signed", form="absolute URL", seconds=3),
-    Story(script="signed", form="base64 JSON", seconds=5),
-    Story(script="succeeded", form="base64 ID", seconds=2),
-    Story(script="succeeded", form="BOM", seconds=6),
-    Story(script="succeeded", form="JSON", doors=("hook", "flaky"), seconds=3),
-    Story(script="succeeded", form="JSON, parts", seconds=8),
-    Story(script="redis-enterprise-create", form="status body", seconds=12),
-    Story(script="redis-classic-create", form="JSON, URL", seconds=6),
-    Story(script="redis-flush", form="absolute URL"),
-    Story(script="redis-classic-delete", form="absolute URL"),
-    Story(script="location", form="absolute URL"),
-    Story(script="resource", form="absolute URL", seconds=5),
-    Story(script="completed", form="bare ID"),
-    Story(script="null-error", form="ARM path"),
-    Story(script="handed-over", form="absolute URL", seconds=6),
-    Story(script="not-found-first", form="JSON, URL"),
-    Story(script="throttled", form="absolute URL", seconds=5),
-    Story(script="server-error", form="absolute URL", seconds=5),
-    Story(script="cut-off", form="absolute URL", seconds=5),
-    Story(script="claims-challenge", form="absolute URL", seconds=5),
-    Story(
+_SPECS = (
+    CaseSpec(script="succeeded", form="bare ID"),
+    CaseSpec(script="succeeded", form="ARM path", seconds=7),
+    CaseSpec(script="succeeded", form="absolute URL", seconds=9),
+    CaseSpec(script="signed", form="absolute URL", seconds=3),
+    CaseSpec(script="signed", form="base64 JSON", seconds=5),
+    CaseSpec(script="succeeded", form="base64 ID", seconds=2),
+    CaseSpec(script="succeeded", form="BOM", seconds=6),
+    CaseSpec(script="succeeded", form="JSON", endpoints=("hook", "flaky"), seconds=3),
+    CaseSpec(script="succeeded", form="JSON, parts", seconds=8),
+    CaseSpec(script="redis-enterprise-create", form="status body", seconds=12),
+    CaseSpec(script="redis-classic-create", form="JSON, URL", seconds=6),
+    CaseSpec(script="redis-flush", form="absolute URL"),
+    CaseSpec(script="redis-classic-delete", form="absolute URL"),
+    CaseSpec(script="location", form="absolute URL"),
+    CaseSpec(script="resource", form="absolute URL", seconds=5),
+    CaseSpec(script="completed", form="bare ID"),
+    CaseSpec(script="null-error", form="ARM path"),
+    CaseSpec(script="handed-over", form="absolute URL", seconds=6),
+    CaseSpec(script="not-found-first", form="JSON, URL"),
+    CaseSpec(script="throttled", form="absolute URL", seconds=5),
+    CaseSpec(script="server-error", form="absolute URL", seconds=5),
+    CaseSpec(script="cut-off", form="absolute URL", seconds=5),
+    CaseSpec(script="claims-challenge", form="absolute URL", seconds=5),
+    CaseSpec(
         script="failed",
         form="JSON",
         expected=FinalStatus.FAILED,
-        doors=("flaky",),
-        code="DeploymentFailed",
+        endpoints=("flaky",),
+        error_code="DeploymentFailed",
     ),
-    Story(
+    CaseSpec(
         script="failed",
         form="base64 JSON",
         expected=FinalStatus.FAILED,
-        code="DeploymentFailed",
+        error_code="DeploymentFailed",
     ),
-    Story(script="failed-no-error", form="bare ID", expected=FinalStatus.FAILED),
-    Story(script="canceled", form="absolute URL", expected=FinalStatus.CANCELED, code="Canceled"),
-    Story(script="cancelled", form="ARM path", expected=FinalStatus.CANCELED),
-    Story(
+    CaseSpec(script="failed-no-error", form="bare ID", expected=FinalStatus.FAILED),
+    CaseSpec(
+        script="canceled", form="absolute URL", expected=FinalStatus.CANCELED, error_code="Canceled"
+    ),
+    CaseSpec(script="cancelled", form="ARM path", expected=FinalStatus.CANCELED),
+    CaseSpec(
         script="never-ending",
         form="JSON",
         expected=FinalStatus.TIMED_OUT,
         seconds=None,
         timeout="PT30S",
     ),
-    Story(script="forbidden", form="absolute URL", expected=FinalStatus.LOST, seconds=None),
-    Story(script="succeeded", form="JSON", doors=("gone",), seconds=3),
+    CaseSpec(script="forbidden", form="absolute URL", expected=FinalStatus.LOST, seconds=None),
+    CaseSpec(script="succeeded", form="JSON", endpoints=("gone",), seconds=3),
 )
 
 _REJECTED = (

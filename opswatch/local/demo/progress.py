@@ -1,4 +1,4 @@
-"""What has become of each case so far, read from the tables and from the receiver, as users do."""
+"""The progress of each case, read from the app's tables and from the receiver."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -8,9 +8,7 @@ from opswatch.adapters.account import Account
 from opswatch.adapters.storage import AzureTable
 from opswatch.core.deliveries import Delivery, DeliveryState
 from opswatch.core.errors import Reason
-from opswatch.core.intake import Rejection
-from opswatch.core.keys import Key
-from opswatch.core.watches import Result, Watch
+from opswatch.core.watches import Result
 from opswatch.local.demo.cases import Case
 from opswatch.local.demo.receiver import Receiver
 from opswatch.ports import Query
@@ -18,20 +16,20 @@ from opswatch.rows.tables import DELIVERIES, REJECTIONS, RESULTS, WATCHES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """How one case stands."""
+class Progress:
+    """The progress of one case."""
 
     status: str
     polls: int = 0
-    code: str = ""  # of the error
+    error_code: str = ""
     callback: str = ""
     posts: int = 0
     is_settled: bool = False
-    is_right: bool = False
+    is_expected: bool = False  # it has the expected outcome
 
 
-class Books:
-    """The tables of the app, and the receiver's book, side by side."""
+class ProgressReader:
+    """Reads the app's tables and the receiver's record."""
 
     def __init__(self, account: Account, receiver: Receiver) -> None:
         self._watches = AzureTable(account, WATCHES)
@@ -40,72 +38,65 @@ class Books:
         self._rejections = AzureTable(account, REJECTIONS)
         self._receiver = receiver
 
-    async def read(self, cases: list[Case]) -> list[Seen]:
-        """Return how each of `cases` stands now."""
+    async def read(self, cases: list[Case]) -> list[Progress]:
+        """Return the current progress of each of `cases`."""
         watches = {row.value.key: row.value async for row in self._watches.find(Query())}
-        results = {
-            row.value.facts.operation.key: row.value async for row in self._results.find(Query())
-        }
+        results = {row.value.facts.operation.key: row.value async for row in self._results.find(Query())}
         deliveries = [row.value async for row in self._deliveries.find(Query())]
         rejections = {
             row.value.body_sha256: row.value async for row in self._rejections.find(Query())
         }
-        return [self._seen(case, watches, results, deliveries, rejections) for case in cases]
+        progress = []
+        for case in cases:
+            key = case.operation.key if case.operation else None
+            rejection = rejections.get(sha256(case.body).hexdigest())
+            current = Progress(status="posted")
+            if rejection and isinstance(case.expected, Reason):
+                current = Progress(
+                    status=rejection.reason.value,
+                    is_settled=True,
+                    is_expected=rejection.reason is case.expected,
+                )
+            elif key in results:
+                current = self._of_result(case, results[key], deliveries)
+            elif key in watches:
+                status = watches[key].facts.status or "registered"
+                current = Progress(status=status, polls=watches[key].facts.polls)
+            progress.append(current)
+        return progress
 
-    def _seen(
-        self,
-        case: Case,
-        watches: dict[Key, Watch],
-        results: dict[Key, Result],
-        deliveries: list[Delivery],
-        rejections: dict[str, Rejection],
-    ) -> Seen:
-        if isinstance(case.expected, Reason):
-            return _rejection(case, rejections.get(sha256(case.body).hexdigest()))
-        key = case.operation.key if case.operation else None
-        if key in results:
-            return self._ended(case, results[key], deliveries)
-        if key in watches:
-            return Seen(
-                status=watches[key].facts.status or "registered", polls=watches[key].facts.polls
-            )
-        return Seen(status="posted")
-
-    def _ended(self, case: Case, result: Result, deliveries: list[Delivery]) -> Seen:
-        settled = [
-            delivery
-            for delivery in deliveries
-            if delivery.operation == result.facts.operation.key
-            and delivery.callback_url.endswith(f"/{case.door}")
-        ]
-        events = self._receiver.taken(case.door, result.facts.operation.operation_id)
+    def _of_result(self, case: Case, result: Result, deliveries: list[Delivery]) -> Progress:
+        """Compare result, delivery and received events with the case."""
+        settled = next(
+            (
+                delivery
+                for delivery in deliveries
+                if delivery.operation == result.facts.operation.key
+                and delivery.callback_url.endswith(f"/{case.endpoint}")
+            ),
+            None,
+        )
+        events = self._receiver.accepted_events(case.endpoint, result.facts.operation.operation_id)
         code = result.end.error.code if result.end.error else None
-        state = settled[0].state if settled else DeliveryState.PENDING
-        wanted = DeliveryState.DELIVERED if case.is_taken else DeliveryState.ABANDONED
-        return Seen(
+        state = settled.state if settled else DeliveryState.PENDING
+        expected = DeliveryState.DELIVERED if case.is_accepted else DeliveryState.ABANDONED
+        return Progress(
             status=result.end.status.value,
             polls=result.facts.polls,
-            code=code or "",
-            callback=f"/{case.door} {settled[0].state.value if settled else '…'}",
-            posts=settled[0].attempts if settled else 0,
-            is_settled=bool(settled),
-            is_right=(
-                (result.end.status, code, state) == (case.expected, case.code, wanted)
-                and len(events) == int(case.is_taken)
-                and all(_tells(event, result) for event in events.values())
+            error_code=code or "",
+            callback=f"/{case.endpoint} {settled.state.value if settled else '…'}",
+            posts=settled.attempts if settled else 0,
+            is_settled=settled is not None,
+            is_expected=(
+                (result.end.status, code, state) == (case.expected, case.error_code, expected)
+                and len(events) == int(case.is_accepted)
+                and all(_matches(event, result) for event in events.values())
             ),
         )
 
 
-def _rejection(case: Case, rejection: Rejection | None) -> Seen:
-    if rejection is None:
-        return Seen(status="posted")
-    is_right = rejection.reason is case.expected
-    return Seen(status=rejection.reason.value, is_settled=True, is_right=is_right)
-
-
-def _tells(event: dict[str, Any], result: Result) -> bool:
-    """Tell whether a verified event says of the operation what its row says."""
+def _matches(event: dict[str, Any], result: Result) -> bool:
+    """Whether a verified event reports the status and the error code of the result."""
     data = event["data"]
     code = result.end.error.code if result.end.error else None
     return (

@@ -1,4 +1,4 @@
-"""A stand-in for the Azure Functions host: runs any function app folder on this machine."""
+"""A local replacement for the Azure Functions host: runs the function app of any folder."""
 
 from opswatch.local.host.host import LocalHost
 

@@ -1,13 +1,12 @@
-"""The function app: `function_app.py` of a folder, loaded, and the functions that it declares."""
+"""The function app: loads `function_app.py` from a folder and reads the functions it declares."""
 
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 import azure.functions as func
 
@@ -21,7 +20,7 @@ _DEFAULT_CONNECTION = "AzureWebJobsStorage"
 
 @dataclass(frozen=True, slots=True)
 class QueueTrigger:
-    """Run for each message of `queue`, in the account that the setting `connection` names."""
+    """Run for each message of `queue`, in the account of the setting `connection`."""
 
     queue: str
     connection: str
@@ -29,19 +28,19 @@ class QueueTrigger:
 
 @dataclass(frozen=True, slots=True)
 class TimerTrigger:
-    """Run at the instants of `schedule`, which `text` spells."""
+    """Run on `schedule`."""
 
-    text: str
+    text: str  # the schedule as written
     schedule: Schedule
     run_on_startup: bool
 
 
 @dataclass(frozen=True, slots=True)
 class HttpTrigger:
-    """Run for each request to `route` by one of `methods`; by any where there are none."""
+    """Run for each request to `route`."""
 
     route: str
-    methods: frozenset[str]
+    methods: frozenset[str]  # empty: every method
 
 
 Trigger = QueueTrigger | TimerTrigger | HttpTrigger
@@ -53,15 +52,15 @@ class Function:
 
     name: str
     trigger: Trigger
-    binding: str  # the trigger's type, as function.json spells it
-    parameter: str  # that takes the trigger's value
+    binding: str  # the trigger's type in function.json
+    parameter: str  # receives the trigger's value
     takes_text: bool  # the parameter is annotated as `str` or `bytes`
     takes_context: bool
     call: Callable[..., Any]
 
     @property
     def is_async(self) -> bool:
-        """Whether it runs on the loop; in a thread otherwise."""
+        """Whether it runs on the event loop; if not, it runs in a thread."""
         return inspect.iscoroutinefunction(self.call)
 
     @property
@@ -71,39 +70,31 @@ class Function:
 
 
 def load_app(app_dir: Path, env: Mapping[str, str]) -> tuple[Function, ...]:
-    """Import `app_dir`/function_app.py afresh and read its functions; raise `ConfigError`.
+    """Import `app_dir`/function_app.py again and read its functions.
 
-    What the import itself raises goes through: it is the app's own.
+    Raises:
+        ConfigError: the app, or one of its functions, cannot run here.
+        Exception: the import itself raised it.
     """
-    return _functions(_declared(_import(app_dir / f"{MODULE}.py")), env)
-
-
-def _import(path: Path) -> ModuleType:
+    path = app_dir / f"{MODULE}.py"
     spec = importlib.util.spec_from_file_location(MODULE, path)
     if not path.is_file() or spec is None or spec.loader is None:
-        raise ConfigError([f"{path}: not found; a function app folder holds one"])
+        raise ConfigError([f"{path}: not found; is this the folder of a function app?"])
     module = importlib.util.module_from_spec(spec)
     sys.modules[MODULE] = module
     spec.loader.exec_module(module)
-    return module
-
-
-def _declared(module: ModuleType) -> list[Any]:
-    """Return what the one function app of `module` declares. It can be asked only once."""
     apps = {id(app): app for app in vars(module).values() if isinstance(app, func.FunctionApp)}
     if len(apps) != 1:
-        raise ConfigError([f"{module.__file__}: holds {len(apps)} function apps, and not one"])
-    return cast("list[Any]", next(iter(apps.values())).get_functions())
-
-
-def _functions(declared: Iterable[Any], env: Mapping[str, str]) -> tuple[Function, ...]:
+        raise ConfigError([f"{path}: holds {len(apps)} function apps, must hold 1"])
+    (app,) = apps.values()
+    declarations: list[Any] = app.get_functions()
     functions, problems = [], []
-    for declaration in declared:
+    for declaration in declarations:
         name = declaration.get_function_name()
         if env.get(f"AzureWebJobs.{name}.Disabled", "").lower() in ("true", "1"):
             continue
         try:
-            functions.append(_function(name, declaration, env))
+            functions.append(_read_function(name, declaration, env))
         except ValueError as error:
             problems.append(f"function {name}: {error}")
     if problems:
@@ -111,19 +102,19 @@ def _functions(declared: Iterable[Any], env: Mapping[str, str]) -> tuple[Functio
     return tuple(functions)
 
 
-def _function(name: str, declaration: Any, env: Mapping[str, str]) -> Function:
+def _read_function(name: str, declaration: Any, env: Mapping[str, str]) -> Function:
     trigger = declaration.get_trigger().get_dict_repr()
     for binding in declaration.get_bindings():
         kind = binding.get_dict_repr()["type"]
         if kind not in (trigger["type"], "http"):
-            raise ValueError(f"the binding {kind} is not known here")
+            raise ValueError(f"the binding {kind} is not supported")
     call = declaration.get_user_function()
     parameters = inspect.signature(call, eval_str=True).parameters
     if trigger["name"] not in parameters:
         raise ValueError(f"has no parameter {trigger['name']}, which its trigger binds")
     return Function(
         name=name,
-        trigger=_trigger(trigger, env),
+        trigger=_read_trigger(trigger, env),
         binding=trigger["type"],
         parameter=trigger["name"],
         takes_text=parameters[trigger["name"]].annotation in (str, bytes),
@@ -132,17 +123,17 @@ def _function(name: str, declaration: Any, env: Mapping[str, str]) -> Function:
     )
 
 
-def _trigger(trigger: Mapping[str, Any], env: Mapping[str, str]) -> Trigger:
+def _read_trigger(trigger: Mapping[str, Any], env: Mapping[str, str]) -> Trigger:
     match trigger["type"]:
         case "queueTrigger":
             connection = trigger.get("connection") or _DEFAULT_CONNECTION
             return QueueTrigger(resolve(trigger["queueName"], env), connection)
         case "timerTrigger":
             text = resolve(trigger["schedule"], env)
-            at_start = bool(trigger.get("runOnStartup"))
-            return TimerTrigger(text, parse_schedule(text), at_start)
+            run_on_startup = bool(trigger.get("runOnStartup"))
+            return TimerTrigger(text, parse_schedule(text), run_on_startup)
         case "httpTrigger":
             methods = frozenset(method.value for method in trigger.get("methods") or ())
             return HttpTrigger(resolve(trigger["route"], env), methods)
         case other:
-            raise ValueError(f"the trigger {other} is not known here")
+            raise ValueError(f"the trigger {other} is not supported")

@@ -1,6 +1,6 @@
-"""What goes into a function and what comes out, coded as the Functions host and its worker code it.
+"""Inputs and outputs of functions, encoded as the Functions host and its worker encode them.
 
-The values pass through azure-functions' own converters, as they do in the worker.
+The values pass through the converters of azure-functions, as they do in the real worker.
 """
 
 import json
@@ -40,26 +40,33 @@ def queue_input(
     metadata |= {
         name: Datum(json.dumps(time.isoformat()), "json") for name, time in times.items() if time
     }
-    return Input(Datum(text, "string"), overlay(metadata, text))
+    return Input(Datum(text, "string"), merge_properties(metadata, text))
 
 
-def overlay(metadata: Mapping[str, Datum], text: str) -> dict[str, Datum]:
-    """Return `metadata` as it is after the top-level JSON properties of `text` have overwritten it.
+def merge_properties(metadata: Mapping[str, Datum], text: str) -> dict[str, Datum]:
+    """Return `metadata` with the top-level JSON properties of `text` written over it.
 
-    Case does not matter to a name; null and arrays overwrite nothing.
+    Names are compared without case; null and arrays are ignored.
     https://github.com/Azure/azure-functions-host Utility.ApplyBindingData
     https://github.com/Azure/azure-functions-python-worker/issues/1373
     """
-    overlaid = dict(metadata)
+    merged = dict(metadata)
     spelling = {name.lower(): name for name in metadata}
-    for name, value in _properties(text).items():
-        if value is not None and not isinstance(value, list):
-            overlaid[spelling.setdefault(name.lower(), name)] = _overlaid(value)
-    return overlaid
+    try:
+        properties: dict[str, Any] = json.loads(text) if text.strip().startswith("{") else {}
+    except (ValueError, RecursionError):
+        return merged
+    for name, value in properties.items():
+        if value is None or isinstance(value, list):
+            continue
+        is_object = isinstance(value, dict)
+        datum = Datum(json.dumps(value), "json") if is_object else Datum(str(value), "string")
+        merged[spelling.setdefault(name.lower(), name)] = datum
+    return merged
 
 
 def timer_input() -> Input:
-    """Return a timer's input: never past due, for no schedule is monitored here."""
+    """Return a timer's input: never past due, because schedules are not monitored here."""
     timer = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": None, "IsPastDue": False}
     return Input(Datum(json.dumps(timer), "json"))
 
@@ -73,31 +80,32 @@ def http_input(
     route: Mapping[str, str],
     body: bytes,
 ) -> Input:
-    """Return an HTTP request's input. A query parameter without a value does not arrive."""
+    """Return an HTTP request's input, without the query parameters that have no value."""
 
-    def texts(mapping: Mapping[str, str]) -> dict[str, Datum]:
+    def strings(mapping: Mapping[str, str]) -> dict[str, Datum]:
         return {name: Datum(value, "string") for name, value in mapping.items()}
 
     request = {
         "method": Datum(method, "string"),
         "url": Datum(url, "string"),
-        "headers": texts({name.lower(): value for name, value in headers.items()}),
-        "query": texts({name: value for name, value in query.items() if value}),
-        "params": texts(route),
+        "headers": strings({name.lower(): value for name, value in headers.items()}),
+        "query": strings({name: value for name, value in query.items() if value}),
+        "params": strings(route),
         "body": Datum(body, "bytes"),
     }
     return Input(Datum(request, "http"))
 
 
-def decode(function: Function, given: Input) -> Any:
-    """Return the argument that `function` takes; raise what the worker would fail with."""
+def decode(function: Function, trigger_input: Input) -> Any:
+    """Return the argument of `function`; raise the worker's errors."""
+    value = trigger_input.value
     if function.takes_text:
-        return given.value.value
-    return _converter(function.binding).decode(given.value, trigger_metadata=given.metadata)
+        return value.value
+    return _converter(function.binding).decode(value, trigger_metadata=trigger_input.metadata)
 
 
 def encode(function: Function, result: Any) -> Datum | None:
-    """Return what the worker would send back for `result`; raise what it would fail with."""
+    """Return `result` as the worker sends it to the host; raise the worker's errors."""
     if not function.returns_http:
         if result is not None:
             raise TypeError(f"{function.name} has no $return binding, and returned {result!r}")
@@ -105,25 +113,9 @@ def encode(function: Function, result: Any) -> Datum | None:
     try:
         encoded: Datum = _converter("http").encode(result, expected_type=None)
     except NotImplementedError:
-        raise TypeError(f"{function.name} returned {result!r}, which is no response") from None
+        raise TypeError(f"{function.name} returned {result!r}, not an HTTP response") from None
     return encoded
 
 
 def _converter(binding: str) -> Any:
     return func.get_binding_registry().get(binding)  # type: ignore[no-untyped-call]
-
-
-def _properties(text: str) -> dict[str, Any]:
-    if not text.strip().startswith("{"):
-        return {}
-    try:
-        properties = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return properties if isinstance(properties, dict) else {}
-
-
-def _overlaid(value: Any) -> Datum:
-    if isinstance(value, dict):
-        return Datum(json.dumps(value), "json")
-    return Datum(str(value), "string")

@@ -1,4 +1,4 @@
-"""Storage connections by the name of their app setting, opened when first asked for."""
+"""Storage connections by the name of their app setting, opened on first use."""
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -13,7 +13,7 @@ from opswatch.local.host.leases import LEASE, LeasedQueue
 
 
 class Connections:
-    """The storage accounts that triggers name; closed together."""
+    """The storage accounts of the triggers; closed together."""
 
     def __init__(self, env: Mapping[str, str], lease: timedelta = LEASE) -> None:
         self._env = env
@@ -34,21 +34,18 @@ class Connections:
 
     def account(self, name: str) -> Account:
         """Return the account of the connection `name`; raise `ConfigError`."""
-        if name not in self._accounts:
-            self._accounts[name] = self._connect(Storage.from_env(self._env, name))
-        return self._accounts[name]
-
-    def queue(self, name: str, connection: str) -> LeasedQueue:
-        """Return the queue `name` of the account of `connection`; raise `ConfigError`."""
-        return LeasedQueue(self.account(connection), name, self._lease)
-
-    def _connect(self, storage: Storage) -> Account:
-        credential = None
+        if name in self._accounts:
+            return self._accounts[name]
+        storage, credential = Storage.from_env(self._env, name), None
         if not storage.connection_string:
             credential = credential_for(
                 managed_identity=storage.managed_identity, client_id=storage.client_id
             )
             self._open.push_async_callback(credential.close)
-        account = Account(storage, credential)
+        account = self._accounts[name] = Account(storage, credential)
         self._open.push_async_callback(account.close)
         return account
+
+    def queue(self, name: str, connection: str) -> LeasedQueue:
+        """Return the queue `name` of the account of `connection`; raise `ConfigError`."""
+        return LeasedQueue(self.account(connection), name, self._lease)

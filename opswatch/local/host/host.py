@@ -1,8 +1,8 @@
-"""The local host: one function app from its start to its drain.
+"""The local host: runs one function app from its start until it has drained.
 
-It stands in for `func start`: what runs, when, and what becomes of it is as the Functions host has
-it, but all in this process. So one thing differs: when a function runs past functionTimeout,
-everything in flight is given up and function_app.py is loaded afresh, but not what it imports.
+It replaces `func start`, and triggers and settles as the Functions host does, but in one process.
+So one thing differs: if a function runs longer than functionTimeout, all running functions are
+cancelled and function_app.py is imported again, but not the modules that it imports.
 """
 
 import asyncio
@@ -18,24 +18,25 @@ from typing import Final, Self
 
 from opswatch.local.host.app import MODULE, Function
 from opswatch.local.host.connections import Connections
+from opswatch.local.host.dispatcher import Dispatcher
 from opswatch.local.host.http import LOOPBACK, HttpServer
 from opswatch.local.host.leases import LEASE
-from opswatch.local.host.lifecycle import Stop
-from opswatch.local.host.serving import Serving
 from opswatch.local.host.settings import HostSettings, local_values
+from opswatch.local.host.shutdown import Shutdown
 from opswatch.local.host.worker import FunctionTimeoutError, Worker
 
 logger = logging.getLogger(__name__)
 
-DRAIN: Final = 30.0  # seconds that what runs is given to end
-_START: Final = 15.0  # seconds that what runs at the start is waited for
+DRAIN: Final = 30.0  # seconds that running functions have to end after shutdown
+_START: Final = 15.0  # seconds to wait for the timers that run on startup
 
 
 class LocalHost:
-    """Runs the function app of a folder, from `async with` to its end.
+    """Runs the function app of a folder while its `async with` block runs.
 
-    The app sees `env` over this process's environment over the values of local.settings.json; all
-    of it, `sys.path` too, is put back at the end. So there is one host a process at a time.
+    The app's environment is `env`, then this process's environment, then the values of
+    local.settings.json. The environment and `sys.path` are restored at the end, so a process can
+    run one host at a time.
     """
 
     def __init__(
@@ -52,21 +53,20 @@ class LocalHost:
         self._port = port
         self._drain_timeout = drain
         self._lease = lease
-        self._stop = Stop()
+        self._shutdown = Shutdown()
         self._open = AsyncExitStack()
         self.functions: tuple[Function, ...] = ()
         self.route_prefix = ""
 
     async def __aenter__(self) -> Self:
-        """Load the app, listen, and start; raise `ConfigError`, OSError, or what the app raises."""
+        """Load the app and start it; raise `ConfigError`, OSError, or what its import raises."""
         async with AsyncExitStack() as opening:
-            opening.enter_context(_environment(local_values(self._app_dir), self._given_env))
-            opening.enter_context(_importable(self._app_dir))
+            opening.enter_context(_app_environment(self._app_dir, self._given_env))
             self._server = HttpServer(self._drain_timeout)
             self._settings = HostSettings.load(self._app_dir, os.environ)
             connections = Connections(os.environ, self._lease)
             self._connections = await opening.enter_async_context(connections)
-            self._serving = self._load()
+            self._dispatcher = self._load()
             opening.push_async_callback(self._server.close)
             self._port = await self._server.start(self._port)
             self._running = asyncio.create_task(self._run())
@@ -80,54 +80,52 @@ class LocalHost:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop receiving, let what runs finish, and put everything back."""
+        """Shut down, wait for the running functions, and restore the environment."""
         await self._open.aclose()
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end."""
+        """The base URL, without a trailing slash."""
         return f"http://{LOOPBACK}:{self._port}"
 
     async def started(self) -> None:
-        """Return when what runs at the start has run, or has had its time.
+        """Return after the timers with run_on_startup have run, or after 15 s.
 
-        Some apps make their queues and tables then: a message sent before would find none.
+        Some apps create their queues and tables then; sending a message earlier would fail.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(_START):
-                await self._serving.started()
+                await self._dispatcher.started()
 
     async def run_until(self, stopped: asyncio.Event) -> None:
-        """Return when `stopped` is set; raise what breaks the host before."""
+        """Return when `stopped` is set; raise the error if the host fails before."""
         waiting = asyncio.create_task(stopped.wait())
         await asyncio.wait({waiting, self._running}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         if self._running.done():
             self._running.result()
 
-    def _load(self) -> Serving:
+    def _load(self) -> Dispatcher:
         worker = Worker.start(self._app_dir, os.environ, self._settings.function_timeout)
         self.functions = worker.functions
         self.route_prefix = self._settings.route_prefix
-        return Serving(worker, self._settings, self._connections, self._server, self._stop)
+        return Dispatcher(worker, self._settings, self._connections, self._server, self._shutdown)
 
     async def _run(self) -> None:
-        while not await self._ends(self._serving):
-            self._serving = self._load()
-
-    async def _ends(self, serving: Serving) -> bool:
-        """Serve, and return whether that came to its end; it did not if a function timed out."""
-        try:
-            await serving.run()
-        except* FunctionTimeoutError:
-            logger.warning("The worker was given up, with all that ran in it")
-        return self._stop.is_set
+        while True:
+            try:
+                await self._dispatcher.run()
+            except* FunctionTimeoutError:
+                logger.warning("The worker and all its running functions are abandoned")
+            if self._shutdown.is_set():
+                return
+            self._dispatcher = self._load()
 
     async def _drain(self) -> None:
-        self._stop.set()
+        self._shutdown.set()
         await asyncio.wait({self._running}, timeout=self._drain_timeout)
         if not self._running.done():
-            logger.warning("What still runs after %.0f s is given up", self._drain_timeout)
+            logger.warning("Functions still running after %.0f s: abandoned", self._drain_timeout)
             self._running.cancel()
             await asyncio.wait({self._running})
         if not self._running.cancelled():
@@ -135,21 +133,15 @@ class LocalHost:
 
 
 @contextmanager
-def _environment(defaults: Mapping[str, str], given: Mapping[str, str]) -> Iterator[None]:
+def _app_environment(app_dir: Path, given: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables and `sys.path` for the app, and restore them at the end."""
     before = dict(os.environ)
-    os.environ.update({**defaults, **before, **given})
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-@contextmanager
-def _importable(app_dir: Path) -> Iterator[None]:
+    os.environ.update({**local_values(app_dir), **before, **given})
     sys.path.insert(0, str(app_dir))
     try:
         yield
     finally:
         sys.path.remove(str(app_dir))
         sys.modules.pop(MODULE, None)
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,9 +1,8 @@
 """The HTTP trigger: a server on the loopback interface that turns requests into invocations."""
 
 from collections.abc import Awaitable, Callable, Iterable
-from http.cookies import SimpleCookie
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 from azure.functions.meta import Datum
@@ -15,9 +14,9 @@ from opswatch.local.host.bindings import Input, http_input
 from opswatch.local.host.routes import RouteTable, compile_route
 
 LOOPBACK = "127.0.0.1"
-_LARGEST_BODY = 100 * 1024 * 1024  # the Functions host's own limit
+_MAX_BODY = 100 * 1024 * 1024  # the limit of the Functions host
 
-Answer = Callable[[Function, Input], Awaitable[Datum | None]]  # None: the invocation failed
+Invoke = Callable[[Function, Input], Awaitable[Datum | None]]  # None: the invocation failed
 
 
 def route_table(functions: Iterable[Function], prefix: str) -> RouteTable[Function]:
@@ -36,64 +35,56 @@ def route_table(functions: Iterable[Function], prefix: str) -> RouteTable[Functi
 
 
 class HttpServer:
-    """Listens from `start` to `close`; what it answers is changed by `mount`."""
+    """Listens from `start` to `close`; `mount` sets the functions that it invokes."""
 
     def __init__(self, drain: float) -> None:
-        app = web.Application(client_max_size=_LARGEST_BODY)
+        app = web.Application(client_max_size=_MAX_BODY)
         app.router.add_route("*", "/{path:.*}", self._respond)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=drain)
         self._routes: RouteTable[Function] = RouteTable()
-        self._answer: Answer | None = None
+        self._invoke: Invoke | None = None
 
     async def start(self, port: int) -> int:
-        """Listen on `port`, on a free one for 0, and return it; raise OSError."""
+        """Listen on `port` (0: a free one) and return it; raise OSError."""
         await self._runner.setup()
         await web.TCPSite(self._runner, LOOPBACK, port).start()
         return int(self._runner.addresses[0][1])
 
-    def mount(self, routes: RouteTable[Function], answer: Answer) -> None:
-        """Answer requests by `routes` from now on."""
-        self._routes, self._answer = routes, answer
+    def mount(self, routes: RouteTable[Function], invoke: Invoke) -> None:
+        """Route requests by `routes` from now on."""
+        self._routes, self._invoke = routes, invoke
 
     def unmount(self) -> None:
         """Answer 503 from now on."""
-        self._routes, self._answer = RouteTable(), None
+        self._routes, self._invoke = RouteTable(), None
 
     async def close(self) -> None:
         """Stop listening, and wait for the requests under way."""
         await self._runner.cleanup()
 
     async def _respond(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()  # which may take long, and outlast what is mounted
-        if self._answer is None:
+        body = await request.read()  # other functions may be mounted before this returns
+        if self._invoke is None:
             return web.Response(status=503)
-        found = self._routes.find(request.method, request.raw_path.partition("?")[0])
+        path, _, query = request.raw_path.partition("?")
+        found = self._routes.find(request.method, path)
         if found is None:
             return web.Response(status=404)
         function, parameters = found
-        result = await self._answer(function, _input(request, parameters, body))
+        request_input = http_input(
+            method=request.method,
+            url=f"{request.scheme}://{request.host}{request.raw_path}",
+            headers=_join_repeated(request.headers.items()),
+            query=_join_repeated(parse_qsl(query, keep_blank_values=True)),
+            route=parameters,
+            body=body,
+        )
+        result = await self._invoke(function, request_input)
         return web.Response(status=500) if result is None else _response(result)
 
 
-def _input(request: web.Request, parameters: dict[str, str], body: bytes) -> Input:
-    return http_input(
-        method=request.method,
-        url=f"{request.scheme}://{request.host}{request.raw_path}",
-        headers=_joined(request.headers.items()),
-        query=_joined(_query(request.raw_path.partition("?")[2])),
-        route=parameters,
-        body=body,
-    )
-
-
-def _query(text: str) -> list[tuple[str, str]]:
-    """Return the parameters of a query, which only `&` separates and where `+` is a space."""
-    pairs = (part.partition("=") for part in text.split("&") if part)
-    return [(unquote_plus(name), unquote_plus(value)) for name, _, value in pairs]
-
-
-def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return one value a name, whatever its case: the host joins repeated ones by commas."""
+def _join_repeated(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return one value per name, without regard to case; the host joins repeated ones by commas."""
     values: CIMultiDict[str] = CIMultiDict(pairs)
     return {name: ",".join(values.getall(name)) for name in values}
 
@@ -104,11 +95,7 @@ def _response(result: Datum) -> web.Response:
     response: dict[str, Any] = result.value
     headers = CIMultiDict((name, datum.value) for name, datum in response["headers"].items())
     for cookie in response["cookies"] or ():
-        headers.extend(("Set-Cookie", text) for text in _cookies(cookie))
+        headers.extend(("Set-Cookie", morsel.OutputString()) for morsel in cookie.values())
     return web.Response(
         status=int(response["status_code"].value), headers=headers, body=response["body"].value
     )
-
-
-def _cookies(cookie: SimpleCookie) -> list[str]:
-    return [morsel.OutputString() for morsel in cookie.values()]

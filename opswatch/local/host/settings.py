@@ -1,4 +1,4 @@
-"""The settings of the host and the app: host.json, local.settings.json, the environment."""
+"""Settings of the host and the app, from host.json, local.settings.json and the environment."""
 
 import json
 import re
@@ -12,10 +12,10 @@ from opswatch.core.errors import ConfigError
 
 T = TypeVar("T")
 
-# An app setting of this name replaces one value of host.json.
+# An app setting with this prefix overrides one value of host.json.
 # https://learn.microsoft.com/azure/azure-functions/functions-host-json#override-hostjson-values
 _OVERRIDE = "AzureFunctionsJobHost__"
-_MAX_BATCH = 32  # of one receive, the service's limit
+_MAX_BATCH = 32  # messages per receive, a limit of the storage service
 _MAX_INT = 2**31 - 1
 _MIN_POLLING_INTERVAL = timedelta(milliseconds=100)
 _MAX_VISIBILITY = timedelta(days=7)
@@ -36,7 +36,7 @@ class QueueSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostSettings:
-    """What of host.json means something here."""
+    """The values of host.json that the local host uses."""
 
     queues: QueueSettings = QueueSettings()
     route_prefix: str = "api"
@@ -47,17 +47,17 @@ class HostSettings:
         """Read `app_dir`/host.json and its overrides in `env`; raise `ConfigError`."""
         path = app_dir / "host.json"
         if not path.is_file():
-            raise ConfigError([f"{path}: not found; a function app folder holds one"])
+            raise ConfigError([f"{path}: not found; is this the folder of a function app?"])
         return cls.parse(read_object(path), env)
 
     @classmethod
     def parse(cls, document: Mapping[str, Any], env: Mapping[str, str]) -> "HostSettings":
-        """Check a host.json, overridden by `env`; raise one `ConfigError` for all mistakes."""
+        """Check a host.json, overridden by `env`; raise one `ConfigError` for all problems."""
         reader = _Reader(document, env)
         if document.get("version") != "2.0":
             reader.problems.append('host.json: version: is not "2.0"')
         settings = cls(
-            queues=_queues(reader),
+            queues=reader.read_queues(),
             route_prefix=reader.read("extensions.http.routePrefix", "api", _route_prefix),
             function_timeout=reader.read(
                 "functionTimeout", _DEFAULT_FUNCTION_TIMEOUT, _function_timeout
@@ -82,15 +82,11 @@ def local_values(app_dir: Path) -> dict[str, str]:
 
 
 def resolve(text: str, env: Mapping[str, str]) -> str:
-    """Replace each %SETTING% in `text`; raise ValueError where there is no such setting."""
-
-    def value(match: re.Match[str]) -> str:
-        name = match[1]
+    """Replace each %SETTING% in `text`; raise ValueError if a setting is missing."""
+    for name in re.findall("%([^%]+)%", text):
         if not env.get(name):
-            raise ValueError(f"%{name}% names no app setting")
-        return env[name]
-
-    return re.sub("%([^%]+)%", value, text)
+            raise ValueError(f"%{name}% is not an app setting")
+    return re.sub("%([^%]+)%", lambda match: env[match[1]], text)
 
 
 def parse_timespan(value: object) -> timedelta:
@@ -122,7 +118,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 class _Reader:
-    """Reads one value after another and keeps every complaint for the end."""
+    """Reads one value at a time and collects the problems."""
 
     def __init__(self, document: Mapping[str, Any], env: Mapping[str, str]) -> None:
         self._document = document
@@ -130,46 +126,47 @@ class _Reader:
         self.problems: list[str] = []
 
     def read(self, path: str, default: T, parse: Callable[[Any], T]) -> T:
-        """Return the parsed value, or `default` where there is none or after a complaint."""
-        override = _OVERRIDE + path.replace(".", "__")
-        value = self._env.get(override)
+        """Return the parsed value, or `default` if it is missing or invalid."""
+        source = _OVERRIDE + path.replace(".", "__")
+        value: Any = self._env.get(source)
         if value is None:
-            value, override = self._find(path.split(".")), ""
+            source, value = f"host.json: {path}", self._document
+            for key in path.split("."):
+                value = value.get(key) if isinstance(value, Mapping) else None
         if value is None:
             return default
         try:
             return parse(value)
         except ValueError as error:
-            self.problems.append(f"{override or 'host.json: ' + path}: {error}")
+            self.problems.append(f"{source}: {error}")
             return default
 
-    def _find(self, keys: list[str]) -> Any:
-        value: Any = self._document
-        for key in keys:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        return value
+    def read_queues(self) -> QueueSettings:
+        """Return `extensions.queues`."""
 
+        def read(name: str, default: T, parse: Callable[[Any], T]) -> T:
+            return self.read(f"extensions.queues.{name}", default, parse)
 
-def _queues(reader: _Reader) -> QueueSettings:
-    def read(name: str, default: T, parse: Callable[[Any], T]) -> T:
-        return reader.read(f"extensions.queues.{name}", default, parse)
-
-    default = QueueSettings()
-    batch_size = read("batchSize", default.batch_size, _whole(1, _MAX_BATCH))
-    return QueueSettings(
-        batch_size=batch_size,
-        new_batch_threshold=read("newBatchThreshold", batch_size // 2, _whole(0, _MAX_INT)),
-        max_dequeue_count=read("maxDequeueCount", default.max_dequeue_count, _whole(1, _MAX_INT)),
-        visibility_timeout=read(
-            "visibilityTimeout", default.visibility_timeout, _span(timedelta(0), _MAX_VISIBILITY)
-        ),
-        max_polling_interval=read(
-            "maxPollingInterval",
-            default.max_polling_interval,
-            _span(_MIN_POLLING_INTERVAL, timedelta.max),
-        ),
-        base64=read("messageEncoding", default.base64, _is_base64),
-    )
+        default = QueueSettings()
+        batch_size = read("batchSize", default.batch_size, _whole(1, _MAX_BATCH))
+        return QueueSettings(
+            batch_size=batch_size,
+            new_batch_threshold=read("newBatchThreshold", batch_size // 2, _whole(0, _MAX_INT)),
+            max_dequeue_count=read(
+                "maxDequeueCount", default.max_dequeue_count, _whole(1, _MAX_INT)
+            ),
+            visibility_timeout=read(
+                "visibilityTimeout",
+                default.visibility_timeout,
+                _span(timedelta(0), _MAX_VISIBILITY),
+            ),
+            max_polling_interval=read(
+                "maxPollingInterval",
+                default.max_polling_interval,
+                _span(_MIN_POLLING_INTERVAL, timedelta.max),
+            ),
+            base64=read("messageEncoding", default.base64, _is_base64),
+        )
 
 
 def _whole(least: int, most: int) -> Callable[[object], int]:
@@ -208,5 +205,5 @@ def _is_base64(value: object) -> bool:
 
 def _route_prefix(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not a string")  # noqa: TRY004 - a complaint like the others
+        raise ValueError(f"{value!r} is not a string")  # noqa: TRY004 - a problem to collect
     return value.strip("/")

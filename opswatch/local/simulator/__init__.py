@@ -1,27 +1,26 @@
-"""An ARM simulator: answers status polls as Azure Resource Manager does, tokens included.
+"""An ARM simulator: it answers polls as Azure Resource Manager does, and issues tokens.
 
-Never deployed; for the demo, for tests under load or over HTTP, and for one's own experiments.
+For the demo, for tests under load or over HTTP, and for experiments; never deployed.
 """
 
-from opswatch.local.simulator.clock import ManualClock
-from opswatch.local.simulator.durations import parse_draw
+from opswatch.local.simulator.durations import parse_distribution
 from opswatch.local.simulator.faults import (
     ClaimsChallenge,
     CutOff,
     Fault,
+    FixedReply,
     HandOver,
-    Moment,
+    PollContext,
     Reply,
     Slow,
-    Told,
 )
-from opswatch.local.simulator.identity import Verdict
-from opswatch.local.simulator.life import Envelope, Life, Style, tell
+from opswatch.local.simulator.identity import TokenStatus
 from opswatch.local.simulator.operations import Operation, StartedOperation
-from opswatch.local.simulator.scripts import SCRIPTS, find_script, lasting
+from opswatch.local.simulator.scenario import Envelope, Scenario, Style, respond
+from opswatch.local.simulator.scripts import SCRIPTS, find_script
 from opswatch.local.simulator.server import Simulator
-from opswatch.local.simulator.stamps import RetryAfter, Stamp, WaitForm
 from opswatch.local.simulator.throttle import Limit
+from opswatch.local.simulator.timestamps import RetryAfter, TimestampFormat, WaitForm
 
 __all__ = [
     "SCRIPTS",
@@ -29,24 +28,22 @@ __all__ = [
     "CutOff",
     "Envelope",
     "Fault",
+    "FixedReply",
     "HandOver",
-    "Life",
     "Limit",
-    "ManualClock",
-    "Moment",
     "Operation",
+    "PollContext",
     "Reply",
     "RetryAfter",
+    "Scenario",
     "Simulator",
     "Slow",
-    "Stamp",
     "StartedOperation",
     "Style",
-    "Told",
-    "Verdict",
+    "TimestampFormat",
+    "TokenStatus",
     "WaitForm",
     "find_script",
-    "lasting",
-    "parse_draw",
-    "tell",
+    "parse_distribution",
+    "respond",
 ]

@@ -1,4 +1,4 @@
-"""A managed identity: issues tokens as App Service does, and knows whether a token is right.
+"""A managed identity: issues tokens as App Service does, and checks the tokens of requests.
 
 https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from opswatch.local.simulator.messages import Answer, Request, arm_error, json_answer
+from opswatch.local.simulator.http import Request, Response, arm_error, json_response
 
 API_VERSION = "2019-08-01"
 ARM_AUDIENCES = frozenset(
@@ -27,10 +27,10 @@ ARM_AUDIENCES = frozenset(
 )
 
 
-class Verdict(StrEnum):
-    """What the ARM end makes of a request's `Authorization`."""
+class TokenStatus(StrEnum):
+    """Result of checking a request's `Authorization` header."""
 
-    RIGHT = "right"
+    VALID = "valid"
     MISSING = "missing"
     UNKNOWN = "unknown"
     EXPIRED = "expired"
@@ -45,9 +45,28 @@ class Token:
     text: str
     resource: str
     client_id: str
-    issued_at: datetime
     expires_at: datetime
-    generation: int  # how many revocations came before it
+    generation: int  # number of revocations before it was issued
+
+
+_CHALLENGE = (
+    'Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize"'
+)
+_REFUSALS = {
+    TokenStatus.MISSING: (
+        "AuthenticationFailed",
+        "Authentication failed. The 'Authorization' header is missing.",
+    ),
+    TokenStatus.UNKNOWN: ("InvalidAuthenticationToken", "The access token is invalid."),
+    TokenStatus.EXPIRED: (
+        "ExpiredAuthenticationToken",
+        "The access token expiry UTC time is earlier than current UTC time.",
+    ),
+    TokenStatus.WRONG_AUDIENCE: (
+        "InvalidAuthenticationTokenAudience",
+        "The access token has been obtained for wrong audience or resource.",
+    ),
+}
 
 
 class Identity:
@@ -61,68 +80,71 @@ class Identity:
         self._revocations = 0
         self._revoked_at = clock()
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Response:
         """Answer a request for a token."""
+        resource = request.parameters.get("resource")
         if request.headers.get("x-identity-header") != self.header:
             return _refusal(401, "The X-IDENTITY-HEADER is missing or wrong.")
         if request.method != "GET":
             return _refusal(405, "Tokens are read with GET.")
         if request.parameters.get("api-version") != API_VERSION:
-            return _refusal(400, f"The api-version has to be {API_VERSION}.")
-        resource = request.parameters.get("resource")
+            return _refusal(400, f"The api-version must be {API_VERSION}.")
         if not resource:
             return _refusal(400, "The parameter resource is missing.")
-        return _issued(self.issue(resource, client_id=request.parameters.get("client_id")))
+        token = self.issue(resource, client_id=request.parameters.get("client_id"))
+        body = {
+            "access_token": token.text,
+            "expires_on": str(int(token.expires_at.timestamp())),
+            "resource": token.resource,
+            "token_type": "Bearer",
+            "client_id": token.client_id,
+        }
+        return json_response(200, body)
 
     def issue(self, resource: str, *, client_id: str | None = None) -> Token:
-        """Issue a token for `resource`."""
-        now = self._clock()
+        """Issue a token for `resource`; it has a real token's form and length."""
+        audience = base64.urlsafe_b64encode(json.dumps({"aud": resource}).encode())
+        claims = audience.decode().rstrip("=")
         token = Token(
-            text=_token_text(resource),
+            text=f"eyJ0eXAiOiJKV1QifQ.{claims}.{secrets.token_urlsafe(256)}",
             resource=resource,
             client_id=client_id or "00000000-0000-0000-0000-00000000a551",
-            issued_at=now,
-            expires_at=now + self.lifetime,
+            expires_at=self._clock() + self.lifetime,
             generation=self._revocations,
         )
         self._tokens[token.text] = token
         return token
 
     def revoke(self) -> None:
-        """From now on, tokens issued so far are answered with a claims challenge."""
+        """Revoke all tokens issued so far: they get a claims challenge."""
         self._revocations += 1
         self._revoked_at = self._clock()
 
-    def judge(self, authorization: str | None) -> Verdict:
-        """Say whether `authorization` opens ARM."""
+    def check(self, authorization: str | None) -> TokenStatus:
+        """Return whether `authorization` gives access to ARM, or why it does not."""
         if not authorization:
-            return Verdict.MISSING
-        token = self._bearer(authorization)
-        if token is None:
-            return Verdict.UNKNOWN
-        if token.resource.rstrip("/") not in ARM_AUDIENCES:
-            return Verdict.WRONG_AUDIENCE
-        if self._clock() >= token.expires_at:
-            return Verdict.EXPIRED
-        return Verdict.RIGHT if token.generation == self._revocations else Verdict.REVOKED
-
-    def refusal(self, verdict: Verdict) -> Answer:
-        """Return ARM's 401 for a verdict that is not `RIGHT`."""
-        if verdict is Verdict.REVOKED:
-            return self._claims_challenge()
-        code, message = _REFUSALS[verdict]
-        challenge = f'{_CHALLENGE}, error="invalid_token", error_description="{message}"'
-        return arm_error(401, code, message, {"WWW-Authenticate": challenge})
-
-    def _bearer(self, authorization: str) -> Token | None:
+            return TokenStatus.MISSING
         scheme, _, text = authorization.partition(" ")
-        return self._tokens.get(text.strip()) if scheme.lower() == "bearer" else None
+        token = self._tokens.get(text.strip())
+        if token is None or scheme.lower() != "bearer":
+            return TokenStatus.UNKNOWN
+        if token.resource.rstrip("/") not in ARM_AUDIENCES:
+            return TokenStatus.WRONG_AUDIENCE
+        if self._clock() >= token.expires_at:
+            return TokenStatus.EXPIRED
+        is_current = token.generation == self._revocations
+        return TokenStatus.VALID if is_current else TokenStatus.REVOKED
 
-    def _claims_challenge(self) -> Answer:
-        """Ask for a token issued after the revocation.
+    def refusal(self, status: TokenStatus) -> Response:
+        """Return ARM's 401 for a status that is not `VALID`.
 
+        After a revocation it is a claims challenge, which asks for a token issued later:
         https://learn.microsoft.com/entra/identity-platform/claims-challenge
         """
+        if status is not TokenStatus.REVOKED:
+            code, message = _REFUSALS[status]
+            challenge = f'{_CHALLENGE}, error="invalid_token", error_description="{message}"'
+            return arm_error(401, code, message, {"WWW-Authenticate": challenge})
         not_before = str(int(self._revoked_at.timestamp()))
         claims = {"access_token": {"nbf": {"essential": True, "value": not_before}}}
         encoded = base64.b64encode(json.dumps(claims).encode()).decode()
@@ -136,44 +158,5 @@ class Identity:
         )
 
 
-_CHALLENGE = (
-    'Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize"'
-)
-_REFUSALS = {
-    Verdict.MISSING: (
-        "AuthenticationFailed",
-        "Authentication failed. The 'Authorization' header is missing.",
-    ),
-    Verdict.UNKNOWN: ("InvalidAuthenticationToken", "The access token is invalid."),
-    Verdict.EXPIRED: (
-        "ExpiredAuthenticationToken",
-        "The access token expiry UTC time is earlier than current UTC time.",
-    ),
-    Verdict.WRONG_AUDIENCE: (
-        "InvalidAuthenticationTokenAudience",
-        "The access token has been obtained for wrong audience or resource.",
-    ),
-}
-
-
-def _token_text(resource: str) -> str:
-    """Return a text that has a token's look and length, and cannot be guessed."""
-    claims = base64.urlsafe_b64encode(json.dumps({"aud": resource}).encode()).decode().rstrip("=")
-    return f"eyJ0eXAiOiJKV1QifQ.{claims}.{secrets.token_urlsafe(256)}"
-
-
-def _issued(token: Token) -> Answer:
-    return json_answer(
-        200,
-        {
-            "access_token": token.text,
-            "expires_on": str(int(token.expires_at.timestamp())),
-            "resource": token.resource,
-            "token_type": "Bearer",
-            "client_id": token.client_id,
-        },
-    )
-
-
-def _refusal(status: int, message: str) -> Answer:
-    return json_answer(status, {"statusCode": status, "message": message})
+def _refusal(status: int, message: str) -> Response:
+    return json_response(status, {"statusCode": status, "message": message})

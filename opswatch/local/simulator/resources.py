@@ -1,6 +1,5 @@
-"""Resources, as far as a client needs them to start operations: PUT, GET and DELETE."""
+"""Resources: the PUT, GET and DELETE with which a client starts operations."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -8,10 +7,14 @@ from datetime import datetime
 
 import msgspec
 
-from opswatch.local.simulator.life import Life, Style
-from opswatch.local.simulator.messages import Answer, Request, arm_error, json_answer
-from opswatch.local.simulator.operations import PLACE, Operation, Operations
-from opswatch.local.simulator.paths import OPERATION_RESULTS, path_key
+from opswatch.local.simulator.http import Request, Response, arm_error, json_response
+from opswatch.local.simulator.operations import PLACE, Operation, Operations, path_key
+from opswatch.local.simulator.scenario import (
+    OPERATION_RESULTS,
+    Scenario,
+    Style,
+    with_provisioning_state,
+)
 from opswatch.local.simulator.scripts import find_script
 
 _RESOURCE = re.compile(
@@ -23,7 +26,7 @@ _RESOURCE = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceName:
-    """A resource's path, understood."""
+    """A parsed resource path."""
 
     path: str
     type: str
@@ -55,20 +58,18 @@ class Resource:
     deleting: bool = False
 
     def exists(self, now: datetime) -> bool:
-        """Say whether it is still there: a failed deletion leaves it."""
-        return not (self.deleting and self.operation.life.succeeds and self._settled(now))
+        """Whether it exists at `now`; a failed deletion leaves it."""
+        succeeds = self.operation.scenario.succeeds
+        return not (self.deleting and succeeds and self.operation.has_ended(now))
 
-    def told(self, now: datetime) -> dict[str, object]:
+    def to_json(self, now: datetime) -> dict[str, object]:
         """Return the body with the provisioning state that the operation has reached."""
-        ending = self.operation.life.ending or {}
+        ending = self.operation.scenario.ending or {}
         running = "Deleting" if self.deleting else "Creating"
-        state = ending.get("status", "Succeeded") if self._settled(now) else running
-        given = self.body.get("properties")
-        properties = dict(given) if isinstance(given, Mapping) else {}
-        return {**self.body, "properties": {**properties, "provisioningState": state}}
-
-    def _settled(self, now: datetime) -> bool:
-        return self.operation.life.ended(now - self.operation.started_at)
+        ended = self.operation.has_ended(now)
+        return with_provisioning_state(
+            self.body, ending.get("status", "Succeeded") if ended else running
+        )
 
 
 class Resources:
@@ -79,92 +80,77 @@ class Resources:
         *,
         clock: Callable[[], datetime],
         operations: Operations,
-        default_life: Callable[[], Life],
+        default_scenario: Callable[[], Scenario],
     ) -> None:
         self._clock = clock
         self._operations = operations
-        self._default_life = default_life
+        self._default_scenario = default_scenario
         self._by_path: dict[str, Resource] = {}
 
-    def respond(self, request: Request, name: ResourceName) -> Answer:
+    def respond(self, request: Request, name: ResourceName) -> Response:
         """Answer a PUT, GET or DELETE of a resource."""
-        resource = self._get(name.path)
+        now = self._clock()
+        resource = self._by_path.get(path_key(name.path))
+        if resource and not resource.exists(now):
+            resource = None
         match request.method:
             case "PUT":
-                return self._create(request, name)
+                return self._put(request, name)
             case "GET" if resource:
-                return json_answer(200, resource.told(self._clock()))
+                return json_response(200, resource.to_json(now))
             case "GET":
-                return _not_found(name)
+                return arm_error(
+                    404,
+                    "ResourceNotFound",
+                    f"The Resource '{name.type}/{name.name}' under resource group "
+                    f"'{name.place['group']}' was not found.",
+                )
             case "DELETE" if resource:
                 return self._delete(request, name, resource)
             case "DELETE":
-                return Answer(status=204)
+                return Response(status=204)
             case _:
                 return arm_error(405, "MethodNotAllowed", "PUT, GET and DELETE are simulated.")
 
-    def _get(self, path: str) -> Resource | None:
-        resource = self._by_path.get(path_key(path))
-        return resource if resource and resource.exists(self._clock()) else None
-
-    def _create(self, request: Request, name: ResourceName) -> Answer:
+    def _put(self, request: Request, name: ResourceName) -> Response:
         try:
-            given = _object(request.body)
-            life = self._life(given)
+            given = request.json_object()
+            scenario = self._scenario(given)
         except ValueError as error:
             return arm_error(400, "InvalidRequestContent", str(error))
-        url = self._operations.start(life, place=_place(name, given))
+        url = self._operations.start(scenario, place=_place(name, given))
         body = {**given, "id": name.path, "name": name.name, "type": name.type}
         resource = Resource(body=body, operation=url.operation)
         self._by_path[path_key(name.path)] = resource
-        return json_answer(201, resource.told(self._clock()), url.poll_headers(request.origin))
+        headers = url.poll_headers(request.origin)
+        return json_response(201, resource.to_json(self._clock()), headers)
 
-    def _delete(self, request: Request, name: ResourceName, resource: Resource) -> Answer:
-        life = self._life(resource.body)
+    def _delete(self, request: Request, name: ResourceName, resource: Resource) -> Response:
+        scenario = self._scenario(resource.body)
         place = _place(name, resource.body)
-        url = self._operations.start(life, place=place)
-        located = self._operations.add_url(url.operation, told_by_location(life), place)
+        url = self._operations.start(scenario, place=place)
+        error = {"error": (scenario.ending or {}).get("error")}
+        by_location = msgspec.structs.replace(
+            scenario,
+            style=Style.LOCATION,
+            template=OPERATION_RESULTS,
+            final_code=204 if scenario.succeeds else 409,
+            ending=None if scenario.succeeds else error,
+        )
+        location = self._operations.add_url(url.operation, by_location, place)
         self._by_path[path_key(name.path)] = replace(
             resource, operation=url.operation, deleting=True
         )
-        headers = url.poll_headers(request.origin) | {"Location": request.origin + located.target}
-        return Answer(status=202, headers=headers)
+        headers = url.poll_headers(request.origin) | {"Location": request.origin + location.target}
+        return Response(status=202, headers=headers)
 
-    def _life(self, body: Mapping[str, object]) -> Life:
-        """Return the life that the tag `simulator` names, or the default one."""
+    def _scenario(self, body: Mapping[str, object]) -> Scenario:
+        """Return the script that the tag `simulator` names, or the default scenario."""
         tags = body.get("tags")
         script = tags.get("simulator") if isinstance(tags, Mapping) else None
-        return find_script(str(script)) if script else self._default_life()
-
-
-def told_by_location(life: Life) -> Life:
-    """Return how a Location URL tells of the deletion that `life` describes."""
-    error = {"error": (life.ending or {}).get("error")}
-    return msgspec.structs.replace(
-        life,
-        style=Style.LOCATION,
-        template=OPERATION_RESULTS,
-        final_code=204 if life.succeeds else 409,
-        ending=None if life.succeeds else error,
-    )
-
-
-def _object(body: bytes) -> dict[str, object]:
-    given = json.loads(body or b"{}")
-    if not isinstance(given, dict):
-        raise ValueError("The request content is not a JSON object.")  # noqa: TRY004
-    return given
+        return find_script(str(script)) if script else self._default_scenario()
 
 
 def _place(name: ResourceName, body: Mapping[str, object]) -> dict[str, str]:
     location = str(body.get("location") or PLACE["location"])
     return {**name.place, "location": location.replace(" ", "").lower()}
-
-
-def _not_found(name: ResourceName) -> Answer:
-    return arm_error(
-        404,
-        "ResourceNotFound",
-        f"The Resource '{name.type}/{name.name}' under resource group "
-        f"'{name.place['group']}' was not found.",
-    )

@@ -1,19 +1,28 @@
-"""Named lives: what ARM has been seen to do, or could, each under the name that starts it."""
+"""Scripts: named scenarios of what ARM has been observed to do, or could do."""
 
 from collections.abc import Mapping
 from datetime import timedelta
 
 import msgspec
 
-from opswatch.local.simulator.faults import ClaimsChallenge, CutOff, Fault, HandOver, Reply, Slow
-from opswatch.local.simulator.life import Envelope, Life, Style
-from opswatch.local.simulator.paths import (
+from opswatch.local.simulator.faults import (
+    ClaimsChallenge,
+    CutOff,
+    Fault,
+    FixedReply,
+    HandOver,
+    Slow,
+)
+from opswatch.local.simulator.scenario import (
     ASYNC_OPERATIONS,
     OPERATION_RESULTS,
     RESOURCE_GROUP_STATUSES,
     SUBSCRIPTION_RESULTS,
+    Envelope,
+    Scenario,
+    Style,
 )
-from opswatch.local.simulator.stamps import RetryAfter, Stamp, WaitForm
+from opswatch.local.simulator.timestamps import RetryAfter, TimestampFormat, WaitForm
 
 _FOREIGN = "https://attacker.example/subscriptions/s/operationsStatus/stolen?api-version=2024-10-01"
 
@@ -39,7 +48,7 @@ _FORBIDDEN = _error(
     "access was recently granted, please refresh your credentials.",
 )
 _UNAUTHORIZED = _error("InvalidAuthenticationToken", "The access token is invalid.")
-_NOT_FOUND = {"error": {"message": "The operation was not found."}}  # without a code, as seen
+_NOT_FOUND = {"error": {"message": "The operation was not found."}}  # ARM sends it without a code
 
 _DETAILED_ERROR = {
     "code": "DeploymentFailed",
@@ -66,52 +75,52 @@ _CACHE = {
     "properties": {"provisioningState": "Succeeded", "redisVersion": "6.0"},
 }
 
-_OUTCOMES: dict[str, Life] = {
-    "succeeded": Life(ending={"status": "Succeeded", "properties": {"provisioned": True}}),
-    "failed": Life(ending={"status": "Failed", "error": _DETAILED_ERROR}),
-    "failed-no-error": Life(ending={"status": "Failed"}),
-    "failed-null-error": Life(ending={"status": "Failed", "error": None}),
-    "failed-empty-error": Life(ending={"status": "Failed", "error": {}}),
-    "failed-blank-code": Life(
+_OUTCOMES: dict[str, Scenario] = {
+    "succeeded": Scenario(ending={"status": "Succeeded", "properties": {"provisioned": True}}),
+    "failed": Scenario(ending={"status": "Failed", "error": _DETAILED_ERROR}),
+    "failed-no-error": Scenario(ending={"status": "Failed"}),
+    "failed-null-error": Scenario(ending={"status": "Failed", "error": None}),
+    "failed-empty-error": Scenario(ending={"status": "Failed", "error": {}}),
+    "failed-blank-code": Scenario(
         ending={"status": "Failed", **_error(" NetcfgInvalidSubnet", "Subnet is not valid.")}
     ),
-    "canceled": Life(ending={"status": "Canceled", **_error("Canceled", "It was canceled.")}),
-    "cancelled": Life(ending={"status": "Cancelled"}),
-    "completed": Life(ending={"status": "Completed"}),
-    "lower-case": Life(running=("inProgress",), ending={"status": "succeeded"}),
-    "null-error": Life(ending={"status": "Succeeded", "error": None}),
-    "empty-error": Life(ending={"status": "Succeeded", "error": {}}),
-    "percent-one": Life(ending={"status": "Succeeded", "percentComplete": 1.0}),
-    "output": Life(ending={"status": "Succeeded", "properties": {"output": {"vmId": "42"}}}),
-    "never-ending": Life(duration=None),
-    "bare": Life(envelope=Envelope.BARE),
-    "unknown-words": Life(
+    "canceled": Scenario(ending={"status": "Canceled", **_error("Canceled", "It was canceled.")}),
+    "cancelled": Scenario(ending={"status": "Cancelled"}),
+    "completed": Scenario(ending={"status": "Completed"}),
+    "lower-case": Scenario(running=("inProgress",), ending={"status": "succeeded"}),
+    "null-error": Scenario(ending={"status": "Succeeded", "error": None}),
+    "empty-error": Scenario(ending={"status": "Succeeded", "error": {}}),
+    "percent-one": Scenario(ending={"status": "Succeeded", "percentComplete": 1.0}),
+    "output": Scenario(ending={"status": "Succeeded", "properties": {"output": {"vmId": "42"}}}),
+    "never-ending": Scenario(duration=None),
+    "bare": Scenario(envelope=Envelope.BARE),
+    "unknown-words": Scenario(
         running=("Accepted", "NotStarted", "Enqueued", "Dequeued", "Creating", "inProgress")
     ),
-    "percent": Life(percent_complete=True),
+    "percent": Scenario(percent_complete=True),
 }  # fmt: skip
 
-_PROVIDERS: dict[str, Life] = {
-    "redis-enterprise-create": Life(duration=_seconds(490), early_end_time=True),
-    "redis-enterprise-failed": Life(
+_PROVIDERS: dict[str, Scenario] = {
+    "redis-enterprise-create": Scenario(duration=_seconds(490), early_end_time=True),
+    "redis-enterprise-failed": Scenario(
         duration=_seconds(490), early_end_time=True, ending={"status": "Failed"}
     ),
-    "redis-enterprise-database": Life(duration=_seconds(3.5), early_end_time=True),
-    "redis-classic-create": Life(
+    "redis-enterprise-database": Scenario(duration=_seconds(3.5), early_end_time=True),
+    "redis-classic-create": Scenario(
         duration=_seconds(870), envelope=Envelope.NULLS, template=ASYNC_OPERATIONS
     ),
-    "redis-classic-delete": Life(
+    "redis-classic-delete": Scenario(
         duration=_seconds(425), style=Style.LOCATION, ending=None, template=OPERATION_RESULTS
     ),
-    "redis-flush": Life(duration=_seconds(6), style=Style.HYBRID, template=OPERATION_RESULTS),
-    "group-delete": Life(
+    "redis-flush": Scenario(duration=_seconds(6), style=Style.HYBRID, template=OPERATION_RESULTS),
+    "group-delete": Scenario(
         style=Style.LOCATION,
         ending=None,
         template=SUBSCRIPTION_RESULTS,
         retry_after=RetryAfter(wait=_seconds(15)),
     ),
-    "group-status": Life(template=RESOURCE_GROUP_STATUSES),
-    "group-conflict": Life(
+    "group-status": Scenario(template=RESOURCE_GROUP_STATUSES),
+    "group-conflict": Scenario(
         style=Style.LOCATION,
         final_code=409,
         ending={"Error": {"Code": "ScopeLocked", "Message": "The scope is locked."}},
@@ -119,18 +128,20 @@ _PROVIDERS: dict[str, Life] = {
     ),
 }
 
-_LOCATION = Life(style=Style.LOCATION, ending=_CACHE, template=OPERATION_RESULTS)
-_STYLES: dict[str, Life] = {
+_LOCATION = Scenario(style=Style.LOCATION, ending=_CACHE, template=OPERATION_RESULTS)
+_STYLES: dict[str, Scenario] = {
     "location": _LOCATION,
     "location-201": msgspec.structs.replace(_LOCATION, final_code=201),
     "location-204": msgspec.structs.replace(_LOCATION, final_code=204, ending=None),
     "location-empty": msgspec.structs.replace(_LOCATION, ending=None),
     "resource": msgspec.structs.replace(_LOCATION, style=Style.RESOURCE, running=("Creating",)),
-    "signed": Life(signed=True),
+    "signed": Scenario(signed=True),
     "signed-location": msgspec.structs.replace(_LOCATION, signed=True),
 }
 
-_STAMPS = {f"stamp-{form.name.lower().replace('_', '-')}": Life(stamp=form) for form in Stamp}
+_STAMPS = {
+    f"stamp-{form.name.lower().replace('_', '-')}": Scenario(stamp=form) for form in TimestampFormat
+}
 _WAITS = {
     "retry-after-seconds": RetryAfter(wait=_seconds(2)),
     "retry-after-date": RetryAfter(wait=_seconds(5), form=WaitForm.DATE),
@@ -140,20 +151,22 @@ _WAITS = {
 }
 
 _FAULTS: dict[str, tuple[Fault, ...]] = {
-    "not-found-first": (Reply(status=404, json=_NOT_FOUND, last_poll=2),),
-    "expired": (Reply(status=404, json=_NOT_FOUND, from_age=_seconds(5)),),
-    "gone": (Reply(status=410, json=_error("Gone", "It is gone."), from_age=_seconds(5)),),
-    "forbidden-burst": (Reply(status=403, json=_FORBIDDEN, last_poll=3),),
-    "forbidden": (Reply(status=403, json=_FORBIDDEN),),
-    "unauthorized-burst": (Reply(status=401, json=_UNAUTHORIZED, last_poll=2),),
+    "not-found-first": (FixedReply(status=404, json=_NOT_FOUND, last_poll=2),),
+    "expired": (FixedReply(status=404, json=_NOT_FOUND, from_age=_seconds(5)),),
+    "gone": (FixedReply(status=410, json=_error("Gone", "It is gone."), from_age=_seconds(5)),),
+    "forbidden-burst": (FixedReply(status=403, json=_FORBIDDEN, last_poll=3),),
+    "forbidden": (FixedReply(status=403, json=_FORBIDDEN),),
+    "unauthorized-burst": (FixedReply(status=401, json=_UNAUTHORIZED, last_poll=2),),
     "claims-challenge": (ClaimsChallenge(first_poll=2, last_poll=2),),
     "throttled": (
-        Reply(status=429, json=_THROTTLED, retry_after=RetryAfter(wait=_seconds(2)), last_poll=3),
+        FixedReply(
+            status=429, json=_THROTTLED, retry_after=RetryAfter(wait=_seconds(2)), last_poll=3
+        ),
     ),
-    "throttled-silent": (Reply(status=429, json=_THROTTLED, last_poll=3),),
-    "server-error": (Reply(status=500, json=_INTERNAL, first_poll=2, last_poll=4),),
+    "throttled-silent": (FixedReply(status=429, json=_THROTTLED, last_poll=3),),
+    "server-error": (FixedReply(status=500, json=_INTERNAL, first_poll=2, last_poll=4),),
     "unavailable": (
-        Reply(
+        FixedReply(
             status=503,
             json=_error("ServerTimeout", "The request timed out."),
             retry_after=RetryAfter(wait=_seconds(5), form=WaitForm.DATE),
@@ -161,50 +174,46 @@ _FAULTS: dict[str, tuple[Fault, ...]] = {
         ),
     ),
     "flaky": (
-        Reply(status=500, json=_INTERNAL, share=0.1),
+        FixedReply(status=500, json=_INTERNAL, share=0.1),
         CutOff(first_poll=2, share=0.05),
     ),
     "slow": (Slow(by=_seconds(3)),),
     "cut-off": (CutOff(last_poll=2),),
-    "not-json": (Reply(status=200, body="This is not JSON.", last_poll=2),),
-    "empty": (Reply(status=200, last_poll=2),),
+    "not-json": (FixedReply(status=200, body="This is not JSON.", last_poll=2),),
+    "empty": (FixedReply(status=200, last_poll=2),),
     "html": (
-        Reply(
+        FixedReply(
             status=200,
             body="<!DOCTYPE html><html><body>Our services aren't available.</body></html>",
             headers={"Content-Type": "text/html"},
             last_poll=2,
         ),
     ),
-    "truncated-json": (Reply(status=200, body='{"id": "x", "status": "InProg', last_poll=2),),
-    "json-list": (Reply(status=200, json=[{"status": "Succeeded"}], last_poll=2),),
-    "not-utf8": (Reply(status=200, body='{"status": "\udcff"}', last_poll=2),),
-    "bom": (Reply(status=200, body='\ufeff{"status": "InProgress"}', last_poll=2),),
+    "truncated-json": (FixedReply(status=200, body='{"id": "x", "status": "InProg', last_poll=2),),
+    "json-list": (FixedReply(status=200, json=[{"status": "Succeeded"}], last_poll=2),),
+    "not-utf8": (FixedReply(status=200, body='{"status": "\udcff"}', last_poll=2),),
+    "bom": (FixedReply(status=200, body='\ufeff{"status": "InProgress"}', last_poll=2),),
     "handed-over": (HandOver(first_poll=2, last_poll=2),),
     "handed-over-location": (HandOver(header="Location", first_poll=2, last_poll=2),),
-    "handed-to-stranger": (HandOver(to=_FOREIGN),),
-    "redirected": (Reply(status=302, headers={"Location": _FOREIGN}, last_poll=2),),
-    "redirected-307": (Reply(status=307, headers={"Location": _FOREIGN}, last_poll=2),),
+    "handed-to-foreign-host": (HandOver(to=_FOREIGN),),
+    "redirected": (FixedReply(status=302, headers={"Location": _FOREIGN}, last_poll=2),),
+    "redirected-307": (FixedReply(status=307, headers={"Location": _FOREIGN}, last_poll=2),),
 }
 
-SCRIPTS: Mapping[str, Life] = {
+SCRIPTS: Mapping[str, Scenario] = {
     **_OUTCOMES,
     **_PROVIDERS,
     **_STYLES,
     **_STAMPS,
-    **{name: Life(retry_after=wait) for name, wait in _WAITS.items()},
-    **{name: Life(faults=faults) for name, faults in _FAULTS.items()},
+    **{name: Scenario(retry_after=wait) for name, wait in _WAITS.items()},
+    **{name: Scenario(faults=faults) for name, faults in _FAULTS.items()},
 }
 
 
-def find_script(name: str) -> Life:
-    """Return the life of that name; raise `ValueError` that lists the names."""
+def find_script(name: str) -> Scenario:
+    """Return the scenario of that name; raise a `ValueError` that lists the names."""
     try:
         return SCRIPTS[name]
     except KeyError:
-        raise ValueError(f"{name!r} is none of the scripts {', '.join(sorted(SCRIPTS))}") from None
-
-
-def lasting(life: Life, duration: timedelta | None) -> Life:
-    """Return `life` with another duration (None: never-ending)."""
-    return msgspec.structs.replace(life, duration=duration)
+        names = ", ".join(sorted(SCRIPTS))
+        raise ValueError(f"{name!r} is not one of the scripts {names}") from None

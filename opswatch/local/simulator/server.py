@@ -4,21 +4,20 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from random import Random
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
 
-from opswatch.local.simulator.arm import Arm, Seen
-from opswatch.local.simulator.clock import utc_now
-from opswatch.local.simulator.control import PREFIX, Control, SeenRequest
-from opswatch.local.simulator.identity import Identity
-from opswatch.local.simulator.life import Life
-from opswatch.local.simulator.messages import Answer, Request
+from opswatch.local.simulator.arm import Arm
+from opswatch.local.simulator.control import PREFIX, Control, LoggedRequest
+from opswatch.local.simulator.http import Request, Response
+from opswatch.local.simulator.identity import Identity, TokenStatus
 from opswatch.local.simulator.operations import Operation, Operations, StartedOperation
 from opswatch.local.simulator.resources import Resources
+from opswatch.local.simulator.scenario import Scenario
 from opswatch.local.simulator.scripts import find_script
 from opswatch.local.simulator.throttle import Buckets, Limit
 
@@ -30,9 +29,9 @@ _HOST = "127.0.0.1"
 class Simulator:
     """ARM and a managed identity on one loopback port.
 
-    `async with Simulator() as arm:` serves until the block ends. `clock` decides how old
-    operations and tokens are, `sleep` how slow answers are; `default_life` is that of operations
-    which a PUT or DELETE of a resource starts.
+    `async with Simulator() as arm:` serves until the block ends. Operations and tokens age by
+    `clock`, slow responses wait with `sleep`, and a PUT or DELETE of a resource without the tag
+    `simulator` starts an operation of `default_scenario`.
     """
 
     def __init__(
@@ -40,16 +39,16 @@ class Simulator:
         *,
         port: int = 0,
         seed: int | None = None,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         limit: Limit | None = None,
-        default_life: Callable[[], Life] = Life,
+        default_scenario: Callable[[], Scenario] = Scenario,
     ) -> None:
         self._port = port
         self._clock = clock
         self._sleep = sleep
         self.rng = Random(seed)
-        self.requests: deque[SeenRequest] = deque(maxlen=_KEPT_REQUESTS)
+        self.requests: deque[LoggedRequest] = deque(maxlen=_KEPT_REQUESTS)
         self.identity = Identity(clock)
         self._operations = Operations(clock=clock, rng=self.rng)
         self._arm = Arm(
@@ -57,7 +56,7 @@ class Simulator:
             identity=self.identity,
             operations=self._operations,
             resources=Resources(
-                clock=clock, operations=self._operations, default_life=default_life
+                clock=clock, operations=self._operations, default_scenario=default_scenario
             ),
             buckets=Buckets(limit),
         )
@@ -69,8 +68,10 @@ class Simulator:
     async def __aenter__(self) -> Self:
         listener = socket.create_server((_HOST, self._port), backlog=1024)
         self._port = listener.getsockname()[1]
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(
-            self._app(), access_log=None, handler_cancellation=True, shutdown_timeout=1
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=1
         )
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
@@ -102,7 +103,7 @@ class Simulator:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs in its environment to take this for ARM."""
+        """Environment variables with which a process uses this simulator as ARM."""
         return {
             "OPSWATCH_ARM_ENDPOINT": self.endpoint,
             "IDENTITY_ENDPOINT": self.identity_endpoint,
@@ -111,21 +112,21 @@ class Simulator:
 
     def start(
         self,
-        life: Life | str = "succeeded",
+        scenario: Scenario | str = "succeeded",
         *,
         operation_id: str | None = None,
         place: Mapping[str, str] | None = None,
     ) -> StartedOperation:
-        """Start an operation: a life, or the name of one (`ValueError` where there is none).
+        """Start an operation of a scenario or of a named script; raise `ValueError`.
 
         `place` fills its path: `subscription`, `provider`, `location`, `group`.
         """
-        chosen = find_script(life) if isinstance(life, str) else life
+        chosen = find_script(scenario) if isinstance(scenario, str) else scenario
         url = self._operations.start(chosen, operation_id=operation_id, place=place)
         return url.started(self.endpoint)
 
     def operation(self, operation_id: str) -> Operation:
-        """Return an operation and its polls so far; raise `KeyError`."""
+        """Return an operation and the record of its polls; raise `KeyError`."""
         found = self._operations.get(operation_id)
         if found is None:
             raise KeyError(operation_id)
@@ -135,63 +136,48 @@ class Simulator:
         """Return all operations, oldest first."""
         return self._operations.all()
 
-    def _app(self) -> web.Application:
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._serve)
-        return app
-
-    async def _serve(self, http: web.Request) -> web.StreamResponse:
-        answer = self.respond(await _read(http))
-        if answer.delay:
-            await self._sleep(answer.delay.total_seconds())
-        return await _cut_off(http, answer) if answer.cut else _whole(answer)
-
-    def respond(self, request: Request) -> Answer:
-        """Answer a request, without a socket, and keep it in the log."""
+    def respond(self, request: Request) -> Response:
+        """Answer a request without a socket, and log it."""
+        token: TokenStatus | None = None
+        operation: Operation | None = None
         if request.path.startswith(PREFIX):
             return self._control.respond(request)
         if request.path == IDENTITY_PATH:
-            answer = self.identity.respond(request)
-            self._log(request, answer)
-            return answer
-        seen = self._arm.respond(request)
-        self._log(request, seen.answer, seen)
-        return seen.answer
-
-    def _log(self, request: Request, answer: Answer, seen: Seen | None = None) -> None:
-        operation = seen.operation if seen else None
+            response = self.identity.respond(request)
+        else:
+            answer = self._arm.respond(request)
+            response, token, operation = answer.response, answer.token, answer.operation
         self.requests.append(
-            SeenRequest(
+            LoggedRequest(
                 at=self._clock(),
                 method=request.method,
                 path=request.path,
                 query=request.query,
-                status=answer.status,
-                token=seen.verdict if seen else None,
+                status=response.status,
+                token=token,
                 operation_id=operation.id if operation else None,
             )
         )
+        return response
 
-
-async def _read(http: web.Request) -> Request:
-    return Request(
-        method=http.method,
-        target=http.raw_path,
-        headers={name.lower(): value for name, value in http.headers.items()},
-        body=await http.read() if http.can_read_body else b"",
-    )
-
-
-def _whole(answer: Answer) -> web.Response:
-    return web.Response(status=answer.status, headers=answer.headers, body=answer.body or None)
-
-
-async def _cut_off(http: web.Request, answer: Answer) -> web.StreamResponse:
-    """Promise the whole body, send half of it, and close the connection."""
-    response = web.StreamResponse(status=answer.status, headers=answer.headers)
-    response.content_length = len(answer.body) + 1
-    await response.prepare(http)
-    await response.write(answer.body[: len(answer.body) // 2])
-    if http.transport:
-        http.transport.close()
-    return response
+    async def _serve(self, received: web.Request) -> web.StreamResponse:
+        request = Request(
+            method=received.method,
+            target=received.raw_path,
+            headers={name.lower(): value for name, value in received.headers.items()},
+            body=await received.read() if received.can_read_body else b"",
+        )
+        response = self.respond(request)
+        status, headers, body = response.status, response.headers, response.body
+        if response.delay:
+            await self._sleep(response.delay.total_seconds())
+        if not response.cut_off:
+            return web.Response(status=status, headers=headers, body=body or None)
+        # Announce the whole body, send half of it, and close the connection.
+        stream = web.StreamResponse(status=status, headers=headers)
+        stream.content_length = len(body) + 1
+        await stream.prepare(received)
+        await stream.write(body[: len(body) // 2])
+        if received.transport:
+            received.transport.close()
+        return stream

@@ -1,4 +1,4 @@
-"""What tests of the local host share: made-up apps, and a module through which they are seen."""
+"""Fixtures for tests of the local host: small apps, and a module that connects them to a test."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ MakeApp = Callable[..., Path]
 
 
 class Probe(ModuleType):
-    """The module `probe`, which outlives every load of an app that imports it."""
+    """The module `probe`: it stays the same when an app that imports it is loaded again."""
 
     def __init__(self) -> None:
         super().__init__("probe")
@@ -61,7 +61,7 @@ async def account(azurite: Any) -> AsyncIterator[Account]:
 
 @pytest.fixture
 async def queue(account: Account) -> QueueClient:
-    """A queue of this test's own."""
+    """A new queue."""
     client = account.queue(f"q-{uuid4().hex}")
     await client.create_queue()
     return client

@@ -48,7 +48,7 @@ def by_name(app: tuple[Function, ...]) -> dict[str, Function]:
     return {function.name: function for function in app}
 
 
-def test_every_function_is_read_with_its_trigger(load: Any) -> None:
+def test_functions_are_read_with_their_triggers(load: Any) -> None:
     functions = by_name(load(EVERYTHING))
     assert functions["pump"].trigger == QueueTrigger("ops-in", "AzureWebJobsStorage")
     assert functions["texts"].trigger == QueueTrigger("texts", "Other")
@@ -60,21 +60,21 @@ def test_every_function_is_read_with_its_trigger(load: Any) -> None:
     assert tick.schedule(datetime(2026, 1, 1, tzinfo=UTC)).minute == 5
 
 
-def test_what_a_function_takes_is_read(load: Any) -> None:
+def test_function_parameters_are_read(load: Any) -> None:
     functions = by_name(load(EVERYTHING))
     assert functions["pump"].is_async
     assert not functions["texts"].is_async
     assert functions["texts"].takes_text
     assert not functions["pump"].takes_text
     assert functions["pump"].takes_context
-    assert not functions["plain"].takes_context, "there it is the trigger's own parameter"
+    assert not functions["plain"].takes_context, "`context` is the trigger's parameter"
 
 
-def test_a_disabled_function_is_left_out(load: Any) -> None:
+def test_disabled_function_is_skipped(load: Any) -> None:
     assert "tick" not in by_name(load(EVERYTHING, **{"AzureWebJobs.tick.Disabled": "true"}))
 
 
-def test_every_bad_function_is_named(load: Any) -> None:
+def test_every_invalid_function_is_reported(load: Any) -> None:
     code = """
         @app.queue_trigger(arg_name="msg", queue_name="%MISSING%", connection="")
         def unresolved(msg) -> None: ...
@@ -103,7 +103,7 @@ def test_every_bad_function_is_named(load: Any) -> None:
     ]
 
 
-def test_a_module_holds_one_function_app(load: Any) -> None:
+def test_module_must_hold_one_function_app(load: Any) -> None:
     load("same = app")
     with pytest.raises(ConfigError, match="2 function apps"):
         load("other = func.FunctionApp()")
@@ -111,11 +111,11 @@ def test_a_module_holds_one_function_app(load: Any) -> None:
         load("del app")
 
 
-def test_a_folder_without_an_app_is_refused(tmp_path: Path) -> None:
+def test_folder_without_app_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"function_app.py: not found"):
         load_app(tmp_path, {})
 
 
-def test_what_the_import_raises_goes_through(load: Any) -> None:
+def test_import_error_is_raised(load: Any) -> None:
     with pytest.raises(ZeroDivisionError):
         load("1 / 0")

@@ -46,7 +46,7 @@ def received(text: str) -> Any:
     return decode(function(QUEUE, "queueTrigger"), message_input(text))
 
 
-def test_a_message_arrives_as_the_worker_builds_it() -> None:
+def test_message_has_the_workers_fields() -> None:
     message = received("hello")
     assert isinstance(message, func.QueueMessage)
     assert message.get_body() == b"hello"
@@ -64,7 +64,7 @@ def test_a_message_arrives_as_the_worker_builds_it() -> None:
         ({"data": {"id": "inner"}}, ("m1", "p1", 3)),
     ],
 )
-def test_properties_of_the_body_overwrite_the_metadata(
+def test_body_properties_overwrite_metadata(
     body: dict[str, Any], seen: tuple[str, str, int]
 ) -> None:
     message = received(json.dumps(body))
@@ -72,28 +72,28 @@ def test_properties_of_the_body_overwrite_the_metadata(
 
 
 @pytest.mark.parametrize("text", ['["id"]', '{"id": ', "{'id': 1}", "", '{"a":' * 20_000])
-def test_a_body_that_is_no_json_object_overwrites_nothing(text: str) -> None:
+def test_other_bodies_leave_metadata_unchanged(text: str) -> None:
     assert received(text).id == "m1"
 
 
-def test_an_overwritten_count_that_is_no_number_fails_the_run() -> None:
+def test_invalid_dequeue_count_fails_the_invocation() -> None:
     with pytest.raises(ValueError, match="DequeueCount"):
         received('{"dequeueCount": "many"}')
 
 
-def test_a_parameter_of_type_str_gets_the_text() -> None:
-    taker = function(QUEUE, "queueTrigger", takes_text=True)
-    assert decode(taker, message_input("hello")) == "hello"
+def test_str_parameter_gets_the_text() -> None:
+    text_function = function(QUEUE, "queueTrigger", takes_text=True)
+    assert decode(text_function, message_input("hello")) == "hello"
 
 
-def test_a_timer_is_never_past_due() -> None:
+def test_timer_is_never_past_due() -> None:
     timer = decode(function(QUEUE, "timerTrigger"), timer_input())
     assert isinstance(timer, func.TimerRequest)
     assert timer.past_due is False
 
 
-def test_a_request_arrives_as_the_worker_builds_it() -> None:
-    given = http_input(
+def test_request_has_the_workers_fields() -> None:
+    request_input = http_input(
         method="POST",
         url="http://127.0.0.1:7071/api/x?a=1&b=",
         headers={"X-Name": "v"},
@@ -101,7 +101,7 @@ def test_a_request_arrives_as_the_worker_builds_it() -> None:
         route={"id": "7"},
         body=b'{"k": 1}',
     )
-    request = decode(function(HTTP, "httpTrigger"), given)
+    request = decode(function(HTTP, "httpTrigger"), request_input)
     assert isinstance(request, func.HttpRequest)
     assert (request.method, request.url) == ("POST", "http://127.0.0.1:7071/api/x?a=1&b=")
     assert request.headers["x-name"] == "v"
@@ -110,7 +110,7 @@ def test_a_request_arrives_as_the_worker_builds_it() -> None:
     assert request.get_json() == {"k": 1}
 
 
-def test_only_responses_and_texts_come_out_of_an_http_function() -> None:
+def test_http_function_returns_response_or_text() -> None:
     http = function(HTTP, "httpTrigger")
     text, response = encode(http, "hi"), encode(http, func.HttpResponse("hi", status_code=201))
     assert text
@@ -118,11 +118,11 @@ def test_only_responses_and_texts_come_out_of_an_http_function() -> None:
     assert response
     assert response.value["status_code"].value == "201"
     for wrong in (None, 7):
-        with pytest.raises(TypeError, match="no response"):
+        with pytest.raises(TypeError, match="not an HTTP response"):
             encode(http, wrong)
 
 
-def test_nothing_may_come_out_of_another_function() -> None:
+def test_queue_function_returns_none() -> None:
     queue = function(QUEUE, "queueTrigger")
     assert encode(queue, None) is None
     with pytest.raises(TypeError, match="no \\$return binding"):

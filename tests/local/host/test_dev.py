@@ -26,7 +26,7 @@ APP = """
 
     @app.route()
     async def quick(req) -> str:
-        logging.info("the app's own line")
+        logging.info("a line of the app")
         return "quick"
 
     @app.timer_trigger(arg_name="timer", schedule="0 0 0 1 1 *")
@@ -60,7 +60,7 @@ async def lines_until(process: asyncio.subprocess.Process, text: str) -> list[st
     return lines
 
 
-async def test_it_tells_what_it_runs_and_drains_on_sigterm(make_app: Any) -> None:
+async def test_functions_are_listed_and_drain_on_sigterm(make_app: Any) -> None:
     app = make_app(APP)
     async with started(app) as process, ClientSession() as http:
         *listed, listening = await lines_until(process, "Listening")
@@ -73,8 +73,8 @@ async def test_it_tells_what_it_runs_and_drains_on_sigterm(make_app: Any) -> Non
         ]
         async with http.get(f"{url}/api/quick") as quick:
             assert await quick.text() == "quick"
-        own, line = await lines_until(process, "quick succeeded")
-        assert own.endswith("the app's own line")
+        app_line, line = await lines_until(process, "quick succeeded")
+        assert app_line.endswith("a line of the app")
         assert line.endswith(" ms")
 
         request = asyncio.create_task(http.get(f"{url}/api/slow"))
@@ -82,12 +82,12 @@ async def test_it_tells_what_it_runs_and_drains_on_sigterm(make_app: Any) -> Non
         process.send_signal(signal.SIGTERM)
         await lines_until(process, "Stopping")
         (app / "gate").touch()
-        async with await request as answer:
-            assert await answer.text() == "whole"
+        async with await request as response:
+            assert await response.text() == "whole"
         assert await process.wait() == 0
 
 
-async def test_a_second_signal_ends_it_at_once(make_app: Any) -> None:
+async def test_second_signal_exits_at_once(make_app: Any) -> None:
     async with started(make_app(APP)) as process, ClientSession() as http:
         (listening,) = (await lines_until(process, "Listening"))[-1:]
         url = listening.removeprefix("Listening on ")
@@ -101,18 +101,18 @@ async def test_a_second_signal_ends_it_at_once(make_app: Any) -> None:
         assert request.exception()
 
 
-async def test_a_thread_that_was_given_up_does_not_keep_the_process() -> None:
+async def test_abandoned_thread_does_not_block_exit() -> None:
     code = """
 import threading
-from opswatch.local.host import dev, worker
+from opswatch.local.host import run, worker
 threading.Thread(target=threading.Event().wait, name=f"{worker.THREADS}_0").start()
-dev._leave_threads()
+run.exit_despite_threads()
 """
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
     assert await process.wait() == 0
 
 
-def test_a_folder_without_an_app_ends_it_with_a_reason(
+def test_folder_without_app_exits_with_a_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

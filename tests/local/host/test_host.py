@@ -27,6 +27,15 @@ QUEUE_APP = """
             await probe.gate.wait()
 """
 
+SLOW_ROUTE = """
+    @app.route()
+    async def slow(req) -> str:
+        probe.events.put_nowait("slow")
+        if load == 1:
+            await probe.gate.wait()
+        return f"load {load}"
+"""
+
 
 @pytest.fixture
 async def http() -> AsyncIterator[ClientSession]:
@@ -71,21 +80,21 @@ async def test_http_functions_are_served(make_app: Any, http: ClientSession) -> 
     """)
     async with LocalHost(app) as host:
         path = "/api/items/7?a=1&a=2+3&b=%2B&c="
-        async with http.post(host.url + path, data="body", headers={"X-A": "x"}) as answer:
-            assert answer.status == 202
-            assert answer.headers["X-B"] == "b"
-            assert answer.headers["Content-Type"] == "application/json"
-            assert answer.cookies["c"].value == "1"
+        async with http.post(host.url + path, data="body", headers={"X-A": "x"}) as response:
+            assert response.status == 202
+            assert response.headers["X-B"] == "b"
+            assert response.headers["Content-Type"] == "application/json"
+            assert response.cookies["c"].value == "1"
             query = {"a": "1,2 3", "b": "+"}
             url = f"{host.url}/api/items/7?a=1&a=2+3&b=%2B&c="
-            assert await answer.json() == ["item", "POST", url, "7", query, "x", "body"]
-        async with http.get(f"{host.url}/api/plain") as answer:
-            assert await answer.text() == "text"
-            assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+            assert await response.json() == ["item", "POST", url, "7", query, "x", "body"]
+        async with http.get(f"{host.url}/api/plain") as response:
+            assert await response.text() == "text"
+            assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert await refused(host.url)
 
 
-async def test_what_has_no_answer_gets_a_status(make_app: Any, http: ClientSession) -> None:
+async def test_failed_request_gets_a_status(make_app: Any, http: ClientSession) -> None:
     app = make_app("""
         @app.route(route="fails", methods=["GET"])
         async def fails(req) -> None:
@@ -102,11 +111,11 @@ async def test_what_has_no_answer_gets_a_status(make_app: Any, http: ClientSessi
             ("GET", "/api/none", 404),
             ("GET", "/", 404),
         ]:
-            async with http.request(method, host.url + path) as answer:
-                assert (answer.status, await answer.text()) == (status, "")
+            async with http.request(method, host.url + path) as response:
+                assert (response.status, await response.text()) == (status, "")
 
 
-async def test_a_large_body_arrives_whole(make_app: Any, http: ClientSession) -> None:
+async def test_large_body_arrives_whole(make_app: Any, http: ClientSession) -> None:
     app = make_app("""
         @app.route()
         async def size(req: func.HttpRequest) -> str:
@@ -114,23 +123,23 @@ async def test_a_large_body_arrives_whole(make_app: Any, http: ClientSession) ->
     """)
     async with (
         LocalHost(app) as host,
-        http.post(f"{host.url}/api/size", data=io.BytesIO(b"x" * 5_000_000)) as answer,
+        http.post(f"{host.url}/api/size", data=io.BytesIO(b"x" * 5_000_000)) as response,
     ):
-        assert await answer.text() == "5000000"
+        assert await response.text() == "5000000"
 
 
-async def test_the_route_prefix_can_be_left_out(make_app: Any, http: ClientSession) -> None:
+async def test_route_prefix_can_be_empty(make_app: Any, http: ClientSession) -> None:
     code = """
         @app.route(route="x")
         async def x(req) -> str:
             return "here"
     """
     app = make_app(code, extensions={"http": {"routePrefix": ""}})
-    async with LocalHost(app) as host, http.get(f"{host.url}/x") as answer:
-        assert await answer.text() == "here"
+    async with LocalHost(app) as host, http.get(f"{host.url}/x") as response:
+        assert await response.text() == "here"
 
 
-async def test_a_timer_runs_on_startup(make_app: Any, probe: Any) -> None:
+async def test_timer_runs_on_startup(make_app: Any, probe: Any) -> None:
     app = make_app("""
         import probe
         @app.timer_trigger(arg_name="timer", schedule="0 0 0 1 1 *", run_on_startup=True)
@@ -142,7 +151,7 @@ async def test_a_timer_runs_on_startup(make_app: Any, probe: Any) -> None:
         assert await probe.events.get() is False
 
 
-async def test_a_message_runs_its_function_and_is_deleted(
+async def test_message_runs_its_function_and_is_deleted(
     make_app: Any, probe: Any, env: dict[str, str], queue: QueueClient
 ) -> None:
     probe.gate.set()
@@ -152,7 +161,7 @@ async def test_a_message_runs_its_function_and_is_deleted(
     assert await length(queue) == 0
 
 
-async def test_the_app_sees_given_settings_over_the_environment_over_local_values(
+async def test_given_settings_override_environment_and_local_values(
     make_app: Any, probe: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = make_app("""
@@ -173,21 +182,11 @@ async def test_the_app_sees_given_settings_over_the_environment_over_local_value
     del sys.modules["beside"]
 
 
-async def test_a_function_that_runs_too_long_restarts_the_worker(
+async def test_function_timeout_restarts_the_worker(
     make_app: Any, probe: Any, env: dict[str, str], queue: QueueClient, http: ClientSession
 ) -> None:
-    code = (
-        QUEUE_APP
-        + """
-    @app.route()
-    async def slow(req) -> str:
-        probe.events.put_nowait("slow")
-        if load == 1:
-            await probe.gate.wait()
-        return f"load {load}"
-    """
-    ).replace(
-        # So that the message times out well before the request.
+    code = (QUEUE_APP + SLOW_ROUTE).replace(
+        # The message times out well before the request.
         "await probe.gate",
         "await asyncio.sleep(0.1); probe.events.put_nowait('a while later'); await probe.gate",
         1,
@@ -202,26 +201,16 @@ async def test_a_function_that_runs_too_long_restarts_the_worker(
         assert await probe.events.get() == "slow"
         await queue.send_message("second")
         assert (await probe.events.get())[:2] == (2, "second")
-        async with http.get(f"{host.url}/api/slow") as answer:
-            assert await answer.text() == "load 2"
-    assert await length(queue) == 1, "what was cut off is still leased, and not settled"
+        async with http.get(f"{host.url}/api/slow") as response:
+            assert await response.text() == "load 2"
+    assert await length(queue) == 1, "the cancelled message is leased, not settled"
 
 
-async def test_the_end_waits_for_messages_and_requests(
+async def test_shutdown_waits_for_messages_and_requests(
     make_app: Any, probe: Any, env: dict[str, str], queue: QueueClient, http: ClientSession
 ) -> None:
-    code = (
-        QUEUE_APP
-        + """
-    @app.route()
-    async def slow(req) -> str:
-        probe.events.put_nowait("slow")
-        await probe.gate.wait()
-        return "whole"
-    """
-    )
     queues = {"messageEncoding": "none", "batchSize": 1, "newBatchThreshold": 0}
-    app = make_app(code, extensions={"queues": queues})
+    app = make_app(QUEUE_APP + SLOW_ROUTE, extensions={"queues": queues})
     host = await LocalHost(app, env).__aenter__()
     await queue.send_message("running")
     await queue.send_message("late")
@@ -235,14 +224,14 @@ async def test_the_end_waits_for_messages_and_requests(
     assert not closing.done()
     assert not request.done()
     probe.gate.set()
-    async with await request as answer:
-        assert await answer.text() == "whole"
+    async with await request as response:
+        assert await response.text() == "load 1"
     await closing
     assert [message.content async for message in queue.receive_messages()] == ["late"]
     assert probe.events.empty()
 
 
-async def test_the_end_is_bounded(
+async def test_shutdown_has_a_time_limit(
     make_app: Any,
     probe: Any,
     env: dict[str, str],
@@ -252,7 +241,7 @@ async def test_the_end_is_bounded(
     async with LocalHost(make_app(QUEUE_APP), env, drain=0.01):
         await queue.send_message("hangs")
         await probe.events.get()
-    assert "is given up" in caplog.text
+    assert "abandoned" in caplog.text
     assert await length(queue) == 1
 
 
@@ -265,9 +254,7 @@ async def test_run_until_ends_with_its_event(make_app: Any) -> None:
 
 
 @pytest.mark.usefixtures("probe")
-async def test_an_app_that_cannot_be_loaded_again_breaks_the_host(
-    make_app: Any, http: ClientSession
-) -> None:
+async def test_failed_reload_stops_the_host(make_app: Any, http: ClientSession) -> None:
     code = """
         import probe
         probe.loads += 1
@@ -281,8 +268,8 @@ async def test_an_app_that_cannot_be_loaded_again_breaks_the_host(
     app = make_app(code, functionTimeout="00:00:01")
 
     host = await LocalHost(app).__aenter__()
-    async with http.get(f"{host.url}/api/slow") as answer:
-        assert (answer.status, await answer.text()) == (500, "")
+    async with http.get(f"{host.url}/api/slow") as response:
+        assert (response.status, await response.text()) == (500, "")
     for ending in (host.run_until(asyncio.Event()), host.__aexit__(None, None, None)):
         with pytest.raises(RuntimeError, match="broken since"):
             await ending
@@ -295,24 +282,20 @@ async def test_an_app_that_cannot_be_loaded_again_breaks_the_host(
         ('queue_trigger(arg_name="x", queue_name="q", connection="Nowhere")', "Nowhere: missing"),
     ],
 )
-async def test_an_app_that_cannot_run_is_refused_at_the_start(
-    make_app: Any, trigger: str, named: str
-) -> None:
+async def test_invalid_app_is_rejected_at_start(make_app: Any, trigger: str, named: str) -> None:
     app = make_app(f"@app.{trigger}\nasync def f(x): ...")
     with pytest.raises(ConfigError, match=named):
         await LocalHost(app).__aenter__()
 
 
-async def test_a_port_in_use_is_refused(make_app: Any) -> None:
+async def test_port_in_use_is_rejected(make_app: Any) -> None:
     async with LocalHost(make_app("")) as host:
         port = int(host.url.rpartition(":")[2])
         with pytest.raises(OSError, match=str(port)):
             await LocalHost(make_app(""), port=port).__aenter__()
 
 
-async def test_the_host_has_started_when_what_runs_at_the_start_has_run(
-    make_app: Any, probe: Any
-) -> None:
+async def test_started_waits_for_startup_timers(make_app: Any, probe: Any) -> None:
     app_dir = make_app("""
         import probe
         @app.timer_trigger(arg_name="timer", schedule="0 0 0 1 1 *", run_on_startup=True)

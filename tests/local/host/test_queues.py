@@ -17,9 +17,9 @@ from opswatch.adapters.account import Account
 from opswatch.config import Storage
 from opswatch.local.azurite import Azurite
 from opswatch.local.host.leases import Lease, LeasedQueue
-from opswatch.local.host.lifecycle import Stop
 from opswatch.local.host.queues import QueueListener, idle_delays
 from opswatch.local.host.settings import QueueSettings
+from opswatch.local.host.shutdown import Shutdown
 from tests.support.storage import StandIn, running_stand_in
 
 SETTINGS = QueueSettings(base64=False, max_polling_interval=timedelta(milliseconds=100))
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(30)
 
 @pytest.fixture(params=["azurite", "stand-in"])
 async def account(request: pytest.FixtureRequest) -> AsyncIterator[Account]:
-    """The emulator, and the stand-in that the benchmarks pump."""
+    """The emulator, and the storage that the benchmarks use."""
     async with AsyncExitStack() as stack:
         storage: Azurite | StandIn
         if request.param == "azurite":
@@ -42,27 +42,37 @@ async def account(request: pytest.FixtureRequest) -> AsyncIterator[Account]:
 
 
 class Pump:
-    """A listener over `queue`, whose function is `function`, and what that saw."""
+    """A listener of `queue`, and a record of the calls of its function.
+
+    Without `function`, each call returns `succeeds`. Call number `calls` shuts the listener down.
+    """
 
     def __init__(
         self,
         account: Account,
         queue: str,
-        function: Callable[[str], Awaitable[bool]],
         settings: QueueSettings = SETTINGS,
+        *,
+        function: Callable[[Lease], Awaitable[bool]] | None = None,
+        succeeds: bool = True,
+        calls: int = 1,
         **options: Any,
     ) -> None:
-        self.stop = options.pop("stop", None) or Stop()
+        self.shutdown = options.pop("shutdown", None) or Shutdown()
         self.seen: list[str] = []
         self.leases: list[Lease] = []
         self.function = function
+        self.succeeds = succeeds
+        self.calls = calls
         leased = LeasedQueue(account, queue)
-        self.listener = QueueListener(leased, settings, self._run, self.stop, **options)
+        self.listener = QueueListener(leased, settings, self._run, self.shutdown, **options)
 
     async def _run(self, lease: Lease, body: str) -> bool:
         self.seen.append(body)
         self.leases.append(lease)
-        return await self.function(body)
+        if len(self.seen) == self.calls:
+            self.shutdown.set()
+        return await self.function(lease) if self.function else self.succeeds
 
 
 async def contents(queue: QueueClient) -> list[str]:
@@ -70,12 +80,12 @@ async def contents(queue: QueueClient) -> list[str]:
 
 
 async def length(queue: QueueClient) -> int:
-    """Return how many messages there are, those under a lease included."""
+    """Return the number of messages, including the leased ones."""
     return (await queue.get_queue_properties()).approximate_message_count or 0
 
 
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return the warnings of the host; the SDK has its own."""
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the warnings of the host, without those of the SDK."""
     return [
         record.getMessage()
         for record in caplog.records
@@ -112,28 +122,17 @@ def test_idle_delays_never_end() -> None:
     assert next(islice(idle_delays(timedelta(seconds=60)), 5000, None)) == 60
 
 
-async def test_a_message_that_succeeds_is_deleted(account: Account, queue: QueueClient) -> None:
-    async def function(_: str) -> bool:
-        pump.stop.set()
-        return True
-
-    pump = Pump(account, queue.queue_name, function)
+async def test_successful_message_is_deleted(account: Account, queue: QueueClient) -> None:
+    pump = Pump(account, queue.queue_name)
     await queue.send_message("hello")
     await pump.listener.run()
     assert pump.seen == ["hello"]
     assert await length(queue) == 0
-    assert asyncio.all_tasks() == {asyncio.current_task()}, "nothing is left behind"
+    assert asyncio.all_tasks() == {asyncio.current_task()}, "no task is left"
 
 
-async def test_a_message_that_fails_comes_back_until_it_is_poisoned(
-    account: Account, queue: QueueClient
-) -> None:
-    async def function(_: str) -> bool:
-        if len(pump.seen) == SETTINGS.max_dequeue_count:
-            pump.stop.set()
-        return False
-
-    pump = Pump(account, queue.queue_name, function)
+async def test_failing_message_returns_until_poisoned(account: Account, queue: QueueClient) -> None:
+    pump = Pump(account, queue.queue_name, succeeds=False, calls=SETTINGS.max_dequeue_count)
     await queue.send_message('{"id": 1}')
     await pump.listener.run()
     assert [lease.dequeue_count for lease in pump.leases] == [1, 2, 3, 4, 5]
@@ -141,39 +140,29 @@ async def test_a_message_that_fails_comes_back_until_it_is_poisoned(
     assert await contents(poison_of(account, queue)) == ['{"id": 1}']
 
 
-async def test_a_second_poisoned_message_joins_the_first(
+async def test_second_poisoned_message_joins_the_first(
     account: Account, queue: QueueClient
 ) -> None:
-    async def function(_: str) -> bool:
-        if len(pump.seen) == 2:
-            pump.stop.set()
-        return False
-
-    pump = Pump(
-        account, queue.queue_name, function, QueueSettings(base64=False, max_dequeue_count=1)
-    )
+    settings = QueueSettings(base64=False, max_dequeue_count=1)
+    pump = Pump(account, queue.queue_name, settings, succeeds=False, calls=2)
     for body in ("a", "b"):
         await queue.send_message(body)
     await pump.listener.run()
     assert sorted(await contents(poison_of(account, queue))) == ["a", "b"]
 
 
-async def test_a_message_that_fails_waits_for_the_visibility_timeout(
+async def test_failed_message_waits_for_visibility_timeout(
     account: Account, queue: QueueClient
 ) -> None:
-    async def function(_: str) -> bool:
-        pump.stop.set()
-        return False
-
     settings = QueueSettings(base64=False, visibility_timeout=timedelta(hours=1))
-    pump = Pump(account, queue.queue_name, function, settings)
+    pump = Pump(account, queue.queue_name, settings, succeeds=False)
     await queue.send_message("later")
     await pump.listener.run()
     assert await length(queue) == 1
     assert await contents(queue) == []
 
 
-async def test_a_message_received_too_often_is_poisoned_without_being_run(
+async def test_message_above_dequeue_limit_is_poisoned(
     account: Account, queue: QueueClient
 ) -> None:
     await queue.send_message("worn")
@@ -182,104 +171,85 @@ async def test_a_message_received_too_often_is_poisoned_without_being_run(
         assert message
         await queue.update_message(message.id, message.pop_receipt, visibility_timeout=0)
     await queue.send_message("fresh")
-
-    async def function(_: str) -> bool:
-        pump.stop.set()
-        return True
-
-    pump = Pump(account, queue.queue_name, function)
+    pump = Pump(account, queue.queue_name)
     await pump.listener.run()
     assert pump.seen == ["fresh"]
     assert await length(queue) == 0
     assert await contents(poison_of(account, queue)) == ["worn"]
 
 
-async def test_a_poison_queue_has_no_poison_queue(account: Account) -> None:
+async def test_poison_queue_has_no_poison_queue(account: Account) -> None:
     poison = account.queue(f"q-{uuid4().hex[:20]}-poison")
     await poison.create_queue()
     await poison.send_message("again")
-
-    async def function(_: str) -> bool:
-        pump.stop.set()
-        return False
-
     settings = QueueSettings(base64=False, max_dequeue_count=1)
-    pump = Pump(account, poison.queue_name, function, settings)
+    pump = Pump(account, poison.queue_name, settings, succeeds=False)
     await pump.listener.run()
     assert await length(poison) == 1
 
 
-async def test_base64_is_decoded_and_what_is_none_is_poisoned(
-    account: Account, queue: QueueClient
-) -> None:
+async def test_base64_is_decoded_or_poisoned(account: Account, queue: QueueClient) -> None:
     good = base64.b64encode("é".encode()).decode()
     bad = ["plain text", base64.b64encode(b"\xff").decode()]
     for text in (*bad, f" {good}\n"):
         await queue.send_message(text)
-
-    async def function(_: str) -> bool:
-        pump.stop.set()
-        return True
-
-    pump = Pump(account, queue.queue_name, function, QueueSettings())
+    pump = Pump(account, queue.queue_name, QueueSettings())
     await pump.listener.run()
     assert pump.seen == ["é"]
     assert await length(queue) == 0
     assert sorted(await contents(poison_of(account, queue))) == sorted(bad)
 
 
-class Naps(Stop):
-    """Pauses that take no time, and what happens at each."""
+class InstantPauses(Shutdown):
+    """Pauses that take no time: each runs the next of `actions`, and the last one shuts down."""
 
-    def __init__(self, *then: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, *actions: Callable[[], Awaitable[object]]) -> None:
         super().__init__()
         self.delays: list[float] = []
-        self.then = list(then)
+        self.actions = list(actions)
 
     async def pause(self, seconds: float) -> None:
         self.delays.append(seconds)
-        if self.then:
-            await self.then.pop(0)()
+        if self.actions:
+            await self.actions.pop(0)()
         else:
             self.set()
 
 
-async def nothing() -> None: ...
+async def no_action() -> None: ...
 
 
-async def test_a_missing_queue_is_like_an_empty_one_and_is_not_made(
+async def test_missing_queue_is_empty_and_not_created(
     account: Account, caplog: pytest.LogCaptureFixture
 ) -> None:
     queue = account.queue(f"q-{uuid4().hex}")
 
-    async def function(_: str) -> bool:
-        return True
-
     async def send() -> None:
-        await queue.create_queue()  # which fails if the pump made it
+        await queue.create_queue()  # fails if the listener created it
         await queue.send_message("hello")
 
-    naps = Naps(nothing, nothing, send, nothing)
-    pump = Pump(account, queue.queue_name, function, QueueSettings(base64=False), stop=naps)
+    pauses = InstantPauses(no_action, no_action, send, no_action)
+    settings = QueueSettings(base64=False)
+    pump = Pump(account, queue.queue_name, settings, calls=-1, shutdown=pauses)
     await pump.listener.run()
     assert pump.seen == ["hello"]
-    assert said(caplog) == []
-    first, second, third, after_message, last = naps.delays
-    assert (first, after_message) == (0.1, 0.1), "a message sets the delay back"
+    assert warnings_of(caplog) == []
+    first, second, third, after_message, last = pauses.delays
+    assert (first, after_message) == (0.1, 0.1), "a message resets the delay"
     assert 0.18 <= second <= 0.22
     assert 0.26 <= third <= 0.34
     assert 0.18 <= last <= 0.22
 
 
-async def test_the_pump_survives_a_storage_that_fails(caplog: pytest.LogCaptureFixture) -> None:
-    answers = [
+async def test_listener_survives_failing_storage(caplog: pytest.LogCaptureFixture) -> None:
+    responses = [
         web.Response(status=403),
         web.Response(text="<nonsense", content_type="application/xml"),
         web.Response(text="<QueueMessagesList/>", content_type="application/xml"),
     ]
 
     async def storage(_: web.Request) -> web.Response:
-        return answers.pop(0)
+        return responses.pop(0)
 
     app = web.Application()
     app.router.add_get("/{path:.*}", storage)
@@ -287,42 +257,34 @@ async def test_the_pump_survives_a_storage_that_fails(caplog: pytest.LogCaptureF
     async with TestServer(app) as server:
         connection = f"AccountName=a;AccountKey=a2V5;QueueEndpoint=http://127.0.0.1:{server.port}/a"
         account = Account(Storage(connection_string=connection))
-
-        async def function(_: str) -> bool:
-            return True
-
-        pump = Pump(account, "queue", function, stop=Naps(nothing, nothing))
+        pump = Pump(account, "queue", shutdown=InstantPauses(no_action, no_action))
         await pump.listener.run()
         await account.close()
-    assert answers == []
-    assert [message.split(": ")[:3] for message in said(caplog)] == [
+    assert responses == []
+    assert [message.split(": ")[:3] for message in warnings_of(caplog)] == [
         ["queue queue", "cannot receive", "HttpResponseError"],
         ["queue queue", "cannot receive", "DecodeError"],
     ]
 
 
-async def test_a_batch_is_received_when_no_more_than_the_threshold_runs(
-    account: Account, queue: QueueClient
-) -> None:
+async def test_next_batch_waits_for_the_threshold(account: Account, queue: QueueClient) -> None:
     running = peak = 0
     started: asyncio.Queue[str] = asyncio.Queue()
     permits = asyncio.Semaphore(0)
 
-    async def function(body: str) -> bool:
+    async def function(lease: Lease) -> bool:
         nonlocal running, peak
         running += 1
         peak = max(peak, running)
-        started.put_nowait(body)
+        started.put_nowait(lease.text)
         await permits.acquire()
         running -= 1
-        if len(pump.seen) == 12:
-            pump.stop.set()
         return True
 
     for number in range(12):
         await queue.send_message(str(number))
     settings = QueueSettings(base64=False, batch_size=4, new_batch_threshold=2)
-    pump = Pump(account, queue.queue_name, function, settings)
+    pump = Pump(account, queue.queue_name, settings, function=function, calls=12)
     pumping = asyncio.create_task(pump.listener.run())
     for _ in range(4):
         await started.get()
@@ -339,10 +301,11 @@ async def test_a_batch_is_received_when_no_more_than_the_threshold_runs(
     assert sorted(pump.seen, key=int) == [str(number) for number in range(12)]
 
 
-async def test_a_lease_is_renewed_and_settled_with_its_new_receipt(
+async def test_renewed_lease_settles_with_its_new_receipt(
     account: Account, queue: QueueClient
 ) -> None:
     delays: list[float] = []
+    receipts: list[str] = []
     renewed = asyncio.Event()
 
     async def sleep(seconds: float) -> None:
@@ -351,15 +314,13 @@ async def test_a_lease_is_renewed_and_settled_with_its_new_receipt(
             renewed.set()
             await asyncio.Event().wait()
 
-    async def function(_: str) -> bool:
-        receipts.append(pump.leases[0].pop_receipt)
+    async def function(lease: Lease) -> bool:
+        receipts.append(lease.pop_receipt)
         await renewed.wait()
-        receipts.append(pump.leases[0].pop_receipt)
-        pump.stop.set()
+        receipts.append(lease.pop_receipt)
         return True
 
-    receipts: list[str] = []
-    pump = Pump(account, queue.queue_name, function, sleep=sleep)
+    pump = Pump(account, queue.queue_name, function=function, sleep=sleep)
     await queue.send_message("long")
     await pump.listener.run()
     assert delays == [300] * 3
@@ -367,9 +328,7 @@ async def test_a_lease_is_renewed_and_settled_with_its_new_receipt(
     assert await length(queue) == 0
 
 
-async def test_a_lease_lasts_as_long_as_it_is_asked_for(
-    account: Account, queue: QueueClient
-) -> None:
+async def test_lease_has_the_given_length(account: Account, queue: QueueClient) -> None:
     leased = LeasedQueue(account, queue.queue_name, timedelta(seconds=1))
     await queue.send_message("short")
     first = await leased.receive(1)
@@ -381,65 +340,54 @@ async def test_a_lease_lasts_as_long_as_it_is_asked_for(
     assert again[0].dequeue_count == 2
 
 
-async def test_a_renewal_under_way_is_waited_for(account: Account, queue: QueueClient) -> None:
-    async def sleep(_: float) -> None: ...  # one renewal follows another
+async def test_settling_waits_for_a_renewal(account: Account, queue: QueueClient) -> None:
+    async def sleep(_: float) -> None: ...  # renewals follow each other without a pause
 
-    async def function(_: str) -> bool:
+    async def function(_: Lease) -> bool:
         await length(queue)
-        if len(pump.seen) == 16:
-            pump.stop.set()
         return True
 
     for number in range(16):
         await queue.send_message(str(number))
-    pump = Pump(account, queue.queue_name, function, sleep=sleep)
+    pump = Pump(account, queue.queue_name, function=function, sleep=sleep, calls=16)
     await pump.listener.run()
-    assert await length(queue) == 0, "else a receipt was out of date"
+    assert await length(queue) == 0, "a receipt was out of date"
 
 
-async def test_a_message_that_the_function_deleted_is_no_matter(
-    account: Account, queue: QueueClient, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("is_deleted", "left"), [(True, 0), (False, 1)])
+async def test_message_changed_by_function_is_not_settled(
+    account: Account,
+    queue: QueueClient,
+    caplog: pytest.LogCaptureFixture,
+    is_deleted: bool,
+    left: int,
 ) -> None:
-    async def function(_: str) -> bool:
-        lease = pump.leases[-1]
-        await queue.delete_message(lease.message_id, lease.pop_receipt)
-        pump.stop.set()
+    async def function(lease: Lease) -> bool:
+        message = (lease.message_id, lease.pop_receipt)
+        if is_deleted:
+            await queue.delete_message(*message)
+        else:
+            await queue.update_message(*message, visibility_timeout=60)
         return True
 
-    pump = Pump(account, queue.queue_name, function)
-    await queue.send_message("gone")
+    pump = Pump(account, queue.queue_name, function=function)
+    await queue.send_message("changed")
     await pump.listener.run()
-    assert said(caplog) == []
+    assert await length(queue) == left
+    assert warnings_of(caplog) == []
 
 
-async def test_a_message_taken_over_is_left_to_its_new_owner(
-    account: Account, queue: QueueClient, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def function(_: str) -> bool:
-        lease = pump.leases[-1]
-        await queue.update_message(lease.message_id, lease.pop_receipt, visibility_timeout=60)
-        pump.stop.set()
-        return True
-
-    pump = Pump(account, queue.queue_name, function)
-    await queue.send_message("taken")
-    await pump.listener.run()
-    assert await length(queue) == 1
-    assert said(caplog) == []
-
-
-async def test_the_end_waits_for_what_runs(account: Account, queue: QueueClient) -> None:
+async def test_shutdown_waits_for_running_functions(account: Account, queue: QueueClient) -> None:
     started, gate = asyncio.Event(), asyncio.Event()
 
-    async def function(_: str) -> bool:
+    async def function(_: Lease) -> bool:
         started.set()
         return await gate.wait()
 
-    pump = Pump(account, queue.queue_name, function)
+    pump = Pump(account, queue.queue_name, function=function)
     await queue.send_message("slow")
     pumping = asyncio.create_task(pump.listener.run())
     await started.wait()
-    pump.stop.set()
     assert await length(queue) == 1
     assert not pumping.done()
     gate.set()
@@ -447,18 +395,18 @@ async def test_the_end_waits_for_what_runs(account: Account, queue: QueueClient)
     assert await length(queue) == 0
 
 
-async def test_a_message_abandoned_is_not_settled(account: Account, queue: QueueClient) -> None:
+async def test_cancelled_message_is_not_settled(account: Account, queue: QueueClient) -> None:
     started = asyncio.Event()
 
-    async def function(_: str) -> bool:
+    async def function(_: Lease) -> bool:
         started.set()
         return await asyncio.Event().wait()
 
-    pump = Pump(account, queue.queue_name, function)
+    pump = Pump(account, queue.queue_name, function=function, calls=-1)
     await queue.send_message("cut off")
     pumping = asyncio.create_task(pump.listener.run())
     await started.wait()
     pumping.cancel()
     await asyncio.wait({pumping})
     assert await length(queue) == 1
-    assert await contents(queue) == [], "its lease goes on"
+    assert await contents(queue) == [], "its lease continues"

@@ -46,7 +46,7 @@ from opswatch.local.host.routes import RouteTable, compile_route, decode_path
         ("api/{name}.{ext}", "/api/a.txt", {"name": "a", "ext": "txt"}),
     ],
 )
-def test_a_path_fits_a_template(template: str, path: str, values: object) -> None:
+def test_path_matches_template(template: str, path: str, values: object) -> None:
     found = RouteTable([compile_route(template, "target")]).find("GET", path)
     if values is None:
         assert found is None
@@ -55,13 +55,13 @@ def test_a_path_fits_a_template(template: str, path: str, values: object) -> Non
         assert values in ("any", found[1])
 
 
-def test_methods_are_matched() -> None:
+def test_method_selects_the_route() -> None:
     table = RouteTable([compile_route("x", "read", ["GET"]), compile_route("x", "write", ["POST"])])
     assert table.find("POST", "/x") == ("write", {})
     assert table.find("DELETE", "/x") is None
 
 
-def test_literals_win_over_constraints_over_parameters_over_wildcards() -> None:
+def test_more_specific_route_comes_first() -> None:
     templates = ["{*all}", "a/{x}", "a/{x:int}", "a/b", "a/p{x}"]
     table = RouteTable([compile_route(template, template) for template in templates])
 
@@ -77,10 +77,10 @@ def test_literals_win_over_constraints_over_parameters_over_wildcards() -> None:
 @pytest.mark.parametrize(
     "template", ["{", "{a", "a}", "{a:nope}", "{a:regex(x)}", "{a:min()}", "*"]
 )
-def test_a_template_that_cannot_be_read_is_refused(template: str) -> None:
+def test_invalid_template_is_rejected(template: str) -> None:
     with pytest.raises(ValueError, match="route"):
         compile_route(template, None)
 
 
-def test_an_encoded_slash_stays_encoded() -> None:
+def test_encoded_slash_stays_encoded() -> None:
     assert decode_path("/a%2Fb%2fc%20d%C3%A9%252F") == "/a%2Fb%2fc d\u00e9%2F"

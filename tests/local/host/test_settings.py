@@ -30,17 +30,17 @@ def parse(document: dict[str, Any], env: dict[str, str] | None = None) -> HostSe
         ("1:05", timedelta(hours=1, minutes=5)),
     ],
 )
-def test_a_time_span_is_read_as_dotnet_reads_it(text: str, span: timedelta) -> None:
+def test_time_span_is_read_like_dotnet(text: str, span: timedelta) -> None:
     assert parse_timespan(text) == span
 
 
 @pytest.mark.parametrize("text", ["", "5", "24:00:00", "00:60:00", "00:00:60", "-00:00:01", "PT1S"])
-def test_what_is_no_time_span_is_refused(text: str) -> None:
+def test_invalid_time_span_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="not a time span"):
         parse_timespan(text)
 
 
-def test_an_empty_host_json_gives_the_hosts_defaults() -> None:
+def test_empty_host_json_gives_defaults() -> None:
     assert parse({}) == HostSettings(
         queues=QueueSettings(
             batch_size=16,
@@ -79,22 +79,25 @@ def test_every_value_is_read() -> None:
     )
 
 
-def test_the_threshold_is_half_a_batch_unless_it_is_said() -> None:
-    settings = parse({"extensions": {"queues": {"batchSize": 5}}})
-    assert settings.queues.new_batch_threshold == 2
+@pytest.mark.parametrize(
+    ("document", "env", "expected"),
+    [
+        ({"batchSize": 5}, {}, (5, 2)),
+        ({"batchSize": 32}, {"AzureFunctionsJobHost__extensions__queues__batchSize": "4"}, (4, 2)),
+    ],
+)
+def test_app_setting_overrides_batch_size(
+    document: dict[str, Any], env: dict[str, str], expected: tuple[int, int]
+) -> None:
+    queues = parse({"extensions": {"queues": document}}, env).queues
+    assert (queues.batch_size, queues.new_batch_threshold) == expected, "half a batch by default"
 
 
-def test_a_function_timeout_of_minus_one_means_none() -> None:
+def test_function_timeout_minus_one_is_none() -> None:
     assert parse({"functionTimeout": "-1"}).function_timeout is None
 
 
-def test_an_app_setting_overrides_host_json() -> None:
-    document = {"extensions": {"queues": {"batchSize": 32}}}
-    env = {"AzureFunctionsJobHost__extensions__queues__batchSize": "4"}
-    assert parse(document, env).queues.batch_size == 4
-
-
-def test_all_mistakes_are_named_together() -> None:
+def test_all_problems_are_reported_together() -> None:
     document = {
         "functionTimeout": "forever",
         "extensions": {
@@ -117,19 +120,19 @@ def test_all_mistakes_are_named_together() -> None:
     ]
 
 
-@pytest.mark.parametrize("content", ["{", "[]"])
-def test_a_host_json_that_is_no_object_is_refused(tmp_path: Path, content: str) -> None:
-    (tmp_path / "host.json").write_text(content)
-    with pytest.raises(ConfigError, match="not"):
+@pytest.mark.parametrize(
+    ("content", "error"), [(None, "not found"), ("{", "not JSON"), ("[]", "not a JSON object")]
+)
+def test_missing_or_invalid_host_json_is_rejected(
+    tmp_path: Path, content: str | None, error: str
+) -> None:
+    if content is not None:
+        (tmp_path / "host.json").write_text(content)
+    with pytest.raises(ConfigError, match=error):
         HostSettings.load(tmp_path, {})
 
 
-def test_a_folder_without_host_json_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="not found"):
-        HostSettings.load(tmp_path, {})
-
-
-def test_local_values_are_optional_and_texts(tmp_path: Path) -> None:
+def test_local_values_are_optional_strings(tmp_path: Path) -> None:
     assert local_values(tmp_path) == {}
     path = tmp_path / "local.settings.json"
     path.write_text("\ufeff" + json.dumps({"IsEncrypted": False, "Values": {"A": "1"}}))
@@ -142,8 +145,8 @@ def test_local_values_are_optional_and_texts(tmp_path: Path) -> None:
         local_values(tmp_path)
 
 
-def test_settings_are_resolved_inside_a_text() -> None:
+def test_settings_in_a_text_are_resolved() -> None:
     assert resolve("%A%-x-%B%", {"A": "1", "B": "2"}) == "1-x-2"
     assert resolve("plain", {}) == "plain"
-    with pytest.raises(ValueError, match="%A% names no app setting"):
+    with pytest.raises(ValueError, match="%A% is not an app setting"):
         resolve("%A%", {})

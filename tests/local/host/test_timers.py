@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from opswatch.local.host.lifecycle import Stop
+from opswatch.local.host.shutdown import Shutdown
 from opswatch.local.host.timers import Timer, parse_schedule
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)  # a Monday
@@ -23,37 +23,29 @@ NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)  # a Monday
         ("00:00:10", NOON, "2026-11-23T12:00:10"),
     ],
 )
-def test_a_schedule_tells_the_next_instant(text: str, after: datetime, expected: str) -> None:
+def test_schedule_returns_next_due_time(text: str, after: datetime, expected: str) -> None:
     assert parse_schedule(text)(after) == datetime.fromisoformat(expected).replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "",
-        "x",
-        "@daily",
-        "* * * *",
-        "* * * * * * *",
-        "61 * * * * *",
-        "0 0 0 30 2 *",
-        "00:00:00",
-        "9:",
-    ],
-)
-def test_what_is_no_schedule_is_refused(text: str) -> None:
+    ["", "x", "@daily", "* * * *", "* * * * * * *", "61 * * * * *", "0 0 0 30 2 *", "00:00:00",
+     "9:"],
+)  # fmt: skip
+def test_invalid_schedule_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_schedule(text)
 
 
-class Clock(Stop):
-    """Time that passes only in pauses; the end comes at `until`."""
+class Clock(Shutdown):
+    """Time that passes only in pauses, until the shutdown after `seconds`."""
 
-    def __init__(self, until: datetime) -> None:
+    def __init__(self, seconds: float) -> None:
         super().__init__()
         self.time = NOON
-        self.until = until
+        self.until = NOON + timedelta(seconds=seconds)
         self.pauses: list[float] = []
+        self.runs: list[float] = []  # seconds at which the function ran
 
     def now(self) -> datetime:
         return self.time
@@ -65,56 +57,44 @@ class Clock(Stop):
             self.set()
 
 
-class Runs:
-    """A function that takes some time, and what it saw."""
+async def run_times(
+    schedule: str, clock: Clock, *, duration: float = 0, run_on_startup: bool = False
+) -> list[float]:
+    """Run a timer whose function takes `duration`; return the seconds at which it ran."""
 
-    def __init__(self, clock: Clock, lasting: float = 0) -> None:
-        self.clock = clock
-        self.lasting = timedelta(seconds=lasting)
-        self.at: list[float] = []
+    async def function() -> None:
+        clock.runs.append((clock.time - NOON).total_seconds())
+        clock.time += timedelta(seconds=duration)
 
-    async def __call__(self) -> None:
-        self.at.append((self.clock.time - NOON).total_seconds())
-        self.clock.time += self.lasting
-
-
-async def test_a_timer_runs_at_each_instant() -> None:
-    clock = Clock(until=NOON + timedelta(seconds=40))
-    runs = Runs(clock)
-    await Timer(parse_schedule("*/10 * * * * *"), runs, clock, now=clock.now).run()
-    assert runs.at == [10, 20, 30]
+    timer = Timer(
+        parse_schedule(schedule), function, clock, run_on_startup=run_on_startup, now=clock.now
+    )
+    await timer.run()
+    return clock.runs
 
 
-async def test_instants_that_pass_during_a_run_are_left_out() -> None:
-    clock = Clock(until=NOON + timedelta(seconds=60))
-    runs = Runs(clock, lasting=25)
-    await Timer(parse_schedule("*/10 * * * * *"), runs, clock, now=clock.now).run()
-    assert runs.at == [10, 40]
+async def test_timer_runs_at_each_due_time() -> None:
+    assert await run_times("*/10 * * * * *", Clock(40)) == [10, 20, 30]
 
 
-async def test_a_timer_that_wakes_early_does_not_run_twice() -> None:
-    class Hasty(Clock):
+async def test_due_times_during_a_run_are_skipped() -> None:
+    assert await run_times("*/10 * * * * *", Clock(60), duration=25) == [10, 40]
+
+
+async def test_clock_set_back_repeats_no_run() -> None:
+    class SetBack(Clock):
         def now(self) -> datetime:
-            # The clock steps back a moment once the instant has come.
-            return self.time - timedelta(milliseconds=len(runs.at))
+            return self.time - timedelta(milliseconds=len(self.runs))
 
-    clock = Hasty(until=NOON + timedelta(seconds=30))
-    runs = Runs(clock)
-    await Timer(parse_schedule("*/10 * * * * *"), runs, clock, now=clock.now).run()
-    assert [round(at) for at in runs.at] == [10, 20]
+    times = await run_times("*/10 * * * * *", SetBack(30))
+    assert [round(at) for at in times] == [10, 20]
 
 
 async def test_run_on_startup_comes_first() -> None:
-    clock = Clock(until=NOON + timedelta(seconds=15))
-    runs = Runs(clock)
-    timer = Timer(parse_schedule("*/10 * * * * *"), runs, clock, run_on_startup=True, now=clock.now)
-    await timer.run()
-    assert runs.at == [0, 10]
+    assert await run_times("*/10 * * * * *", Clock(15), run_on_startup=True) == [0, 10]
 
 
-async def test_a_long_wait_reads_the_clock_again_and_again() -> None:
-    clock = Clock(until=NOON + timedelta(hours=1))
-    runs = Runs(clock)
-    await Timer(parse_schedule("0 30 * * * *"), runs, clock, now=clock.now).run()
-    assert runs.at == [1800]
+async def test_long_wait_reads_the_clock_again() -> None:
+    clock = Clock(3600)
+    assert await run_times("0 30 * * * *", clock) == [1800]
     assert max(clock.pauses) == 60

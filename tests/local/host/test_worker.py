@@ -34,7 +34,7 @@ async def invoke(function: Function, limit: timedelta | None = None) -> Outcome:
         return await worker.invoke(function, timer_input())
 
 
-async def test_a_coroutine_runs_on_the_loop() -> None:
+async def test_coroutine_runs_on_the_event_loop() -> None:
     async def call(timer: object) -> None:
         seen.append((threading.current_thread(), timer))
 
@@ -43,7 +43,7 @@ async def test_a_coroutine_runs_on_the_loop() -> None:
     assert seen[0][0] is threading.current_thread()
 
 
-async def test_another_function_runs_in_a_thread_with_the_callers_context() -> None:
+async def test_sync_function_keeps_context_in_thread() -> None:
     variable = contextvars.ContextVar("variable", default="unset")
     variable.set("set")
 
@@ -56,7 +56,7 @@ async def test_another_function_runs_in_a_thread_with_the_callers_context() -> N
     assert seen[0][1] == "set"
 
 
-async def test_a_context_tells_of_the_invocation() -> None:
+async def test_context_describes_the_invocation() -> None:
     def call(timer: object, context: Any) -> None:
         seen.append((context, timer))
 
@@ -71,8 +71,8 @@ async def test_a_context_tells_of_the_invocation() -> None:
     assert first.retry_context.retry_count == 0
 
 
-async def test_what_a_function_raises_is_an_outcome() -> None:
-    error = TimeoutError("the function's own")
+async def test_function_error_is_an_outcome() -> None:
+    error = TimeoutError("raised by the function")
 
     async def call(**_: object) -> None:
         raise error
@@ -81,7 +81,7 @@ async def test_what_a_function_raises_is_an_outcome() -> None:
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-async def test_a_function_that_runs_too_long_takes_the_worker_with_it(is_async: bool) -> None:
+async def test_timeout_of_a_function_is_raised(is_async: bool) -> None:
     released = threading.Event()
 
     async def waits(**_: object) -> None:
@@ -95,7 +95,7 @@ async def test_a_function_that_runs_too_long_takes_the_worker_with_it(is_async: 
     released.set()
 
 
-async def test_each_invocation_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+async def test_each_invocation_logs_one_line(caplog: pytest.LogCaptureFixture) -> None:
     def fails(**_: object) -> None:
         raise ValueError("no")
 

@@ -8,8 +8,8 @@ from random import Random
 import pytest
 from aiohttp import ClientSession
 
-from opswatch.local.simulator import parse_draw
-from opswatch.local.simulator.command import add_arguments, command, draw_life, parse_outcomes
+from opswatch.local.simulator import parse_distribution
+from opswatch.local.simulator.command import add_arguments, command, draw_scenario, parse_outcomes
 
 PROGRAM = """
 import argparse, sys
@@ -20,8 +20,8 @@ sys.exit(command(parser.parse_args()))
 """
 
 
-def seeded() -> Random:
-    return Random(1)  # noqa: S311 - made-up lives are no secrets
+def seeded_rng() -> Random:
+    return Random(1)  # noqa: S311 - not a secret
 
 
 def parse(*arguments: str) -> argparse.Namespace:
@@ -35,43 +35,48 @@ def test_outcomes_have_weights() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "no-such", "failed=x", "succeeded=2,failed=-1", "failed=0"])
-def test_wrong_outcomes_are_refused(text: str) -> None:
+def test_invalid_outcomes_are_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_outcomes(text)
 
 
-def test_lives_are_drawn_by_weight() -> None:
-    rng = seeded()
-    lives = [draw_life({"succeeded": 3, "failed": 1}, None, rng) for _ in range(1000)]
-    counts = Counter(str((life.ending or {})["status"]) for life in lives)
+def test_scenarios_are_drawn_by_weight() -> None:
+    rng = seeded_rng()
+    drawn = [draw_scenario({"succeeded": 3, "failed": 1}, None, rng) for _ in range(1000)]
+    counts = Counter(str((scenario.ending or {})["status"]) for scenario in drawn)
     assert counts["Succeeded"] == pytest.approx(750, abs=50)
     assert counts["Failed"] == 1000 - counts["Succeeded"]
 
 
-def test_a_drawn_duration_replaces_the_scripts_own() -> None:
-    outcomes = parse_outcomes("redis-enterprise-create")
-    assert draw_life(outcomes, None, seeded()).duration == parse_draw("490")(seeded())
-    assert draw_life(outcomes, parse_draw("5"), seeded()).duration == parse_draw("5")(seeded())
+def test_drawn_duration_replaces_the_scripts() -> None:
+    weights, five = parse_outcomes("redis-enterprise-create"), parse_distribution("5")
+    own = parse_distribution("490")(seeded_rng())
+    assert draw_scenario(weights, None, seeded_rng()).duration == own
+    assert draw_scenario(weights, five, seeded_rng()).duration == five(seeded_rng())
 
 
-def test_mistakes_on_the_command_line_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["--duration", "soon"], ["--outcome", "fail"]):
-        with pytest.raises(SystemExit):
-            parse(*arguments)
-    shown = capsys.readouterr().err
-    assert "lognormal:MEDIAN:SIGMA" in shown
-    assert "is none of the scripts" in shown
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--duration", "soon"], "lognormal:MEDIAN:SIGMA"),
+        (["--outcome", "fail"], "is not one of the scripts"),
+    ],
+)
+def test_invalid_argument_is_explained(
+    arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse(*arguments)
+    assert error in capsys.readouterr().err
 
 
-def test_the_scripts_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_scripts_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert command(parse("--scripts")) == 0
     assert "redis-enterprise-create" in capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_it_prints_the_environment_and_serves_until_it_is_told_to_stop(
-    number: signal.Signals,
-) -> None:
+async def test_command_serves_until_a_signal(number: signal.Signals) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PROGRAM, "--port", "0", "--count", "2", "--duration", "60",
         stdout=asyncio.subprocess.PIPE,
@@ -81,19 +86,13 @@ async def test_it_prints_the_environment_and_serves_until_it_is_told_to_stop(
     exports = dict(line.removeprefix("export ").split("=", 1) for line in lines[1:4])
     endpoint = exports["OPSWATCH_ARM_ENDPOINT"]
     assert all(url.startswith(f"{endpoint}/subscriptions/") for url in lines[4:])
+    query = {"api-version": "2019-08-01", "resource": "https://management.azure.com"}
+    headers = {"X-IDENTITY-HEADER": exports["IDENTITY_HEADER"]}
     async with ClientSession() as client:
-        token = await _token(client, exports)
+        url = exports["IDENTITY_ENDPOINT"]
+        async with client.get(url, params=query, headers=headers) as response:
+            token = (await response.json())["access_token"]
         async with client.get(lines[4], headers={"Authorization": f"Bearer {token}"}) as response:
             assert response.status == 200
     process.send_signal(number)
     assert await process.wait() == 0
-
-
-async def _token(client: ClientSession, exports: dict[str, str]) -> str:
-    async with client.get(
-        exports["IDENTITY_ENDPOINT"],
-        params={"api-version": "2019-08-01", "resource": "https://management.azure.com"},
-        headers={"X-IDENTITY-HEADER": exports["IDENTITY_HEADER"]},
-    ) as response:
-        token: str = (await response.json())["access_token"]
-        return token

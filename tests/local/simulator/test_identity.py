@@ -3,21 +3,23 @@ import json
 from datetime import timedelta
 
 import pytest
-from aiohttp import ClientSession
 from azure.core import AsyncPipelineClient
 from azure.core.exceptions import ClientAuthenticationError
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 from azure.identity.aio import ManagedIdentityCredential
 from azure.mgmt.core.policies import AsyncARMChallengeAuthenticationPolicy
 
-from opswatch.local.simulator import ManualClock, Simulator, Verdict
+from opswatch.local.simulator import Simulator, TokenStatus
+from tests.local.simulator.harness import Harness, ManualClock
 
 Pipeline = AsyncPipelineClient[HttpRequest, AsyncHttpResponse]
-SCOPE = "https://management.azure.com/.default"
+ARM = "https://management.azure.com"
+SCOPE = f"{ARM}/.default"
+VERSION = {"api-version": "2019-08-01"}
 
 
 @pytest.fixture
-def managed(arm: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def managed(arm: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in arm.environment.items():
         monkeypatch.setenv(name, value)
 
@@ -25,49 +27,33 @@ def managed(arm: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
 # --- the protocol
 
 
-async def test_a_token_is_issued_as_app_service_does(
-    arm: Simulator, clock: ManualClock, anonymous: ClientSession
-) -> None:
-    async with anonymous.get(
-        arm.identity_endpoint,
-        params={
-            "api-version": "2019-08-01",
-            "resource": "https://vault.azure.net",
-            "client_id": "me",
-        },
-        headers={"X-IDENTITY-HEADER": arm.identity_header},
-    ) as response:
+async def test_token_is_issued_as_app_service_does(arm: Harness) -> None:
+    asked = {"resource": "https://vault.azure.net", "client_id": "me"}
+    params, headers = VERSION | asked, {"X-IDENTITY-HEADER": arm.identity_header}
+    async with arm.anonymous.get(arm.identity_endpoint, params=params, headers=headers) as response:
         assert response.status == 200
         body = await response.json()
     assert len(body.pop("access_token")) > 300
-    assert body == {
-        "expires_on": str(int((clock() + timedelta(hours=24)).timestamp())),
-        "resource": "https://vault.azure.net",
-        "token_type": "Bearer",
-        "client_id": "me",
-    }
+    expires_on = str(int((arm.clock() + timedelta(hours=24)).timestamp()))
+    assert body == {"expires_on": expires_on, "token_type": "Bearer", **asked}
 
 
 @pytest.mark.parametrize(
     ("params", "header", "status"),
     [
-        ({"api-version": "2019-08-01", "resource": "r"}, None, 401),
-        ({"api-version": "2019-08-01", "resource": "r"}, "wrong", 401),
-        ({"api-version": "2017-09-01", "resource": "r"}, "right", 400),
-        ({"resource": "r"}, "right", 400),
-        ({"api-version": "2019-08-01"}, "right", 400),
+        (VERSION | {"resource": "r"}, None, 401),
+        (VERSION | {"resource": "r"}, "wrong", 401),
+        ({"api-version": "2017-09-01", "resource": "r"}, "valid", 400),
+        ({"resource": "r"}, "valid", 400),
+        (VERSION, "valid", 400),
     ],
 )
-async def test_a_wrong_request_gets_no_token(
-    arm: Simulator,
-    anonymous: ClientSession,
-    params: dict[str, str],
-    header: str | None,
-    status: int,
+async def test_invalid_request_gets_no_token(
+    arm: Harness, params: dict[str, str], header: str | None, status: int
 ) -> None:
-    secret = arm.identity_header if header == "right" else header
+    secret = arm.identity_header if header == "valid" else header
     headers = {"X-IDENTITY-HEADER": secret} if secret else {}
-    async with anonymous.get(arm.identity_endpoint, params=params, headers=headers) as response:
+    async with arm.anonymous.get(arm.identity_endpoint, params=params, headers=headers) as response:
         assert response.status == status
         assert "access_token" not in await response.json()
 
@@ -78,89 +64,83 @@ async def test_a_wrong_request_gets_no_token(
 @pytest.mark.parametrize(
     "resource",
     [
-        "https://management.azure.com",
-        "https://management.azure.com/",
+        ARM,
+        f"{ARM}/",
         "https://management.core.windows.net/",
         "https://management.core.usgovcloudapi.net",
         "https://management.chinacloudapi.cn",
     ],
 )
-def test_a_token_for_arm_is_right(clock: ManualClock, resource: str) -> None:
+def test_token_for_arm_is_valid(clock: ManualClock, resource: str) -> None:
     identity = Simulator(clock=clock).identity
     token = identity.issue(resource)
-    assert identity.judge(f"Bearer {token.text}") is Verdict.RIGHT
-    assert identity.judge(f"bearer {token.text}") is Verdict.RIGHT
+    assert identity.check(f"Bearer {token.text}") is TokenStatus.VALID
+    assert identity.check(f"bearer {token.text}") is TokenStatus.VALID
 
 
-def test_a_token_is_right_until_it_expires(clock: ManualClock) -> None:
+def test_token_is_valid_until_it_expires(clock: ManualClock) -> None:
     identity = Simulator(clock=clock).identity
     identity.lifetime = timedelta(hours=1)
-    authorization = f"Bearer {identity.issue('https://management.azure.com').text}"
+    authorization = f"Bearer {identity.issue(ARM).text}"
     clock.advance(3599)
-    assert identity.judge(authorization) is Verdict.RIGHT
+    assert identity.check(authorization) is TokenStatus.VALID
     clock.advance(1)
-    assert identity.judge(authorization) is Verdict.EXPIRED
+    assert identity.check(authorization) is TokenStatus.EXPIRED
 
 
-def test_a_revoked_token_is_refused_and_a_new_one_is_not(clock: ManualClock) -> None:
+def test_revocation_leaves_later_tokens_valid(clock: ManualClock) -> None:
     identity = Simulator(clock=clock).identity
-    old = identity.issue("https://management.azure.com")
+    old = identity.issue(ARM)
     identity.revoke()
-    new = identity.issue("https://management.azure.com")
-    assert identity.judge(f"Bearer {old.text}") is Verdict.REVOKED
-    assert identity.judge(f"Bearer {new.text}") is Verdict.RIGHT
+    new = identity.issue(ARM)
+    assert identity.check(f"Bearer {old.text}") is TokenStatus.REVOKED
+    assert identity.check(f"Bearer {new.text}") is TokenStatus.VALID
 
 
 @pytest.mark.parametrize(
-    ("authorization", "verdict", "code"),
+    ("authorization", "token_status", "code"),
     [
-        (None, Verdict.MISSING, "AuthenticationFailed"),
-        ("Bearer made-up", Verdict.UNKNOWN, "InvalidAuthenticationToken"),
-        ("Basic {right}", Verdict.UNKNOWN, "InvalidAuthenticationToken"),
-        ("{right}", Verdict.UNKNOWN, "InvalidAuthenticationToken"),
-        ("Bearer {vault}", Verdict.WRONG_AUDIENCE, "InvalidAuthenticationTokenAudience"),
+        (None, TokenStatus.MISSING, "AuthenticationFailed"),
+        ("Bearer made-up", TokenStatus.UNKNOWN, "InvalidAuthenticationToken"),
+        ("Basic {valid}", TokenStatus.UNKNOWN, "InvalidAuthenticationToken"),
+        ("{valid}", TokenStatus.UNKNOWN, "InvalidAuthenticationToken"),
+        ("Bearer {vault}", TokenStatus.WRONG_AUDIENCE, "InvalidAuthenticationTokenAudience"),
     ],
 )
-async def test_arm_refuses_what_is_not_a_right_token(
-    arm: Simulator,
-    anonymous: ClientSession,
-    authorization: str | None,
-    verdict: Verdict,
-    code: str,
+async def test_arm_refuses_invalid_token(
+    arm: Harness, authorization: str | None, token_status: TokenStatus, code: str
 ) -> None:
     tokens = {
-        "right": arm.identity.issue("https://management.azure.com").text,
+        "valid": arm.identity.issue(ARM).text,
         "vault": arm.identity.issue("https://vault.azure.net").text,
     }
     headers = {"Authorization": authorization.format_map(tokens)} if authorization else {}
     started = arm.start()
-    async with anonymous.get(started.url, headers=headers) as response:
+    async with arm.anonymous.get(started.url, headers=headers) as response:
         assert response.status == 401
         assert (await response.json())["error"]["code"] == code
         assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
-    assert arm.requests[-1].token is verdict
+    assert arm.requests[-1].token is token_status
     assert arm.operation(started.id).polls == 0
 
 
-async def test_every_arm_route_asks_for_a_token(arm: Simulator, anonymous: ClientSession) -> None:
+async def test_every_arm_route_requires_a_token(arm: Harness) -> None:
     cache = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Cache/redisEnterprise/c"
-    for method, path in [
+    for method, path in (
         ("GET", "/"),
         ("GET", "/subscriptions"),
         ("PUT", cache),
         ("DELETE", cache),
-    ]:
-        async with anonymous.request(method, f"{arm.endpoint}{path}?api-version=1") as response:
+    ):
+        async with arm.anonymous.request(method, f"{arm.endpoint}{path}?api-version=1") as response:
             assert response.status == 401
 
 
-async def test_a_claims_challenge_is_answered_by_a_new_token(
-    arm: Simulator, clock: ManualClock, client: ClientSession
-) -> None:
+async def test_new_token_satisfies_claims_challenge(arm: Harness) -> None:
     started = arm.start("claims-challenge")
     statuses, challenges = [], []
     for _ in range(3):
-        async with client.get(started.url) as response:
+        async with arm.client.get(started.url) as response:
             statuses.append(response.status)
             challenges.append(response.headers.get("WWW-Authenticate", ""))
     assert statuses == [200, 401, 401]
@@ -168,26 +148,26 @@ async def test_a_claims_challenge_is_answered_by_a_new_token(
     assert 'error="insufficient_claims"' in challenge
     claims = challenge.partition('claims="')[2].rstrip('"')
     not_before = json.loads(base64.b64decode(claims))["access_token"]["nbf"]["value"]
-    assert int(not_before) == int(clock().timestamp())
-    new = arm.identity.issue("https://management.azure.com").text
-    async with client.get(started.url, headers={"Authorization": f"Bearer {new}"}) as response:
+    assert int(not_before) == int(arm.clock().timestamp())
+    new = arm.identity.issue(ARM).text
+    async with arm.client.get(started.url, headers={"Authorization": f"Bearer {new}"}) as response:
         assert response.status == 200
 
 
-# --- azure-identity and azure-mgmt-core, for real
+# --- the real azure-identity and azure-mgmt-core
 
 
 @pytest.mark.usefixtures("managed")
-async def test_the_managed_identity_credential_gets_a_right_token(arm: Simulator) -> None:
+async def test_managed_identity_credential_gets_valid_token(arm: Harness) -> None:
     async with ManagedIdentityCredential(client_id="mine") as credential:
         token = await credential.get_token(SCOPE)
-    assert arm.identity.judge(f"Bearer {token.token}") is Verdict.RIGHT
+    assert arm.identity.check(f"Bearer {token.token}") is TokenStatus.VALID
     assert arm.requests[-1].token is None
     assert "client_id=mine" in arm.requests[-1].query
 
 
 @pytest.mark.usefixtures("managed")
-async def test_the_managed_identity_credential_fails_with_a_wrong_header(
+async def test_managed_identity_credential_fails_with_wrong_header(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("IDENTITY_HEADER", "wrong")
@@ -196,10 +176,10 @@ async def test_the_managed_identity_credential_fails_with_a_wrong_header(
             await credential.get_token(SCOPE)
 
 
-async def test_the_challenge_policy_of_azure_mgmt_core_gets_past_a_claims_challenge(
+async def test_azure_mgmt_core_policy_handles_claims_challenge(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with Simulator() as arm:
+    async with Simulator() as arm:  # by the real clock, because azure-identity caches by it
         for name, value in arm.environment.items():
             monkeypatch.setenv(name, value)
         url = arm.start("claims-challenge").url
@@ -207,13 +187,9 @@ async def test_the_challenge_policy_of_azure_mgmt_core_gets_past_a_claims_challe
             policy = AsyncARMChallengeAuthenticationPolicy(credential, SCOPE)
             pipeline: Pipeline = AsyncPipelineClient(arm.endpoint, policies=[policy])
             async with pipeline:
-                statuses = [await _status(pipeline, url) for _ in range(3)]
-        seen = [(line.status, line.token) for line in arm.requests if line.token]
-    assert statuses == [200, 200, 200]
-    assert seen == [(200, "right"), (401, "right"), (200, "right"), (200, "right")]
-
-
-async def _status(pipeline: Pipeline, url: str) -> int:
-    request = HttpRequest("GET", url)
-    response: AsyncHttpResponse = await pipeline.send_request(request, enforce_https=False)
-    return response.status_code
+                for _ in range(3):
+                    request = HttpRequest("GET", url)
+                    response = await pipeline.send_request(request, enforce_https=False)
+                    assert response.status_code == 200
+        seen = [(entry.status, entry.token) for entry in arm.requests if entry.token]
+    assert seen == [(200, "valid"), (401, "valid"), (200, "valid"), (200, "valid")]

@@ -1,38 +1,43 @@
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from opswatch.local.simulator import SCRIPTS, Moment, find_script, lasting, tell
-from opswatch.local.simulator.life import life_from_json, life_to_json
+from opswatch.local.simulator import SCRIPTS, PollContext, Reply, Scenario, find_script, respond
 
 STARTED = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
-
-
-def moment(age: float, poll: int) -> Moment:
-    now = STARTED + timedelta(seconds=age)
-    return Moment(operation_id="1", path="/p/1", started_at=STARTED, now=now, poll=poll)
-
-
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_every_script_answers_at_every_age(name: str) -> None:
-    for poll, age in enumerate((0, 1, 4, 9, 11, 10_000), start=1):
-        assert 200 <= tell(SCRIPTS[name], moment(age, poll)).answer.status < 600
-
-
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_every_script_survives_json(name: str) -> None:
-    life = SCRIPTS[name]
-    assert life_from_json(json.loads(json.dumps(life_to_json(life)))) == life
-
-
 UNENDING = {"never-ending", "expired", "gone", "forbidden"}
 
 
+def poll(scenario: Scenario, age: float, number: int = 1) -> Reply:
+    now = STARTED + timedelta(seconds=age)
+    return respond(
+        scenario,
+        PollContext(operation_id="1", path="/p/1", started_at=STARTED, now=now, poll=number),
+    )
+
+
+def final_body(name: str) -> Any:
+    return json.loads(poll(SCRIPTS[name], 10).response.body)
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_script_tells_of_its_end_unless_its_name_says_otherwise(name: str) -> None:
-    told = [tell(SCRIPTS[name], moment(10_000, poll)).ends for poll in range(1, 30)]
-    assert any(told) is (name not in UNENDING)
+def test_script_replies_at_every_age(name: str) -> None:
+    for number, age in enumerate((0, 1, 4, 9, 11, 10_000), start=1):
+        assert 200 <= poll(SCRIPTS[name], age, number).response.status < 600
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_round_trips_through_json(name: str) -> None:
+    script = SCRIPTS[name]
+    assert Scenario.from_json(json.loads(json.dumps(script.to_json()))) == script
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_shows_its_end_unless_unending(name: str) -> None:
+    ends = [poll(SCRIPTS[name], 10_000, number).shows_end for number in range(1, 30)]
+    assert any(ends) is (name not in UNENDING)
 
 
 @pytest.mark.parametrize(
@@ -47,29 +52,28 @@ def test_a_script_tells_of_its_end_unless_its_name_says_otherwise(name: str) -> 
         ("percent-one", {"status": "Succeeded", "percentComplete": 1.0}),
     ],
 )
-def test_an_outcome_is_told_in_the_words_of_its_name(name: str, ending: dict[str, object]) -> None:
-    body = json.loads(tell(SCRIPTS[name], moment(10, 1)).answer.body)
+def test_final_body_matches_the_scripts_name(name: str, ending: dict[str, object]) -> None:
+    body = final_body(name)
     assert body.items() >= ending.items()
     assert body.keys() - ending.keys() == {"id", "name", "startTime", "endTime"}
 
 
-def test_the_blank_code_has_its_blank() -> None:
-    body = json.loads(tell(SCRIPTS["failed-blank-code"], moment(10, 1)).answer.body)
-    assert body["error"]["code"] == " NetcfgInvalidSubnet"
+def test_blank_code_starts_with_a_blank() -> None:
+    assert final_body("failed-blank-code")["error"]["code"] == " NetcfgInvalidSubnet"
 
 
-def test_the_detailed_failure_nests() -> None:
-    error = json.loads(tell(SCRIPTS["failed"], moment(10, 1)).answer.body)["error"]
+def test_failed_script_has_nested_details() -> None:
+    error = final_body("failed")["error"]
     assert error["details"][0]["details"][0]["code"] == "SkuNotAvailable"
     assert error["additionalInfo"][0]["type"] == "PolicyViolation"
 
 
-def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"'fail' is none of .* failed"):
+def test_unknown_script_error_lists_known_names() -> None:
+    with pytest.raises(ValueError, match=r"'fail' is not one of .* failed"):
         find_script("fail")
 
 
-def test_a_script_may_last_longer() -> None:
-    life = lasting(find_script("failed"), timedelta(hours=1))
-    assert not tell(life, moment(3599, 1)).ends
-    assert tell(life, moment(3600, 1)).ends
+def test_script_accepts_a_longer_duration() -> None:
+    scenario = find_script("failed").with_duration(timedelta(hours=1))
+    assert not poll(scenario, 3599).shows_end
+    assert poll(scenario, 3600).shows_end

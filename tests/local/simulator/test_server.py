@@ -1,28 +1,20 @@
 import asyncio
 import re
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from aiohttp import ClientPayloadError, ClientResponse, ClientSession
+from aiohttp import ClientPayloadError
 from yarl import URL
 
-from opswatch.local.simulator import (
-    HandOver,
-    Life,
-    Limit,
-    ManualClock,
-    Reply,
-    Simulator,
-    Slow,
-)
-from opswatch.local.simulator.paths import (
+from opswatch.local.simulator import FixedReply, HandOver, Limit, Scenario, Simulator, Slow
+from opswatch.local.simulator.scenario import (
     ASYNC_OPERATIONS,
     OPERATION_RESULTS,
     RESOURCE_GROUP_STATUSES,
     SUBSCRIPTION_RESULTS,
 )
+from tests.local.simulator.harness import Harness, ManualClock
 
 TEN = timedelta(seconds=10)
 VERSION = "?api-version=2024-10-01"
@@ -30,40 +22,24 @@ LOCATED = "providers/Microsoft.Cache/locations/west us"
 GROUPED = "resourceGroups/rg/providers/Microsoft.Cache"
 
 
-async def get(client: ClientSession, url: str) -> tuple[int, Any, Mapping[str, str]]:
-    """Read `url` as it stands, and follow nothing."""
-    async with client.get(URL(url, encoded=True), allow_redirects=False) as response:
-        return response.status, await _json(response), response.headers
-
-
-async def _json(response: ClientResponse) -> Any:
-    return await response.json() if response.content_type == "application/json" else None
-
-
 # --- status URLs
 
 
-async def test_an_operation_runs_and_ends(
-    arm: Simulator, client: ClientSession, clock: ManualClock
-) -> None:
-    started = arm.start(Life(duration=TEN))
-    status, body, headers = await get(client, started.url)
+async def test_operation_runs_and_ends(arm: Harness) -> None:
+    started = arm.start(Scenario(duration=TEN))
+    status, body, headers = await arm.get(started.url)
     assert (status, body["status"], body["id"]) == (200, "InProgress", started.path)
     assert headers["x-ms-ratelimit-remaining-subscription-reads"] == "11998"
     assert re.fullmatch(r"[0-9a-f-]{36}", headers["x-ms-request-id"])
     assert "x-ms-correlation-request-id" in headers
-    clock.advance(10)
-    assert (await get(client, started.url))[1]["status"] == "Succeeded"
+    arm.clock.advance(10)
+    assert (await arm.get(started.url))[1]["status"] == "Succeeded"
 
 
-async def test_an_answer_is_dated_by_the_clock(arm: Simulator, client: ClientSession) -> None:
-    _, _, headers = await get(client, arm.start().url)
-    assert headers["Date"] == "Mon, 23 Nov 2026 03:00:00 GMT"
-
-
-async def test_a_correlation_id_is_given_back(arm: Simulator, client: ClientSession) -> None:
+async def test_response_has_date_and_correlation_id(arm: Harness) -> None:
     sent = {"x-ms-correlation-request-id": "mine"}
-    async with client.get(arm.start().url, headers=sent) as response:
+    async with arm.client.get(arm.start().url, headers=sent) as response:
+        assert response.headers["Date"] == "Mon, 23 Nov 2026 03:00:00 GMT"
         assert response.headers["x-ms-correlation-request-id"] == "mine"
 
 
@@ -76,52 +52,48 @@ async def test_a_correlation_id_is_given_back(arm: Simulator, client: ClientSess
         (RESOURCE_GROUP_STATUSES, f"/subscriptions/S/{GROUPED}/operationStatuses/1"),
     ],
 )
-async def test_a_status_url_has_one_of_arms_shapes(
-    arm: Simulator, client: ClientSession, template: str, path: str
-) -> None:
+async def test_status_url_follows_its_template(arm: Harness, template: str, path: str) -> None:
     place = {"subscription": "S", "location": "west us", "group": "rg"}
-    started = arm.start(Life(template=template), operation_id="1", place=place)
+    started = arm.start(Scenario(template=template), operation_id="1", place=place)
     assert started.path == path
     assert started.url == f"{arm.endpoint}{path.replace(' ', '%20')}{VERSION}"
-    assert (await get(client, started.url))[0] == 200
+    assert (await arm.get(started.url))[0] == 200
 
 
 @pytest.mark.parametrize("change", [str.upper, str.lower, lambda path: path.replace("%20", "")])
-async def test_paths_are_compared_without_case_and_without_spaces(
-    arm: Simulator, client: ClientSession, change: Any
-) -> None:
+async def test_paths_ignore_case_and_spaces(arm: Harness, change: Any) -> None:
     started = arm.start(place={"location": "West US"})
     path = started.url.removeprefix(arm.endpoint).removesuffix(VERSION)
-    assert (await get(client, arm.endpoint + change(path) + VERSION))[0] == 200
+    assert (await arm.get(arm.endpoint + change(path) + VERSION))[0] == 200
 
 
 @pytest.mark.parametrize("query", ["", "?", "?api-version=", "?version=2024-10-01"])
-async def test_an_api_version_is_needed(arm: Simulator, client: ClientSession, query: str) -> None:
-    started = arm.start()
-    status, body, _ = await get(client, started.url.removesuffix(VERSION) + query)
+async def test_api_version_is_required(arm: Harness, query: str) -> None:
+    url = arm.start().url
+    status, body, _ = await arm.get(url.removesuffix(VERSION) + query)
     assert (status, body["error"]["code"]) == (400, "MissingApiVersionParameter")
+    assert (await arm.get(url.replace("api-version", "API-Version")))[0] == 200
 
 
-async def test_a_parameters_name_has_no_case(arm: Simulator, client: ClientSession) -> None:
-    url = arm.start().url.replace("api-version", "API-Version")
-    assert (await get(client, url))[0] == 200
-
-
-async def test_an_unknown_operation_is_not_found(arm: Simulator, client: ClientSession) -> None:
+async def test_unknown_operation_is_not_found(arm: Harness) -> None:
     known = arm.start()
     url = known.url.replace(known.id, "11111111-1111-1111-1111-111111111111")
-    status, body, _ = await get(client, url)
+    status, body, _ = await arm.get(url)
     assert (status, body["error"]["code"]) == (404, "NotFound")
 
 
-async def test_a_status_is_read_with_get(arm: Simulator, client: ClientSession) -> None:
-    async with client.delete(arm.start().url) as response:
+async def test_status_is_read_with_get(arm: Harness) -> None:
+    async with arm.client.delete(arm.start().url) as response:
         assert response.status == 405
 
 
-def tampered(url: str) -> list[str]:
+async def test_signed_url_is_compared_byte_for_byte(arm: Harness) -> None:
+    url = arm.start("signed").url
     base, _, query = url.partition("?")
-    return [
+    assert len(url) > 3000
+    assert {"api-version", "t", "c", "s", "h"} == set(URL(url).query)
+    assert (await arm.get(url))[0] == 200
+    for changed in (
         f"{base}{VERSION}",
         f"{base}?{query}&x=1",
         f"{base}?{'&'.join(reversed(query.split('&')))}",
@@ -129,28 +101,13 @@ def tampered(url: str) -> list[str]:
         url.replace("%2F", "/"),
         url.replace("%2b", "+"),
         url.replace("~", "%7E"),
-    ]
-
-
-async def test_a_signed_url_is_checked_byte_for_byte(arm: Simulator, client: ClientSession) -> None:
-    url = arm.start("signed").url
-    assert len(url) > 3000
-    assert {"api-version", "t", "c", "s", "h"} == set(URL(url).query)
-    assert (await get(client, url))[0] == 200
-    for other in tampered(url):
-        status, body, _ = await get(client, other)
+        f"{base}?{arm.start('signed').url.partition('?')[2]}",
+    ):
+        status, body, _ = await arm.get(changed)
         assert (status, body["error"]["code"]) == (403, "InvalidSignature")
 
 
-async def test_every_signed_url_has_its_own_signature(
-    arm: Simulator, client: ClientSession
-) -> None:
-    one, other = arm.start("signed"), arm.start("signed")
-    url = f"{other.url.partition('?')[0]}?{one.url.partition('?')[2]}"
-    assert (await get(client, url))[0] == 403
-
-
-# --- what goes wrong
+# --- faults
 
 
 @pytest.mark.parametrize(
@@ -168,19 +125,19 @@ async def test_every_signed_url_has_its_own_signature(
         ("redis-flush", [202, 202]),
     ],
 )
-async def test_a_script_goes_wrong_as_often_as_it_says(
-    arm: Simulator, client: ClientSession, script: str, statuses: list[int]
+async def test_script_returns_its_statuses_in_order(
+    arm: Harness, script: str, statuses: list[int]
 ) -> None:
     url = arm.start(script).url
-    assert [(await get(client, url))[0] for _ in statuses] == statuses
+    assert [(await arm.get(url))[0] for _ in statuses] == statuses
 
 
-async def test_a_status_expires(arm: Simulator, client: ClientSession, clock: ManualClock) -> None:
+async def test_status_expires(arm: Harness) -> None:
     url = arm.start("expired").url
     seen = []
     for _ in range(4):
-        seen.append((await get(client, url))[0])
-        clock.advance(2.5)
+        seen.append((await arm.get(url))[0])
+        arm.clock.advance(2.5)
     assert seen == [200, 200, 404, 404]
 
 
@@ -193,72 +150,56 @@ async def test_a_status_expires(arm: Simulator, client: ClientSession, clock: Ma
         ("json-list", b'[{"status": "Succeeded"}]'),
         ("bom", b'\xef\xbb\xbf{"status": "InProgress"}'),
         ("not-utf8", b'{"status": "\xff"}'),
+        ("html", b"<!DOCTYPE html><html><body>Our services aren't available.</body></html>"),
     ],
 )
-async def test_a_malformed_body_arrives_as_it_is(
-    arm: Simulator, client: ClientSession, script: str, body: bytes
-) -> None:
-    async with client.get(arm.start(script).url) as response:
+async def test_malformed_body_is_sent_unchanged(arm: Harness, script: str, body: bytes) -> None:
+    async with arm.client.get(arm.start(script).url) as response:
         assert response.status == 200
+        assert (response.content_type == "text/html") is (script == "html")
         assert await response.read() == body
 
 
-async def test_html_arrives_as_html(arm: Simulator, client: ClientSession) -> None:
-    async with client.get(arm.start("html").url) as response:
-        assert response.content_type == "text/html"
-        assert (await response.read()).startswith(b"<!DOCTYPE html>")
-
-
-async def test_a_cut_off_answer_breaks_in_the_middle(arm: Simulator, client: ClientSession) -> None:
+async def test_cut_off_response_breaks_in_the_middle(arm: Harness) -> None:
     started = arm.start("cut-off")
-    async with client.get(started.url) as response:
+    async with arm.client.get(started.url) as response:
         assert response.status == 200
         with pytest.raises(ClientPayloadError):
             await response.read()
     assert arm.operation(started.id).polls == 1
 
 
-async def test_a_slow_answer_takes_its_time(
-    arm: Simulator, client: ClientSession, clock: ManualClock
-) -> None:
-    started, before = arm.start(Life(faults=(Slow(by=TEN),))), clock()
-    assert (await get(client, started.url))[0] == 200
-    assert clock() - before == TEN
+async def test_slow_response_is_delayed(arm: Harness) -> None:
+    started, before = arm.start(Scenario(faults=(Slow(by=TEN),))), arm.clock()
+    assert (await arm.get(started.url))[0] == 200
+    assert arm.clock() - before == TEN
 
 
 @pytest.mark.parametrize("header", ["Azure-AsyncOperation", "Location"])
 @pytest.mark.parametrize("signed", [False, True])
-async def test_a_handed_out_url_replaces_the_old_one(
-    arm: Simulator, client: ClientSession, clock: ManualClock, header: str, signed: bool
-) -> None:
+async def test_handed_over_url_replaces_the_old(arm: Harness, header: str, signed: bool) -> None:
     fault = HandOver(header=header, first_poll=2, last_poll=2)
-    started = arm.start(Life(duration=TEN, faults=(fault,), signed=signed))
-    assert header not in (await get(client, started.url))[2]
-    new = (await get(client, started.url))[2][header]
+    started = arm.start(Scenario(duration=TEN, faults=(fault,), signed=signed))
+    assert header not in (await arm.get(started.url))[2]
+    new = (await arm.get(started.url))[2][header]
     assert new.startswith(arm.endpoint)
-    assert (await get(client, started.url))[0] == 404
-    clock.advance(10)
-    assert (await get(client, new))[1]["status"] == "Succeeded"
+    assert (await arm.get(started.url))[0] == 404
+    arm.clock.advance(10)
+    assert (await arm.get(new))[1]["status"] == "Succeeded"
     assert arm.operation(started.id).polls == 3
 
 
-async def test_a_throttled_subscription_is_told_when_to_come_back(clock: ManualClock) -> None:
-    async with (
-        Simulator(clock=clock, limit=Limit(capacity=2, refill=1)) as arm,
-        ClientSession() as client,
-    ):
-        token = arm.identity.issue("https://management.azure.com").text
-        client.headers["Authorization"] = f"Bearer {token}"
+async def test_throttled_subscription_gets_retry_after() -> None:
+    async with Harness(Limit(capacity=2, refill=1)) as arm:
         url = arm.start().url
-        seen = [await get(client, url) for _ in range(3)]
-        clock.advance(2)
-        last = await get(client, url)
+        seen = [await arm.get(url) for _ in range(3)]
+        arm.clock.advance(2)
+        assert (await arm.get(url))[0] == 200
     remaining = [each[2]["x-ms-ratelimit-remaining-subscription-reads"] for each in seen]
     assert [each[0] for each in seen] == [200, 200, 429]
     assert remaining == ["1", "0", "0"]
     assert seen[2][1]["error"]["code"] == "SubscriptionRequestsThrottled"
     assert seen[2][2]["Retry-After"] == "2"
-    assert last[0] == 200
 
 
 # --- resources
@@ -269,74 +210,63 @@ CLUSTER = (
 ).format("e7b6d1a2-5c1f-4f0e-9a57-0d1c5e2a9b10")
 
 
-async def test_a_put_starts_an_operation(
-    arm: Simulator, client: ClientSession, clock: ManualClock
-) -> None:
+async def test_put_starts_an_operation(arm: Harness) -> None:
     url = arm.endpoint + CLUSTER
-    async with client.put(url, json={"location": "West US", "sku": {"name": "B5"}}) as response:
+    async with arm.client.put(url, json={"location": "West US", "sku": {"name": "B5"}}) as response:
         assert response.status == 201
         created, poll = await response.json(), response.headers["Azure-AsyncOperation"]
     assert created["properties"]["provisioningState"] == "Creating"
     assert created["type"] == "Microsoft.Cache/redisEnterprise"
     assert created["sku"] == {"name": "B5"}
     assert "/providers/Microsoft.Cache/locations/westus/operationsStatus/" in poll
-    assert (await get(client, poll))[1]["status"] == "InProgress"
-    clock.advance(10)
-    assert (await get(client, poll))[1]["status"] == "Succeeded"
-    assert (await get(client, url))[1]["properties"]["provisioningState"] == "Succeeded"
+    assert (await arm.get(poll))[1]["status"] == "InProgress"
+    arm.clock.advance(10)
+    assert (await arm.get(poll))[1]["status"] == "Succeeded"
+    assert (await arm.get(url))[1]["properties"]["provisioningState"] == "Succeeded"
 
 
-async def test_a_tag_names_the_script_of_what_a_put_starts(
-    arm: Simulator, client: ClientSession, clock: ManualClock
-) -> None:
-    async with client.put(arm.endpoint + CLUSTER, json={"tags": {"simulator": "failed"}}) as put:
-        poll = put.headers["Azure-AsyncOperation"]
-    clock.advance(10)
-    assert (await get(client, poll))[1]["status"] == "Failed"
-    cluster = (await get(client, arm.endpoint + CLUSTER))[1]
-    assert cluster["properties"]["provisioningState"] == "Failed"
+async def test_tag_chooses_the_script_of_a_put(arm: Harness) -> None:
+    url, body = arm.endpoint + CLUSTER, {"tags": {"simulator": "failed"}}
+    async with arm.client.put(url, json=body) as response:
+        poll = response.headers["Azure-AsyncOperation"]
+    arm.clock.advance(10)
+    assert (await arm.get(poll))[1]["status"] == "Failed"
+    assert (await arm.get(url))[1]["properties"]["provisioningState"] == "Failed"
 
 
-async def test_a_delete_gives_two_urls_of_one_operation(
-    arm: Simulator, client: ClientSession, clock: ManualClock
-) -> None:
+async def test_delete_returns_two_status_urls(arm: Harness) -> None:
     url = arm.endpoint + CLUSTER
-    async with client.put(url, json={}):
-        clock.advance(10)
-    async with client.delete(url) as response:
+    async with arm.client.put(url, json={}):
+        arm.clock.advance(10)
+    async with arm.client.delete(url) as response:
         assert response.status == 202
-        status_url, location = (
-            response.headers["Azure-AsyncOperation"], response.headers["Location"]
-        )  # fmt: skip
-    assert (await get(client, location))[0] == 202
-    assert (await get(client, url))[1]["properties"]["provisioningState"] == "Deleting"
-    clock.advance(10)
-    assert (await get(client, status_url))[1]["status"] == "Succeeded"
-    assert (await get(client, location))[0] == 204
-    assert (await get(client, url))[1]["error"]["code"] == "ResourceNotFound"
-    async with client.delete(url) as response:
+        headers = response.headers
+        status_url, location = headers["Azure-AsyncOperation"], headers["Location"]
+    assert (await arm.get(location))[0] == 202
+    assert (await arm.get(url))[1]["properties"]["provisioningState"] == "Deleting"
+    arm.clock.advance(10)
+    assert (await arm.get(status_url))[1]["status"] == "Succeeded"
+    assert (await arm.get(location))[0] == 204
+    assert (await arm.get(url))[1]["error"]["code"] == "ResourceNotFound"
+    async with arm.client.delete(url) as response:
         assert response.status == 204
 
 
-async def test_a_failed_delete_leaves_the_resource(
-    arm: Simulator, client: ClientSession, clock: ManualClock
-) -> None:
+async def test_failed_delete_leaves_the_resource(arm: Harness) -> None:
     url = arm.endpoint + CLUSTER
-    async with client.put(url, json={"tags": {"simulator": "failed"}}):
-        clock.advance(10)
-    async with client.delete(url) as response:
+    async with arm.client.put(url, json={"tags": {"simulator": "failed"}}):
+        arm.clock.advance(10)
+    async with arm.client.delete(url) as response:
         location = response.headers["Location"]
-    clock.advance(10)
-    status, body, _ = await get(client, location)
+    arm.clock.advance(10)
+    status, body, _ = await arm.get(location)
     assert (status, body["error"]["code"]) == (409, "DeploymentFailed")
-    assert (await get(client, url))[0] == 200
+    assert (await arm.get(url))[0] == 200
 
 
 @pytest.mark.parametrize("body", ["{", "[]", '{"tags": {"simulator": "no such"}}'])
-async def test_a_put_that_makes_no_sense_is_refused(
-    arm: Simulator, client: ClientSession, body: str
-) -> None:
-    async with client.put(arm.endpoint + CLUSTER, data=body) as response:
+async def test_invalid_put_is_rejected(arm: Harness, body: str) -> None:
+    async with arm.client.put(arm.endpoint + CLUSTER, data=body) as response:
         assert response.status == 400
         assert (await response.json())["error"]["code"] == "InvalidRequestContent"
 
@@ -344,57 +274,46 @@ async def test_a_put_that_makes_no_sense_is_refused(
 # --- control
 
 
-async def start(anonymous: ClientSession, arm: Simulator, body: object) -> tuple[int, Any]:
-    async with anonymous.post(f"{arm.endpoint}/simulator/operations", json=body) as response:
-        return response.status, await response.json()
-
-
-async def test_an_operation_is_started_over_http(
-    arm: Simulator, anonymous: ClientSession, client: ClientSession, clock: ManualClock
-) -> None:
-    life = {"duration": 3, "ending": {"status": "Canceled"}, "id": "abc"}
-    status, started = await start(anonymous, arm, life)
+async def test_operation_is_started_over_http(arm: Harness) -> None:
+    scenario = {"duration": 3, "ending": {"status": "Canceled"}, "id": "abc"}
+    status, started = await arm.control("operations", scenario)
     assert (status, started["id"]) == (201, "abc")
     assert started["path"].endswith("/operationsStatus/abc")
-    clock.advance(3)
-    assert (await get(client, started["url"]))[1]["status"] == "Canceled"
+    arm.clock.advance(3)
+    assert (await arm.get(started["url"]))[1]["status"] == "Canceled"
 
 
 @pytest.mark.parametrize(
-    ("life", "names"),
+    ("scenario", "names"),
     [
         ({}, ["Azure-AsyncOperation"]),
         ({"script": "redis-flush"}, ["Azure-AsyncOperation", "Location"]),
         ({"style": "location"}, ["Location"]),
     ],
 )
-async def test_the_headers_of_a_start_are_those_of_its_style(
-    arm: Simulator, anonymous: ClientSession, life: object, names: list[str]
+async def test_start_returns_the_headers_of_its_style(
+    arm: Harness, scenario: object, names: list[str]
 ) -> None:
-    async with anonymous.put(f"{arm.endpoint}/simulator/operations", json=life) as response:
+    async with arm.anonymous.put(f"{arm.endpoint}/simulator/operations", json=scenario) as response:
         url = (await response.json())["url"]
-        told = {name: response.headers.get(name) for name in ("Azure-AsyncOperation", "Location")}
-    assert {name: value for name, value in told.items() if value} == dict.fromkeys(names, url)
+        assert [response.headers[name] for name in names] == [url] * len(names)
+        assert len({"Azure-AsyncOperation", "Location"} & set(response.headers)) == len(names)
 
 
-async def test_a_script_is_started_with_changes(arm: Simulator, anonymous: ClientSession) -> None:
-    body = {
-        "script": "failed",
-        "duration": "never",
-        "signed": True,
-        "place": {"location": "eastus"},
-    }
-    _, started = await start(anonymous, arm, body)
-    life = arm.operation(started["id"]).life
-    assert (life.duration, life.signed) == (None, True)
-    assert life.ending is not None
-    assert life.ending["status"] == "Failed"
+async def test_script_is_started_with_changes(arm: Harness) -> None:
+    place = {"location": "eastus"}
+    body = {"script": "failed", "duration": "never", "signed": True, "place": place}
+    _, started = await arm.control("operations", body)
+    scenario = arm.operation(started["id"]).scenario
+    assert (scenario.duration, scenario.signed) == (None, True)
+    assert scenario.ending is not None
+    assert scenario.ending["status"] == "Failed"
     assert "/locations/eastus/" in started["path"]
 
 
-async def test_a_duration_may_be_drawn(arm: Simulator, anonymous: ClientSession) -> None:
-    _, started = await start(anonymous, arm, {"duration": "uniform:5:6"})
-    duration = arm.operation(started["id"]).life.duration
+async def test_duration_can_be_drawn(arm: Harness) -> None:
+    _, started = await arm.control("operations", {"duration": "uniform:5:6"})
+    duration = arm.operation(started["id"]).scenario.duration
     assert duration is not None
     assert 5 <= duration.total_seconds() <= 6
 
@@ -404,21 +323,18 @@ async def test_a_duration_may_be_drawn(arm: Simulator, anonymous: ClientSession)
     [[], {"script": "no such"}, {"durration": 1}, {"duration": "soon"}, {"template": "/{who}"},
      {"place": "westus"}],
 )  # fmt: skip
-async def test_a_wrong_start_is_refused(
-    arm: Simulator, anonymous: ClientSession, body: object
-) -> None:
-    status, answer = await start(anonymous, arm, body)
+async def test_invalid_start_is_rejected(arm: Harness, body: object) -> None:
+    status, problem = await arm.control("operations", body)
     assert status == 400
-    assert answer["detail"]
+    assert problem["detail"]
     assert arm.operations() == []
 
 
-async def test_a_report_tells_polls_and_lag(
-    arm: Simulator, anonymous: ClientSession, client: ClientSession, clock: ManualClock
-) -> None:
-    started = arm.start(Life(duration=TEN, faults=(Reply(status=500, first_poll=2, last_poll=2),)))
-    url = f"{arm.endpoint}/simulator/operations/{started.id}"
-    assert (await get(anonymous, url))[1] == {
+async def test_report_has_polls_and_lag(arm: Harness) -> None:
+    fault = FixedReply(status=500, first_poll=2, last_poll=2)
+    started = arm.start(Scenario(duration=TEN, faults=(fault,)))
+    path = f"operations/{started.id}"
+    assert (await arm.control(path))[1] == {
         "id": started.id,
         "startedAt": "2026-11-23T03:00:00Z",
         "endsAt": "2026-11-23T03:00:10Z",
@@ -430,60 +346,52 @@ async def test_a_report_tells_polls_and_lag(
         "lagSeconds": None,
     }
     for _ in range(4):
-        clock.advance(6)
-        await get(client, started.url)
-    report = (await get(anonymous, url))[1]
+        arm.clock.advance(6)
+        await arm.get(started.url)
+    _, report = await arm.control(path)
     assert report["polls"] == 4
     assert report["firstPolledAt"] == "2026-11-23T03:00:06Z"
     assert report["lastPolledAt"] == "2026-11-23T03:00:24Z"
     assert report["endSeenAt"] == "2026-11-23T03:00:18Z"
     assert (report["ended"], report["lagSeconds"]) == (True, 8.0)
-    everything = (await get(anonymous, f"{arm.endpoint}/simulator/operations"))[1]
-    assert everything == {"value": [report]}
+    assert (await arm.control("operations"))[1] == {"value": [report]}
 
 
-async def test_the_request_log_says_whose_token_was_right(
-    arm: Simulator, anonymous: ClientSession, client: ClientSession
-) -> None:
+async def test_request_log_has_token_status(arm: Harness) -> None:
     started = arm.start()
-    await get(anonymous, started.url)
-    await get(client, started.url)
-    log = (await get(anonymous, f"{arm.endpoint}/simulator/requests"))[1]["value"]
+    await arm.get(started.url, arm.anonymous)
+    await arm.get(started.url)
+    log = (await arm.control("requests"))[1]["value"]
     assert log[1] == {
         "at": "2026-11-23T03:00:00Z",
         "method": "GET",
         "path": started.path,
         "query": "api-version=2024-10-01",
         "status": 200,
-        "token": "right",
+        "token": "valid",
         "operationId": started.id,
     }
-    assert [(line["status"], line["token"]) for line in log] == [(401, "missing"), (200, "right")]
-    newest = (await get(anonymous, f"{arm.endpoint}/simulator/requests?top=1"))[1]["value"]
-    assert newest == log[1:]
+    assert (log[0]["status"], log[0]["token"], len(log)) == (401, "missing", 2)
+    assert (await arm.control("requests?top=1"))[1] == {"value": log[1:]}
 
 
 @pytest.mark.parametrize("path", ["operations/none", "nothing", "requests/1"])
-async def test_an_unknown_control_route_is_not_found(
-    arm: Simulator, anonymous: ClientSession, path: str
-) -> None:
-    assert (await get(anonymous, f"{arm.endpoint}/simulator/{path}"))[0] == 404
+async def test_unknown_control_route_is_not_found(arm: Harness, path: str) -> None:
+    assert (await arm.control(path))[0] == 404
 
 
-async def test_the_scripts_are_listed_and_can_be_posted_back(
-    arm: Simulator, anonymous: ClientSession
-) -> None:
-    scripts = (await get(anonymous, f"{arm.endpoint}/simulator/scripts"))[1]
-    for name, life in scripts.items():
-        status, started = await start(anonymous, arm, life)
+async def test_listed_scripts_can_be_started(arm: Harness) -> None:
+    _, scripts = await arm.control("scripts")
+    for name, scenario in scripts.items():
+        status, started = await arm.control("operations", scenario)
         assert status == 201, name
-        assert arm.operation(started["id"]).life.style == life["style"]
+        assert arm.operation(started["id"]).scenario.style == scenario["style"]
 
 
-# --- the whole
+# --- the simulator as a library
 
 
-async def test_the_same_seed_gives_the_same_ids(clock: ManualClock) -> None:
+async def test_seed_makes_ids_repeatable(clock: ManualClock) -> None:
     def ids(seed: int) -> list[str]:
         arm = Simulator(seed=seed, clock=clock)
         return [arm.start().id for _ in range(3)]
@@ -492,20 +400,17 @@ async def test_the_same_seed_gives_the_same_ids(clock: ManualClock) -> None:
     assert ids(1) != ids(2)
 
 
-async def test_a_thousand_polls_at_once_are_answered(arm: Simulator, client: ClientSession) -> None:
+async def test_concurrent_polls_are_all_counted(arm: Harness) -> None:
     urls = [arm.start().url for _ in range(1000)]
-    statuses = await asyncio.gather(*(get(client, url) for url in urls))
+    statuses = await asyncio.gather(*(arm.get(url) for url in urls))
     assert {status for status, _, _ in statuses} == {200}
     assert {operation.polls for operation in arm.operations()} == {1}
 
 
-def test_an_id_is_taken_once(clock: ManualClock) -> None:
+def test_operation_id_is_unique_and_must_exist(clock: ManualClock) -> None:
     arm = Simulator(clock=clock)
     arm.start(operation_id="Mine")
-    with pytest.raises(ValueError, match="mine already"):
+    with pytest.raises(ValueError, match="mine already exists"):
         arm.start(operation_id="mine")
-
-
-def test_an_unknown_operation_has_no_report(clock: ManualClock) -> None:
     with pytest.raises(KeyError):
-        Simulator(clock=clock).operation("none")
+        arm.operation("none")

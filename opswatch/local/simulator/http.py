@@ -1,10 +1,11 @@
-"""HTTP as values, for a server that can be asked without a socket; and ARM's error bodies."""
+"""HTTP requests and responses as values, so that a test needs no socket; and ARM's error bodies."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 JSON_TYPE = "application/json; charset=utf-8"
@@ -12,11 +13,11 @@ JSON_TYPE = "application/json; charset=utf-8"
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A request as it came: `target` byte for byte, header names in lower case."""
+    """A request as received."""
 
     method: str
-    target: str  # path and query
-    headers: Mapping[str, str] = field(default_factory=dict)
+    target: str  # path and query, byte for byte
+    headers: Mapping[str, str] = field(default_factory=dict)  # names in lower case
     body: bytes = b""
 
     @cached_property
@@ -31,7 +32,7 @@ class Request:
 
     @property
     def origin(self) -> str:
-        """Scheme and host, as the client called them."""
+        """Scheme and host that the client used."""
         return f"http://{self.headers.get('host', 'localhost')}"
 
     @cached_property
@@ -39,21 +40,32 @@ class Request:
         """The query's parameters, names in lower case."""
         return {name.lower(): value for name, value in parse_qsl(self.query)}
 
+    def json_object(self) -> dict[str, Any]:
+        """Return the body, a JSON object or empty; raise `ValueError`."""
+        body = json.loads(self.body or b"{}")
+        if not isinstance(body, dict):
+            raise ValueError("The request content is not a JSON object.")  # noqa: TRY004
+        return body
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What to send back, and how badly."""
+class Response:
+    """A response to send, and how the connection misbehaves."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     delay: timedelta = timedelta(0)  # before the first byte
-    cut: bool = False  # the connection closes in the middle of the body
+    cut_off: bool = False  # close the connection in the middle of the body
+
+    def with_header(self, name: str, value: str) -> "Response":
+        """Return a copy with one more header."""
+        return replace(self, headers={**self.headers, name: value})
 
 
-def json_answer(status: int, body: object, headers: Mapping[str, str] | None = None) -> Answer:
-    """Return an answer that carries `body` as JSON."""
-    return Answer(
+def json_response(status: int, body: object, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a response that carries `body` as JSON."""
+    return Response(
         status=status,
         headers={"Content-Type": JSON_TYPE, **(headers or {})},
         body=json.dumps(body, separators=(",", ":")).encode(),
@@ -62,9 +74,9 @@ def json_answer(status: int, body: object, headers: Mapping[str, str] | None = N
 
 def arm_error(
     status: int, code: str, message: str, headers: Mapping[str, str] | None = None
-) -> Answer:
+) -> Response:
     """Return ARM's error envelope.
 
     https://github.com/Azure/azure-resource-manager-rpc/blob/master/v1.0/common-api-details.md
     """
-    return json_answer(status, {"error": {"code": code, "message": message}}, headers)
+    return json_response(status, {"error": {"code": code, "message": message}}, headers)

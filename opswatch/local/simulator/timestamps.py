@@ -1,4 +1,4 @@
-"""Instants and waits as providers write them: every form that has been seen, right or odd."""
+"""Timestamps and Retry-After headers in the formats that providers send."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -10,8 +10,8 @@ import msgspec
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Stamp(StrEnum):
-    """How a provider writes an instant; the names tell fractional digits and zone."""
+class TimestampFormat(StrEnum):
+    """How a provider writes a timestamp; a name gives the fractional digits and the zone."""
 
     SEVEN_Z = "2024-10-22T04:55:18.1234567Z"
     SIX_OFFSET = "2024-10-22T04:55:18.123456+00:00"
@@ -22,35 +22,34 @@ class Stamp(StrEnum):
     BLANK_OFFSET = "2024-10-22 04:55:18 +0000"
     MICROSOFT = "/Date(1729572918123)/"
 
-
-def write_stamp(form: Stamp, instant: datetime) -> str:
-    """Write `instant` (aware) in `form`."""
-    moment = instant.astimezone(UTC)
-    whole = f"{moment:%Y-%m-%dT%H:%M:%S}"
-    micros = f"{moment.microsecond:06d}"
-    match form:
-        case Stamp.SEVEN_Z:
-            return f"{whole}.{micros}7Z"
-        case Stamp.SIX_OFFSET:
-            return f"{whole}.{micros}+00:00"
-        case Stamp.THREE_Z:
-            return f"{whole}.{micros[:3]}Z"
-        case Stamp.TWO_Z:
-            return f"{whole}.{micros[:2]}Z"
-        case Stamp.NONE_Z:
-            return f"{whole}Z"
-        case Stamp.BLANK_Z:
-            return f"{whole.replace('T', ' ')}Z"
-        case Stamp.BLANK_OFFSET:
-            return f"{whole.replace('T', ' ')} +0000"
-        case Stamp.MICROSOFT:
-            return f"/Date({(moment - _EPOCH) // timedelta(milliseconds=1)})/"
-        case _:
-            assert_never(form)
+    def write(self, instant: datetime) -> str:
+        """Return `instant` (aware) in this format, in UTC."""
+        utc = instant.astimezone(UTC)
+        seconds = f"{utc:%Y-%m-%dT%H:%M:%S}"
+        micros = f"{utc.microsecond:06d}"
+        match self:
+            case TimestampFormat.SEVEN_Z:
+                return f"{seconds}.{micros}7Z"
+            case TimestampFormat.SIX_OFFSET:
+                return f"{seconds}.{micros}+00:00"
+            case TimestampFormat.THREE_Z:
+                return f"{seconds}.{micros[:3]}Z"
+            case TimestampFormat.TWO_Z:
+                return f"{seconds}.{micros[:2]}Z"
+            case TimestampFormat.NONE_Z:
+                return f"{seconds}Z"
+            case TimestampFormat.BLANK_Z:
+                return f"{seconds.replace('T', ' ')}Z"
+            case TimestampFormat.BLANK_OFFSET:
+                return f"{seconds.replace('T', ' ')} +0000"
+            case TimestampFormat.MICROSOFT:
+                return f"/Date({(utc - _EPOCH) // timedelta(milliseconds=1)})/"
+            case _:
+                assert_never(self)
 
 
 class WaitForm(StrEnum):
-    """How an answer asks its reader to wait."""
+    """How a response asks the client to wait before the next poll."""
 
     SECONDS = "seconds"
     DATE = "date"
@@ -59,7 +58,7 @@ class WaitForm(StrEnum):
 
 
 class RetryAfter(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A wait that an answer asks for; zero occurs."""
+    """The wait that a response asks for; ARM sends zero too."""
 
     wait: timedelta
     form: WaitForm = WaitForm.SECONDS

@@ -1,51 +1,105 @@
 """The ARM async protocol without I/O: one answer to a poll becomes an observation.
 
 Clauses are those of Azure/azure-resource-manager-rpc, `v1.0/async-api-reference.md`, unless a
-comment names another source.
+comment names another source. `arm_errors` reads the errors in a body.
 """
 
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Literal
+from urllib.parse import unquote
 
+from opswatch.core.arm_errors import ArmError, read_error
 from opswatch.core.errors import RefusedError
 from opswatch.core.http import HttpResponse, NoAnswer
-from opswatch.core.texts import JsonText, from_lenient_json, one_line, to_json
+from opswatch.core.keys import path_of
+from opswatch.core.texts import JsonText, cut, decode_text, from_lenient_json, one_line, to_json
 from opswatch.core.times import parse_instant, parse_retry_after
-from opswatch.core.urls import own_url
+from opswatch.core.urls import (
+    collection_of,
+    is_resource_url,
+    is_signed,
+    own_url,
+    with_api_version,
+)
 
-# "Terminal states": exactly the first three. Some providers send the others, which azure-core
-# polls without end.
-_FINAL: dict[str, Literal["Succeeded", "Failed", "Canceled"]] = {
+_FinalWord = Literal["Succeeded", "Failed", "Canceled"]
+_NO_CONTENT = 204
+# "Terminal states": exactly Succeeded, Failed and Canceled. Some providers send the others, which
+# azure-core polls without end.
+_FINAL: dict[str, _FinalWord] = {
     "succeeded": "Succeeded",
+    "success": "Succeeded",
+    "completed": "Succeeded",
     "failed": "Failed",
+    "failure": "Failed",
+    "error": "Failed",
+    "aborted": "Failed",
+    "timedout": "Failed",  # Microsoft.Web
     "canceled": "Canceled",
     "cancelled": "Canceled",
-    "completed": "Succeeded",
 }
+# Seen while an operation runs. At a Location URL any other word is part of the result.
+_RUNNING = frozenset(
+    {
+        "accepted", "canceling", "cancelling", "creating", "deleting", "dequeued", "enqueued",
+        "executing", "initializing", "inprogress", "notstarted", "pending", "preparing",
+        "processing", "provisioning", "queued", "registering", "resolving", "running", "scheduled",
+        "started", "starting", "submitted", "updating", "validating", "waiting",
+    }
+)  # fmt: skip
+# The last segment but one of URLs whose bodies bear a status (Azure-AsyncOperation).
+_STATUS_COLLECTIONS = frozenset(
+    {
+        "asyncoperation", "asyncoperations", "asyncoperationstatus", "azureasyncoperation",
+        "azureasyncoperations", "operationsstatus", "operationsstatuses", "operationstatus",
+        "operationstatuses",
+    }
+)  # fmt: skip
 # The status does not exist or may not be read; that may not change.
 _UNREADABLE = frozenset({401, 403, 404, 410})
-_DONE = frozenset({200, 201, 204})
+# A proxy that transforms an answer makes 203 of 200: RFC 9110, 15.3.4.
+_DONE = frozenset({200, 201, 203, 204})
+# Codes that say nothing about the operation, also at a Location URL.
+_NO_FINAL_CODES = _UNREADABLE | {408, 429}
+_REFUSALS = frozenset({400, 403, 404})
+_ORIGINAL_CALLER = re.compile(r"only the original caller", re.IGNORECASE)
 _WAIT_IN_TEXT = re.compile(r"after\s+'?(\d{1,5})'?\s+(second|minute)", re.IGNORECASE | re.ASCII)
-_ERROR_NAMES = {
-    name.lower(): name for name in ("code", "message", "target", "details", "additionalInfo")
-}
-_NAMES = ("status", "startTime", "endTime", "percentComplete", "properties", "error")
+# Members of a status body, which is called an envelope here.
+_ENVELOPE = (
+    "id", "name", "status", "startTime", "endTime", "percentComplete", "properties", "resourceId",
+)  # fmt: skip
+_ENVELOPE_FOLDED = frozenset(name.lower() for name in _ENVELOPE)
 _MAX_STATUS = 128  # UTF-16 units
-_Body = Mapping[str, Any]
+
+
+class UrlStyle(StrEnum):
+    """What a polled URL has shown itself to be."""
+
+    STATUS = "status"  # it has borne a status, and ends with one
+    LOCATION = "location"  # it has answered 202 without a status, and ends with any other 2xx
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ArmError:
-    """An ARM error."""
+class PolledUrl:
+    """The URL of a poll, and what is known of it."""
 
-    code: str | None = None
-    message: str | None = None
-    json: JsonText  # all of it: code, message, target, details, additionalInfo
+    url: str
+    endpoint: str
+    style: UrlStyle | None = None
+    api_version: str | None = None  # for a followed URL that has none
+
+    @property
+    def is_status_url(self) -> bool:
+        """Whether it bears a status, by its answers or by its name."""
+        if self.style is not None:
+            return self.style is UrlStyle.STATUS
+        return collection_of(self.url) in _STATUS_COLLECTIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +109,11 @@ class Running:
     status: str  # ARM's word
     start_time: datetime | None = None
     percent_complete: float | None = None
+    resource_id: str | None = None
     retry_after: timedelta | None = None
+    style: UrlStyle | None = None  # what the polled URL has shown itself to be, if it has
     next_url: str | None = None  # to poll from now on
+    next_style: UrlStyle | None = None  # of `next_url`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +124,10 @@ class Ended:
     start_time: datetime | None = None
     end_time: datetime | None = None
     percent_complete: float | None = None
+    resource_id: str | None = None
     error: ArmError | None = None
     result: JsonText | None = None
-    is_inferred: bool = False  # the answer is empty, or not a status
+    inferred_from: str | None = None  # why it is only believed if the next poll shows it, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,158 +135,314 @@ class Missed:
     """The poll could not read the status, which says nothing about the operation."""
 
     reason: str  # "429 TooManyRequests: …"
-    unreadable: bool = False  # 401, 403, 404 or 410
-    answered: bool = True  # False: there was no HTTP response
+    status_code: int | None = None  # None: there was no HTTP response
+    unreadable: bool = False  # the status does not exist or may not be read
     retry_after: timedelta | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether there was an HTTP response."""
+        return self.status_code is not None
 
 
 Observation = Running | Ended | Missed
 
 
-def read(answer: HttpResponse | NoAnswer, *, endpoint: str, now: datetime) -> Observation:
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """An answer with its body: a value, the members of an envelope in it, or only a text."""
+
+    answer: HttpResponse
+    polled: PolledUrl
+    now: datetime
+    body: Any
+    fields: Mapping[str, Any]
+    text: str
+    problem: str  # why the body is not JSON
+
+    @property
+    def code(self) -> int:
+        return self.answer.status_code
+
+    @property
+    def is_location(self) -> bool:
+        return self.polled.style is UrlStyle.LOCATION
+
+    @property
+    def is_html(self) -> bool:
+        kind = self.answer.headers.get("content-type", "").lower()
+        start = self.text[:16].lower()
+        return bool(self.problem) and ("html" in kind or start.startswith(("<!doctype", "<html")))
+
+    def missed(self, text: str, **known: Any) -> Missed:
+        reason = one_line(f"{self.code} {text}")
+        return Missed(
+            reason=reason,
+            status_code=self.code,
+            **({"retry_after": parse_retry_after(self.answer.headers, self.now)} | known),
+        )
+
+
+def read(answer: HttpResponse | NoAnswer, polled: PolledUrl, now: datetime) -> Observation:
     """Return what the answer to a poll shows; never raise, for any answer."""
     if isinstance(answer, NoAnswer):
-        return Missed(reason=one_line(f"{answer.layer}: {answer.error}"), answered=False)
-    code = answer.status_code
-    if code not in _DONE and code != HTTPStatus.ACCEPTED:
-        return _read_failure(answer, now)
+        return Missed(reason=one_line(f"{answer.layer}: {answer.error}"))
+    text = decode_text(answer.body)
+    body, problem = None, ""
     try:
-        body = from_lenient_json(answer.body) if answer.body.strip() else {}
+        body = from_lenient_json(answer.body) if text else None
     except ValueError as error:
-        return Missed(reason=one_line(f"{code} malformed body: {error}"))
-    body = {} if body is None else body
-    if isinstance(body, list) and code in _DONE:
-        return Ended(status="Succeeded", result=to_json(body), is_inferred=True)  # a resource
-    if not isinstance(body, dict):
-        return Missed(reason=f"{code} malformed body: not an object")
-    fields = _fold(body, _NAMES)
-    status = fields.get("status")
-    if status is None:
-        return _read_location(body, fields, answer, endpoint, now)
-    if not isinstance(status, str):
-        return Missed(reason=f"{code} malformed body: the status is not a string")
-    # The body of an Azure-AsyncOperation URL: its `status` decides, not the HTTP code.
-    final = _FINAL.get(status.strip().lower())
-    if final is None:  # "any other value … the operation is still running"
-        return _running(status.strip(), fields, answer, endpoint, now)
-    properties = fields.get("properties")
-    return Ended(
-        status=final,
-        start_time=parse_instant(fields.get("startTime")),
-        end_time=parse_instant(fields.get("endTime")),
-        percent_complete=_percent(fields.get("percentComplete")),
-        error=None if final == "Succeeded" else read_error(body),
-        result=None if properties is None else to_json(properties),
-    )
-
-
-def _read_location(
-    body: _Body, fields: _Body, answer: HttpResponse, endpoint: str, now: datetime
-) -> Observation:
-    """Read the answer of a Location URL: 202 means running; 200, 201 and 204 mean done.
-
-    The body is then the resource or empty; a resource's `provisioningState` may contradict.
-    """
+        problem = f"malformed body: {error}"
+    fields = _fold(body, _ENVELOPE) if isinstance(body, dict) else {}
+    reading = _Reading(answer, polled, now, body, fields, text, problem)
+    if isinstance(fields.get("status"), str) and fields["status"].strip():
+        seen = _read_status(reading, fields["status"].strip())
+        if seen is not None:
+            return seen
     if answer.status_code == HTTPStatus.ACCEPTED:
-        return _running("InProgress", fields, answer, endpoint, now)
-    properties = fields.get("properties")
-    state = None
-    if isinstance(properties, dict):
-        state = _fold(properties, ("provisioningState",)).get("provisioningState")
-    if not isinstance(state, str) or not state.strip():
-        if body or answer.status_code == HTTPStatus.NO_CONTENT:
-            return Ended(status="Succeeded", result=to_json(body) if body else None)
-        return Ended(status="Succeeded", is_inferred=True)
-    final = _FINAL.get(state.strip().lower())
-    if final is None:
-        return _running(state.strip(), fields, answer, endpoint, now)
-    error = None if final == "Succeeded" else read_error(body)
-    return Ended(status=final, error=error, result=to_json(body))
+        return reading.missed(problem) if reading.is_html else _running(reading, "InProgress")
+    if answer.status_code not in _DONE:
+        return _read_failure(reading)
+    return _read_without_status(reading)
 
 
-def _running(
-    status: str, fields: _Body, answer: HttpResponse, endpoint: str, now: datetime
-) -> Running:
-    """Return a running operation, and where the answer says to poll from now on.
+def may_have_refused_signature(seen: Observation, polled: PolledUrl) -> bool:
+    """Return whether a signed URL was refused: it may be read without its signature.
 
-    `Azure-AsyncOperation` wins. A `Location` beside a status is where the resource will be, unless
-    the answer is a 202. A URL of another host is never followed: the token would go with it.
+    ARM has answered "Only the original caller … is allowed" for URLs that are signed.
     """
-    followed = answer.headers.get("azure-asyncoperation")
-    if not followed and answer.status_code == HTTPStatus.ACCEPTED:
-        followed = answer.headers.get("location")
-    try:
-        next_url = own_url(followed.strip(), endpoint) if followed else None
-    except RefusedError:
-        next_url = None
-    return Running(
-        status=one_line(status, _MAX_STATUS),
-        start_time=parse_instant(fields.get("startTime")),
-        percent_complete=_percent(fields.get("percentComplete")),
-        retry_after=parse_retry_after(answer.headers, now),
-        next_url=next_url,
-    )
+    return isinstance(seen, Missed) and seen.status_code in _REFUSALS and is_signed(polled.url)
 
 
-def _read_failure(answer: HttpResponse, now: datetime) -> Missed:
-    """Read any other code: the poll missed, which says nothing about the operation."""
-    try:
-        body = from_lenient_json(answer.body)
-    except ValueError:
-        body = None
+def merge_unsigned(signed: Observation, unsigned: Observation, polled: PolledUrl) -> Observation:
+    """Return what two polls show: of a signed URL, which was refused, and of it without signature.
+
+    If the second one can be read it counts, and `polled`, its URL, is polled from now on.
+    """
+    match unsigned:
+        case Missed():
+            return signed
+        case Ended():
+            return unsigned
+        case Running(next_url=None):
+            return replace(unsigned, next_url=polled.url, next_style=unsigned.style)
+        case Running():
+            return unsigned
+
+
+def _read_status(reading: _Reading, status: str) -> Observation | None:
+    """Read a body with a status, which decides, not the HTTP code; None if it is no envelope.
+
+    Under a code of failure only a terminal status counts, in a whole envelope, if it repeats. At a
+    Location URL the body may be a resource or a result with a status of another kind.
+    """
+    final = _FINAL.get(status.lower())
+    if reading.code not in _DONE and reading.code != HTTPStatus.ACCEPTED:
+        if final is None or not _is_envelope(reading):
+            return None
+        return _ended(reading, final, f"{final} under {reading.code}")
+    if final is not None:
+        return _ended(reading, final)
+    is_other = reading.is_location and status.lower() not in _RUNNING and not _is_envelope(reading)
+    if is_other and reading.code != HTTPStatus.ACCEPTED:
+        return Ended(status="Succeeded", result=to_json(reading.body))
+    # "any other value … the operation is still running"
+    return _running(reading, status, has_status=True)
+
+
+def _read_without_status(reading: _Reading) -> Observation:
+    """Read a 2xx other than 202 without a status: the end at a Location URL, else a broken answer.
+
+    An error is never a success, nor is what only looks like a status body.
+    """
+    body, is_location = reading.body, reading.is_location
+    state = _provisioning_state(body)
+    final = _FINAL.get(state.lower())
+    if _is_error(body) and final is None:
+        error = read_error(body)
+        if not is_location:
+            return reading.missed(f"malformed body: an error without a status: {error}")
+        return Ended(status="Failed", error=error, inferred_from="an error without a status")
+    if (reading.polled.is_status_url or _is_envelope(reading)) and reading.code != _NO_CONTENT:
+        has_other = reading.fields.get("status") not in (None, "")
+        text = "malformed body: the status is not a string" if has_other else "no status"
+        return reading.missed(reading.problem or text)
+    if final is not None:
+        error = None if final == "Succeeded" else read_error(body, _ENVELOPE_FOLDED)
+        return Ended(status=final, error=error, result=to_json(body))
+    if state and not (is_location and state.lower() not in _RUNNING):
+        return _running(reading, state, has_status=None)
+    return reading.missed(reading.problem) if reading.is_html else _read_resource(reading)
+
+
+def _read_resource(reading: _Reading) -> Observation:
+    """Read a body that may be the result: any at a Location URL.
+
+    At a URL of unknown style a resource is believed at once, an empty answer if it repeats.
+    """
+    body = reading.text if reading.problem else reading.body
+    result = None if body is None or body == {} else to_json(body)
+    if reading.is_location:
+        return Ended(status="Succeeded", result=result)
+    if result is None:
+        return Ended(status="Succeeded", inferred_from=f"an empty {reading.code}")
+    if isinstance(body, list):  # of resources
+        return Ended(status="Succeeded", result=result, inferred_from="a list")
+    if isinstance(body, dict) and not isinstance(reading.fields.get("status"), int | float):
+        return Ended(status="Succeeded", result=result)
+    return reading.missed(reading.problem or "malformed body: not an object with a status")
+
+
+def _read_failure(reading: _Reading) -> Observation:
+    """Read a code that is not a success: a miss, which says nothing about the operation.
+
+    "202 Accepted and Location Headers", point 5: the final answer at a Location URL is what the
+    request would have got synchronously. So a 4xx with an error is its failure, if it repeats.
+    """
+    code, headers = reading.code, reading.answer.headers
+    body = {"errors": reading.body} if isinstance(reading.body, list) else reading.body
     error = read_error(body) if isinstance(body, dict) else None
+    if (
+        reading.is_location
+        and error is not None
+        and HTTPStatus.BAD_REQUEST <= code < HTTPStatus.INTERNAL_SERVER_ERROR
+        and code not in _NO_FINAL_CODES
+    ):
+        return Ended(status="Failed", error=error, inferred_from=f"{error.code} under {code}")
     try:
-        phrase = HTTPStatus(answer.status_code).phrase.replace(" ", "")
+        phrase = HTTPStatus(code).phrase.replace(" ", "")
     except ValueError:
         phrase = "Unknown"
     message = f": {error.message}" if error and error.message else ""
-    retry_after = parse_retry_after(answer.headers, now)
-    if retry_after is None and answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+    text = f"{(error and error.code) or phrase}{message}"
+    if _ORIGINAL_CALLER.search(message):
+        text = f"OnlyOriginalCaller: {text}"
+    retry_after = parse_retry_after(headers, reading.now)
+    if retry_after is None and code == HTTPStatus.TOO_MANY_REQUESTS:
         # ResourceRequestsThrottled names the wait in its text alone.
         named = _WAIT_IN_TEXT.search(message)
         retry_after = timedelta(**{f"{named[2].lower()}s": int(named[1])}) if named else None
-    return Missed(
-        reason=one_line(f"{answer.status_code} {(error and error.code) or phrase}{message}"),
-        unreadable=answer.status_code in _UNREADABLE,
-        retry_after=retry_after,
+    is_refused = code == HTTPStatus.BAD_REQUEST and is_signed(reading.polled.url)
+    return reading.missed(
+        text, unreadable=code in _UNREADABLE or is_refused, retry_after=retry_after
     )
 
 
-def read_error(body: _Body) -> ArmError | None:
-    """Return the error of a body (`{"error": {…}}`, or the error itself), or None without one.
+def _running(reading: _Reading, status: str, *, has_status: bool | None = False) -> Running:
+    """Return a running operation, and where the answer says to poll from now on.
 
-    Some providers send null, `{}`, a code with a space before it, or names in another case.
+    Beside a status only `Azure-AsyncOperation` is followed: a `Location` leads to the resource.
+    A URL of another host is never followed: the token would go with it. `has_status` is None if
+    the status is a resource's, which shows nothing of the URL's style.
     """
-    error = _fold(body, _NAMES).get("error")
-    if isinstance(error, str) and error.strip():
-        error = {"message": error}
-    if error is None:
-        own = {name: value for name, value in body.items() if name.lower() in _ERROR_NAMES}
-        folded = _fold(own, ("code", "message"))
-        error = own if folded.get("code") or folded.get("message") else None
-    if not isinstance(error, dict) or not error:
-        return None
-    known = {_ERROR_NAMES.get(name.lower(), name): value for name, value in error.items()}
-    code, message = (
-        None if isinstance(text := known.get(name), dict | list | None) else str(text).strip()
-        for name in ("code", "message")
+    headers, polled = reading.answer.headers, reading.polled
+    followed, next_style = headers.get("azure-asyncoperation", "").strip(), UrlStyle.STATUS
+    if not followed and has_status is False and reading.code == HTTPStatus.ACCEPTED:
+        followed, next_style = headers.get("location", "").strip(), UrlStyle.LOCATION
+    next_url = None
+    if followed:
+        try:
+            next_url = with_api_version(own_url(followed, polled.endpoint), polled.api_version)
+        except RefusedError:
+            next_url = None
+    style = polled.style
+    if has_status:
+        style = UrlStyle.STATUS
+    elif has_status is False:
+        style = style or UrlStyle.LOCATION
+    return Running(
+        status=one_line(status, _MAX_STATUS),
+        start_time=parse_instant(reading.fields.get("startTime")),
+        percent_complete=_percent(reading.fields.get("percentComplete")),
+        resource_id=_resource_id(reading.fields),
+        retry_after=parse_retry_after(headers, reading.now),
+        style=style,
+        next_url=None if next_url == polled.url else next_url,
+        next_style=next_style,
     )
-    if code:
-        known["code"] = code
-    return ArmError(code=code or None, message=message or None, json=to_json(known))
 
 
-def _fold(body: _Body, names: tuple[str, ...]) -> dict[str, Any]:
+def _ended(reading: _Reading, status: _FinalWord, inferred_from: str | None = None) -> Ended:
+    """Return the end that an envelope shows.
+
+    The result is `properties`, or what is beside the envelope if that is absent.
+    """
+    fields, body = reading.fields, reading.body
+    result = fields.get("properties")
+    if result is None and status == "Succeeded":
+        known = _ENVELOPE_FOLDED | {"error"}
+        result = {name: body[name] for name in body if name.lower() not in known} or None
+    return Ended(
+        status=status,
+        start_time=parse_instant(fields.get("startTime")),
+        end_time=parse_instant(fields.get("endTime")),
+        percent_complete=_percent(fields.get("percentComplete")),
+        resource_id=_resource_id(fields),
+        error=None if status == "Succeeded" else read_error(body, _ENVELOPE_FOLDED),
+        result=None if result is None else to_json(result),
+        inferred_from=inferred_from,
+    )
+
+
+def _is_envelope(reading: _Reading) -> bool:
+    """Return whether a body has the marks of a status body; a resource has an `id` and a `name`.
+
+    At a Location URL, whose final body may have times, only the polled path as `id` is a mark; at
+    the URL of a resource that is none.
+    """
+    fields, url = reading.fields, reading.polled.url
+    path = path_of(url)
+    if not is_resource_url(url):
+        if _spelled_alike(fields.get("id"), path):
+            return True
+        if reading.code not in _DONE and _spelled_alike(
+            fields.get("name"), path.rpartition("/")[2]
+        ):
+            return True
+    has_times = any(fields.get(name) is not None for name in ("startTime", "percentComplete"))
+    return has_times and not reading.is_location
+
+
+def _spelled_alike(text: object, path: str) -> bool:
+    """Return whether `text` is `path` in another spelling: case, escapes, spaces, a slash."""
+    if not isinstance(text, str):
+        return False
+    first, second = ("".join(unquote(t).lower().rstrip("/").split()) for t in (text, path))
+    return first == second != ""
+
+
+def _provisioning_state(body: Any) -> str:
+    """Return the `provisioningState` of a resource or of its `properties`; empty without one."""
+    for holder in (body, body.get("properties")) if isinstance(body, dict) else ():
+        if isinstance(holder, dict):
+            state = _fold(holder, ("provisioningState",)).get("provisioningState")
+            if isinstance(state, str) and state.strip():
+                return state.strip()
+    return ""
+
+
+def _is_error(body: Any) -> bool:
+    """Return whether a body is an error: it has an `error`, or both `code` and `message`."""
+    if not isinstance(body, dict):
+        return False
+    fields = _fold(body, ("error", "code", "message"))
+    return bool(fields.get("error") or (fields.get("code") and fields.get("message")))
+
+
+def _resource_id(fields: Mapping[str, Any]) -> str | None:
+    value = fields.get("resourceId")
+    return cut(value.strip()) or None if isinstance(value, str) else None
+
+
+def _fold(body: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """Return the properties `names` of a body; a name in another case counts if there is none."""
-    if all(name in body for name in names):
-        return {name: body[name] for name in names}
     folded: dict[str, Any] = {}
     for name, value in body.items():
         folded.setdefault(name.lower(), value)
     return {
         name: body[name] if name in body else folded[name.lower()]
         for name in names
-        if name in body or name.lower() in folded
+        if name.lower() in folded
     }
 
 

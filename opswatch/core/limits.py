@@ -1,6 +1,6 @@
 """Cuts an ARM error to what a table property can hold; its code is always kept."""
 
-from opswatch.core.arm import ArmError
+from opswatch.core.arm_errors import ArmError
 from opswatch.core.texts import MAX_PROPERTY, cut, from_json, to_json, utf16_length
 
 _MAX_CODE = 1024  # UTF-16 units
@@ -11,6 +11,8 @@ def cut_error(error: ArmError) -> ArmError:
     return ArmError(
         code=error.code and cut(error.code, _MAX_CODE),
         message=error.message and cut(error.message),
+        code_inner=error.code_inner and cut(error.code_inner, _MAX_CODE),
+        message_inner=error.message_inner and cut(error.message_inner),
         json=shrink_error(error.json, MAX_PROPERTY),
     )
 

@@ -14,6 +14,8 @@ MAX_PROPERTY = 32 * 1024  # UTF-16 code units: 64 KiB
 # read stored values again, at any depth of the stack.
 MAX_DEPTH = 64
 
+_AROUND = " \t\r\n\ufeff\ufffe\0"  # white space and byte-order marks
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -42,20 +44,36 @@ def from_json(text: str | bytes) -> Any:
     raise ValueError("nested too deeply")
 
 
+def decode_text(body: bytes) -> str:
+    """Return the text of a body as services really send it, without white space around it.
+
+    Byte-order marks are removed: one, several, or after white space. UTF-16 is recognised by its
+    mark, or by the NUL bytes of its ASCII characters. Bytes that are not text are replaced.
+    """
+    encoding = "utf-8"
+    start = body[:64].lstrip()
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+        body = body.lstrip()
+    elif b"\0" in body[:4] and len(body) % 2 == 0:
+        encoding = "utf-16-le" if body[1:2] == b"\0" else "utf-16-be"
+    return body.decode(encoding, "replace").strip(_AROUND)
+
+
 def from_lenient_json(body: bytes) -> Any:
     """Return the value of JSON as services really send it; raise `ValueError` if there is none.
 
-    Beyond strict JSON it accepts a BOM, bytes that are not UTF-8, half a surrogate pair (a message
-    that its sender cut), and numbers out of range or too long. None of them may hide an end.
+    Beyond strict JSON it accepts everything that `decode_text` does, half a surrogate pair (a
+    message that its sender cut), and numbers out of range or too long. None of them may hide an
+    end.
     """
-    body = body.removeprefix(b"\xef\xbb\xbf")
     try:
         return from_json(body)
     except ValueError:
         pass
     try:
         value = json.loads(
-            body.decode("utf-8", "replace"),
+            decode_text(body),
             strict=False,
             parse_float=_finite,
             parse_int=_whole,

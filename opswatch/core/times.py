@@ -7,8 +7,12 @@ from email.utils import parsedate_to_datetime
 
 import isodate
 
-_MICROSOFT_INSTANT = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/", re.ASCII)
-_SPACE_BEFORE_ZONE = re.compile(r"\s+(?=(?:Z|[+-]\d\d:?\d\d)\Z)", re.ASCII)
+_MICROSOFT_INSTANT = re.compile(r"/DATE\((-?\d{1,15})(?:[+-]\d{4})?\)/", re.ASCII)
+# .NET's texts in American and invariant culture: 9/6/2022 6:35:25 AM, 09/06/2022 06:35:25
+_DOTNET_INSTANT = re.compile(r"\d{1,2}/\d{1,2}/\d{4} \d{1,2}:\d{2}:\d{2}( [AP]M)?", re.ASCII)
+# White space before a zone, and the names of UTC.
+_ZONE = re.compile(r"\s*(?:(UTC|GMT|Z)|([+-]\d\d(?::?\d\d)?))\Z", re.ASCII)
+_ISO_DATE = re.compile(r"\d{4}-?\d\d", re.ASCII)
 _NUMBER = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_YEAR = 1601  # the oldest that Table Storage can hold; .NET's 0001-01-01 means "none"
@@ -17,19 +21,25 @@ _FIRST_YEAR = 1601  # the oldest that Table Storage can hold; .NET's 0001-01-01 
 def parse_instant(text: object) -> datetime | None:
     """Return the UTC instant that a provider means, or None if it means none.
 
-    Accepts ISO 8601 with `T` or a space, any number of fractional digits (cut to microseconds), and
-    `Z`, an offset or neither (UTC); and `/Date(milliseconds)/`.
+    Accepts ISO 8601 with `T` or a space, a fraction of any length after a point or a comma (cut to
+    microseconds), and `Z`, `UTC`, `GMT`, an offset or none of them (UTC); `/Date(milliseconds)/`;
+    RFC 1123; and .NET's `9/6/2022 6:35:25 AM` and `09/06/2022 06:35:25`.
     """
     if not isinstance(text, str):
         return None
-    text = text.strip()
+    text = " ".join(text.upper().split())
     try:
         if milliseconds := _MICROSOFT_INSTANT.fullmatch(text):
             instant = _EPOCH + timedelta(milliseconds=int(milliseconds[1]))
+        elif dotnet := _DOTNET_INSTANT.fullmatch(text):
+            hours = "%I:%M:%S %p" if dotnet[1] else "%H:%M:%S"
+            instant = datetime.strptime(text, f"%m/%d/%Y {hours}").replace(tzinfo=UTC)
+        elif _ISO_DATE.match(text):
+            instant = datetime.fromisoformat(_ZONE.sub(lambda zone: zone[2] or "Z", text))
         else:
-            instant = datetime.fromisoformat(_SPACE_BEFORE_ZONE.sub("", text.upper()))
-            instant = instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
-    except (ValueError, OverflowError):
+            instant = parsedate_to_datetime(text)
+        instant = instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError, TypeError):
         return None
     return instant if instant.year >= _FIRST_YEAR else None
 

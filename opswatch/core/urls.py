@@ -9,6 +9,11 @@ from opswatch.core.texts import MAX_PROPERTY
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]")
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?]*)([^?]*)(?:\?(.*))?", re.DOTALL)
+# Hosts of which each region has its own: westus.management.azure.com.
+_CLOUD_HOSTS = frozenset(
+    {"management.azure.com", "management.usgovcloudapi.net", "management.chinacloudapi.cn"}
+)
+_REGION = re.compile(r"[a-z0-9-]{1,40}")
 # Everything that a request line can hold is left as it is: newer status URLs are signed.
 _SENT_AS_IS = "!#$%&'()*+,-./:;=?@[]_~^`{|}\"<>"
 
@@ -41,15 +46,54 @@ def own_url(text: str, endpoint: str) -> str:
 
 
 def same_origin(scheme: str, authority: str, endpoint: str) -> bool:
-    """Return whether a URL's scheme and authority are those of `endpoint`; user info never is."""
+    """Return whether a URL's scheme and authority are those of `endpoint`; user info never is.
+
+    A region's own ARM host (`westus.management.azure.com`) is taken for that of its cloud.
+    """
     try:
         ours, theirs = urlsplit(endpoint), urlsplit(f"{scheme.lower()}://{authority}")
+        host = theirs.hostname or ""
+        region, _, cloud = host.partition(".")
+        if cloud == ours.hostname and cloud in _CLOUD_HOSTS and _REGION.fullmatch(region):
+            host = cloud
         return "@" not in authority and (
             (ours.scheme, ours.hostname, ours.port or _DEFAULT_PORTS.get(ours.scheme))
-            == (theirs.scheme, theirs.hostname, theirs.port or _DEFAULT_PORTS.get(theirs.scheme))
+            == (theirs.scheme, host, theirs.port or _DEFAULT_PORTS.get(theirs.scheme))
         )
     except ValueError:  # an invalid port or IPv6 address
         return False
+
+
+def collection_of(url: str) -> str:
+    """Return the last segment but one of an absolute URL's path, in lower case; empty without one.
+
+    Of a status URL it names the collection of operations.
+    """
+    segments = url.partition("?")[0].rstrip("/").lower().split("/")[3:]
+    return segments[-2] if len(segments) > 1 else ""
+
+
+def is_resource_url(url: str) -> bool:
+    """Return whether an absolute URL is a resource's: its collection is not one of operations."""
+    collection = collection_of(url)
+    return "operation" not in collection and "async" not in collection
+
+
+def is_signed(url: str) -> bool:
+    """Return whether ARM has signed a status URL (`t`, `c`, `s` and `h`): it may have a caller."""
+    return {"s", "h"} <= _parameters(url).keys()
+
+
+def without_signature(url: str) -> str:
+    """Return a status URL with nothing in its query but the `api-version`."""
+    version = _parameters(url).get("api-version")
+    return url.partition("?")[0] + (f"?{version}" if version else "")
+
+
+def _parameters(url: str) -> dict[str, str]:
+    """Return the parameters of a URL's query by their names in lower case, each as it is sent."""
+    query = url.partition("?")[2]
+    return {part.partition("=")[0].lower(): part for part in query.split("&") if part}
 
 
 def with_api_version(url: str, api_version: str | None) -> str:

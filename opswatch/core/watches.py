@@ -3,20 +3,19 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from http import HTTPStatus
 from typing import assert_never
 
-from opswatch.core.arm import ArmError, Ended, Missed, Observation, Running
+from opswatch.core.arm import Ended, Missed, Observation, PolledUrl, Running, UrlStyle
+from opswatch.core.arm_errors import ArmError
 from opswatch.core.intake import Registration
 from opswatch.core.keys import Key, Operation
 from opswatch.core.limits import cut_error
 from opswatch.core.policy import Policy
 from opswatch.core.schedule import next_delay
-from opswatch.core.texts import JsonText, cut
+from opswatch.core.texts import JsonText, cut, one_line
 
-# The last segment but one of URLs whose bodies bear a status (Azure-AsyncOperation).
-_STATUS_COLLECTIONS = frozenset(
-    {"operationsstatus", "operationstatus", "operationstatuses", "asyncoperations"}
-)
+_DEAD_ENDS = frozenset({403, 404, 410})  # codes after which a followed URL is left
 _LAST_MILLISECOND = 253_402_300_799_999  # of the year 9999
 _SHORT = 512  # characters: an error's JSON of this length is within every limit
 
@@ -45,6 +44,7 @@ class End:
     error: ArmError | None = None
     result: JsonText | None = None
     lost_reason: str | None = None
+    last_status: str | None = None  # ARM's word as last seen, of an end that is not ARM's
     truncated: bool = False  # a value was longer than a table property, and was cut
 
 
@@ -56,6 +56,7 @@ class OperationFacts:
     registered_at: datetime
     deadline_at: datetime
     kind: str | None = None
+    resource_id: str | None = None  # that the operation works on
     status: str | None = None  # ARM's word as last seen
     start_time: datetime | None = None
     last_polled_at: datetime | None = None
@@ -68,6 +69,16 @@ class OperationFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """How a watch came to the URL that it polls, and what that URL has shown itself to be."""
+
+    url_style: UrlStyle | None = None
+    posted_url: str | None = None  # if another one is polled now: to go back to
+    posted_style: UrlStyle | None = None
+    dead_url: str | None = None  # that an answer led to, and that could not be read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """Our commitment to follow one operation to its end."""
 
@@ -76,7 +87,8 @@ class Watch:
     seq: int = 1
     first_due_at: datetime | None = None  # since then overdue: the repair has moved `due_at`
     unreadable_since: datetime | None = None  # no answer but 401, 403, 404 and 410 since then
-    is_doubted: bool = False  # the last poll showed an end that the next one has to confirm
+    doubted: str | None = None  # what the last poll showed: an end, if the next one shows it, too
+    route: Route = Route()
     end: End | None = None  # kept; its consequences are under way
 
     @property
@@ -159,57 +171,88 @@ def begin(registration: Registration, now: datetime, policy: Policy) -> Watch:
     return Watch(facts=facts, due_at=now)
 
 
+def polled_url(watch: Watch, endpoint: str) -> PolledUrl:
+    """Return the URL to poll, and what is known of it."""
+    operation = watch.facts.operation
+    return PolledUrl(
+        url=operation.url,
+        endpoint=endpoint,
+        style=watch.route.url_style,
+        api_version=operation.api_version,
+    )
+
+
 def after_poll(watch: Watch, seen: Observation, now: datetime, policy: Policy) -> Action:
     """Return what follows from a poll of `watch` that showed `seen`."""
     facts = replace(watch.facts, polls=watch.facts.polls + 1, last_polled_at=now)
     watch = replace(watch, facts=facts, first_due_at=None)
     match seen:
-        case Ended(is_inferred=True) if (
-            # A broken answer of a URL that bears a status? A second one in a row is believed: the
-            # URL is Location-style under another name.
-            facts.operation.collection in _STATUS_COLLECTIONS and not watch.is_doubted
-        ):
-            seen = Missed(reason="an answer without a status")
-            watch = replace(_missed(watch, seen, now), is_doubted=True)
-        case Ended():
+        case Ended() if seen.inferred_from in (None, watch.doubted):
             return Finish(_ended(watch, seen, now))
+        case Ended():
+            reason = f"to be confirmed: {seen.inferred_from}"
+            reason += f": {seen.error.message}" if seen.error and seen.error.message else ""
+            doubted = seen.inferred_from
+            seen = Missed(reason=one_line(reason), status_code=HTTPStatus.OK)
+            watch = replace(_missed(watch, seen, now), doubted=doubted)
         case Running():
-            url = seen.next_url or facts.operation.url
-            facts = replace(
-                _with_times(facts, seen),
-                operation=replace(facts.operation, url=url),
-                status=seen.status,
-            )
-            watch = replace(watch, facts=facts, unreadable_since=None, is_doubted=False)
+            watch = _progressed(watch, seen)
         case Missed():
             watch = _missed(watch, seen, now)
             since = watch.unreadable_since if seen.unreadable else None  # silence is no reason
             if since and now - since >= policy.miss_grace:
-                lost = End(status=FinalStatus.LOST, finished_at=now, lost_reason=seen.reason)
-                return Finish(replace(watch, end=lost))
+                return Finish(_end(watch, FinalStatus.LOST, now, lost_reason=seen.reason))
         case _:
             assert_never(seen)
     facts = watch.facts
     if now >= facts.deadline_at:
-        return Finish(replace(watch, end=End(status=FinalStatus.TIMED_OUT, finished_at=now)))
+        return Finish(_end(watch, FinalStatus.TIMED_OUT, now))
     age = now - (facts.start_time or facts.registered_at)
     delay = next_delay(age, facts.deadline_at - now, seen.retry_after, policy)
     return Wait(replace(watch, due_at=now + delay, seq=watch.seq + 1))
 
 
+def _progressed(watch: Watch, seen: Running) -> Watch:
+    """Note what a running operation has shown, and follow the URL that it has given, if any."""
+    facts, route = _with_times(watch.facts, seen), watch.route
+    url = facts.operation.url
+    if seen.next_url and seen.next_url != route.dead_url:
+        route = replace(
+            route,
+            url_style=seen.next_style,
+            posted_url=route.posted_url or url,
+            posted_style=route.posted_style if route.posted_url else seen.style,
+        )
+        if seen.next_url == route.posted_url:
+            route = Route(url_style=route.posted_style, dead_url=route.dead_url)
+        url = seen.next_url
+    else:
+        route = replace(route, url_style=seen.style)
+    facts = replace(facts, operation=replace(facts.operation, url=url), status=seen.status)
+    return replace(watch, facts=facts, route=route, unreadable_since=None, doubted=None)
+
+
 def _missed(watch: Watch, seen: Missed, now: datetime) -> Watch:
-    """Count a miss; a readable answer ends the grace, silence neither begins nor ends it."""
+    """Count a miss, and go back to the posted URL if a followed one cannot be read.
+
+    A readable answer ends the grace of unreadable ones; silence neither begins nor ends it.
+    """
     since = watch.unreadable_since
     if seen.unreadable:
         since = since or now
     elif seen.answered:
         since = None
-    facts = replace(watch.facts, misses=watch.facts.misses + 1, last_miss=seen.reason)
-    return replace(watch, facts=facts, unreadable_since=since, is_doubted=False)
+    facts, route = watch.facts, watch.route
+    if route.posted_url is not None and seen.status_code in _DEAD_ENDS:
+        dead_url = facts.operation.url
+        facts = replace(facts, operation=replace(facts.operation, url=route.posted_url))
+        route = Route(url_style=route.posted_style, dead_url=dead_url)
+    facts = replace(facts, misses=facts.misses + 1, last_miss=seen.reason)
+    return replace(watch, facts=facts, route=route, unreadable_since=since, doubted=None)
 
 
 def _ended(watch: Watch, seen: Ended, now: datetime) -> Watch:
-    """Keep the end, each of its values cut to what a table property can hold."""
+    """Keep ARM's end, each of its values cut to what a table property can hold."""
     error, result = seen.error, seen.result and cut(seen.result)
     if error and len(error.json) > _SHORT:
         error = cut_error(error)
@@ -225,10 +268,20 @@ def _ended(watch: Watch, seen: Ended, now: datetime) -> Watch:
     return replace(watch, facts=facts, end=end, unreadable_since=None)
 
 
+def _end(
+    watch: Watch, status: FinalStatus, now: datetime, *, lost_reason: str | None = None
+) -> Watch:
+    """Keep an end that is not ARM's."""
+    last = watch.facts.status
+    end = End(status=status, finished_at=now, lost_reason=lost_reason, last_status=last)
+    return replace(watch, end=end)
+
+
 def _with_times(facts: OperationFacts, seen: Running | Ended) -> OperationFacts:
     percent = seen.percent_complete
     return replace(
         facts,
+        resource_id=facts.resource_id or seen.resource_id,
         start_time=seen.start_time or facts.start_time,
         percent_complete=facts.percent_complete if percent is None else percent,
     )
@@ -252,13 +305,14 @@ def merge_after_conflict(current: Watch, before: Watch, polled: Watch) -> Watch 
     if polled.end and polled.end.status in _ARM_STATUSES:
         return replace(current, facts=replace(theirs, status=ours.status), end=polled.end)
     if ours.operation.url != before.facts.operation.url == theirs.operation.url:
-        return replace(current, facts=replace(theirs, operation=ours.operation))
+        facts = replace(theirs, operation=ours.operation)
+        return replace(current, facts=facts, route=polled.route)
     return None
 
 
 def stop(watch: Watch, now: datetime) -> Watch:
     """Return `watch` with the end that a user asked for."""
-    return replace(watch, end=End(status=FinalStatus.STOPPED, finished_at=now))
+    return _end(watch, FinalStatus.STOPPED, now)
 
 
 def reschedule_overdue(watch: Watch, now: datetime) -> Watch:

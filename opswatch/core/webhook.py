@@ -15,10 +15,11 @@ from typing import Any
 from opswatch.core.http import CallbackRequest, HttpResponse, Layer, NoAnswer
 from opswatch.core.keys import NOTHING
 from opswatch.core.limits import shrink_error
-from opswatch.core.redact import redact
+from opswatch.core.redact import redact, redact_text
 from opswatch.core.texts import cut, from_json, one_line, to_json
 from opswatch.core.times import format_instant, parse_retry_after
-from opswatch.core.watches import Result
+from opswatch.core.urls import is_resource_url
+from opswatch.core.watches import FinalStatus, Result
 
 MAX_BODY = 20_000  # bytes
 MAX_UNACCEPTABLE = 3  # attempts, before an answer that rejects the request ends the delivery
@@ -106,7 +107,7 @@ def event(result: Result, message_id: str) -> bytes:
     operation, end, facts = result.facts.operation, result.end, result.facts
     value: Any = None
     is_whole = True
-    if end.result is not None:
+    if end.result is not None and not is_resource_url(operation.url):
         try:
             value = redact(from_json(end.result))
         except ValueError:  # its row had to be cut
@@ -123,6 +124,8 @@ def event(result: Result, message_id: str) -> bytes:
         "endTime": end.end_time and format_instant(end.end_time),
         "durationSeconds": result.duration_seconds,
         "error": _error(end.error.json) if end.error else None,
+        "resourceId": facts.resource_id,
+        "reason": _reason(result),
         "result": value,
         "clientState": from_json(facts.client_state) if facts.client_state else None,
         "truncated": end.truncated or not is_whole,
@@ -140,6 +143,20 @@ def event(result: Result, message_id: str) -> bytes:
         data["error"] = _error(shrink_error(to_json(data["error"]), budget))
         body = _encoded(message_id, kind, subject, at, data)
     return body
+
+
+def _reason(result: Result) -> str | None:
+    """Return why an end is not ARM's: for `TimedOut` the last word and the last miss."""
+    end, facts = result.end, result.facts
+    match end.status:
+        case FinalStatus.LOST:
+            return end.lost_reason and redact_text(end.lost_reason)
+        case FinalStatus.TIMED_OUT:
+            word = f"the last status was {end.last_status or 'never read'}"
+            miss = f"; the last miss was {facts.last_miss}" if facts.last_miss else ""
+            return redact_text(word + miss)
+        case _:
+            return None
 
 
 def sample_event(message_id: str, now: datetime) -> bytes:

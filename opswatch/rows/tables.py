@@ -1,6 +1,6 @@
 """The tables, and the columns that are not named after their fields."""
 
-from opswatch.core.arm import ArmError
+from opswatch.core.arm_errors import ArmError
 from opswatch.core.deliveries import Delivery
 from opswatch.core.hosts import HostCircuit
 from opswatch.core.intake import Rejection
@@ -17,6 +17,8 @@ _NAMES: Names = {
     (HostCircuit, "name"): "RowKey",
     (ArmError, "code"): "errorCode",
     (ArmError, "message"): "errorMessage",
+    (ArmError, "code_inner"): "errorCodeInner",
+    (ArmError, "message_inner"): "errorMessageInner",
     (ArmError, "json"): "errorJson",
     (End, "result"): "resultJson",
     # While a watch lasts, its columns `status` and `endTime` are ARM's as last seen.

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 from opswatch.core import arm
 from opswatch.core.keys import WakeUp
-from opswatch.core.watches import Wait, Watch, after_poll, merge_after_conflict
+from opswatch.core.urls import without_signature
+from opswatch.core.watches import Wait, Watch, after_poll, merge_after_conflict, polled_url
 from opswatch.ports import Row, Services
 from opswatch.steps import events
 from opswatch.steps.finish import finish, finish_late_registration
@@ -26,9 +27,15 @@ async def poll(services: Services, wake: WakeUp) -> None:
             await finish_late_registration(services, row, ended.value)
             return
     with events.span(services, "poll", wake.key, wake.seq, link=wake.traceparent):
-        answer = await services.arm.get(watch.facts.operation.url)
+        polled = polled_url(watch, services.intake.endpoint)
+        answer = await services.arm.get(polled.url)
         now = services.clock()
-        seen = arm.read(answer, endpoint=services.intake.endpoint, now=now)
+        seen = arm.read(answer, polled, now)
+        if arm.may_have_refused_signature(seen, polled):
+            unsigned = replace(polled, url=without_signature(polled.url))
+            second = await services.arm.get(unsigned.url)
+            now = services.clock()
+            seen = arm.merge_unsigned(seen, arm.read(second, unsigned, now), unsigned)
         action = after_poll(watch, seen, now, services.policy)
         events.record_poll(services, watch, answer, seen, action)
         sent = None

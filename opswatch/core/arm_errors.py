@@ -1,0 +1,168 @@
+"""Errors in ARM's answers, in all the shapes that providers give them; nothing of one is lost."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from opswatch.core.texts import JsonText, from_json, to_json
+
+# The names of an error's members, in the spelling of the contract, by the spellings seen.
+_CODE = ("code", "errorcode")
+_MESSAGE = ("message", "errormessage", "statusmessage")
+_NAMES = {name.lower(): name for name in ("target", "details", "additionalInfo")}
+# Members of an answer that hold its error, in the order in which they are believed.
+_HOLDERS = ("error", "errors", "odata.error")
+_MOST_LEVELS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmError:
+    """An ARM error."""
+
+    code: str | None = None  # the first one found, from outside
+    message: str | None = None
+    code_inner: str | None = None  # of the innermost error, if ARM wraps it in others
+    message_inner: str | None = None
+    json: JsonText  # all of it: code, message, target, details, additionalInfo, and the rest
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (self.code, self.message)))
+
+
+def read_error(body: Mapping[str, Any], envelope: frozenset[str] | None = None) -> ArmError | None:
+    """Return the error of a body, or None without one.
+
+    With `envelope`, the lower-case names of an operation's own members, the operation has failed:
+    whatever else its body has is part of the error.
+
+    Shapes: `error: {…}`, `error: {error: {…}}` (the reference page of Redis Enterprise's
+    `OperationsStatus_Get`), `error: […]`, `errors: […]` (Microsoft.Web), `odata.error` with
+    `message: {value}`, `{}` beside `code` and `message`, JSON in a text, names in any case, codes
+    with a space before them, and the error as the body itself.
+    """
+    folded = {name.lower(): value for name, value in reversed(list(body.items()))}
+    error: dict[str, Any] = {}
+    for holder in _HOLDERS:
+        error = _canonical(folded.get(holder))
+        if error:
+            break
+    own_names = {*_CODE, *_MESSAGE, *_NAMES}
+    own = _canonical({name: body[name] for name in body if name.lower() in own_names})
+    if own.get("code") or own.get("message"):
+        error = own | error
+    if envelope is not None:
+        known = envelope | own_names | set(_HOLDERS)
+        rest = {name: value for name, value in body.items() if name.lower() not in known}
+        held = {h: folded[h] for h in _HOLDERS if folded.get(h) and not _canonical(folded[h])}
+        error = rest | held | error
+    if not error:
+        return None
+    path = list(_inwards(error))
+    found = [node for node in path if node.get("code") or node.get("message")]
+    outer = found[0] if found else {}
+    inner = found[-1] if len(found) > 1 else {}
+    return ArmError(
+        code=outer.get("code"),
+        message=outer.get("message"),
+        code_inner=inner.get("code"),
+        message_inner=inner.get("message"),
+        json=to_json(error),
+    )
+
+
+def _canonical(value: object, level: int = 0) -> dict[str, Any]:
+    """Return an error in the contract's names; empty if `value` is none.
+
+    Of several errors the first one gets the others as details.
+    """
+    if level > _MOST_LEVELS:
+        return {}
+    match value:
+        case str():
+            text = value.strip()
+            return _canonical(_json_in(text), level + 1) or ({"message": text} if text else {})
+        case list():
+            errors = [error for item in value if (error := _canonical(item, level + 1))]
+            if len(errors) < 2:  # noqa: PLR2004
+                return errors[0] if errors else {}
+            details = errors[0].get("details")
+            held = details if isinstance(details, list) else [details] if details else []
+            return {**errors[0], "details": [*held, *errors[1:]]}
+        case dict():
+            return _unwrapped(_renamed(value), level)
+        case _:
+            return {}
+
+
+def _renamed(error: dict[str, Any]) -> dict[str, Any]:
+    """Return the members of an error under the contract's names, code and message as text."""
+    renamed: dict[str, Any] = {}
+    for name, member in error.items():
+        if member is None:
+            continue
+        lower, text = name.lower(), _text(member)
+        if lower in _CODE and text and "code" not in renamed:
+            renamed["code"] = text
+        elif lower in _MESSAGE and text and "message" not in renamed:
+            renamed["message"] = text
+        else:
+            renamed[_NAMES.get(lower, name)] = member
+    return renamed
+
+
+def _unwrapped(error: dict[str, Any], level: int) -> dict[str, Any]:
+    """Return `error`; if it has no code and only wraps another error, both merged."""
+    if "code" in error:
+        return error
+    if "message" in error:
+        wrappers = {"message": _json_in(error["message"])}
+    else:
+        wrappers = {name: error[name] for name in error if name.lower() in _HOLDERS}
+    for name, wrapped in wrappers.items():
+        if inner := _canonical(wrapped, level + 1):
+            return inner | {n: member for n, member in error.items() if n not in (name, *inner)}
+    return error
+
+
+def _inwards(error: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield an error, and the errors in it from outside to inside, following the first of each."""
+    node: dict[str, Any] = error
+    for _ in range(_MOST_LEVELS):
+        yield node
+        folded = {name.lower(): value for name, value in node.items()}
+        inner = (
+            _json_in(folded.get("message")),
+            folded.get("details"),
+            *(folded.get(holder) for holder in _HOLDERS),
+            folded.get("innererror"),
+        )
+        node = next((found for value in inner if (found := _wrapped(value))), {})
+        if not node:
+            return
+
+
+def _wrapped(value: object) -> dict[str, Any]:
+    """Return the first error in a member that may hold one."""
+    if isinstance(value, list):
+        return next((error for item in value if (error := _wrapped(item))), {})
+    error = _canonical(value) if isinstance(value, dict) else {}
+    return error if error.get("code") or error.get("message") else {}
+
+
+def _json_in(value: object) -> object:
+    """Return the JSON object or array that a text consists of, or None."""
+    if not isinstance(value, str) or not value.strip().startswith(("{", "[")):
+        return None
+    try:
+        return from_json(value.strip())
+    except ValueError:
+        return None
+
+
+def _text(value: object) -> str | None:
+    """Return a code or message as text; OData gives messages as `{"lang", "value"}`."""
+    if isinstance(value, dict):
+        value = value.get("value")
+    if value is None or isinstance(value, dict | list | bool):
+        return None
+    return str(value).strip() or None

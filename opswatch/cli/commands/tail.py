@@ -28,7 +28,7 @@ _OVERLAP = timedelta(seconds=30)  # clocks differ, and a row becomes visible aft
     default=1.0,
     show_default=True,
     metavar="SECONDS",
-    help="How often to look.",
+    help="The pause between two looks.",
 )
 @run_async
 async def command(operation: str | None, every: float) -> int:

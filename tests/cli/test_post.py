@@ -9,7 +9,7 @@ from opswatch.adapters.storage import create_missing
 from opswatch.config import Storage
 from opswatch.core.intake import Registration
 from opswatch.rows.messages import OPERATIONS_QUEUE
-from tests.commands.conftest import Run, Stage
+from tests.cli.conftest import Operations, Run
 
 
 @pytest.fixture
@@ -27,23 +27,23 @@ async def bodies(queue: QueueClient) -> list[str]:
     return [message.content async for message in queue.receive_messages()]
 
 
-async def test_an_operation_is_posted_as_it_was_given(
+async def test_operation_is_posted_verbatim(
     run: Run, queue: QueueClient, settings: dict[str, str]
 ) -> None:
-    ran = await run("post", "1b2c")
+    result = await run("post", "1b2c")
     key = f"{settings['OPSWATCH_SUBSCRIPTION_ID']}/microsoft.cache~westus~operationsstatus~1b2c"
-    assert (ran.code, ran.lines, ran.err) == (0, [key], "")
+    assert (result.code, result.lines, result.err) == (0, [key], "")
     assert await bodies(queue) == ["1b2c"]
 
 
-async def test_what_the_options_say_is_posted_with_it(
-    run: Run, queue: QueueClient, stage: Stage
+async def test_options_are_posted_with_operation(
+    run: Run, queue: QueueClient, operations: Operations
 ) -> None:
-    ran = await run(
+    result = await run(
         *("post", "1b2c", "--callback", "https://hook.example/a?b=c", "--timeout", "PT6H"),
         *("--kind", "create", "--client-state", '{"ticket": [42]}'),
     )
-    assert ran.code == 0
+    assert result.code == 0
     (body,) = await bodies(queue)
     assert json.loads(body) == {
         "operation": "1b2c",
@@ -53,19 +53,19 @@ async def test_what_the_options_say_is_posted_with_it(
         "clientState": {"ticket": [42]},
     }
     assert isinstance(
-        stage.services.intake.read(body.encode(), stage.services.clock()), Registration
+        operations.services.intake.read(body.encode(), operations.services.clock()), Registration
     )
 
 
-async def test_options_win_over_what_a_json_object_says(run: Run, queue: QueueClient) -> None:
-    ran = await run("post", ' {"id": "1b2c", "kind": "create"}', "--kind", "update")
-    assert ran.code == 0
+async def test_options_replace_properties_of_json(run: Run, queue: QueueClient) -> None:
+    result = await run("post", ' {"id": "1b2c", "kind": "create"}', "--kind", "update")
+    assert result.code == 0
     (body,) = await bodies(queue)
     assert json.loads(body) == {"id": "1b2c", "kind": "update"}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "error"),
     [
         (["please watch my cache!"], "InvalidOperation: "),
         (["https://attacker.example/subscriptions/s/x/y"], "ForeignHost: "),
@@ -76,18 +76,18 @@ async def test_options_win_over_what_a_json_object_says(run: Run, queue: QueueCl
         (["{", "--kind", "create"], "OPERATION: not JSON: "),
     ],
 )
-async def test_what_would_be_rejected_is_not_posted(
-    run: Run, queue: QueueClient, arguments: list[str], complaint: str
+async def test_rejected_operation_is_not_posted(
+    run: Run, queue: QueueClient, arguments: list[str], error: str
 ) -> None:
-    ran = await run("post", *arguments)
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith(complaint)
-    assert len(ran.err.splitlines()) == 1
+    result = await run("post", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(error)
+    assert len(result.err.splitlines()) == 1
     assert await bodies(queue) == []
 
 
-async def test_by_force_it_is_posted_all_the_same(run: Run, queue: QueueClient) -> None:
-    ran = await run("post", "please watch my cache!", "--force")
-    assert (ran.code, ran.lines) == (0, ["sent"])
-    assert ran.err.startswith("InvalidOperation: ")
+async def test_force_posts_rejected_operation(run: Run, queue: QueueClient) -> None:
+    result = await run("post", "please watch my cache!", "--force")
+    assert (result.code, result.lines) == (0, ["sent"])
+    assert result.err.startswith("InvalidOperation: ")
     assert await bodies(queue) == ["please watch my cache!"]

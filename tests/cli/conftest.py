@@ -1,4 +1,4 @@
-"""What tests of commands share: settings over Azurite, a way to run them, and things to be seen."""
+"""Shared by the tests of commands: settings for Azurite, running a command, rows for it to find."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ SECRET = Secret(b"s" * 32)
 
 @pytest.fixture
 def settings(azurite: Azurite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
-    """The environment of a command, with a subscription of its own, in an empty directory."""
+    """The environment of a command, with a new subscription, in an empty directory."""
     for name in [name for name in os.environ if name.startswith(("OPSWATCH_", "AzureWebJobs"))]:
         monkeypatch.delenv(name)
     env = {
@@ -47,8 +47,8 @@ def settings(azurite: Azurite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
-    """What a command said, and how it ended."""
+class CommandResult:
+    """The exit code of a command, and what it printed."""
 
     code: int
     out: str
@@ -59,67 +59,65 @@ class Ran:
         return self.out.splitlines()
 
 
-Run = Callable[..., Awaitable[Ran]]
+Run = Callable[..., Awaitable[CommandResult]]
 
 
 @pytest.fixture
 def run(settings: dict[str, str], capsys: pytest.CaptureFixture[str]) -> Run:  # noqa: ARG001 - for the command
-    """Run a command as the terminal does, in a thread: it has an event loop of its own."""
+    """Run a command as the terminal does, in a thread: it starts its own event loop."""
 
-    async def run(*arguments: str) -> Ran:
+    async def run(*arguments: str) -> CommandResult:
         capsys.readouterr()
-        try:
-            code = await asyncio.to_thread(cli.main, arguments)
-        except SystemExit as ended:  # argparse's
-            code = int(ended.code or 0)
-        said = capsys.readouterr()
-        return Ran(code, said.out, said.err)
+        code = await asyncio.to_thread(cli.main, arguments)
+        printed = capsys.readouterr()
+        return CommandResult(code, printed.out, printed.err)
 
     return run
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Puts operations into the tables by the real steps; their messages go nowhere."""
+class Operations:
+    """Puts operations into the tables by the real steps; their messages are kept in memory."""
 
     services: Services
 
-    async def watched(self, operation: str, *, at: datetime | None = None) -> Key:
+    async def watch(self, operation: str, *, at: datetime | None = None) -> Key:
         at = at or datetime.now(UTC)
         registration = self.services.intake.read(operation.encode(), at)
         assert isinstance(registration, Registration), registration
         return await register(self.services, registration, at)
 
-    async def progressed(self, key: Key, status: str, percent: float) -> None:
-        stored = await self.services.store.watches.get(key)
-        assert stored is not None
-        watch = replace(stored.value, status=status, percent_complete=percent, polls=3)
-        assert await self.services.store.watches.replace(watch, stored.version)
+    async def progress(self, key: Key, status: str, percent: float) -> None:
+        row = await self.services.store.watches.get(key)
+        assert row is not None
+        facts = replace(row.value.facts, status=status, percent_complete=percent, polls=3)
+        watch = replace(row.value, facts=facts)
+        assert await self.services.store.watches.replace(watch, row.etag)
 
-    async def ended(
+    async def end(
         self, key: Key, status: FinalStatus = FinalStatus.SUCCEEDED, error: ArmError | None = None
     ) -> None:
-        stored = await self.services.store.watches.get(key)
-        assert stored is not None
+        row = await self.services.store.watches.get(key)
+        assert row is not None
         now = datetime.now(UTC)
         end = End(status=status, finished_at=now, end_time=now, error=error, result='{"a":1}')
-        await finish(self.services, replace(stored, value=replace(stored.value, end=end)))
+        await finish(self.services, replace(row, value=replace(row.value, end=end)))
 
-    async def attempted(
+    async def attempt(
         self, key: Key, answer: HttpResponse | NoAnswer, seq: int = 1
     ) -> list[CallbackRequest]:
-        """Attempt each delivery of `key` once, and let the receiver answer `answer`."""
+        """Attempt each pending delivery of `key` once, and let the receiver answer `answer`."""
         callbacks = MemoryCallbacks(lambda _: answer)
         services = replace(self.services, callbacks=callbacks)
-        async for owed in self.services.store.outbox.find(
+        async for pending in self.services.store.outbox.find(
             Query(partition=key.partition, row_prefix=key.row)
         ):
-            await deliver(services, WakeUp(owed.value.key, seq))
+            await deliver(services, WakeUp(pending.value.key, seq))
         return callbacks.requests
 
 
 @pytest.fixture
-async def stage(settings: dict[str, str]) -> AsyncIterator[Stage]:
-    async with open_services(settings) as services:
+async def operations(settings: dict[str, str]) -> AsyncIterator[Operations]:
+    async with open_services(settings, create=True) as services:
         queue = MemoryQueue(services.clock)
-        yield Stage(replace(services, operations=queue, deliveries=queue))
+        yield Operations(replace(services, operations=queue, deliveries=queue))

@@ -1,9 +1,7 @@
 """The group of commands: help, version, usage errors, and when modules are imported."""
 
-import argparse
 import subprocess
 import sys
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -47,7 +45,7 @@ async def test_version_is_that_of_the_package(run: Run) -> None:
         (["list", "--top", "x"], "Invalid value for '--top': 'x' is not a valid integer"),
         (["list", "--nope"], "No such option"),
         (["simulate", "--duration", "soon"], "Invalid value for '--duration': 'soon' is not a"),
-        (["simulate", "--outcome", "nope"], "Invalid value for '--outcome': 'nope' is none of"),
+        (["simulate", "--outcome", "nope"], "Invalid value for '--outcome': 'nope' is not one of"),
     ],
 )
 async def test_usage_error_is_one_sentence(run: Run, arguments: list[str], error: str) -> None:
@@ -91,47 +89,3 @@ def test_module_runs_as_a_program() -> None:
     )
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == "Missing argument 'OPERATION' (see `opswatch show --help`)\n"
-
-
-# --- commands of opswatch.local
-
-LOCAL = {
-    "dev": "opswatch.local.host.dev",
-    "simulate": "opswatch.local.simulator.command",
-    "demo": "opswatch.local.demo.command",
-}
-LOCAL_ARGUMENTS: dict[str, list[list[str]]] = {
-    "dev": [[], ["--port", "0", "--app", "elsewhere", "--lease", "1.5"]],
-    "simulate": [
-        [],
-        ["--port", "0", "--seed", "7", "--count", "3", "--throttle", "--scripts"],
-        ["--outcome", "failed=2,succeeded"],
-    ],
-    "demo": [[], ["--keep"]],
-}
-
-
-@pytest.mark.parametrize(
-    ("command", "arguments"),
-    [(command, arguments) for command, all_ in LOCAL_ARGUMENTS.items() for arguments in all_],
-)
-def test_local_options_match_their_parser(command: str, arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser()
-    import_module(LOCAL[command]).add_arguments(parser)
-    expected = vars(parser.parse_args(arguments))
-    command_module = import_module(f"opswatch.cli.commands.{command}")
-    context = command_module.command.make_context(command, [*arguments])
-    assert context.params == expected
-
-
-@pytest.mark.parametrize("command", LOCAL)
-def test_local_command_returns_its_exit_code(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    received: list[argparse.Namespace] = []
-
-    def record(options: argparse.Namespace) -> int:
-        received.append(options)
-        return 7
-
-    monkeypatch.setattr(import_module(LOCAL[command]), "command", record)
-    assert cli.main([command]) == 7
-    assert len(received) == 1

@@ -19,7 +19,7 @@ from opswatch.cli.commands.verify import verify
 from opswatch.cli.probe import Network
 from opswatch.config import Settings
 from tests.cli.conftest import SECRET, CommandResult, Run
-from tests.receivers import (
+from tests.support.receivers import (
     answers,
     breaking_hellos,
     certified,

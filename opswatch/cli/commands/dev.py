@@ -1,17 +1,27 @@
-"""`opswatch dev`: declares the options of the local host."""
+"""`opswatch dev`: runs the local host in the terminal."""
 
+import asyncio
+import contextlib
+import logging
+import sys
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import click
 
-from opswatch.cli.local_command import run_local
-from opswatch.local.host import dev
+from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_SUCCESS
+from opswatch.cli.terminal import print_error
+from opswatch.core.errors import ConfigError
 from opswatch.local.host.leases import LEASE
+from opswatch.local.host.run import exit_despite_threads, run_host
+
+_DEFAULT_PORT = 7071  # of `func start`
 
 
 @click.command()
-@click.option("--port", type=int, default=7071, show_default=True, help="0 takes a free port.")
+@click.option(
+    "--port", type=int, default=_DEFAULT_PORT, show_default=True, help="0 takes a free port."
+)
 @click.option(
     "--app",
     type=click.Path(path_type=Path),
@@ -28,9 +38,24 @@ from opswatch.local.host.leases import LEASE
     metavar="SECONDS",
     help="How long a received message stays hidden; the default is the Functions host's.",
 )
-def command(**options: Any) -> int:
+def command(port: int, app: Path, lease: float) -> int:
     """Run the function app without Core Tools.
 
     Serves HTTP, reads the queues and fires the timers until SIGTERM or Ctrl-C: then it drains.
     """
-    return run_local(dev.command, options)
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stdout,
+        format="%(asctime)s %(levelname)-7s %(message)s",
+        datefmt="%H:%M:%S",
+    )
+    logging.getLogger("azure").setLevel(logging.WARNING)  # at INFO it logs every request
+    folder = app.resolve()
+    try:
+        with contextlib.chdir(folder):
+            asyncio.run(run_host(folder, port, timedelta(seconds=lease)))
+    except (ConfigError, OSError) as error:
+        print_error(str(error))
+        return EXIT_FAILURE
+    exit_despite_threads()
+    return EXIT_SUCCESS

@@ -1,4 +1,3 @@
-import argparse
 import asyncio
 import signal
 import sys
@@ -9,25 +8,11 @@ import pytest
 from aiohttp import ClientSession
 
 from opswatch.local.simulator import parse_distribution
-from opswatch.local.simulator.command import add_arguments, command, draw_scenario, parse_outcomes
-
-PROGRAM = """
-import argparse, sys
-from opswatch.local.simulator.command import add_arguments, command
-parser = argparse.ArgumentParser()
-add_arguments(parser)
-sys.exit(command(parser.parse_args()))
-"""
+from opswatch.local.simulator.serve import draw_scenario, parse_outcomes
 
 
 def seeded_rng() -> Random:
     return Random(1)  # noqa: S311 - not a secret
-
-
-def parse(*arguments: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return parser.parse_args(arguments)
 
 
 def test_outcomes_have_weights() -> None:
@@ -55,30 +40,11 @@ def test_drawn_duration_replaces_the_scripts() -> None:
     assert draw_scenario(weights, five, seeded_rng()).duration == five(seeded_rng())
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error"),
-    [
-        (["--duration", "soon"], "lognormal:MEDIAN:SIGMA"),
-        (["--outcome", "fail"], "is not one of the scripts"),
-    ],
-)
-def test_invalid_argument_is_explained(
-    arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit):
-        parse(*arguments)
-    assert error in capsys.readouterr().err
-
-
-def test_scripts_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command(parse("--scripts")) == 0
-    assert "redis-enterprise-create" in capsys.readouterr().out.splitlines()
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_command_serves_until_a_signal(number: signal.Signals) -> None:
+async def test_simulator_serves_until_a_signal(number: signal.Signals) -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PROGRAM, "--port", "0", "--count", "2", "--duration", "60",
+        sys.executable, "-m", "opswatch.cli", "simulate",
+        "--port", "0", "--count", "2", "--duration", "60",
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None

@@ -41,9 +41,7 @@ class ProgressReader:
     async def read(self, cases: list[Case]) -> list[Progress]:
         """Return the current progress of each of `cases`."""
         watches = {row.value.key: row.value async for row in self._watches.find(Query())}
-        results = {
-            row.value.facts.operation.key: row.value async for row in self._results.find(Query())
-        }
+        results = {row.value.key: row.value async for row in self._results.find(Query())}
         deliveries = [row.value async for row in self._deliveries.find(Query())]
         rejections = {
             row.value.body_sha256: row.value async for row in self._rejections.find(Query())

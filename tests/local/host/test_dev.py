@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from opswatch.local.host import dev
+from opswatch import cli
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -38,7 +38,7 @@ APP = """
 async def started(app: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "opswatch.local.host.dev", "--app", str(app), "--port", "0"),
+        *("-m", "opswatch.cli", "dev", "--app", str(app), "--port", "0"),
         stdout=asyncio.subprocess.PIPE,
         env=os.environ | {"PYTHONUNBUFFERED": ""},
     )
@@ -116,7 +116,7 @@ def test_folder_without_app_exits_with_a_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    assert dev.main(["--app", str(tmp_path)]) == 1
+    assert cli.main(["dev", "--app", str(tmp_path)]) == 1
     assert "host.json: not found" in capsys.readouterr().err
     for number, handler in handlers.items():
         signal.signal(number, handler)

@@ -1,0 +1,61 @@
+"""`opswatch dev`: runs the local host in the terminal."""
+
+import asyncio
+import contextlib
+import logging
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_SUCCESS
+from opswatch.cli.terminal import print_error
+from opswatch.core.errors import ConfigError
+from opswatch.local.host.leases import LEASE
+from opswatch.local.host.run import exit_despite_threads, run_host
+
+_DEFAULT_PORT = 7071  # of `func start`
+
+
+@click.command()
+@click.option(
+    "--port", type=int, default=_DEFAULT_PORT, show_default=True, help="0 takes a free port."
+)
+@click.option(
+    "--app",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    show_default=True,
+    metavar="DIR",
+    help="The folder of the function app.",
+)
+@click.option(
+    "--lease",
+    type=float,
+    default=LEASE.total_seconds(),
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a received message stays hidden; the default is the Functions host's.",
+)
+def command(port: int, app: Path, lease: float) -> int:
+    """Run the function app without Core Tools.
+
+    Serves HTTP, reads the queues and fires the timers until SIGTERM or Ctrl-C: then it drains.
+    """
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stdout,
+        format="%(asctime)s %(levelname)-7s %(message)s",
+        datefmt="%H:%M:%S",
+    )
+    logging.getLogger("azure").setLevel(logging.WARNING)  # at INFO it logs every request
+    folder = app.resolve()
+    try:
+        with contextlib.chdir(folder):
+            asyncio.run(run_host(folder, port, timedelta(seconds=lease)))
+    except (ConfigError, OSError) as error:
+        print_error(str(error))
+        return EXIT_FAILURE
+    exit_despite_threads()
+    return EXIT_SUCCESS

@@ -1,0 +1,31 @@
+"""`opswatch doctor`: prints the checks of `opswatch.health`, one line each."""
+
+import click
+
+from opswatch.bootstrap import open_services
+from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_SUCCESS
+from opswatch.cli.terminal import Mark, console, environment, reporter, run_async
+from opswatch.core.errors import ConfigError
+from opswatch.health import check_all
+
+
+@click.command()
+@run_async
+async def command() -> int:
+    """Check settings, storage, token and ARM.
+
+    Reads only, and creates nothing. The exit code is 1 if any line begins with ✗.
+    """
+    report = reporter(console())
+    is_healthy = True
+    try:
+        async with open_services(environment()) as services:
+            report(Mark.GOOD, "settings", f"valid; ARM is {services.intake.endpoint}")
+            async for check in check_all(services):
+                report(Mark.GOOD if check.is_good else Mark.BAD, check.topic, check.text)
+                is_healthy = is_healthy and check.is_good
+    except ConfigError as error:
+        for problem in error.problems:
+            report(Mark.BAD, "settings", problem)
+        return EXIT_FAILURE
+    return EXIT_SUCCESS if is_healthy else EXIT_FAILURE

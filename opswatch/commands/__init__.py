@@ -1,1 +1,0 @@
-"""The commands of the terminal: each a module with `add_arguments` and `command`."""

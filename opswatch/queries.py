@@ -55,10 +55,14 @@ class OperationFilter:
 async def get_operation(store: Store, key: Key) -> OperationView | None:
     """Return the operation `key`, or None if it is unknown.
 
-    The result wins. It is read again after the watch: the end may have come in between.
+    The result wins, unless the operation is watched again. It is read after the watch, which may
+    end in between.
     """
-    live: Row[Watch] | Row[Result] | None = await store.results.get(key)
-    live = live or await store.watches.get(key) or await store.results.get(key)
+    watch = await store.watches.get(key)
+    result = await store.results.get(key)
+    live: Row[Watch] | Row[Result] | None = result or watch
+    if watch and result and watch.value.facts.round > result.value.facts.round:
+        live = watch
     return OperationView(live.value, await get_deliveries(store, key)) if live else None
 
 

@@ -48,15 +48,13 @@ class MemoryTable(Generic[T]):
     async def insert(self, noun: T) -> Row[T] | None:
         """Write a new row; return None, changing nothing, if the key is taken."""
         key = noun.key
-        return self._row_if_same(key, noun) if key in self.rows else self._write(key, noun)
+        return None if key in self.rows else self._write(key, noun)
 
     async def replace(self, noun: T, etag: str) -> Row[T] | None:
         """Overwrite the row that has `etag`; return None if it has changed or is gone."""
         key = noun.key
-        if key not in self.rows:
-            return None
-        has_changed = self.rows[key][1] != etag
-        return self._row_if_same(key, noun) if has_changed else self._write(key, noun)
+        is_current = key in self.rows and self.rows[key][1] == etag
+        return self._write(key, noun) if is_current else None
 
     async def put(self, noun: T) -> None:
         """Write the row, unconditionally."""
@@ -109,11 +107,6 @@ class MemoryTable(Generic[T]):
         etag = f'W/"{next(self._etags)}"'
         self.rows[key] = (self._codec.encode(noun), etag)
         return Row(noun, etag)
-
-    def _row_if_same(self, key: Key, noun: T) -> Row[T] | None:
-        """Return the row if it is what was to be written: the write was a repeated one."""
-        current = self._read(key)
-        return current if self._codec.encode(current.value) == self._codec.encode(noun) else None
 
     def _selects(self, query: Query, key: Key) -> bool:
         due_at: Any = None

@@ -71,7 +71,8 @@ class Service:
         """Send a request, with retries if they can help; raise azure-core's `AzureError`.
 
         `path` follows the service's URI, with its query, and is percent-encoded. Any request whose
-        answer got lost is sent again: a write may conflict with itself.
+        answer got lost is sent again: a write may conflict with itself. `is_repeated` distinguishes
+        that from a conflict with another writer.
         """
         request = Request(
             method=method,
@@ -79,14 +80,15 @@ class Service:
             headers={**self.headers, **headers},
             body=body,
         )
-        for pause in self.pauses:
+        for number, pause in enumerate((*self.pauses, None)):
             try:
                 return await self._try(request)
             except (ServiceRequestError, ServiceResponseError, HttpResponseError) as error:
-                if not _can_pass(error):
+                if pause is None or not _can_pass(error):
+                    error.is_repeated = number > 0  # type: ignore[union-attr]  # ours
                     raise
             await asyncio.sleep(pause * (1 + random.random()))  # noqa: S311 - no secret
-        return await self._try(request)
+        raise AssertionError("the last try returns or raises")
 
     async def _try(self, request: Request) -> Answer:
         signed = await self.signer.sign(request)
@@ -113,6 +115,11 @@ class Service:
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise _error(response, body)
         return Answer(response.headers, body)
+
+
+def is_repeated(error: HttpResponseError) -> bool:
+    """Return whether the request had been sent before: a conflict may then be with itself."""
+    return bool(getattr(error, "is_repeated", False))
 
 
 def _can_pass(error: Exception) -> bool:

@@ -21,7 +21,7 @@ from azure.core.exceptions import (
 
 from opswatch.adapters.account import Account
 from opswatch.adapters.entities import decode_entity, encode_entity, to_utc
-from opswatch.adapters.rest import NO_HEADERS
+from opswatch.adapters.rest import NO_HEADERS, is_repeated
 from opswatch.core.keys import Key
 from opswatch.ports import Page, Poisoned, Query, Row, Sent
 from opswatch.rows.codec import Codec, Noun
@@ -47,8 +47,9 @@ _decode_next_keys = msgspec.json.Decoder(_NextKeys).decode
 class AzureTable(Generic[T]):
     """A table of Azure Table Storage.
 
-    A write whose answer got lost is repeated, and then conflicts with itself: so a conflict with a
-    row that is just what was to be written is a success.
+    A write whose answer got lost is repeated, and then conflicts with itself: so a repeated write
+    that conflicts with just what was to be written is a success. A first write is not: another
+    worker may have written the same.
     """
 
     def __init__(self, account: Account, codec: Codec[T], name: str | None = None) -> None:

@@ -9,6 +9,7 @@ from typing import assert_never
 from opswatch.core import webhook
 from opswatch.core.keys import Key
 from opswatch.core.policy import MAX_DELAY, Policy
+from opswatch.core.watches import Result
 from opswatch.core.webhook import Attempt
 
 _LOG_LENGTH = 20  # attempts
@@ -32,6 +33,7 @@ class Delivery:
     operation: Key
     delivery_id: str  # msg_…: the `webhook-id` of every attempt and every replay
     callback_url: str
+    round: int = 1  # of the operation
     started_at: datetime  # of the current round: a replay begins the schedule again
     next_attempt_at: datetime | None = None  # None once settled
     state: DeliveryState = DeliveryState.PENDING
@@ -60,16 +62,24 @@ class Settle:
     delivery: Delivery
 
 
-def new_delivery(operation: Key, callback_url: str, now: datetime, policy: Policy) -> Delivery:
-    """Return the delivery of the result of `operation` to `callback_url`, due at once."""
-    digest = sha256(callback_url.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    key = Key(operation.partition, f"{operation.row}~{digest}")
+def new_delivery(
+    result: Result, callback_url: str, now: datetime, policy: Policy, digits: int = 16
+) -> Delivery:
+    """Return the delivery of `result` to `callback_url`, due at once.
+
+    Its key has so many hexadecimal `digits` of the URL's digest, and the round from the second on.
+    """
+    operation, number = result.key, result.facts.round
+    digest = sha256(callback_url.encode("utf-8", "surrogatepass")).hexdigest()[:digits]
+    row = f"{operation.row}~{digest}" + (f"~{number}" if number > 1 else "")
+    key = Key(operation.partition, row)
     identity = f"{key.partition}/{key.row}/{callback_url}".encode("utf-8", "surrogatepass")
     return Delivery(
         key=key,
         operation=operation,
         delivery_id=f"msg_{sha256(identity).hexdigest()[:32]}",
         callback_url=callback_url,
+        round=number,
         started_at=now,
         next_attempt_at=now + _jittered(key, 0, policy.callback_schedule[0]),
     )

@@ -2,7 +2,6 @@
 
 import re
 from base64 import b64decode
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -12,13 +11,16 @@ from urllib.parse import quote
 from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.errors import Reason, RefusedError
 from opswatch.core.keys import Key, Operation, operation_from_url
-from opswatch.core.texts import JsonText, cut, from_json, to_json
-from opswatch.core.times import parse_duration
+from opswatch.core.texts import JsonText, cut, from_json, to_json, utf16_length
+from opswatch.core.times import parse_duration, parse_instant
 from opswatch.core.urls import own_url, with_api_version
 
 MAX_MESSAGE = 64 * 1024  # bytes: what a queue holds
 MAX_CLIENT_STATE = 4 * 1024  # bytes, as compact JSON
-MAX_KIND = 256
+MAX_KIND = 256  # UTF-16 units
+MAX_RESOURCE_ID = 2048
+# The ends that a callback can be restricted to: a watch that a user stopped has none.
+CALLBACK_ENDS = ("Succeeded", "Failed", "Canceled", "TimedOut", "Lost")
 MIN_TIMEOUT, MAX_TIMEOUT = timedelta(seconds=30), timedelta(days=7)
 _BOM = "\ufeff"
 _BARE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
@@ -32,9 +34,14 @@ class Registration:
 
     operation: Operation
     kind: str | None = None
+    resource_id: str | None = None
     callback_url: str | None = None
+    is_default_callback: bool = False  # the settings', which is for an operation's first post alone
+    callback_on: tuple[str, ...] | None = None  # the ends that the callback gets; None: all
+    start_time: datetime | None = None
     timeout: timedelta | None = None
     client_state: JsonText | None = None
+    again: bool = False  # watch the operation again if it ended without a word of ARM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,14 +88,20 @@ class Intake:
                 return Registration(
                     operation=operation_from_url(self._url(text, {})),
                     callback_url=self.defaults.callback_url,
+                    is_default_callback=True,
                 )
             posted = _object(text)
             return Registration(
                 operation=operation_from_url(self._url(_operation_text(posted), posted)),
-                kind=_kind(posted),
+                kind=_label(posted, "kind", MAX_KIND),
+                resource_id=_label(posted, "resourceId", MAX_RESOURCE_ID),
                 callback_url=self._callback(posted),
+                is_default_callback=posted.get("callbackUrl") is None,
+                callback_on=_callback_on(posted),
+                start_time=parse_instant(posted.get("startTime")),
                 timeout=_timeout(posted),
                 client_state=_client_state(posted),
+                again=_again(posted),
             )
         except RefusedError as refused:
             return rejection(body, refused.reason, refused.detail, now)
@@ -103,6 +116,8 @@ class Intake:
                 Reason.INVALID_OPERATION,
                 "neither an operation ID, an ARM path, an absolute URL nor a JSON object",
             )
+        if "&amp;" in text:
+            raise RefusedError(Reason.INVALID_OPERATION, "'&amp;' in the URL: it is '&' in a URL")
         return with_api_version(own_url(text, self.endpoint), version)
 
     def _path(self, operation_id: str, posted: dict[str, Any]) -> str:
@@ -157,19 +172,40 @@ def _text(body: bytes) -> str:
     """
     if len(body) > MAX_MESSAGE:
         raise RefusedError(Reason.TOO_LARGE, f"{len(body)} bytes; a message has {MAX_MESSAGE}")
-    try:
-        text = body.decode().strip().strip(_BOM).strip()
-    except UnicodeDecodeError as error:
-        raise RefusedError(Reason.NOT_UTF8, str(error)) from error
+    text = _decoded(body)
     packed = text.replace("\r", "").replace("\n", "")
     if len(packed) % 4 == 0 and _BASE64.fullmatch(packed):
-        with suppress(ValueError):
-            inner = b64decode(packed, validate=True).decode()
-            if all(c >= " " or c.isspace() for c in inner):
-                text = inner.strip().strip(_BOM).strip()
+        inner = b64decode(packed)
+        if _is_utf16(inner) or _is_printable(inner):
+            text = _decoded(inner)
     if not text:
         raise RefusedError(Reason.EMPTY, "an empty message")
     return text
+
+
+def _decoded(body: bytes) -> str:
+    if _is_utf16(body):
+        raise RefusedError(Reason.NOT_UTF8, "a text in UTF-16; send it in UTF-8")
+    try:
+        return body.decode().strip().strip(_BOM).strip()
+    except UnicodeDecodeError as error:
+        raise RefusedError(Reason.NOT_UTF8, str(error)) from error
+
+
+def _is_utf16(body: bytes) -> bool:
+    """Return whether a body is UTF-16: by its mark, or by the NULs of ASCII characters."""
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    return len(body) % 2 == 0 and any(
+        half and not any(half) for half in (body[:64:2], body[1:64:2])
+    )
+
+
+def _is_printable(body: bytes) -> bool:
+    try:
+        return all(c >= " " or c.isspace() for c in body.decode())
+    except ValueError:
+        return False
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -179,6 +215,10 @@ def _object(text: str) -> dict[str, Any]:
         raise RefusedError(Reason.NOT_JSON, str(error)) from error
     if not isinstance(posted, dict):
         raise RefusedError(Reason.UNKNOWN_SHAPE, "a JSON array; one message posts one operation")
+    if "eventType" in posted or "specversion" in posted:
+        raise RefusedError(
+            Reason.UNKNOWN_SHAPE, "an event; post the operation that it is about, as 'operation'"
+        )
     return posted
 
 
@@ -202,15 +242,35 @@ def _string(posted: dict[str, Any], name: str) -> str | None:
     return value.strip()
 
 
-def _kind(posted: dict[str, Any]) -> str | None:
-    kind = posted.get("kind")
-    if kind is None:
+def _label(posted: dict[str, Any], name: str, limit: int) -> str | None:
+    """Return a text that is stored as it is, without the white space around it."""
+    text = posted.get(name)
+    if text is None:
         return None
-    if not isinstance(kind, str):
-        raise RefusedError(Reason.UNKNOWN_SHAPE, "'kind' must be a string")
-    if len(kind) > MAX_KIND:
-        raise RefusedError(Reason.TOO_LARGE, f"'kind' has more than {MAX_KIND} characters")
-    return kind.strip() or None
+    if not isinstance(text, str):
+        raise RefusedError(Reason.UNKNOWN_SHAPE, f"{name!r} must be a string")
+    if utf16_length(text) > limit:
+        raise RefusedError(Reason.TOO_LARGE, f"{name!r} has more than {limit} characters")
+    return text.strip() or None
+
+
+def _callback_on(posted: dict[str, Any]) -> tuple[str, ...] | None:
+    ends = posted.get("callbackOn")
+    if ends is None:
+        return None
+    if not isinstance(ends, list) or not ends or any(end not in CALLBACK_ENDS for end in ends):
+        allowed = ", ".join(CALLBACK_ENDS)
+        raise RefusedError(
+            Reason.INVALID_CALLBACK, f"'callbackOn' must be a list of one or more of {allowed}"
+        )
+    return tuple(dict.fromkeys(ends))
+
+
+def _again(posted: dict[str, Any]) -> bool:
+    again = posted.get("again", False)
+    if not isinstance(again, bool | None):
+        raise RefusedError(Reason.UNKNOWN_SHAPE, "'again' must be true or false")
+    return bool(again)
 
 
 def _timeout(posted: dict[str, Any]) -> timedelta | None:

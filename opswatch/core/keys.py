@@ -8,8 +8,8 @@ from urllib.parse import unquote, urlsplit
 from opswatch.core.errors import Reason, RefusedError
 
 NOTHING = "-"  # in a key, for a part that the URL does not have
-# Not allowed in table keys, or in the XML of a queue message.
-_NOT_IN_KEYS = re.compile(r"[/\\#?%~\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_FIT = re.compile(r"[A-Za-z0-9._-]+")  # what keys hold, which stand in URLs as they are
+_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -17,7 +17,7 @@ _API_VERSION = re.compile(r"[?&]api-version=([^&]*)", re.IGNORECASE)
 _LEAST_SEGMENTS = 3  # a scope, a collection, an id
 # /subscriptions/…/providers/…/locations/…/{collection}/{id}
 _STANDARD_SEGMENTS = 8
-_MAX_PART, _MAX_ID = 64, 128  # UTF-16 units: all parts together stay below a key's 512
+_MAX_PART, _MAX_ID = 64, 128  # characters: all parts together stay below a key's 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +83,20 @@ def operation_from_url(url: str) -> Operation:
         words[:5:2] == ["subscriptions", "providers", "locations"]
         and len(words) == _STANDARD_SEGMENTS
     )
-    named = {word: segments[at + 1] for at, word in enumerate(words[:-3])}  # the last one counts
+    folded = ["".join(segment.split()).lower() for segment in segments[:-1]]
+    named = {word: folded[at + 1] for at, word in enumerate(words[:-3])}  # the last one counts
     provider, location, collection = (
-        segment and _key_part("".join(segment.split()).lower(), _MAX_PART)
-        for segment in (named.get("providers"), named.get("locations"), segments[-2])
+        part and _key_part(part, _MAX_PART)
+        for part in (named.get("providers"), named.get("locations"), folded[-1])
     )
     operation_id = segments[-1].lower() if _GUID.fullmatch(segments[-1]) else segments[-1]
     parts = [provider, location, collection, _key_part(operation_id, _MAX_ID)]
-    if not is_standard:
-        parts.append(sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:8])
+    if not is_standard:  # the path in one spelling: ARM compares paths without case
+        spelling = "/".join(["", *folded, operation_id])
+        parts.append(sha256(spelling.encode("utf-8", "surrogatepass")).hexdigest()[:8])
     subscription = NOTHING
     if words[0] == "subscriptions":
-        subscription = _key_part("".join(segments[1].split()).lower(), _MAX_PART)
+        subscription = _key_part(folded[1], _MAX_PART)
     version = _API_VERSION.search(url)
     return Operation(
         key=Key(subscription, "~".join(part or NOTHING for part in parts)),
@@ -109,12 +111,14 @@ def operation_from_url(url: str) -> Operation:
 
 def host_key(callback_url: str) -> Key:
     """Return the key of a callback host: its row is the host and port, as a key can hold them."""
-    return Key("hosts", _key_part(urlsplit(callback_url).netloc.lower(), _MAX_ID))
+    return Key("hosts", _key_part(urlsplit(callback_url).netloc.lower(), _MAX_ID, _HOST))
 
 
-def _key_part(text: str, limit: int) -> str:
-    """Return `text` if a key can hold it and it has 1 to `limit` UTF-16 units, else a digest."""
-    has_length = 0 < len(text.encode("utf-16-le", "surrogatepass")) <= 2 * limit
-    if has_length and not _NOT_IN_KEYS.search(text):
+def _key_part(text: str, limit: int, fit: re.Pattern[str] = _FIT) -> str:
+    """Return `text` if it is fit for a key (and so for a URL) and no longer than `limit`.
+
+    If not, return a digest of it.
+    """
+    if len(text) <= limit and fit.fullmatch(text):
         return text
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -65,7 +65,25 @@ class OperationFacts:
     misses: int = 0
     last_miss: str | None = None
     callbacks: tuple[str, ...] = ()
+    callback_on: dict[str, tuple[str, ...]] | None = (
+        None  # URL -> the ends that it gets, if not all
+    )
     client_state: JsonText | None = None
+    round: int = 1  # one higher each time that the operation is watched again
+
+    def wants(self, callback_url: str, status: FinalStatus) -> bool:
+        """Return whether a callback gets this end."""
+        ends = (self.callback_on or {}).get(callback_url)
+        return status is not FinalStatus.STOPPED and (ends is None or status.value in ends)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierEnd:
+    """An end that a later round has replaced."""
+
+    status: FinalStatus
+    finished_at: datetime
+    lost_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +117,11 @@ class Watch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The record of an ended operation; it never changes."""
+    """The record of an ended operation; only the end of a later round replaces it."""
 
     facts: OperationFacts
     end: End
+    earlier_ends: tuple[EarlierEnd, ...] = ()  # oldest first
 
     @property
     def key(self) -> Key:
@@ -157,18 +176,64 @@ class Finish:
 Action = Wait | Finish
 
 
-def begin(registration: Registration, now: datetime, policy: Policy) -> Watch:
-    """Return the watch of a newly registered operation, due at once."""
-    callback = registration.callback_url
+def begin(
+    registration: Registration, now: datetime, policy: Policy, ended: Result | None = None
+) -> Watch:
+    """Return the watch of a registered operation, due at once.
+
+    If it has `ended` before, it is a new round: what the first post said stands.
+    """
     facts = OperationFacts(
         operation=registration.operation,
-        kind=registration.kind,
         registered_at=now,
         deadline_at=now + (registration.timeout or policy.timeout),
-        callbacks=(callback,) if callback else (),
+        kind=registration.kind,
+        resource_id=registration.resource_id,
+        start_time=registration.start_time,
         client_state=registration.client_state,
     )
+    if ended is not None:
+        first = ended.facts
+        facts = replace(
+            facts,
+            registered_at=first.registered_at,
+            kind=first.kind,
+            resource_id=first.resource_id,
+            start_time=first.start_time or facts.start_time,
+            client_state=first.client_state,
+            callbacks=first.callbacks,
+            callback_on=first.callback_on,
+            round=first.round + 1,
+        )
+    if ended is None or not registration.is_default_callback:
+        facts = add_callback(facts, registration.callback_url, registration.callback_on)
     return Watch(facts=facts, due_at=now)
+
+
+def can_be_watched_again(result: Result) -> bool:
+    """Return whether an operation may be watched again: not after a word of ARM's."""
+    return result.end.status not in _ARM_STATUSES
+
+
+def add_callback(
+    facts: OperationFacts, callback_url: str | None, ends: tuple[str, ...] | None
+) -> OperationFacts:
+    """Return `facts` with one more callback, which gets `ends`; a known one changes nothing."""
+    if callback_url is None or callback_url in facts.callbacks:
+        return facts
+    callback_on = facts.callback_on
+    if ends is not None:
+        callback_on = {**(callback_on or {}), callback_url: ends}
+    return replace(facts, callbacks=(*facts.callbacks, callback_url), callback_on=callback_on)
+
+
+def replace_result(earlier: Result, later: Result) -> Result:
+    """Return the result of a later round, with the ends of the rounds before it."""
+    end = earlier.end
+    replaced = EarlierEnd(
+        status=end.status, finished_at=end.finished_at, lost_reason=end.lost_reason
+    )
+    return replace(later, earlier_ends=(*earlier.earlier_ends, replaced))
 
 
 def polled_url(watch: Watch, endpoint: str) -> PolledUrl:
@@ -297,11 +362,12 @@ def merge_after_conflict(current: Watch, before: Watch, polled: Watch) -> Watch 
        and so is a new URL: ARM may not show either of them again.
     3. A watch that began after the end is another one, and misses nothing.
     """
-    if current.end or current.facts.registered_at != before.facts.registered_at:
-        return None
     ours, theirs = polled.facts, current.facts
+    if current.end or (theirs.registered_at, theirs.round) != (ours.registered_at, ours.round):
+        return None
     if current.seq == before.seq:
-        return replace(polled, facts=replace(ours, callbacks=theirs.callbacks))
+        facts = replace(ours, callbacks=theirs.callbacks, callback_on=theirs.callback_on)
+        return replace(polled, facts=facts)
     if polled.end and polled.end.status in _ARM_STATUSES:
         return replace(current, facts=replace(theirs, status=ours.status), end=polled.end)
     if ours.operation.url != before.facts.operation.url == theirs.operation.url:

@@ -1,7 +1,7 @@
 """Columns derived from fields: how a noun becomes the entity of a table row, and back.
 
 A field `last_polled_at` has the column `lastPolledAt`. Each field of a noun within a noun has its
-column, too; a tuple is one column of JSON. `tables.py` names the columns that differ.
+column, too; a tuple or dict is one column of JSON. `tables.py` names the columns that differ.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from enum import Enum
 from operator import attrgetter
+from types import NoneType
 from typing import Any, Generic, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -94,8 +95,8 @@ def _columns_of(
     hints = get_type_hints(cls)
     for name in (item.name for item in fields(cls)):
         here, given, hint = (*path, name), names.get((cls, name)), hints[name]
-        optional = [kind for kind in get_args(hint) if is_dataclass(kind)]
-        kind = optional[0] if optional and get_origin(hint) is not tuple else hint
+        kinds = get_args(hint)
+        kind = next(k for k in kinds if k is not NoneType) if NoneType in kinds else hint
         if kind is Key:
             yield from map(_Column, given or (), ((*here, "partition"), (*here, "row")))
         elif is_dataclass(kind):
@@ -113,7 +114,7 @@ def _conversions(
     """Return how a value is written to a column and read from it, if not as it is."""
     if isinstance(kind, type) and issubclass(kind, Enum):
         return attrgetter("value"), None
-    if get_origin(kind) is not tuple:
+    if get_origin(kind) not in (tuple, dict):
         return None, None
     element = get_args(kind)[0]
     if not is_dataclass(element):

@@ -83,6 +83,8 @@ async def _attempt(services: Services, delivery: Delivery) -> Retry | Settle:
         result = await store.results.get(delivery.operation)
         if result is None:
             return abandon(delivery, "the result has been purged")
+        if result.value.facts.round > delivery.round:
+            return abandon(delivery, "the operation has been watched again")
         return await _post(services, delivery, result.value, circuit)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from opswatch.core.deliveries import new_delivery
-from opswatch.core.watches import FinalStatus, Result, Watch, timeline_entry
+from opswatch.core.watches import Result, Watch, replace_result, timeline_entry
 from opswatch.ports import Row, Services
 from opswatch.steps import events
 from opswatch.steps.wakeups import send_wake_up
@@ -15,16 +15,10 @@ async def finish(services: Services, row: Row[Watch]) -> Result:
 
     Each effect can be repeated. The removal comes last, and only of the row that was read: a
     receiver that has joined since gets its delivery first. Returns the result that is stored: the
-    first end counts.
+    first end of a round counts.
     """
-    key, end = row.value.key, row.value.end
-    assert end is not None, key  # noqa: S101 - an end is kept first
-    result = Result(facts=row.value.facts, end=end)
-    if await services.store.results.insert(result) is None:
-        first = await services.store.results.get(key)
-        result = first.value if first else result
-    else:
-        events.record_finished(services, result)
+    key = row.value.key
+    result = await _store_result(services, row.value)
     await services.store.timeline.put(timeline_entry(result.facts, result.end))
     called: set[str] = set()
     current: Row[Watch] | None = row
@@ -32,12 +26,31 @@ async def finish(services: Services, row: Row[Watch]) -> Result:
         facts = current.value.facts
         since = max(result.end.finished_at, facts.registered_at)
         for url in facts.callbacks:
-            if url not in called:
+            if url not in called and facts.wants(url, result.end.status):
                 await _create_delivery(services, result, url, since)
-                called.add(url)
+            called.add(url)
         if await services.store.watches.delete(key, current.etag):
             break
         current = await services.store.watches.get(key)
+    return result
+
+
+async def _store_result(services: Services, watch: Watch) -> Result:
+    """Insert the result of a watch, or replace that of an earlier round; return what is stored."""
+    assert watch.end is not None, watch.key  # noqa: S101 - an end is kept first
+    results = services.store.results
+    result = Result(facts=watch.facts, end=watch.end)
+    while await results.insert(result) is None:
+        row = await results.get(watch.key)
+        if row is None:
+            continue
+        if row.value.facts.round >= watch.facts.round:
+            return row.value
+        later = replace_result(row.value, result)
+        if await results.replace(later, row.etag) is not None:
+            result = later
+            break
+    events.record_finished(services, result)
     return result
 
 
@@ -51,21 +64,25 @@ async def _create_delivery(
 ) -> None:
     """Create the delivery of `result` to `callback_url`, unless it exists or has settled.
 
-    The row is inserted, then the record is looked for: a delivery that settles in between has
-    written its record before it left the outbox, so it never begins twice.
+    1. The row is inserted, then the record is looked for: a delivery that settles in between has
+       written its record before it left the outbox, so it never begins twice.
+    2. Only the worker that inserted the row sends its wake-up: two that finish at the same time do
+       not call the receiver twice. If it crashes before, the repair finds the row.
     """
-    if result.end.status is FinalStatus.STOPPED:
-        return  # by a user, who wants no callback
-    outbox = services.store.outbox
-    delivery = new_delivery(result.key, callback_url, since, services.policy)
-    row = await outbox.insert(delivery) or await outbox.get(delivery.key)
-    if row is None or row.value.seq != delivery.seq:
-        return  # settled, or under way
-    if await services.store.deliveries.get(delivery.key) is not None:
-        await outbox.delete(delivery.key, row.etag)
+    outbox, records = services.store.outbox, services.store.deliveries
+    for digits in (16, 64):  # of the URL's digest; more if another URL has the same 16
+        delivery = new_delivery(result, callback_url, since, services.policy, digits)
+        inserted = await outbox.insert(delivery)
+        existing = await records.get(delivery.key)
+        if inserted is None and existing is None:
+            existing = await outbox.get(delivery.key)
+        if inserted is not None and existing is not None:
+            await outbox.delete(delivery.key, inserted.etag)
+        if existing is not None and existing.value.callback_url != callback_url:
+            continue
+        if inserted is not None and existing is None:
+            now = services.clock()
+            delay = (delivery.next_attempt_at or now) - now
+            traceparent = services.telemetry.traceparent()
+            await send_wake_up(services.deliveries, delivery.key, delivery.seq, traceparent, delay)
         return
-    # Sent even if the row was there already: a worker may have crashed before it sent this.
-    now = services.clock()
-    delay = (row.value.next_attempt_at or now) - now
-    traceparent = services.telemetry.traceparent()
-    await send_wake_up(services.deliveries, delivery.key, row.value.seq, traceparent, delay)

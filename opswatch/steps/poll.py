@@ -23,7 +23,7 @@ async def poll(services: Services, wake: WakeUp) -> None:
         return
     if watch.facts.polls == 0:  # it may have begun after the end, for a receiver that came late
         ended = await services.store.results.get(watch.key)
-        if ended is not None:
+        if ended is not None and ended.value.facts.round >= watch.facts.round:
             await finish_late_registration(services, row, ended.value)
             return
     with events.span(services, "poll", wake.key, wake.seq, link=wake.traceparent):
@@ -88,6 +88,10 @@ async def _commit(services: Services, row: Row[Watch], watch: Watch) -> Committe
             written = current
             break
         to_write, etag = merged, current.etag
-    facts = replace(written.value.facts, callbacks=watch.facts.callbacks)
+    facts = replace(
+        written.value.facts,
+        callbacks=watch.facts.callbacks,
+        callback_on=watch.facts.callback_on,
+    )
     is_ours = replace(written.value, facts=facts, end=watch.end) == watch
     return Committed(written) if is_ours else Superseded(written)

@@ -6,8 +6,14 @@ from datetime import datetime
 from opswatch.core.errors import Reason
 from opswatch.core.intake import Registration, Rejection, rejection
 from opswatch.core.keys import Key
-from opswatch.core.texts import MAX_PROPERTY, to_json
-from opswatch.core.watches import Watch, begin, timeline_entry
+from opswatch.core.texts import MAX_PROPERTY, to_json, utf16_length
+from opswatch.core.watches import (
+    Watch,
+    add_callback,
+    begin,
+    can_be_watched_again,
+    timeline_entry,
+)
 from opswatch.ports import Row, Services
 from opswatch.steps import events
 from opswatch.steps.finish import finish_late_registration
@@ -21,43 +27,80 @@ async def register(services: Services, registration: Registration, now: datetime
 
     1. The watch is written, then the result is looked for. (In the other order: the result is not
        found; the operation ends, its watch is removed; the watch written now never finishes.)
-    2. If the operation has ended, the watch only leads to its finish.
+    2. If the operation has ended, in this round or a later one, the watch only leads to its finish.
     3. If it is new, or a crash came before its first message: list it and send that message.
     """
-    begun = begin(registration, now, services.policy)
-    key, watches = registration.operation.key, services.store.watches
-    with events.span(services, "register", key, begun.seq):
-        watch: Row[Watch] | None = None
-        while watch is None:
-            row = await watches.insert(begun) or await watches.get(key)
-            watch = row and await _with_receiver(services, row, registration, now)
-        ended = await services.store.results.get(key)
-        is_polled = watch.value.facts.polls > 0
-        if ended is None and not is_polled:
+    key, results = registration.operation.key, services.store.results
+    with events.span(services, "register", key, 1):
+        ended = await results.get(key) if registration.again else None
+        is_again = ended is not None and can_be_watched_again(ended.value)
+        begun = begin(
+            registration, now, services.policy, ended.value if ended and is_again else None
+        )
+        watch = await _insert_or_join(services, begun, registration, now)
+        ended = await results.get(key)
+        facts = watch.value.facts
+        if ended is not None and ended.value.facts.round < facts.round:
+            ended = None  # of an earlier round
+        if ended is None and facts.polls == 0:
             events.record_registered(watch.value)
-            await services.store.timeline.insert(timeline_entry(watch.value.facts, None))
+            entry = timeline_entry(facts, None)
+            if facts.round > 1:
+                await services.store.timeline.put(entry)
+            else:
+                await services.store.timeline.insert(entry)
             traceparent = services.telemetry.traceparent()
             await send_wake_up(services.operations, key, watch.value.seq, traceparent)
-        elif ended is not None and not (is_polled and watch.value.end):  # else its poll finishes it
+        elif ended is not None and not (facts.polls and watch.value.end):  # else its poll does
+            if registration.is_default_callback and facts.polls == 0:
+                # The settings' receiver is for the first post alone.
+                own = tuple(url for url in facts.callbacks if url != registration.callback_url)
+                facts = replace(facts, callbacks=own)
+                watch = replace(watch, value=replace(watch.value, facts=facts))
             await finish_late_registration(services, watch, ended.value)
     return key
 
 
-async def _with_receiver(
+async def _insert_or_join(
+    services: Services, begun: Watch, registration: Registration, now: datetime
+) -> Row[Watch]:
+    """Insert the watch, or add the receiver to the one that is there already.
+
+    A watch of an earlier round than `begun` is left over from before the end: it makes way.
+    """
+    watches = services.store.watches
+    while True:
+        row = await watches.insert(begun)
+        if row is not None:
+            return row
+        row = await watches.get(begun.key)
+        if row is None:
+            continue
+        if row.value.facts.round < begun.facts.round:
+            joined = await watches.replace(begun, row.etag)
+        elif registration.is_default_callback:
+            return row
+        else:
+            joined = await _add_receiver(services, row, registration, now)
+        if joined is not None:
+            return joined
+
+
+async def _add_receiver(
     services: Services, row: Row[Watch], registration: Registration, now: datetime
 ) -> Row[Watch] | None:
     """Add the receiver to the watch, if it is new; None if the watch has changed or ended."""
     facts, callback_url = row.value.facts, registration.callback_url
-    if callback_url is None or callback_url in facts.callbacks:
+    joined = add_callback(facts, callback_url, registration.callback_on)
+    if joined == facts:
         return row
-    callbacks = (*facts.callbacks, callback_url)
-    if len(to_json(callbacks)) > MAX_PROPERTY:
+    columns = (to_json(joined.callbacks), to_json(joined.callback_on))
+    if any(utf16_length(column) > MAX_PROPERTY for column in columns):
         detail = f"the operation has {len(facts.callbacks)} callbacks; no more fit its row"
         body = to_json({"operation": row.value.key.row, "callbackUrl": callback_url})
         await reject(services, rejection(body.encode(), Reason.TOO_LARGE, detail, now))
         return row
-    watch = replace(row.value, facts=replace(facts, callbacks=callbacks))
-    return await services.store.watches.replace(watch, row.etag)
+    return await services.store.watches.replace(replace(row.value, facts=joined), row.etag)
 
 
 async def reject(services: Services, rejected: Rejection) -> None:

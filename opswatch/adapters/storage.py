@@ -65,25 +65,25 @@ class AzureTable(Generic[T]):
             return None
         return Row(self._codec.decode(decode_entity(answer.body)), answer.headers["ETag"])
 
-    async def insert(self, value: T) -> Row[T] | None:
+    async def insert(self, noun: T) -> Row[T] | None:
         """Write a new row; return None, changing nothing, if the key is taken."""
         try:
-            return await self._write("POST", self._name, value, _NO_CONTENT)
+            return await self._write("POST", self._name, noun, _NO_CONTENT)
         except ResourceExistsError:
-            return await self._row_if_same(value)
+            return await self._row_if_same(noun)
 
-    async def replace(self, value: T, etag: str) -> Row[T] | None:
+    async def replace(self, noun: T, etag: str) -> Row[T] | None:
         """Overwrite the row that has `etag`; return None if it has changed or is gone."""
         try:
-            return await self._write("PUT", self._path(value.key), value, {"If-Match": etag})
+            return await self._write("PUT", self._path(noun.key), noun, {"If-Match": etag})
         except ResourceModifiedError:
-            return await self._row_if_same(value)
+            return await self._row_if_same(noun)
         except ResourceNotFoundError:
             return None
 
-    async def put(self, value: T) -> None:
+    async def put(self, noun: T) -> None:
         """Write the row, unconditionally."""
-        await self._write("PUT", self._path(value.key), value)
+        await self._write("PUT", self._path(noun.key), noun)
 
     async def delete(self, key: Key, etag: str | None = None) -> bool:
         """Remove the row, if it has `etag` (if one is given); return False if it has another."""
@@ -134,18 +134,18 @@ class AzureTable(Generic[T]):
             yield to_utc(self._codec.effective_due_at(entity))
 
     async def _write(
-        self, method: str, path: str, value: T, headers: Mapping[str, str] = NO_HEADERS
+        self, method: str, path: str, noun: T, headers: Mapping[str, str] = NO_HEADERS
     ) -> Row[T]:
-        body = encode_entity(self._codec.encode(value))
+        body = encode_entity(self._codec.encode(noun))
         answer = await self._account.tables.call(
             method, path, body=body, headers={**_JSON, **headers}
         )
-        return Row(value, answer.headers["ETag"])
+        return Row(noun, answer.headers["ETag"])
 
-    async def _row_if_same(self, value: T) -> Row[T] | None:
+    async def _row_if_same(self, noun: T) -> Row[T] | None:
         """Return the row if it is `noun`, compared as entities: a row may have less precision."""
-        current = await self.get(value.key)
-        if current is None or self._codec.encode(current.value) != self._codec.encode(value):
+        current = await self.get(noun.key)
+        if current is None or self._codec.encode(current.value) != self._codec.encode(noun):
             return None
         return current
 

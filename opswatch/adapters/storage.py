@@ -69,15 +69,15 @@ class AzureTable(Generic[T]):
         """Write a new row; return None, changing nothing, if the key is taken."""
         try:
             return await self._write("POST", self._name, noun, _NO_CONTENT)
-        except ResourceExistsError:
-            return await self._row_if_same(noun)
+        except ResourceExistsError as error:
+            return await self._row_if_same(noun) if is_repeated(error) else None
 
     async def replace(self, noun: T, etag: str) -> Row[T] | None:
         """Overwrite the row that has `etag`; return None if it has changed or is gone."""
         try:
             return await self._write("PUT", self._path(noun.key), noun, {"If-Match": etag})
-        except ResourceModifiedError:
-            return await self._row_if_same(noun)
+        except ResourceModifiedError as error:
+            return await self._row_if_same(noun) if is_repeated(error) else None
         except ResourceNotFoundError:
             return None
 

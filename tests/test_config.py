@@ -316,18 +316,17 @@ def test_a_connection_string_is_kept(text: str) -> None:
     assert settings(AzureWebJobsStorage=text).storage == Storage(connection_string=text)
 
 
-@pytest.mark.parametrize(
-    ("env", "storage"),
-    [
-        pytest.param(
+@cases(
+    "env, storage",
+    {
+        "account name": (
             {"accountName": "acct"},
             Storage(
                 queue_uri="https://acct.queue.core.windows.net",
                 table_uri="https://acct.table.core.windows.net",
             ),
-            id="account name",
         ),
-        pytest.param(
+        "service URIs": (
             {
                 "queueServiceUri": "https://q.queue.core.chinacloudapi.cn/",
                 "tableServiceUri": "https://t.table.core.chinacloudapi.cn",
@@ -336,16 +335,14 @@ def test_a_connection_string_is_kept(text: str) -> None:
                 queue_uri="https://q.queue.core.chinacloudapi.cn",
                 table_uri="https://t.table.core.chinacloudapi.cn",
             ),
-            id="service URIs",
         ),
-        pytest.param(
+        "a service URI wins": (
             {"accountName": "acct", "tableServiceUri": "https://t.example.com/x"},
             Storage(
                 queue_uri="https://acct.queue.core.windows.net", table_uri="https://t.example.com/x"
             ),
-            id="a service URI wins",
         ),
-        pytest.param(
+        "a user-assigned identity": (
             {"accountName": "acct", "credential": "managedIdentity", "clientId": "id-1"},
             Storage(
                 queue_uri="https://acct.queue.core.windows.net",
@@ -353,18 +350,16 @@ def test_a_connection_string_is_kept(text: str) -> None:
                 managed_identity=True,
                 client_id="id-1",
             ),
-            id="a user-assigned identity",
         ),
-        pytest.param(
+        "the system-assigned identity": (
             {"accountName": "acct", "credential": "managedidentity"},
             Storage(
                 queue_uri="https://acct.queue.core.windows.net",
                 table_uri="https://acct.table.core.windows.net",
                 managed_identity=True,
             ),
-            id="the system-assigned identity",
         ),
-    ],
+    },
 )
 def test_an_identity_based_connection(env: dict[str, str], storage: Storage) -> None:
     made = {f"AzureWebJobsStorage__{name}": value for name, value in env.items()}
@@ -381,40 +376,31 @@ def test_the_identity_that_polls_is_that_of_storage_unless_another_is_named() ->
     assert settings(AZURE_CLIENT_ID="id-2").client_id == "id-2"
 
 
-@pytest.mark.parametrize(
+@cases(
     "env",
-    [
-        pytest.param({}, id="nothing"),
-        pytest.param({"AzureWebJobsStorage": " "}, id="white space"),
-        pytest.param({"AzureWebJobsStorage": f"AccountKey={KEY}"}, id="no name"),
-        pytest.param({"AzureWebJobsStorage": "AccountName=acct"}, id="no key"),
-        pytest.param({"AzureWebJobsStorage": f"sig={KEY}"}, id="no connection string"),
-        pytest.param({"AzureWebJobsStorage": KEY}, id="a key"),
-        pytest.param({"AzureWebJobsStorage": f"{CONNECTION};{KEY}"}, id="a key too many"),
-        pytest.param({"AzureWebJobsStorage": "UseDevelopmentStorage=false"}, id="false"),
-        pytest.param(
-            {"AzureWebJobsStorage": f"SharedAccessSignature=sig={KEY};QueueEndpoint=https://a"},
-            id="a SAS without tables",
-        ),
-        pytest.param(
-            {"AzureWebJobsStorage__queueServiceUri": "https://q.example.com"}, id="no table service"
-        ),
-        pytest.param(
-            {
-                "AzureWebJobsStorage__accountName": "a",
-                "AzureWebJobsStorage__queueServiceUri": "http://q.example.com",
-            },
-            id="http",
-        ),
-        pytest.param(
-            {
-                "AzureWebJobsStorage__accountName": "a",
-                "AzureWebJobsStorage__tableServiceUri": f"https://t.example.com/?sig={KEY}",
-            },
-            id="a SAS in a service URI",
-        ),
-        pytest.param({"AzureWebJobsStorage__accountName": "a/b?c"}, id="no account name"),
-    ],
+    {
+        "nothing": {},
+        "white space": {"AzureWebJobsStorage": " "},
+        "no name": {"AzureWebJobsStorage": f"AccountKey={KEY}"},
+        "no key": {"AzureWebJobsStorage": "AccountName=acct"},
+        "no connection string": {"AzureWebJobsStorage": f"sig={KEY}"},
+        "a key": {"AzureWebJobsStorage": KEY},
+        "a key too many": {"AzureWebJobsStorage": f"{CONNECTION};{KEY}"},
+        "false": {"AzureWebJobsStorage": "UseDevelopmentStorage=false"},
+        "a SAS without tables": {
+            "AzureWebJobsStorage": f"SharedAccessSignature=sig={KEY};QueueEndpoint=https://a"
+        },
+        "no table service": {"AzureWebJobsStorage__queueServiceUri": "https://q.example.com"},
+        "http": {
+            "AzureWebJobsStorage__accountName": "a",
+            "AzureWebJobsStorage__queueServiceUri": "http://q.example.com",
+        },
+        "a SAS in a service URI": {
+            "AzureWebJobsStorage__accountName": "a",
+            "AzureWebJobsStorage__tableServiceUri": f"https://t.example.com/?sig={KEY}",
+        },
+        "no account name": {"AzureWebJobsStorage__accountName": "a/b?c"},
+    },
 )
 def test_a_connection_that_is_none_is_refused_without_being_quoted(env: dict[str, str]) -> None:
     found = problems(env)

@@ -71,94 +71,67 @@ def nested(depth: int, inside: bytes = b"") -> bytes:
 # --- what an answer means
 
 
-@pytest.mark.parametrize(
-    ("response", "seen"),
-    [
+@cases(
+    "response, seen",
+    {
         # A body with a status: the status decides.
-        pytest.param(answer({"status": "InProgress"}), running(), id="AAO: in progress"),
-        pytest.param(answer({"status": "Succeeded"}), ended(), id="AAO: succeeded"),
-        pytest.param(answer({"status": "Failed"}), ended(status="Failed"), id="AAO: failed"),
-        pytest.param(answer({"status": "Canceled"}), ended(status="Canceled"), id="AAO: canceled"),
-        pytest.param(answer({"status": "sUCCEEDED"}), ended(), id="AAO: an end in another case"),
-        pytest.param(answer({"status": " Succeeded "}), ended(), id="AAO: white space around"),
-        pytest.param(answer({"Status": "Succeeded"}), ended(), id="AAO: property in another case"),
-        pytest.param(
-            answer({"status": "Cancelled"}), ended(status="Canceled"), id="seen: Cancelled"
-        ),
-        pytest.param(answer({"status": "Completed"}), ended(), id="seen: Completed"),
-        pytest.param(
-            answer({"status": "InProgress"}, 202), running(), id="hybrid: 202 with a status"
-        ),
-        pytest.param(
-            answer({"status": "Succeeded"}, 202), ended(), id="hybrid: an end, even in a 202"
-        ),
-        pytest.param(
-            answer({"status": "Running"}, 201), running("Running"), id="AAO: running in a 201"
-        ),
-        pytest.param(answer({"status": ""}), running(""), id="AAO: an empty word is no end"),
+        "AAO: in progress": (answer({"status": "InProgress"}), running()),
+        "AAO: succeeded": (answer({"status": "Succeeded"}), ended()),
+        "AAO: failed": (answer({"status": "Failed"}), ended(status="Failed")),
+        "AAO: canceled": (answer({"status": "Canceled"}), ended(status="Canceled")),
+        "AAO: an end in another case": (answer({"status": "sUCCEEDED"}), ended()),
+        "AAO: white space around": (answer({"status": " Succeeded "}), ended()),
+        "AAO: property in another case": (answer({"Status": "Succeeded"}), ended()),
+        "seen: Cancelled": (answer({"status": "Cancelled"}), ended(status="Canceled")),
+        "seen: Completed": (answer({"status": "Completed"}), ended()),
+        "hybrid: 202 with a status": (answer({"status": "InProgress"}, 202), running()),
+        "hybrid: an end, even in a 202": (answer({"status": "Succeeded"}, 202), ended()),
+        "AAO: running in a 201": (answer({"status": "Running"}, 201), running("Running")),
+        "AAO: an empty word is no end": (answer({"status": ""}), running("")),
         # Without one: the code decides.
-        pytest.param(answer(None, 202), running(), id="Location: empty 202"),
-        pytest.param(answer({}, 202), running(), id="Location: 202 with an empty object"),
-        pytest.param(answer(RESOURCE, 202), running(), id="Location: 202 with a body"),
-        pytest.param(answer(b" \r\n", 202), running(), id="Location: 202 with white space"),
-        pytest.param(
-            answer(None, 200), ended(is_inferred=True), id="Location: empty 200 (Redis delete)"
-        ),
-        pytest.param(
-            answer(b"\n", 200), ended(is_inferred=True), id="Location: 200 with white space"
-        ),
-        pytest.param(
-            answer({}, 200), ended(is_inferred=True), id="Location: 200 with an empty object"
-        ),
-        pytest.param(answer(b"null", 200), ended(is_inferred=True), id="Location: 200 with null"),
-        pytest.param(answer(b"null", 202), running(), id="Location: 202 with null"),
-        pytest.param(answer(None, 204), ended(), id="Location: 204"),
-        pytest.param(
-            answer(RESOURCE), ended(result=compact(RESOURCE)), id="Location: 200 with the resource"
-        ),
-        pytest.param(
-            answer(RESOURCE, 201), ended(result=compact(RESOURCE)), id="Location: 201, the resource"
-        ),
-        pytest.param(
-            answer([1]), ended(result="[1]", is_inferred=True), id="Location: 200 with a list"
-        ),
-        pytest.param(
+        "Location: empty 202": (answer(None, 202), running()),
+        "Location: 202 with an empty object": (answer({}, 202), running()),
+        "Location: 202 with a body": (answer(RESOURCE, 202), running()),
+        "Location: 202 with white space": (answer(b" \r\n", 202), running()),
+        "Location: empty 200 (Redis delete)": (answer(None, 200), ended(is_inferred=True)),
+        "Location: 200 with white space": (answer(b"\n", 200), ended(is_inferred=True)),
+        "Location: 200 with an empty object": (answer({}, 200), ended(is_inferred=True)),
+        "Location: 200 with null": (answer(b"null", 200), ended(is_inferred=True)),
+        "Location: 202 with null": (answer(b"null", 202), running()),
+        "Location: 204": (answer(None, 204), ended()),
+        "Location: 200 with the resource": (answer(RESOURCE), ended(result=compact(RESOURCE))),
+        "Location: 201, the resource": (answer(RESOURCE, 201), ended(result=compact(RESOURCE))),
+        "Location: 200 with a list": (answer([1]), ended(result="[1]", is_inferred=True)),
+        "Location: provisioningState goes on": (
             answer({"properties": {"provisioningState": "Creating"}}),
             running("Creating"),
-            id="Location: provisioningState goes on",
         ),
-        pytest.param(
+        "Location: provisioningState succeeded": (
             answer({"properties": {"provisioningState": "Succeeded"}}),
             ended(result='{"properties":{"provisioningState":"Succeeded"}}'),
-            id="Location: provisioningState succeeded",
         ),
-        pytest.param(
+        "Location: provisioningState failed": (
             answer({"properties": {"provisioningState": "failed"}}),
             ended(status="Failed", result='{"properties":{"provisioningState":"failed"}}'),
-            id="Location: provisioningState failed",
         ),
-        pytest.param(
+        "Location: status null counts as absent": (
             answer({"status": None, "properties": {"provisioningState": "Updating"}}),
             running("Updating"),
-            id="Location: status null counts as absent",
         ),
-        pytest.param(
+        "Location: provisioningState null": (
             answer({"properties": {"provisioningState": None}}),
             ended(result='{"properties":{"provisioningState":null}}'),
-            id="Location: provisioningState null",
         ),
-        pytest.param(
+        "Location: properties that are no object": (
             answer({"properties": "none"}),
             ended(result='{"properties":"none"}'),
-            id="Location: properties that are no object",
         ),
         # Everything else could not be read.
-        pytest.param(
+        "no answer": (
             NoAnswer("timeout", "after 30 s"),
             Missed(reason="timeout: after 30 s", answered=False),
-            id="no answer",
         ),
-    ],
+    },
 )
 def test_an_answer_means(response: HttpResponse | NoAnswer, seen: Observation) -> None:
     assert read(response) == seen
@@ -214,35 +187,30 @@ def test_a_whole_body_is_read() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("text", "instant"),
-    [
-        pytest.param("2024-01-25T22:18:46.12Z", START.replace(microsecond=120_000), id="2 digits"),
-        pytest.param(
-            "2024-01-25T22:18:46.123456Z", START.replace(microsecond=123_456), id="6 digits"
-        ),
-        pytest.param(
-            "2024-01-25T22:18:46.1234567Z", START.replace(microsecond=123_456), id="7 digits, cut"
-        ),
-        pytest.param(
+@cases(
+    "text, instant",
+    {
+        "2 digits": ("2024-01-25T22:18:46.12Z", START.replace(microsecond=120_000)),
+        "6 digits": ("2024-01-25T22:18:46.123456Z", START.replace(microsecond=123_456)),
+        "7 digits, cut": ("2024-01-25T22:18:46.1234567Z", START.replace(microsecond=123_456)),
+        "7 digits with an offset": (
             "2024-01-25T22:18:46.1234567+00:00",
             START.replace(microsecond=123_456),
-            id="7 digits with an offset",
         ),
-        pytest.param("2024-01-25T22:18:46", START, id="no zone"),
-        pytest.param("2024-01-25 22:18:46Z", START, id="a space for the T"),
-        pytest.param("2024-01-25 22:18:46 +0000", START, id="a space before the offset"),
-        pytest.param("2024-01-26T01:18:46+03:00", START, id="another zone"),
-        pytest.param("/Date(1706221126000)/", START, id="Microsoft's JSON date"),
-        pytest.param("0001-01-01T00:00:00", None, id=".NET's no date"),
-        pytest.param("yesterday", None, id="no instant"),
-        pytest.param("2024-02-30T00:00:00Z", None, id="no such day"),
-        pytest.param("9999-12-31T23:59:59-14:00", None, id="past the last year"),
-        pytest.param("/Date(999999999999999)/", None, id="a date past the last year"),
-        pytest.param(1706221126, None, id="a number"),
-        pytest.param({}, None, id="an object"),
-        pytest.param("", None, id="an empty text"),
-    ],
+        "no zone": ("2024-01-25T22:18:46", START),
+        "a space for the T": ("2024-01-25 22:18:46Z", START),
+        "a space before the offset": ("2024-01-25 22:18:46 +0000", START),
+        "another zone": ("2024-01-26T01:18:46+03:00", START),
+        "Microsoft's JSON date": ("/Date(1706221126000)/", START),
+        ".NET's no date": ("0001-01-01T00:00:00", None),
+        "no instant": ("yesterday", None),
+        "no such day": ("2024-02-30T00:00:00Z", None),
+        "past the last year": ("9999-12-31T23:59:59-14:00", None),
+        "a date past the last year": ("/Date(999999999999999)/", None),
+        "a number": (1706221126, None),
+        "an object": ({}, None),
+        "an empty text": ("", None),
+    },
 )
 def test_a_timestamp_is_read(text: object, instant: datetime | None) -> None:
     assert read_running(answer({"status": "Running", "startTime": text})).start_time == instant
@@ -250,24 +218,24 @@ def test_a_timestamp_is_read(text: object, instant: datetime | None) -> None:
     assert (done.start_time, done.end_time) == (instant, instant)
 
 
-@pytest.mark.parametrize(
-    ("text", "percent"),
-    [
-        pytest.param("0", 0.0, id="0"),
-        pytest.param("42", 42.0, id="a whole number"),
-        pytest.param("99.5", 99.5, id="a fraction"),
-        pytest.param("100", 100.0, id="100"),
-        pytest.param("1.0", 1.0, id="1.0 as one provider has it"),
-        pytest.param("100.1", None, id="more than 100"),
-        pytest.param("-1", None, id="less than 0"),
-        pytest.param("true", None, id="bool"),
-        pytest.param('"50"', None, id="text"),
-        pytest.param("NaN", None, id="NaN"),
-        pytest.param("Infinity", None, id="Infinity"),
-        pytest.param("1e999", None, id="1e999"),
-        pytest.param("9" * 400, None, id="a huge integer"),
-        pytest.param("[50]", None, id="a list"),
-    ],
+@cases(
+    "text, percent",
+    {
+        "0": ("0", 0.0),
+        "a whole number": ("42", 42.0),
+        "a fraction": ("99.5", 99.5),
+        "100": ("100", 100.0),
+        "1.0 as one provider has it": ("1.0", 1.0),
+        "more than 100": ("100.1", None),
+        "less than 0": ("-1", None),
+        "bool": ("true", None),
+        "text": ('"50"', None),
+        "NaN": ("NaN", None),
+        "Infinity": ("Infinity", None),
+        "1e999": ("1e999", None),
+        "a huge integer": ("9" * 400, None),
+        "a list": ("[50]", None),
+    },
 )
 def test_a_percentage_is_read(text: str, percent: float | None) -> None:
     body = f'{{"status":"Running","percentComplete":{text}}}'.encode()
@@ -277,50 +245,44 @@ def test_a_percentage_is_read(text: str, percent: float | None) -> None:
 # --- errors
 
 
-@pytest.mark.parametrize(
-    ("body", "error"),
-    [
-        pytest.param({}, None, id="no error at all (Redis Enterprise)"),
-        pytest.param({"error": None}, None, id="null"),
-        pytest.param({"error": {}}, None, id="empty"),
-        pytest.param(
+@cases(
+    "body, error",
+    {
+        "no error at all (Redis Enterprise)": ({}, None),
+        "null": ({"error": None}, None),
+        "empty": ({"error": {}}, None),
+        "a space before the code (Network)": (
             {"error": {"code": " Conflict", "message": "Taken."}},
             ArmError(
                 code="Conflict", message="Taken.", json='{"code":"Conflict","message":"Taken."}'
             ),
-            id="a space before the code (Network)",
         ),
-        pytest.param(
+        "names in capitals (409 on a resource group)": (
             {"Error": {"Code": "Conflict", "Message": "Taken."}},
             ArmError(
                 code="Conflict", message="Taken.", json='{"code":"Conflict","message":"Taken."}'
             ),
-            id="names in capitals (409 on a resource group)",
         ),
-        pytest.param(
+        "no code": (
             {"error": {"message": "Taken."}},
             ArmError(code=None, message="Taken.", json='{"message":"Taken."}'),
-            id="no code",
         ),
-        pytest.param(
+        "a code that is a number": (
             {"error": {"code": 409, "message": None}},
             ArmError(code="409", message=None, json='{"code":"409","message":null}'),
-            id="a code that is a number",
         ),
-        pytest.param(
+        "a text": (
             {"error": "Taken."},
             ArmError(code=None, message="Taken.", json='{"message":"Taken."}'),
-            id="a text",
         ),
-        pytest.param(
+        "beside the status": (
             {"code": "Conflict", "message": "Taken."},
             ArmError(
                 code="Conflict", message="Taken.", json='{"code":"Conflict","message":"Taken."}'
             ),
-            id="beside the status",
         ),
-        pytest.param({"error": [1]}, None, id="a list"),
-    ],
+        "a list": ({"error": [1]}, None),
+    },
 )
 def test_an_error_is_read(body: dict[str, Any], error: ArmError | None) -> None:
     assert error_of(**body) == error
@@ -371,40 +333,36 @@ def test_a_redirect_and_any_other_code_is_a_miss(code: int) -> None:
     assert not seen.unreadable
 
 
-@pytest.mark.parametrize(
-    ("response", "reason"),
-    [
-        pytest.param(answer(None, 404), "404 NotFound", id="no body"),
-        pytest.param(answer(b"<html>no</html>", 502), "502 BadGateway", id="HTML"),
-        pytest.param(answer({"error": {}}, 503), "503 ServiceUnavailable", id="an empty error"),
-        pytest.param(answer({"message": "No."}, 404), "404 NotFound: No.", id="no code"),
-        pytest.param(
+@cases(
+    "response, reason",
+    {
+        "no body": (answer(None, 404), "404 NotFound"),
+        "HTML": (answer(b"<html>no</html>", 502), "502 BadGateway"),
+        "an empty error": (answer({"error": {}}, 503), "503 ServiceUnavailable"),
+        "no code": (answer({"message": "No."}, 404), "404 NotFound: No."),
+        "names in capitals": (
             answer({"Error": {"Code": "Conflict", "Message": "Taken."}}, 409),
             "409 Conflict: Taken.",
-            id="names in capitals",
         ),
-        pytest.param(answer([], 500), "500 InternalServerError", id="a list"),
-        pytest.param(answer(None, 599), "599 Unknown", id="a code without a phrase"),
-        pytest.param(
+        "a list": (answer([], 500), "500 InternalServerError"),
+        "a code without a phrase": (answer(None, 599), "599 Unknown"),
+        "control characters": (
             answer({"error": {"code": "A\r\nB", "message": "c\0"}}, 500),
             r"500 A B: c\x00",
-            id="control characters",
         ),
-        pytest.param(answer(b"<html>", 200), "200 malformed body", id="HTML with a 200"),
-        pytest.param(answer(b"<html>", 202), "202 malformed body", id="HTML with a 202"),
-        pytest.param(answer(b'{"status":"Succ', 200), "200 malformed body", id="cut off"),
-        pytest.param(answer(b'"Succeeded"', 200), "200 malformed body", id="a text"),
-        pytest.param(answer(b"1", 200), "200 malformed body", id="a number"),
-        pytest.param(answer([1], 202), "202 malformed body", id="a list with a 202"),
-        pytest.param(answer({"status": 1}), "200 malformed body", id="a status that is a number"),
-        pytest.param(answer({"status": ["Succeeded"]}), "200 malformed body", id="a status list"),
-        pytest.param(answer(nested(100_000)), "200 malformed body", id="100,000 levels"),
-        pytest.param(answer(b"[" * 100_000), "200 malformed body", id="100,000 levels, cut off"),
-        pytest.param(answer(b'{"status":' * 50_000), "200 malformed body", id="50,000 objects"),
-        pytest.param(
-            answer(b'{"status":"InProgress"}\0'), "200 malformed body", id="a NUL after the body"
-        ),
-    ],
+        "HTML with a 200": (answer(b"<html>", 200), "200 malformed body"),
+        "HTML with a 202": (answer(b"<html>", 202), "202 malformed body"),
+        "cut off": (answer(b'{"status":"Succ', 200), "200 malformed body"),
+        "a text": (answer(b'"Succeeded"', 200), "200 malformed body"),
+        "a number": (answer(b"1", 200), "200 malformed body"),
+        "a list with a 202": (answer([1], 202), "202 malformed body"),
+        "a status that is a number": (answer({"status": 1}), "200 malformed body"),
+        "a status list": (answer({"status": ["Succeeded"]}), "200 malformed body"),
+        "100,000 levels": (answer(nested(100_000)), "200 malformed body"),
+        "100,000 levels, cut off": (answer(b"[" * 100_000), "200 malformed body"),
+        "50,000 objects": (answer(b'{"status":' * 50_000), "200 malformed body"),
+        "a NUL after the body": (answer(b'{"status":"InProgress"}\0'), "200 malformed body"),
+    },
 )
 def test_a_miss_says_why(response: HttpResponse, reason: str) -> None:
     seen = read_missed(response)
@@ -413,41 +371,28 @@ def test_a_miss_says_why(response: HttpResponse, reason: str) -> None:
     assert len(seen.reason) <= 512
 
 
-@pytest.mark.parametrize(
-    ("body", "seen"),
-    [
-        pytest.param(b'\xef\xbb\xbf{"status":"Succeeded"}', ended(), id="a BOM"),
-        pytest.param(
-            b'{"status":"Succeeded","properties":"\\ud83d"}', ended(result='"?"'), id="half a pair"
-        ),
-        pytest.param(
-            b'{"status":"Succeeded","properties":"\xff"}', ended(result='"\ufffd"'), id="Latin-1"
-        ),
-        pytest.param(
+@cases(
+    "body, seen",
+    {
+        "a BOM": (b'\xef\xbb\xbf{"status":"Succeeded"}', ended()),
+        "half a pair": (b'{"status":"Succeeded","properties":"\\ud83d"}', ended(result='"?"')),
+        "Latin-1": (b'{"status":"Succeeded","properties":"\xff"}', ended(result='"\ufffd"')),
+        "numbers out of range": (
             b'{"status":"Succeeded","properties":[NaN,-Infinity,1e999,1]}',
             ended(result="[null,null,null,1]"),
-            id="numbers out of range",
         ),
-        pytest.param(
+        "a huge integer": (
             b'{"status":"Succeeded","properties":123456789012345678901234567890}',
             ended(result="123456789012345678901234567890"),
-            id="a huge integer",
         ),
-        pytest.param(
-            b'{"status":"InProgress","status":"Succeeded"}', ended(), id="the same property twice"
-        ),
-        pytest.param(
-            b'{"status":"Succeeded","properties":"a\0b"}', ended(result='"a\\u0000b"'), id="a NUL"
-        ),
-        pytest.param(
-            b'{"status":"Succeeded","properties":"a\nb"}', ended(result='"a\\nb"'), id="a line end"
-        ),
-        pytest.param(
+        "the same property twice": (b'{"status":"InProgress","status":"Succeeded"}', ended()),
+        "a NUL": (b'{"status":"Succeeded","properties":"a\0b"}', ended(result='"a\\u0000b"')),
+        "a line end": (b'{"status":"Succeeded","properties":"a\nb"}', ended(result='"a\\nb"')),
+        "50 levels": (
             b'{"status":"Succeeded","properties":' + nested(50) + b"}",
             ended(result=nested(50).decode()),
-            id="50 levels",
         ),
-    ],
+    },
 )
 def test_an_end_is_not_missed_for_a_flaw(body: bytes, seen: Ended) -> None:
     assert read(answer(body)) == seen
@@ -475,60 +420,46 @@ def test_what_is_nested_deeply_is_read_or_missed_but_never_kept_unreadable(depth
 DATE = "Mon, 23 Nov 2026 03:05:40 GMT"  # NOW
 
 
-@pytest.mark.parametrize(
-    ("headers", "delay"),
-    [
-        pytest.param({}, None, id="absent"),
-        pytest.param({"retry-after": "10"}, 10, id="seconds"),
-        pytest.param({"retry-after": " 600 "}, 600, id="10 minutes, spaces"),
-        pytest.param({"retry-after": "2"}, 2, id="2"),
-        pytest.param({"retry-after": "0"}, None, id="0 counts as absent"),
-        pytest.param({"retry-after": "0.5"}, 0.5, id="a fraction"),
-        pytest.param({"retry-after": "-5"}, None, id="negative"),
-        pytest.param({"retry-after": "soon"}, None, id="a word"),
-        pytest.param({"retry-after": "1e3"}, None, id="an exponent"),
-        pytest.param({"retry-after": "\u0661\u0660"}, None, id="other digits"),
-        pytest.param({"retry-after": ""}, None, id="empty"),
-        pytest.param({"retry-after": "Mon, 23 Nov 2026 03:06:40 GMT"}, 60, id="a date, our clock"),
-        pytest.param(
+@cases(
+    "headers, delay",
+    {
+        "absent": ({}, None),
+        "seconds": ({"retry-after": "10"}, 10),
+        "10 minutes, spaces": ({"retry-after": " 600 "}, 600),
+        "2": ({"retry-after": "2"}, 2),
+        "0 counts as absent": ({"retry-after": "0"}, None),
+        "a fraction": ({"retry-after": "0.5"}, 0.5),
+        "negative": ({"retry-after": "-5"}, None),
+        "a word": ({"retry-after": "soon"}, None),
+        "an exponent": ({"retry-after": "1e3"}, None),
+        "other digits": ({"retry-after": "\u0661\u0660"}, None),
+        "empty": ({"retry-after": ""}, None),
+        "a date, our clock": ({"retry-after": "Mon, 23 Nov 2026 03:06:40 GMT"}, 60),
+        "a date from the answer's own": (
             {"retry-after": "Mon, 23 Nov 2026 03:06:40 GMT", "date": DATE},
             60,
-            id="a date from the answer's own",
         ),
-        pytest.param(
+        "a date from a clock that is behind ours": (
             {
                 "retry-after": "Wed, 01 Jan 2025 00:00:30 GMT",
                 "date": "Wed, 01 Jan 2025 00:00:00 GMT",
             },
             30,
-            id="a date from a clock that is behind ours",
         ),
-        pytest.param(
-            {"retry-after": "Monday, 23-Nov-26 03:06:40 GMT", "date": DATE}, 60, id="RFC 850"
-        ),
-        pytest.param({"retry-after": "Mon Nov 23 03:06:40 2026", "date": DATE}, 60, id="asctime"),
-        pytest.param(
-            {"retry-after": "Mon, 23 Nov 2026 04:06:40 +0100", "date": DATE}, 60, id="an offset"
-        ),
-        pytest.param(
-            {"retry-after": "Mon, 23 Nov 2026 03:05:39 GMT", "date": DATE}, None, id="the past"
-        ),
-        pytest.param(
-            {"retry-after": "Mon, 23 Nov 2026 03:06:40 GMT", "date": "x"}, 60, id="no Date"
-        ),
-        pytest.param(
-            {"retry-after": "Fri, 31 Dec 9999 23:59:59 -0500"}, None, id="past the last year"
-        ),
-        pytest.param(
-            {"retry-after": "Sat, 01 Jan 0001 00:00:00 +0500"}, None, id="before the first year"
-        ),
-        pytest.param({"retry-after": "Mon, 23 Nov 2026 03:06:40 +9999"}, None, id="no such offset"),
-        pytest.param({"retry-after-ms": "1500"}, 1.5, id="retry-after-ms"),
-        pytest.param({"x-ms-retry-after-ms": "2500"}, 2.5, id="x-ms-retry-after-ms"),
-        pytest.param({"retry-after-ms": "1500", "retry-after": "9"}, 1.5, id="ms before seconds"),
-        pytest.param({"retry-after-ms": "0", "retry-after": "9"}, 9, id="0 ms, then seconds"),
-        pytest.param({"retry-after-ms": "x", "retry-after": "9"}, 9, id="no ms, then seconds"),
-    ],
+        "RFC 850": ({"retry-after": "Monday, 23-Nov-26 03:06:40 GMT", "date": DATE}, 60),
+        "asctime": ({"retry-after": "Mon Nov 23 03:06:40 2026", "date": DATE}, 60),
+        "an offset": ({"retry-after": "Mon, 23 Nov 2026 04:06:40 +0100", "date": DATE}, 60),
+        "the past": ({"retry-after": "Mon, 23 Nov 2026 03:05:39 GMT", "date": DATE}, None),
+        "no Date": ({"retry-after": "Mon, 23 Nov 2026 03:06:40 GMT", "date": "x"}, 60),
+        "past the last year": ({"retry-after": "Fri, 31 Dec 9999 23:59:59 -0500"}, None),
+        "before the first year": ({"retry-after": "Sat, 01 Jan 0001 00:00:00 +0500"}, None),
+        "no such offset": ({"retry-after": "Mon, 23 Nov 2026 03:06:40 +9999"}, None),
+        "retry-after-ms": ({"retry-after-ms": "1500"}, 1.5),
+        "x-ms-retry-after-ms": ({"x-ms-retry-after-ms": "2500"}, 2.5),
+        "ms before seconds": ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        "0 ms, then seconds": ({"retry-after-ms": "0", "retry-after": "9"}, 9),
+        "no ms, then seconds": ({"retry-after-ms": "x", "retry-after": "9"}, 9),
+    },
 )
 def test_the_wait_that_arm_asks_for_is_read(headers: dict[str, str], delay: float | None) -> None:
     expected = None if delay is None else seconds(delay)
@@ -544,16 +475,16 @@ def test_a_wait_without_end_is_still_a_wait() -> None:
     assert wait > timedelta(days=365)
 
 
-@pytest.mark.parametrize(
-    ("code", "message", "delay"),
-    [
-        pytest.param(429, "Please try again after '372' seconds.", 372, id="quoted"),
-        pytest.param(429, "Please try after 11 seconds.", 11, id="plain"),
-        pytest.param(429, "Please try again after '1' second.", 1, id="one"),
-        pytest.param(429, "Please try again after '5' minutes.", 300, id="minutes"),
-        pytest.param(429, "Please try again later.", None, id="none"),
-        pytest.param(503, "Please try again after '372' seconds.", None, id="not throttled"),
-    ],
+@cases(
+    "code, message, delay",
+    {
+        "quoted": (429, "Please try again after '372' seconds.", 372),
+        "plain": (429, "Please try after 11 seconds.", 11),
+        "one": (429, "Please try again after '1' second.", 1),
+        "minutes": (429, "Please try again after '5' minutes.", 300),
+        "none": (429, "Please try again later.", None),
+        "not throttled": (503, "Please try again after '372' seconds.", None),
+    },
 )
 def test_a_wait_may_stand_in_the_text_alone(code: int, message: str, delay: float | None) -> None:
     body = {"error": {"code": "ResourceRequestsThrottled", "message": message}}
@@ -568,59 +499,45 @@ def test_a_wait_may_stand_in_the_text_alone(code: int, message: str, delay: floa
 NEW = f"{PATH}2?api-version=2024-11-01&t=1&c=a%2Fb%2fc&s=x+y~z==&h=q"
 
 
-@pytest.mark.parametrize(
-    ("headers", "code", "url"),
-    [
-        pytest.param({}, 200, None, id="none"),
-        pytest.param({"azure-asyncoperation": ENDPOINT + NEW}, 200, ENDPOINT + NEW, id="AAO"),
-        pytest.param(
+@cases(
+    "headers, code, url",
+    {
+        "none": ({}, 200, None),
+        "AAO": ({"azure-asyncoperation": ENDPOINT + NEW}, 200, ENDPOINT + NEW),
+        "AAO wins over Location": (
             {"azure-asyncoperation": ENDPOINT + NEW, "location": URL},
             202,
             ENDPOINT + NEW,
-            id="AAO wins over Location",
         ),
-        pytest.param({"location": ENDPOINT + NEW}, 202, ENDPOINT + NEW, id="Location of a 202"),
-        pytest.param(
-            {"location": ENDPOINT + NEW}, 200, None, id="Location beside a status: the resource's"
-        ),
-        pytest.param({"location": NEW}, 202, ENDPOINT + NEW, id="a path"),
-        pytest.param({"location": f"  {URL} "}, 202, URL, id="spaces around"),
-        pytest.param(
-            {"location": "https://MANAGEMENT.azure.com:443" + NEW}, 202, ENDPOINT + NEW, id="case"
-        ),
-        pytest.param({"location": ""}, 202, None, id="empty"),
-        pytest.param({"location": "https://evil.example" + NEW}, 202, None, id="foreign host"),
-        pytest.param(
-            {"location": "https://management.azure.com.evil.example" + NEW}, 202, None, id="suffix"
-        ),
-        pytest.param(
+        "Location of a 202": ({"location": ENDPOINT + NEW}, 202, ENDPOINT + NEW),
+        "Location beside a status: the resource's": ({"location": ENDPOINT + NEW}, 200, None),
+        "a path": ({"location": NEW}, 202, ENDPOINT + NEW),
+        "spaces around": ({"location": f"  {URL} "}, 202, URL),
+        "case": ({"location": "https://MANAGEMENT.azure.com:443" + NEW}, 202, ENDPOINT + NEW),
+        "empty": ({"location": ""}, 202, None),
+        "foreign host": ({"location": "https://evil.example" + NEW}, 202, None),
+        "suffix": ({"location": "https://management.azure.com.evil.example" + NEW}, 202, None),
+        "our host as user info": (
             {"location": "https://management.azure.com@evil.example" + NEW},
             202,
             None,
-            id="our host as user info",
         ),
-        pytest.param(
-            {"location": "https://user@management.azure.com" + NEW}, 202, None, id="user info"
-        ),
-        pytest.param(
-            {"location": "https://management.azure.com:8443" + NEW}, 202, None, id="other port"
-        ),
-        pytest.param(
-            {"location": "http://management.azure.com" + NEW}, 202, None, id="other scheme"
-        ),
-        pytest.param({"location": "//evil.example" + NEW}, 202, None, id="scheme-relative"),
-        pytest.param({"location": "operationsStatus/x"}, 202, None, id="relative"),
-        pytest.param({"location": "?t=1"}, 202, None, id="a query"),
-        pytest.param({"location": "\\\\evil.example" + NEW}, 202, None, id="backslashes"),
-        pytest.param({"location": "https:/evil.example" + NEW}, 202, None, id="one slash"),
-        pytest.param({"location": f"{URL}#x"}, 202, None, id="a fragment"),
-        pytest.param({"location": f"{ENDPOINT}#.evil.example{NEW}"}, 202, None, id="# in the host"),
-        pytest.param({"location": f"{URL}\r\nx: y"}, 202, None, id="a line end"),
-        pytest.param({"location": f"{URL}\udcff"}, 202, None, id="a byte that is not UTF-8"),
-        pytest.param({"location": f"{URL}&t={'x' * 40_000}"}, 202, None, id="too long"),
-        pytest.param({"location": f"{URL}&t={'é' * 20_000}"}, 202, None, id="too long as sent"),
-        pytest.param({"location": "https://[::1"}, 202, None, id="half a host"),
-    ],
+        "user info": ({"location": "https://user@management.azure.com" + NEW}, 202, None),
+        "other port": ({"location": "https://management.azure.com:8443" + NEW}, 202, None),
+        "other scheme": ({"location": "http://management.azure.com" + NEW}, 202, None),
+        "scheme-relative": ({"location": "//evil.example" + NEW}, 202, None),
+        "relative": ({"location": "operationsStatus/x"}, 202, None),
+        "a query": ({"location": "?t=1"}, 202, None),
+        "backslashes": ({"location": "\\\\evil.example" + NEW}, 202, None),
+        "one slash": ({"location": "https:/evil.example" + NEW}, 202, None),
+        "a fragment": ({"location": f"{URL}#x"}, 202, None),
+        "# in the host": ({"location": f"{ENDPOINT}#.evil.example{NEW}"}, 202, None),
+        "a line end": ({"location": f"{URL}\r\nx: y"}, 202, None),
+        "a byte that is not UTF-8": ({"location": f"{URL}\udcff"}, 202, None),
+        "too long": ({"location": f"{URL}&t={'x' * 40_000}"}, 202, None),
+        "too long as sent": ({"location": f"{URL}&t={'é' * 20_000}"}, 202, None),
+        "half a host": ({"location": "https://[::1"}, 202, None),
+    },
 )
 def test_a_new_url_is_followed_on_our_host_alone(
     headers: dict[str, str], code: int, url: str | None

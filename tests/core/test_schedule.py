@@ -59,31 +59,31 @@ def test_a_miss_waits_as_long_as_a_poll(seen: object) -> None:
     assert next_poll_at(watch(), seen, NOW, WIDE) == at(5)  # type: ignore[arg-type]  # either
 
 
-@pytest.mark.parametrize(
-    ("age", "asked", "gap"),
-    [
-        pytest.param(0, None, 10, id="no less than the least"),
-        pytest.param(1000, None, 60, id="no more than the most"),
-        pytest.param(100, None, 60, id="between"),
-        pytest.param(1000, 600, 600, id="Retry-After beyond the most still counts"),
-        pytest.param(1000, 2, 10, id="Retry-After below the least does not"),
-        pytest.param(1000, 20, 20, id="Retry-After comes sooner than the age"),
-        pytest.param(0, 12.001, 13, id="whole seconds, rounded up"),
-    ],
+@cases(
+    "age, asked, gap",
+    {
+        "no less than the least": (0, None, 10),
+        "no more than the most": (1000, None, 60),
+        "between": (100, None, 60),
+        "Retry-After beyond the most still counts": (1000, 600, 600),
+        "Retry-After below the least does not": (1000, 2, 10),
+        "Retry-After comes sooner than the age": (1000, 20, 20),
+        "whole seconds, rounded up": (0, 12.001, 13),
+    },
 )
 def test_the_bounds_are_kept(age: float, asked: float | None, gap: float) -> None:
     assert delay(age, asked, Policy(poll_min=seconds(10), poll_max=seconds(60))) == gap
 
 
-@pytest.mark.parametrize(
-    ("left", "gap"),
-    [
-        pytest.param(3, 3, id="at the deadline"),
-        pytest.param(2.5, 3, id="at the first second after it"),
-        pytest.param(0.2, 1, id="soon"),
-        pytest.param(-5, 1, id="past it"),
-        pytest.param(100, 5, id="far away"),
-    ],
+@cases(
+    "left, gap",
+    {
+        "at the deadline": (3, 3),
+        "at the first second after it": (2.5, 3),
+        "soon": (0.2, 1),
+        "past it": (-5, 1),
+        "far away": (100, 5),
+    },
 )
 def test_the_last_poll_is_made_at_the_deadline(left: float, gap: float) -> None:
     assert delay(0, deadline_at=at(left)) == gap

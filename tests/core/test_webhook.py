@@ -125,22 +125,17 @@ def test_the_newest_secret_signs_first() -> None:
     assert sent.headers["webhook-signature"].startswith(other.headers["webhook-signature"])
 
 
-@pytest.mark.parametrize(
+@cases(
     "tamper",
-    [
-        pytest.param(lambda sent: replace(sent, body=sent.body + b" "), id="the body"),
-        pytest.param(
-            lambda sent: replace(sent, headers=sent.headers | {"webhook-id": "msg_2"}), id="the id"
+    {
+        "the body": lambda sent: replace(sent, body=sent.body + b" "),
+        "the id": lambda sent: replace(sent, headers=sent.headers | {"webhook-id": "msg_2"}),
+        "the timestamp": lambda sent: replace(
+            sent,
+            headers=sent.headers
+            | {"webhook-timestamp": str(int(sent.headers["webhook-timestamp"]) + 1)},
         ),
-        pytest.param(
-            lambda sent: replace(
-                sent,
-                headers=sent.headers
-                | {"webhook-timestamp": str(int(sent.headers["webhook-timestamp"]) + 1)},
-            ),
-            id="the timestamp",
-        ),
-    ],
+    },
 )
 def test_a_tampered_request_is_refused(tamper: Any) -> None:
     with pytest.raises(WebhookVerificationError):
@@ -454,19 +449,19 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 SIGNED = "https://x.blob.core.windows.net/a/b?sv=2024-01-01&sig=c2VjcmV0%3D"
 
 
-@pytest.mark.parametrize(
-    ("text", "secret"),
-    [
-        pytest.param(f"See {SIGNED}.", "c2VjcmV0", id="a signed URL"),
-        pytest.param(SIGNED.replace("https", "HTTPS"), "c2VjcmV0", id="a URL in capitals"),
-        pytest.param(f"<{SIGNED}>", "c2VjcmV0", id="a URL in brackets"),
-        pytest.param(f"Bearer {JWT}", "c2lnbmF0dXJl", id="a bearer token"),
-        pytest.param(f"token={JWT}.", "c2lnbmF0dXJl", id="a token in a text"),
-        pytest.param("AccountName=a;AccountKey=c2VjcmV0==;", "c2VjcmV0", id="a connection string"),
-        pytest.param("SharedAccessSignature=sv=1&sig=c2VjcmV0", "c2VjcmV0", id="a SAS"),
-        pytest.param("c.net:6380,password=c2VjcmV0,ssl=True", "c2VjcmV0", id="a Redis connection"),
-        pytest.param("whsec_c2VjcmV0c2VjcmV0", "c2VjcmV0", id="a webhook secret"),
-    ],
+@cases(
+    "text, secret",
+    {
+        "a signed URL": (f"See {SIGNED}.", "c2VjcmV0"),
+        "a URL in capitals": (SIGNED.replace("https", "HTTPS"), "c2VjcmV0"),
+        "a URL in brackets": (f"<{SIGNED}>", "c2VjcmV0"),
+        "a bearer token": (f"Bearer {JWT}", "c2lnbmF0dXJl"),
+        "a token in a text": (f"token={JWT}.", "c2lnbmF0dXJl"),
+        "a connection string": ("AccountName=a;AccountKey=c2VjcmV0==;", "c2VjcmV0"),
+        "a SAS": ("SharedAccessSignature=sv=1&sig=c2VjcmV0", "c2VjcmV0"),
+        "a Redis connection": ("c.net:6380,password=c2VjcmV0,ssl=True", "c2VjcmV0"),
+        "a webhook secret": ("whsec_c2VjcmV0c2VjcmV0", "c2VjcmV0"),
+    },
 )
 def test_no_text_tells_a_secret(text: str, secret: str) -> None:
     error = arm_error("Conflict", text, target=text, details=[{"code": "x", "message": text}])
@@ -575,13 +570,11 @@ def test_an_answer_means(response: HttpResponse | NoAnswer, reply: Reply) -> Non
     assert read_answer(response, NOW) == reply
 
 
-@pytest.mark.parametrize(
-    ("response", "attempt"),
-    [
-        pytest.param(
-            answer(b"ok", 200), Attempt(at=NOW, duration=0.5, status_code=200), id="success"
-        ),
-        pytest.param(
+@cases(
+    "response, attempt",
+    {
+        "success": (answer(b"ok", 200), Attempt(at=NOW, duration=0.5, status_code=200)),
+        "failure": (
             answer(b"<h1>\r\n Oops\0 </h1>", 500),
             Attempt(
                 at=NOW,
@@ -590,19 +583,16 @@ def test_an_answer_means(response: HttpResponse | NoAnswer, reply: Reply) -> Non
                 layer="http",
                 error=r"500 <h1> Oops\x00 </h1>",
             ),
-            id="failure",
         ),
-        pytest.param(
+        "no body": (
             answer(b"", 503),
             Attempt(at=NOW, duration=0.5, status_code=503, layer="http", error="503"),
-            id="no body",
         ),
-        pytest.param(
+        "no answer": (
             NoAnswer("dns", "no\nsuch host"),
             Attempt(at=NOW, duration=0.5, layer="dns", error="no such host"),
-            id="no answer",
         ),
-    ],
+    },
 )
 def test_an_attempt_is_logged(response: HttpResponse | NoAnswer, attempt: Attempt) -> None:
     assert attempt_of(response, NOW, 0.5) == attempt

@@ -40,17 +40,17 @@ def test_any_silence_is_a_miss(silence: NoAnswer) -> None:
     assert isinstance(check_answer(silence), Missed)
 
 
-@pytest.mark.parametrize(
+@cases(
     "value",
-    [
-        pytest.param(b"9" * 20_000, id="endless number"),
-        pytest.param(b"-" + b"9" * 4301, id="number one digit too long"),
-        pytest.param(b"1e999", id="number out of range"),
-        pytest.param(b"NaN", id="NaN"),
-        pytest.param(b'"\\ud800"', id="half a pair"),
-        pytest.param(b'"\xff\x00"', id="bytes that are no text"),
-        pytest.param(b'1, "status": "Failed"', id="a name twice"),
-    ],
+    {
+        "endless number": b"9" * 20_000,
+        "number one digit too long": b"-" + b"9" * 4301,
+        "number out of range": b"1e999",
+        "NaN": b"NaN",
+        "half a pair": b'"\\ud800"',
+        "bytes that are no text": b'"\xff\x00"',
+        "a name twice": b'1, "status": "Failed"',
+    },
 )
 def test_an_end_is_not_missed_for_a_value_that_cannot_be_read(value: bytes) -> None:
     body = b'{"status": "Failed", "error": {"code": "C"}, "odd": ' + value + b"}"

@@ -365,15 +365,15 @@ def test_a_delivery_has_the_columns_of_the_contract() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("start", "stop", "length"),
-    [
-        pytest.param(NOW, at(490.25), 490.25, id="both"),
-        pytest.param(NOW, NOW, 0.0, id="none at all"),
-        pytest.param(None, NOW, None, id="no start"),
-        pytest.param(NOW, None, None, id="no end"),
-        pytest.param(at(1), NOW, None, id="an end before the start"),
-    ],
+@cases(
+    "start, stop, length",
+    {
+        "both": (NOW, at(490.25), 490.25),
+        "none at all": (NOW, NOW, 0.0),
+        "no start": (None, NOW, None),
+        "no end": (NOW, None, None),
+        "an end before the start": (at(1), NOW, None),
+    },
 )
 def test_a_duration_is_arms(
     start: datetime | None, stop: datetime | None, length: float | None
@@ -393,9 +393,9 @@ def test_each_table_and_queue_has_a_name_that_azure_takes() -> None:
     assert QUEUES == ("operations", "deliveries")
 
 
-@pytest.mark.parametrize(
-    ("codec", "noun"),
-    [pytest.param(WATCHES, watch(), id="watch"), pytest.param(OUTBOX, delivery(), id="delivery")],
+@cases(
+    "codec, noun",
+    {"watch": (WATCHES, watch()), "delivery": (OUTBOX, delivery())},
 )
 def test_a_live_row_says_when_it_is_due(codec: Codec[Any], value: Any) -> None:
     assert codec.row(value)[codec.due] == NOW

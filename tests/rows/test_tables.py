@@ -1,7 +1,6 @@
-"""What goes over the wire comes back: rows, keys and wake-ups, whatever stands in them."""
+"""The tables: every noun survives its row, and users find the columns of the contract."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
@@ -11,27 +10,28 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opswatch.core.wire import (
-    body_digest,
-    date_partition,
-    delivery_id,
-    delivery_key,
-    duration,
-    timeline_key,
-)
 
+from opswatch.adapters.entities import to_utc
 from opswatch.core.arm import ArmError
-from opswatch.core.deliveries import Delivery, DeliveryState
+from opswatch.core.deliveries import DeliveryState, new_delivery
 from opswatch.core.errors import Reason
-from opswatch.core.hosts import host_key
+from opswatch.core.hosts import HostCircuit
 from opswatch.core.http import Layer
 from opswatch.core.intake import Rejection
-from opswatch.core.keys import Key, WakeUp, callback_host, operation_from_url
+from opswatch.core.keys import Key, operation_from_url
+from opswatch.core.policy import Policy
 from opswatch.core.texts import MAX_PROPERTY, utf16_length
-from opswatch.core.watches import End, FinalStatus, Result, TimelineEntry, Watch
-from opswatch.core.webhook import Attempt
-from opswatch.rows.codec import Codec
-from opswatch.rows.messages import QUEUES
+from opswatch.core.watches import (
+    End,
+    FinalStatus,
+    OperationFacts,
+    Result,
+    TimelineEntry,
+    Watch,
+    reschedule_overdue,
+)
+from opswatch.core.webhook import Attempt, attempt_of
+from opswatch.rows.codec import Codec, Entity
 from opswatch.rows.tables import (
     DELIVERIES,
     HOSTS,
@@ -42,30 +42,32 @@ from opswatch.rows.tables import (
     TIMELINE,
     WATCHES,
 )
-from opswatch.steps.wakeups import read_wake_up, wake_up_message
 from tests.support.builders import (
     HOOK,
     ID,
     KEY,
     NOW,
-    PATH,
     SUBSCRIPTION,
     URL,
+    answer,
     arm_error,
     at,
+    change,
     delivery,
     end,
-    post,
     result,
-    seconds,
     watch,
 )
+from tests.support.cases import cases
 
-# --- any noun at all
+# --- any noun
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=40)
+TEXT = st.none() | TEXTS
 INSTANTS = st.datetimes(datetime(1601, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis asks for it
+INSTANT = st.none() | INSTANTS
 COUNTS = st.integers(0, 2**31 - 1)
+STATUS_CODE = st.none() | st.integers(100, 599)
 JSON_TEXTS = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
@@ -94,96 +96,85 @@ URLS = st.builds(
     st.from_regex("[a-z%=&]{0,9}", fullmatch=True),
 )
 OPERATIONS = URLS.map(operation_from_url)
+KEYS = OPERATIONS.map(lambda operation: operation.key)
 HOOKS = st.builds("https://example.com/{}".format, TEXTS)
-ERRORS = st.builds(ArmError, code=st.none() | TEXTS, message=st.none() | TEXTS, json=JSON_TEXTS)
+ERRORS = st.builds(ArmError, code=TEXT, message=TEXT, json=JSON_TEXTS)
 ENDS = st.builds(
     End,
     status=st.sampled_from(FinalStatus),
     finished_at=INSTANTS,
-    end_time=st.none() | INSTANTS,
+    end_time=INSTANT,
     error=st.none() | ERRORS,
     result=st.none() | JSON_TEXTS,
-    lost_reason=st.none() | TEXTS,
+    lost_reason=TEXT,
     truncated=st.booleans(),
 )
-FOLLOWED: dict[str, st.SearchStrategy[Any]] = {
-    "operation": OPERATIONS,
-    "registered_at": INSTANTS,
-    "deadline_at": INSTANTS,
-    "kind": st.none() | TEXTS,
-    "status": st.none() | TEXTS,
-    "start_time": st.none() | INSTANTS,
-    "last_polled_at": st.none() | INSTANTS,
-    "percent_complete": st.none() | st.floats(0, 100),
-    "polls": COUNTS,
-    "misses": COUNTS,
-    "last_miss": st.none() | TEXTS,
-    "callbacks": st.lists(HOOKS, max_size=3).map(tuple),
-    "client_state": st.none() | JSON_TEXTS,
-}
+FACTS = st.builds(
+    OperationFacts,
+    operation=OPERATIONS,
+    registered_at=INSTANTS,
+    deadline_at=INSTANTS,
+    kind=TEXT,
+    status=TEXT,
+    start_time=INSTANT,
+    last_polled_at=INSTANT,
+    percent_complete=st.none() | st.floats(0, 100),
+    polls=COUNTS,
+    misses=COUNTS,
+    last_miss=TEXT,
+    callbacks=st.lists(HOOKS, max_size=3).map(tuple),
+    client_state=st.none() | JSON_TEXTS,
+)
 WATCH = st.builds(
     Watch,
+    facts=FACTS,
     due_at=INSTANTS,
     seq=COUNTS,
-    first_due_at=st.none() | INSTANTS,
-    unreadable_since=st.none() | INSTANTS,
+    first_due_at=INSTANT,
+    unreadable_since=INSTANT,
+    is_doubted=st.booleans(),
     end=st.none() | ENDS,
-    **FOLLOWED,
 )
 # A record's status is that of its end.
-RESULT = st.builds(Result, end=ENDS, **FOLLOWED).map(
-    lambda made: replace(made, status=made.end.status.value)
+RESULT = st.builds(Result, facts=FACTS, end=ENDS).map(
+    lambda made: change(made, status=made.end.status.value)
 )
 LAYERS: list[Layer] = ["dns", "connect", "tls", "timeout", "http", "refused", "token"]
 ATTEMPTS = st.builds(
     Attempt,
     at=INSTANTS,
     duration=st.integers(0, 100_000).map(lambda millis: millis / 1000),
-    status_code=st.none() | st.integers(100, 599),
+    status_code=STATUS_CODE,
     layer=st.none() | st.sampled_from(LAYERS),
-    error=st.none() | TEXTS,
+    error=TEXT,
 )
-
-
-def _delivery(operation: Key, callback_url: str, **known: Any) -> Delivery:
-    key = delivery_key(operation, callback_url)
-    return Delivery(
-        key=key,
-        operation=operation,
-        delivery_id=delivery_id(key, callback_url),
-        callback_url=callback_url,
-        **known,
-    )
-
-
 DELIVERY = st.builds(
-    _delivery,
-    operation=OPERATIONS.map(lambda operation: operation.key),
-    callback_url=HOOKS,
+    replace,
+    st.builds(new_delivery, KEYS, HOOKS, st.just(NOW), st.just(Policy())),
     started_at=INSTANTS,
-    next_attempt_at=st.none() | INSTANTS,
+    next_attempt_at=INSTANT,
     state=st.sampled_from(DeliveryState),
-    reason=st.none() | TEXTS,
+    reason=TEXT,
     attempts=COUNTS,
     round_attempts=COUNTS,
     seq=COUNTS,
-    last_status_code=st.none() | st.integers(100, 599),
-    last_error=st.none() | TEXTS,
-    last_attempt_at=st.none() | INSTANTS,
-    delivered_at=st.none() | INSTANTS,
+    last_status_code=STATUS_CODE,
+    last_error=TEXT,
+    last_attempt_at=INSTANT,
+    delivered_at=INSTANT,
     attempt_log=st.lists(ATTEMPTS, max_size=4).map(tuple),
 )
 ENTRY = st.builds(
     TimelineEntry,
-    operation=OPERATIONS.map(lambda operation: operation.key),
+    operation=KEYS,
     registered_at=INSTANTS.filter(lambda instant: instant.year >= 1970),
-    status=st.none() | TEXTS,
-    kind=st.none() | TEXTS,
-    location=st.none() | TEXTS,
-    start_time=st.none() | INSTANTS,
-    end_time=st.none() | INSTANTS,
-    finished_at=st.none() | INSTANTS,
-    error_code=st.none() | TEXTS,
+    status=TEXT,
+    kind=TEXT,
+    location=TEXT,
+    start_time=INSTANT,
+    end_time=INSTANT,
+    finished_at=INSTANT,
+    error_code=TEXT,
 )
 REJECTION = st.builds(
     Rejection,
@@ -195,7 +186,7 @@ REJECTION = st.builds(
     count=COUNTS,
 )
 HOST = st.builds(
-    Host,
+    HostCircuit,
     name=st.from_regex(r"[a-z0-9.-]{1,253}:[0-9]{1,5}", fullmatch=True),
     failures=COUNTS,
     open_until=INSTANTS,
@@ -203,85 +194,55 @@ HOST = st.builds(
 
 
 class SdkDatetime(datetime):
-    """What the tables SDK hands out for an instant: a subclass of its own."""
+    """The subclass that the tables SDK returns for an instant."""
 
 
-def stored(row: Row) -> Row:
-    """Return a row as the SDK reads it back."""
-    return {name: _stored(value) for name, value in row.items()}
+def stored(entity: Entity) -> Entity:
+    """Return an entity as the adapter gets it from the SDK."""
+    return {
+        name: to_utc(SdkDatetime.fromisoformat(value.isoformat()))
+        if isinstance(value, datetime)
+        else value
+        for name, value in entity.items()
+    }
 
 
-def _stored(value: object) -> object:
-    if not isinstance(value, datetime):
-        return value
-    return SdkDatetime.fromisoformat(value.isoformat())
-
-
-def check(codec: Codec[Any], value: Any) -> None:
-    row = codec.row(value)
-    back = codec.read(stored(row))
-    assert back == value
-    assert codec.row(back) == row
-    for name, value in row.items():
+@cases(
+    "codec, nouns",
+    {
+        "watch": (WATCHES, WATCH),
+        "result": (RESULTS, RESULT),
+        "pending delivery": (OUTBOX, DELIVERY),
+        "delivery": (DELIVERIES, DELIVERY),
+        "timeline entry": (TIMELINE, ENTRY),
+        "rejection": (REJECTIONS, REJECTION),
+        "host": (HOSTS, HOST),
+    },
+)
+@given(st.data())
+def test_noun_survives_its_row(
+    codec: Codec[Any], nouns: st.SearchStrategy[Any], data: st.DataObject
+) -> None:
+    noun = data.draw(nouns)
+    entity = codec.encode(noun)
+    back = codec.decode(stored(entity))
+    assert back == noun
+    assert codec.encode(back) == entity
+    for name, value in entity.items():
         assert type(value) in (str, int, float, bool, datetime), (name, value)
         assert name in ("PartitionKey", "RowKey") or name[0].islower()
-    check_key(codec.key(value))
-    assert (row["PartitionKey"], row["RowKey"]) == (
-        codec.key(value).partition,
-        codec.key(value).row,
-    )
-
-
-def check_key(key: Key) -> None:
-    """Hold a key to what Table Storage takes.
-
-    https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
-    """
-    for text in (key.partition, key.row):
+    assert (entity["PartitionKey"], entity["RowKey"]) == (noun.key.partition, noun.key.row)
+    # https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
+    for text in (noun.key.partition, noun.key.row):
         assert 0 < utf16_length(text) <= 512
         assert not set(text) & set("/\\#?%")
         assert not any(c < " " or "\x7f" <= c <= "\x9f" for c in text)
 
 
-@given(WATCH)
-def test_a_watch_survives_its_row(value: Watch) -> None:
-    check(WATCHES, value)
-
-
-@given(RESULT)
-def test_a_result_survives_its_row(value: Result) -> None:
-    check(RESULTS, value)
-
-
-@given(DELIVERY)
-def test_a_delivery_survives_its_row(value: Delivery) -> None:
-    check(OUTBOX, value)
-    check(DELIVERIES, value)
-
-
-@given(ENTRY)
-def test_a_line_of_the_list_survives_its_row(value: TimelineEntry) -> None:
-    check(TIMELINE, value)
-
-
-@given(REJECTION)
-def test_a_rejection_survives_its_row(value: Rejection) -> None:
-    check(REJECTIONS, value)
-
-
-@given(HOST)
-def test_a_host_survives_its_row(value: Host) -> None:
-    check(HOSTS, value)
-
-
 # --- the columns that users read
 
 
-def columns(row: Row, names: Iterable[str]) -> Row:
-    return {name: row[name] for name in names if name in row}
-
-
-def test_a_result_has_the_columns_of_the_contract() -> None:
+def test_result_has_the_contracts_columns() -> None:
     error = arm_error("Conflict", "It is in use.", target=None)
     value = result(
         kind="redis/create",
@@ -296,7 +257,7 @@ def test_a_result_has_the_columns_of_the_contract() -> None:
         client_state='{"ticket":42}',
         end=end(FinalStatus.FAILED, finished_at=at(501), end_time=at(491), error=error),
     )
-    assert RESULTS.row(value) == {
+    assert RESULTS.encode(value) == {
         "PartitionKey": SUBSCRIPTION,
         "RowKey": f"microsoft.cache~westus~operationsstatus~{ID}",
         "operationId": ID,
@@ -327,31 +288,41 @@ def test_a_result_has_the_columns_of_the_contract() -> None:
     }
 
 
-def test_a_watch_has_what_only_a_watch_has() -> None:
-    row = WATCHES.row(watch(status="InProgress", due_at=at(5), seq=3))
-    assert columns(row, ["status", "dueAt", "seq", "endTime", "finishedAt", "truncated"]) == {
-        "status": "InProgress",
-        "dueAt": at(5),
-        "seq": 3,
-    }
+def test_watch_has_columns_of_its_own() -> None:
+    entity = WATCHES.encode(watch(status="InProgress", due_at=at(5), seq=3))
+    assert (entity["status"], entity["dueAt"], entity["seq"]) == ("InProgress", at(5), 3)
+    assert not {"endTime", "finishedAt", "truncated"} & entity.keys()
 
 
-def test_a_watch_keeps_arms_word_beside_its_end() -> None:
+def test_watch_keeps_arms_status_beside_its_end() -> None:
     value = watch(status="InProgress", end=end(FinalStatus.TIMED_OUT, result='{"a":1}'))
-    row = WATCHES.row(value)
-    assert row["status"] == "InProgress"
-    assert row["resultJson"] == '{"a":1}'
-    assert WATCHES.read(row) == value
+    entity = WATCHES.encode(value)
+    assert entity["status"] == "InProgress"
+    assert entity["resultJson"] == '{"a":1}'
+    assert WATCHES.decode(entity) == value
 
 
-def test_a_delivery_has_the_columns_of_the_contract() -> None:
-    attempt = Attempt(at=NOW, duration=0.12345, status_code=503, layer="http", error="503 busy")
-    row = OUTBOX.row(delivery(attempts=1, attempt_log=(attempt,), last_error="503 busy", seq=2))
-    assert row == {
+@given(WATCH, ENDS)
+def test_result_repeats_the_watchs_facts(value: Watch, kept: End) -> None:
+    watched = WATCHES.encode(value)
+    ended = RESULTS.encode(Result(facts=value.facts, end=kept))
+    facts = RESULTS.encode(Result(facts=value.facts, end=end())).keys() - {
+        "status", "finishedAt", "truncated", "durationSeconds",
+    }  # fmt: skip
+    assert {name: watched.get(name) for name in facts} == {name: ended.get(name) for name in facts}
+    assert ended["status"] == kept.status
+
+
+def test_delivery_has_the_contracts_columns() -> None:
+    attempt = attempt_of(answer(b"busy", 503), NOW, 0.12345)
+    entity = OUTBOX.encode(
+        delivery(attempts=1, attempt_log=(attempt,), last_error="503 busy", seq=2)
+    )
+    assert entity == {
         "PartitionKey": SUBSCRIPTION,
         "RowKey": f"{KEY.row}~{sha256(HOOK.encode()).hexdigest()[:8]}",
         "operationKey": KEY.row,
-        "deliveryId": row["deliveryId"],
+        "deliveryId": entity["deliveryId"],
         "callbackUrl": HOOK,
         "state": "pending",
         "attempts": 1,
@@ -365,159 +336,40 @@ def test_a_delivery_has_the_columns_of_the_contract() -> None:
     }
 
 
-@cases(
-    "start, stop, length",
-    {
-        "both": (NOW, at(490.25), 490.25),
-        "none at all": (NOW, NOW, 0.0),
-        "no start": (None, NOW, None),
-        "no end": (NOW, None, None),
-        "an end before the start": (at(1), NOW, None),
-    },
-)
-def test_a_duration_is_arms(
-    start: datetime | None, stop: datetime | None, length: float | None
-) -> None:
-    assert duration(result(start_time=start, end=end(end_time=stop))) == length
-
-
-def test_a_full_log_fits_its_property() -> None:
+def test_full_attempt_log_fits_its_property() -> None:
     attempt = Attempt(at=NOW, duration=9.999, status_code=500, layer="http", error='"\\' * 256)
-    row = OUTBOX.row(delivery(attempt_log=(attempt,) * 20))
-    assert utf16_length(row["attemptLog"]) <= MAX_PROPERTY
+    entity = OUTBOX.encode(delivery(attempt_log=(attempt,) * 20))
+    assert utf16_length(entity["attemptLog"]) <= MAX_PROPERTY
 
 
-def test_each_table_and_queue_has_a_name_that_azure_takes() -> None:
+def test_rejection_is_keyed_by_date_and_body() -> None:
+    local = datetime(2026, 1, 1, 1, tzinfo=timezone(timedelta(hours=2)))
+    value = Rejection(
+        reason=Reason.EMPTY,
+        detail="",
+        body="",
+        body_sha256=sha256(b"x").hexdigest(),
+        received_at=NOW,
+    )
+    assert value.key == Key("2026-11-23", sha256(b"x").hexdigest())
+    assert replace(value, received_at=local).key.partition == "2025-12-31"
+
+
+# --- tables
+
+
+def test_tables_have_names_that_azure_takes() -> None:
     assert len(set(TABLES)) == len(TABLES)
     assert all(name.isascii() and name.isalpha() and name.islower() for name in TABLES)
-    assert QUEUES == ("operations", "deliveries")
 
 
-@cases(
-    "codec, noun",
-    {"watch": (WATCHES, watch()), "delivery": (OUTBOX, delivery())},
-)
-def test_a_live_row_says_when_it_is_due(codec: Codec[Any], value: Any) -> None:
-    assert codec.row(value)[codec.due] == NOW
+@pytest.mark.parametrize(("codec", "noun"), [(WATCHES, watch()), (OUTBOX, delivery())], ids=str)
+def test_live_row_has_a_due_column(codec: Codec[Any], noun: Any) -> None:
+    entity = codec.encode(noun)
+    assert entity[codec.due] == codec.effective_due_at(entity) == NOW
 
 
-# --- keys
-
-
-def test_a_delivery_is_one_of_an_operation_and_a_callback() -> None:
-    key = delivery_key(KEY, HOOK)
-    assert key == Key(KEY.partition, f"{KEY.row}~{sha256(HOOK.encode()).hexdigest()[:8]}")
-    assert delivery_key(KEY, HOOK + "/") != key
-    assert delivery_id(key, HOOK) == delivery_id(key, HOOK)
-    assert delivery_id(key, HOOK) != delivery_id(Key(KEY.partition, "other"), HOOK)
-    assert delivery_id(key, HOOK).startswith("msg_")
-
-
-@given(st.lists(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)), min_size=2))  # noqa: DTZ001 - hypothesis asks for it
-def test_the_list_is_ordered_newest_first(naive: list[datetime]) -> None:
-    instants = [instant.replace(tzinfo=UTC) for instant in naive]
-    keys = {instant: timeline_key(KEY, instant) for instant in instants}
-    for one in instants:
-        for other in instants:
-            if one.date() != other.date():
-                assert (keys[one].partition < keys[other].partition) == (one < other)
-            elif abs(one - other) >= timedelta(milliseconds=1):
-                assert (keys[one].row < keys[other].row) == (one > other)
-
-
-def test_a_line_of_the_list_names_its_operation() -> None:
-    key = timeline_key(KEY, datetime(2026, 11, 23, 3, 5, 40, 500_000, tzinfo=UTC))
-    inverted = 253_402_300_799_999 - 1_795_403_140_500
-    assert key == Key("2026-11-23", f"{inverted}~{KEY.partition}~{KEY.row}")
-
-
-@pytest.mark.parametrize(
-    ("url", "name"),
-    [
-        ("https://Hooks.Example.com/a?b=c", "hooks.example.com"),
-        ("https://hooks.example.com:8443/a", "hooks.example.com:8443"),
-        ("https://[2606:4700::1111]/", "[2606:4700::1111]"),
-    ],
-)
-def test_a_host_is_known_by_its_name_and_port(url: str, name: str) -> None:
-    assert callback_host(url) == name
-    check_key(host_key(name))
-
-
-def test_a_host_with_a_long_name_has_a_key_too() -> None:
-    check_key(host_key(callback_host(f"https://{'a' * 60}.{'b' * 60}.{'c' * 60}.example.com/")))
-
-
-def test_a_date_is_utcs() -> None:
-    assert date_partition(datetime(2026, 1, 1, 1, tzinfo=timezone(timedelta(hours=2)))) == (
-        "2025-12-31"
-    )
-
-
-def test_a_rejection_lives_under_its_day_and_its_body() -> None:
-    value = Rejection(
-        reason=Reason.EMPTY, detail="", body="", body_sha256=body_digest(b"x"), received_at=NOW
-    )
-    assert REJECTIONS.key(value) == Key("2026-11-23", sha256(b"x").hexdigest())
-
-
-# --- wake-ups
-
-
-@given(
-    st.builds(
-        WakeUp,
-        OPERATIONS.map(lambda operation: operation.key),
-        COUNTS,
-        st.none() | st.from_regex(r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]", fullmatch=True),
-    )
-)
-def test_a_wake_up_survives_its_message(wake: WakeUp) -> None:
-    text = wake_up_message(wake)
-    assert read_wake_up(text.encode()) == wake
-    assert len(text.encode()) < 4096
-
-
-# What the Functions host binds beside a message: a property of the same name would replace it.
-# https://learn.microsoft.com/azure/azure-functions/functions-bindings-storage-queue-trigger#message-metadata
-METADATA = {
-    "id", "dequeuecount", "expirationtime", "insertiontime", "nextvisibletime", "popreceipt",
-    "queuetrigger",
-}  # fmt: skip
-
-
-def test_a_wake_up_hides_none_of_the_hosts_metadata() -> None:
-    message = json.loads(wake_up_message(WakeUp(KEY, 1, "00-0-0-0")))
-    assert isinstance(message, dict)
-    assert not {name.lower() for name in message} & METADATA
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"", b"{}", b"[]", b"null", b"\xff", ID.encode(), PATH.encode(), b'{"wake":1}',
-        b'{"wake":{}}', b'{"wake":{"partition":"a","row":"b"}}',
-        b'{"wake":{"partition":"a","row":"b","seq":"1"}}',
-        b'{"wake":{"partition":"a","row":"b","seq":1.5}}', b'{"Wake":{}}',
-        b'{"wake":' + b"[" * 100_000, json.dumps({"operation": URL}).encode(),
-    ],
-)  # fmt: skip
-def test_a_post_is_no_wake_up(body: bytes) -> None:
-    assert read_wake_up(body) is None
-
-
-@pytest.mark.parametrize("name", ["operation", "id", "operationId"])
-def test_a_post_that_says_wake_is_still_a_post(name: str) -> None:
-    body = {name: ID, "wake": {"partition": KEY.partition, "row": KEY.row, "seq": 1}}
-    assert read_wake_up(json.dumps(body).encode()) is None
-    assert not isinstance(post(body), Rejection)
-
-
-@given(st.binary())
-def test_no_bytes_are_too_strange_for_a_wake_up(body: bytes) -> None:
-    assert read_wake_up(body) is None
-
-
-def test_the_builders_are_what_the_code_makes() -> None:
-    assert watch().facts.operation.key == delivery().operation == KEY
-    assert seconds(1) == timedelta(seconds=1)
+def test_rescheduled_watch_is_due_since_its_first_due_time() -> None:
+    entity = WATCHES.encode(reschedule_overdue(watch(due_at=at(-600)), NOW))
+    assert entity[WATCHES.due] == NOW
+    assert WATCHES.effective_due_at(entity) == at(-600)

@@ -1,6 +1,5 @@
 """Instants and spans as texts: the many forms that providers send, and the one that we write."""
 
-import math
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -88,8 +87,3 @@ def _http_date(text: str) -> datetime | None:
     except (ValueError, OverflowError, TypeError):
         return None
     return instant and instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
-
-
-def whole_seconds(delay: timedelta) -> int:
-    """Return `delay` in seconds, rounded up: a queue's resolution is one second."""
-    return max(0, math.ceil(delay.total_seconds()))

@@ -1,12 +1,13 @@
 """The fence: which wake-up finds its row, which is dropped as stale, and which is early."""
 
 import logging
+from datetime import timedelta
 
 import pytest
 
 from opswatch.core.keys import WakeUp
 from opswatch.steps.maintenance import OVERDUE_GRACE
-from opswatch.steps.wakeups import EARLY_DELAY, load_current_row
+from opswatch.steps.wakeups import EARLY_DELAY, load_current_row, send_wake_up
 from tests.support.builders import KEY, watch
 from tests.support.cases import cases
 from tests.support.harness import Harness
@@ -49,3 +50,12 @@ async def test_wake_up_without_a_row_is_dropped(harness: Harness) -> None:
 def test_early_wake_up_returns_before_the_repair() -> None:
     assert EARLY_DELAY.total_seconds() > 0
     assert EARLY_DELAY < OVERDUE_GRACE
+
+
+@pytest.mark.parametrize(
+    ("seconds", "whole"), [(0, 0), (0.001, 1), (1, 1), (1.0001, 2), (59.5, 60), (-3, 0)]
+)
+async def test_delay_is_rounded_up_to_seconds(harness: Harness, seconds: float, whole: int) -> None:
+    await send_wake_up(harness.operations, KEY, 1, None, timedelta(seconds=seconds))
+    (message,) = harness.operations.messages.values()
+    assert message.visible_at == harness.now + timedelta(seconds=whole)

@@ -82,8 +82,10 @@ def parse_retry_after(headers: dict[str, str], now: datetime) -> timedelta | Non
 
 
 def _http_date(text: str) -> datetime | None:
+    if not text:
+        return None
     try:
-        instant = parsedate_to_datetime(text) if text else None
+        instant = parsedate_to_datetime(text)
+        return instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError, TypeError):
         return None
-    return instant and instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)

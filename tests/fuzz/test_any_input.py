@@ -1,6 +1,5 @@
-"""Any message and any answer ends in a row, a rejection or a miss, and never in an exception."""
+"""Any message and any answer leads to a row, a rejection or a miss, never to an exception."""
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 
 from opswatch.core.arm import Ended, Missed
@@ -8,6 +7,7 @@ from opswatch.core.http import HttpResponse, NoAnswer
 from tests.fuzz.properties import check_answer, check_message
 from tests.fuzz.strategies import ANSWERS, FOLLOWED, MESSAGES, SILENCES
 from tests.support.builders import answer
+from tests.support.cases import cases
 
 fuzzed = settings(
     max_examples=500,
@@ -30,13 +30,13 @@ def test_any_answer_becomes_an_observation(response: HttpResponse) -> None:
 
 @fuzzed
 @given(FOLLOWED)
-def test_any_url_is_followed_on_our_host_or_not_at_all(response: HttpResponse) -> None:
+def test_next_url_stays_on_our_host(response: HttpResponse) -> None:
     check_answer(response)
 
 
 @settings(deadline=None)
 @given(SILENCES)
-def test_any_silence_is_a_miss(silence: NoAnswer) -> None:
+def test_missing_answer_is_a_miss(silence: NoAnswer) -> None:
     assert isinstance(check_answer(silence), Missed)
 
 
@@ -52,7 +52,7 @@ def test_any_silence_is_a_miss(silence: NoAnswer) -> None:
         "a name twice": b'1, "status": "Failed"',
     },
 )
-def test_an_end_is_not_missed_for_a_value_that_cannot_be_read(value: bytes) -> None:
+def test_unreadable_value_does_not_hide_the_end(value: bytes) -> None:
     body = b'{"status": "Failed", "error": {"code": "C"}, "odd": ' + value + b"}"
     seen = check_answer(answer(body))
     assert isinstance(seen, Ended)

@@ -1,6 +1,9 @@
 """Any message and any answer leads to a row, a rejection or a miss, never to an exception."""
 
-from hypothesis import HealthCheck, given, settings
+from base64 import b64encode
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from opswatch.core.arm import Ended, Missed
 from opswatch.core.http import HttpResponse, NoAnswer
@@ -17,13 +20,18 @@ fuzzed = settings(
 
 
 @fuzzed
-@given(MESSAGES)
+@given(MESSAGES | st.binary() | st.text('{}[]":,0aid/%\n=').map(str.encode))
+@example(b"[" * 1000)
+@example(b64encode(b'{"id":' * 1000))
 def test_any_message_becomes_a_watch_or_a_rejection(body: bytes) -> None:
     check_message(body)
 
 
 @fuzzed
 @given(ANSWERS)
+@example(answer(None, 202, {"retry-after": "Fri, 31 Dec 9999 23:59:59 -0500"}))
+@example(answer(None, 202, {"retry-after": "31 DEC 9999 23:55:0-5"}))
+@example(answer(None, 202, {"location": "/\udc80"}))
 def test_any_answer_becomes_an_observation(response: HttpResponse) -> None:
     check_answer(response)
 

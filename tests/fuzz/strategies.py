@@ -170,6 +170,7 @@ _GOOD = _members(
     | st.sampled_from(['"PT6H"', '"P9D"', f'"{HOOK}"']),
     first=st.just(f'"operation":"{PATH}"'),
 )
+OBJECTS = _GOOD | _POSTED
 _SHAPED = st.builds(_wrapped, mostly(_GOOD, URLS, TEXTS, ANY_JSON, _POSTED, share=1), WRAPPINGS)
 _BLIND = st.binary(max_size=200)
 MESSAGES = mostly(_SHAPED, _BLIND, _BLIND.map(base64.b64encode), share=6)

@@ -1,10 +1,10 @@
 """The tables: every noun survives its row, and users find the columns of the contract."""
 
-import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
+from enum import Enum
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import quote
 
 import pytest
@@ -12,19 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opswatch.adapters.entities import to_utc
-from opswatch.core.arm import ArmError
-from opswatch.core.deliveries import DeliveryState, new_delivery
+from opswatch.core.deliveries import Delivery
 from opswatch.core.errors import Reason
 from opswatch.core.hosts import HostCircuit
-from opswatch.core.http import Layer
 from opswatch.core.intake import Rejection
-from opswatch.core.keys import Key, operation_from_url
-from opswatch.core.policy import Policy
+from opswatch.core.keys import Key, Operation, operation_from_url
 from opswatch.core.texts import MAX_PROPERTY, utf16_length
 from opswatch.core.watches import (
     End,
     FinalStatus,
-    OperationFacts,
     Result,
     TimelineEntry,
     Watch,
@@ -64,16 +60,8 @@ from tests.support.cases import cases
 # --- any noun
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=40)
-TEXT = st.none() | TEXTS
 INSTANTS = st.datetimes(datetime(1601, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis asks for it
-INSTANT = st.none() | INSTANTS
 COUNTS = st.integers(0, 2**31 - 1)
-STATUS_CODE = st.none() | st.integers(100, 599)
-JSON_TEXTS = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | TEXTS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
-    max_leaves=6,
-).map(json.dumps)
 SEGMENTS = (
     (
         st.text(
@@ -98,100 +86,49 @@ URLS = st.builds(
 )
 OPERATIONS = URLS.map(operation_from_url)
 KEYS = OPERATIONS.map(lambda operation: operation.key)
-HOOKS = st.builds("https://example.com/{}".format, TEXTS)
-ERRORS = st.builds(ArmError, code=TEXT, message=TEXT, json=JSON_TEXTS)
-ENDS = st.builds(
-    End,
-    status=st.sampled_from(FinalStatus),
-    finished_at=INSTANTS,
-    end_time=INSTANT,
-    error=st.none() | ERRORS,
-    result=st.none() | JSON_TEXTS,
-    lost_reason=TEXT,
-    truncated=st.booleans(),
-)
-FACTS = st.builds(
-    OperationFacts,
-    operation=OPERATIONS,
-    registered_at=INSTANTS,
-    deadline_at=INSTANTS,
-    kind=TEXT,
-    status=TEXT,
-    start_time=INSTANT,
-    last_polled_at=INSTANT,
-    percent_complete=st.none() | st.floats(0, 100),
-    polls=COUNTS,
-    misses=COUNTS,
-    last_miss=TEXT,
-    callbacks=st.lists(HOOKS, max_size=3).map(tuple),
-    client_state=st.none() | JSON_TEXTS,
-)
-WATCH = st.builds(
-    Watch,
-    facts=FACTS,
-    due_at=INSTANTS,
-    seq=COUNTS,
-    first_due_at=INSTANT,
-    unreadable_since=INSTANT,
-    is_doubted=st.booleans(),
-    end=st.none() | ENDS,
-)
+BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
+    str: TEXTS,
+    int: COUNTS,
+    float: st.floats(0, 100),
+    bool: st.booleans(),
+    datetime: INSTANTS,
+    Key: KEYS,
+    Operation: OPERATIONS,
+}
+
+
+def values(kind: Any) -> st.SearchStrategy[Any]:
+    """Return any value of the type of a field."""
+    parts = get_args(kind)
+    if kind in BY_TYPE:
+        return BY_TYPE[kind]
+    if get_origin(kind) is tuple:
+        return st.lists(values(parts[0]), max_size=4).map(tuple)
+    if get_origin(kind) is Literal:
+        return st.sampled_from(parts)
+    if parts:  # or None
+        return st.none() | values(parts[0])
+    return st.sampled_from(kind) if issubclass(kind, Enum) else nouns(kind)
+
+
+def nouns(cls: Any, **known: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return any noun of a dataclass, whose new fields need nothing here."""
+    types = get_type_hints(cls)
+    drawn = {field.name: values(types[field.name]) for field in fields(cls)}
+    return st.builds(cls, **(drawn | known))
+
+
+WATCH = nouns(Watch)
+END = nouns(End)
 # A record's status is that of its end.
-RESULT = st.builds(Result, facts=FACTS, end=ENDS).map(
-    lambda made: change(made, status=made.end.status.value)
+RESULT = nouns(Result).map(lambda made: change(made, status=made.end.status.value))
+# A delivery is in the partition of its operation.
+DELIVERY = nouns(Delivery).map(
+    lambda made: replace(made, key=Key(made.operation.partition, made.key.row))
 )
-LAYERS: list[Layer] = ["dns", "connect", "tls", "timeout", "http", "refused", "token"]
-ATTEMPTS = st.builds(
-    Attempt,
-    at=INSTANTS,
-    duration=st.integers(0, 100_000).map(lambda millis: millis / 1000),
-    status_code=STATUS_CODE,
-    layer=st.none() | st.sampled_from(LAYERS),
-    error=TEXT,
-)
-DELIVERY = st.builds(
-    replace,
-    st.builds(new_delivery, KEYS, HOOKS, st.just(NOW), st.just(Policy())),
-    started_at=INSTANTS,
-    next_attempt_at=INSTANT,
-    state=st.sampled_from(DeliveryState),
-    reason=TEXT,
-    attempts=COUNTS,
-    round_attempts=COUNTS,
-    seq=COUNTS,
-    last_status_code=STATUS_CODE,
-    last_error=TEXT,
-    last_attempt_at=INSTANT,
-    delivered_at=INSTANT,
-    attempt_log=st.lists(ATTEMPTS, max_size=4).map(tuple),
-)
-ENTRY = st.builds(
-    TimelineEntry,
-    operation=KEYS,
-    registered_at=INSTANTS.filter(lambda instant: instant.year >= 1970),
-    status=TEXT,
-    kind=TEXT,
-    location=TEXT,
-    start_time=INSTANT,
-    end_time=INSTANT,
-    finished_at=INSTANT,
-    error_code=TEXT,
-)
-REJECTION = st.builds(
-    Rejection,
-    reason=st.sampled_from(Reason),
-    detail=TEXTS,
-    body=TEXTS,
-    body_sha256=st.binary().map(lambda body: sha256(body).hexdigest()),
-    received_at=INSTANTS,
-    count=COUNTS,
-)
-HOST = st.builds(
-    HostCircuit,
-    name=st.from_regex(r"[a-z0-9.-]{1,253}:[0-9]{1,5}", fullmatch=True),
-    failures=COUNTS,
-    open_until=INSTANTS,
-)
+ENTRY = nouns(TimelineEntry, registered_at=INSTANTS.filter(lambda instant: instant.year >= 1970))
+REJECTION = nouns(Rejection, body_sha256=st.binary().map(lambda body: sha256(body).hexdigest()))
+HOST = nouns(HostCircuit, name=st.from_regex(r"[a-z0-9.-]{1,253}:[0-9]{1,5}", fullmatch=True))
 
 
 class SdkDatetime(datetime):
@@ -299,7 +236,7 @@ def test_watch_keeps_arms_status_beside_its_end() -> None:
     assert WATCHES.decode(entity) == value
 
 
-@given(WATCH, ENDS)
+@given(WATCH, END)
 def test_result_repeats_the_watchs_facts(value: Watch, kept: End) -> None:
     watched = WATCHES.encode(value)
     ended = RESULTS.encode(Result(facts=value.facts, end=kept))

@@ -160,7 +160,7 @@ def test_null_counts_as_absent(status: str, name: str) -> None:
     assert read(answer({"status": status, name: None})) == read(answer({"status": status}))
 
 
-def test_end_time_does_not_end_a_running_operation() -> None:
+def test_end_time_alone_ends_nothing() -> None:
     body = {"status": "InProgress", "startTime": START_TEXT, "endTime": "2024-01-25T22:18:47Z"}
     assert read(answer(body)) == running(start_time=START)
 

@@ -236,7 +236,7 @@ def test_retry_after_counts_up_to_the_rest(count: int, asked: timedelta, waited:
     assert max(waited, SCHEDULE[count + 1]) <= delay <= max(waited, SCHEDULE[count + 1] * 1.2)
 
 
-def test_gap_is_at_most_a_queues_longest_delay() -> None:
+def test_gap_fits_a_queues_delay() -> None:
     long = Policy(callback_schedule=(timedelta(days=7),) * 3)
     assert gap(delivery(), Failed("503", retry_after=timedelta.max), long) <= timedelta(days=7)
 
@@ -276,7 +276,7 @@ def test_replay_has_the_whole_schedule() -> None:
 
 
 @pytest.mark.parametrize("now", [at(-60), NOW, at(60)], ids=["before", "at once", "later"])
-def test_replay_is_a_later_round_on_any_clock(now: datetime) -> None:
+def test_replay_begins_a_later_round(now: datetime) -> None:
     settled = settle(delivery(), Accepted())
     again = requeue(settled, now, POLICY)
     assert again.started_at > settled.started_at

@@ -44,7 +44,7 @@ def digest(text: str, digits: int = 32) -> str:
         ID,
     ],
 )
-def test_every_spelling_of_an_operation_has_one_key(path: str) -> None:
+def test_every_spelling_has_one_key(path: str) -> None:
     assert accepted(path).operation.key == KEY
 
 

@@ -37,7 +37,7 @@ def test_gap_depends_on_the_age(age: float, gap: float) -> None:
     assert delay(age) == gap
 
 
-def test_gap_of_an_ancient_start_is_the_maximum() -> None:
+def test_ancient_start_has_the_longest_gap() -> None:
     age = NOW - NOW.replace(year=1601)
     assert delay(age.total_seconds(), policy=Policy()) == 300
 

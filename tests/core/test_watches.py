@@ -92,7 +92,7 @@ def test_running_operation_is_polled_again() -> None:
     )
 
 
-def test_poll_keeps_facts_that_it_does_not_show() -> None:
+def test_poll_keeps_known_facts() -> None:
     known = watch(start_time=at(-30), percent_complete=0.0, status="Creating", polls=4, seq=7)
     value = wait(known, running("Updating"))
     assert value.facts == replace(known.facts, status="Updating", polls=5, last_polled_at=NOW)
@@ -198,7 +198,7 @@ def test_other_answer_resets_a_doubted_end(between: Observation) -> None:
     assert wait(value, inferred, 10).is_doubted
 
 
-def test_inferred_end_of_location_url_counts_at_once() -> None:
+def test_inferred_end_of_location_url_counts() -> None:
     url = URL.replace("operationsStatus", "operationResults")
     _, kept = finish(watch(operation=operation_from_url(url)), ended(is_inferred=True))
     assert kept.status is FinalStatus.SUCCEEDED
@@ -257,7 +257,7 @@ def test_first_404_is_lost_without_a_grace() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(OBSERVATIONS), st.integers(1, 400)), max_size=30))
-def test_only_a_grace_of_unreadable_answers_loses_a_watch(
+def test_only_unreadable_answers_lose_a_watch(
     polls: list[tuple[Observation, int]],
 ) -> None:
     value, now = watch(), 0

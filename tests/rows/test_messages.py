@@ -55,7 +55,7 @@ def test_post_is_not_a_wake_up(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["operation", "id", "operationId"])
-def test_post_with_a_wake_property_is_a_post(name: str) -> None:
+def test_post_may_have_a_wake_property(name: str) -> None:
     body = {name: ID, "wake": {"partition": KEY.partition, "row": KEY.row, "seq": 1}}
     assert read_wake_up(json.dumps(body).encode()) is None
     assert not isinstance(post(body), Rejection)

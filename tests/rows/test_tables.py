@@ -303,7 +303,7 @@ def test_live_row_has_a_due_column(codec: Codec[Any], noun: Any) -> None:
     assert entity[codec.due] == codec.effective_due_at(entity) == NOW
 
 
-def test_rescheduled_watch_is_due_since_its_first_due_time() -> None:
+def test_repair_keeps_the_effective_due_time() -> None:
     entity = WATCHES.encode(reschedule_overdue(watch(due_at=at(-600)), NOW))
     assert entity[WATCHES.due] == NOW
     assert WATCHES.effective_due_at(entity) == at(-600)

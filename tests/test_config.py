@@ -135,21 +135,6 @@ def test_endpoint_can_be_set(text: str, endpoint: str) -> None:
     assert made.arm_scope == "https://management.core.usgovcloudapi.net/.default"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "arm.example.com", "http://arm.example.com", "http://10.0.0.1", "http://127.0.0.1.evil.example",
-        "http://localhost.evil.example", "ftp://localhost", "https://", "https://arm.example.com/x",
-        "https://arm.example.com/?x=1", "https://arm.example.com#x", "https://arm.example.com:x",
-        "https://arm.example.com:99999", "https://user@arm.example.com", "https://user:hunter2@arm",
-        "https://@arm.example.com", "https://a b", "https://a\\b", "https://[::1", "https://a%2eb",
-        "https://\u24d0.example.com",
-    ],
-)  # fmt: skip
-def test_unsafe_endpoint_is_refused(text: str) -> None:
-    assert "hunter2" not in problem("OPSWATCH_ARM_ENDPOINT", text)
-
-
 def test_message_defaults_can_be_set() -> None:
     made = settings(
         OPSWATCH_SUBSCRIPTION_ID=" 123 ",
@@ -165,25 +150,6 @@ def test_message_defaults_can_be_set() -> None:
         api_version="2021-01-01-preview",
         callback_url="https://example.com/hook?code=1",
     )
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "OPSWATCH_SUBSCRIPTION_ID", "OPSWATCH_LOCATION", "OPSWATCH_PROVIDER",
-        "OPSWATCH_API_VERSION",
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("value", ["a/b", "a\\b", "a?b", "a#b", "a%20b", "a&b", "a\nb", "é"])
-def test_invalid_url_segment_is_refused(name: str, value: str) -> None:
-    problem(name, value)
-
-
-@pytest.mark.parametrize(
-    "value", ["http://example.com", "https://127.0.0.1", "https://u:hunter2@example.com", "x"]
-)
-def test_forbidden_callback_is_refused(value: str) -> None:
-    assert "hunter2" not in problem("OPSWATCH_CALLBACK_URL", value)
 
 
 def test_callback_must_match_hosts_and_networks() -> None:
@@ -208,22 +174,6 @@ def test_hosts_and_networks_are_lists() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("OPSWATCH_CALLBACK_HOSTS", "https://example.com"),
-        ("OPSWATCH_CALLBACK_HOSTS", "a.com b.com"),
-        ("OPSWATCH_CALLBACK_HOSTS", "[a-z].com"),
-        ("OPSWATCH_CALLBACK_NETWORKS", "10.0.0.1/8"),
-        ("OPSWATCH_CALLBACK_NETWORKS", "10.0.0.0/33"),
-        ("OPSWATCH_CALLBACK_NETWORKS", "example.com"),
-        ("OPSWATCH_CALLBACK_NETWORKS", "10.0.0.0/8 10.0.0.0/8"),
-    ],
-)
-def test_invalid_host_or_network_is_refused(name: str, value: str) -> None:
-    problem(name, value)
-
-
 def test_secrets_are_newest_first() -> None:
     other = "whsec_" + "aHVu" * 10
     made = settings(OPSWATCH_CALLBACK_SECRETS=f"  {other}\n{SECRET} ")
@@ -237,13 +187,6 @@ def test_secrets_are_newest_first() -> None:
 def test_schedule_is_in_seconds(text: str, schedule: list[float]) -> None:
     made = settings(OPSWATCH_CALLBACK_SCHEDULE=text)
     assert made.policy.callback_schedule == tuple(timedelta(seconds=gap) for gap in schedule)
-
-
-@pytest.mark.parametrize(
-    "text", ["x", "1,,2", ",", "-1", "604801", "nan", "inf", "1e300", "PT5S", "1;2", "1 2"]
-)
-def test_invalid_schedule_is_refused(text: str) -> None:
-    problem("OPSWATCH_CALLBACK_SCHEDULE", text)
 
 
 WEEK = timedelta(days=7)
@@ -272,20 +215,44 @@ def test_number_of_the_policy_is_read(name: str, attribute: str, text: str, valu
     assert policy == replace(Policy(), **expected)
 
 
-@pytest.mark.parametrize(
-    ("name", "texts"),
-    [
-        ("OPSWATCH_TIMEOUT", ["PT29S", "P7DT1S", "24h", "86400", "P1M", "-PT1H", "PT"]),
-        ("OPSWATCH_POLL_MIN", ["PT0S", "PT0.5S", "PT1.5S", "PT6M", "P8D", "5"]),
-        ("OPSWATCH_POLL_MAX", ["PT0S", "PT0.5S", "PT1.5S", "P8D", "300"]),
-        ("OPSWATCH_POLL_COST", ["0", "-1", "nan", "inf", "PT2S", "1e9", "two"]),
-        ("OPSWATCH_MISS_GRACE", ["P8D", "900", "-PT1S"]),
-        ("OPSWATCH_RETENTION", ["PT59M", "P3651D", "30"]),
+_SEGMENTS = ["a/b", "a\\b", "a?b", "a#b", "a%20b", "a&b", "a\nb", "é"]
+REFUSED = {
+    "OPSWATCH_ARM_ENDPOINT": [
+        "arm.example.com", "http://arm.example.com", "http://10.0.0.1", "http://127.0.0.1.evil.example",
+        "http://localhost.evil.example", "ftp://localhost", "https://", "https://arm.example.com/x",
+        "https://arm.example.com/?x=1", "https://arm.example.com#x", "https://arm.example.com:x",
+        "https://arm.example.com:99999", "https://user@arm.example.com", "https://user:hunter2@arm",
+        "https://@arm.example.com", "https://a b", "https://a\\b", "https://[::1", "https://a%2eb",
+        "https://\u24d0.example.com",
     ],
+    "OPSWATCH_SUBSCRIPTION_ID": _SEGMENTS,
+    "OPSWATCH_LOCATION": _SEGMENTS,
+    "OPSWATCH_PROVIDER": _SEGMENTS,
+    "OPSWATCH_API_VERSION": _SEGMENTS,
+    "OPSWATCH_CALLBACK_URL": [
+        "http://example.com", "https://127.0.0.1", "https://u:hunter2@example.com", "x",
+    ],
+    "OPSWATCH_CALLBACK_HOSTS": ["https://example.com", "a.com b.com", "[a-z].com"],
+    "OPSWATCH_CALLBACK_NETWORKS": [
+        "10.0.0.1/8", "10.0.0.0/33", "example.com", "10.0.0.0/8 10.0.0.0/8",
+    ],
+    "OPSWATCH_CALLBACK_SCHEDULE": [
+        "x", "1,,2", ",", "-1", "604801", "nan", "inf", "1e300", "PT5S", "1;2", "1 2",
+    ],
+    "OPSWATCH_TIMEOUT": ["PT29S", "P7DT1S", "24h", "86400", "P1M", "-PT1H", "PT"],
+    "OPSWATCH_POLL_MIN": ["PT0S", "PT0.5S", "PT1.5S", "PT6M", "P8D", "5"],
+    "OPSWATCH_POLL_MAX": ["PT0S", "PT0.5S", "PT1.5S", "P8D", "300"],
+    "OPSWATCH_POLL_COST": ["0", "-1", "nan", "inf", "PT2S", "1e9", "two"],
+    "OPSWATCH_MISS_GRACE": ["P8D", "900", "-PT1S"],
+    "OPSWATCH_RETENTION": ["PT59M", "P3651D", "30"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in REFUSED.items() for value in values]
 )
-def test_number_beyond_its_bounds_is_refused(name: str, texts: list[str]) -> None:
-    for text in texts:
-        problem(name, text)
+def test_invalid_value_is_refused_by_name(name: str, value: str) -> None:
+    assert "hunter2" not in problem(name, value)
 
 
 # --- storage
@@ -305,15 +272,14 @@ def test_emulator_has_a_short_name() -> None:
     assert also == storage
 
 
-@pytest.mark.parametrize(
+@cases(
     "text",
-    [
-        CONNECTION,
-        f"accountname=acct;accountkey={KEY}",
-        f"{CONNECTION};",
-        SAS,
-    ],
-    ids=["key", "key, in another case", "key, with a semicolon", "SAS"],
+    {
+        "key": CONNECTION,
+        "key, in another case": f"accountname=acct;accountkey={KEY}",
+        "key, with a semicolon": f"{CONNECTION};",
+        "SAS": SAS,
+    },
 )
 def test_connection_string_is_kept(text: str) -> None:
     assert settings(AzureWebJobsStorage=text).storage == Storage(connection_string=text)
@@ -322,10 +288,7 @@ def test_connection_string_is_kept(text: str) -> None:
 @cases(
     "env, storage",
     {
-        "account name": (
-            {"accountName": "acct"},
-            ACCOUNT,
-        ),
+        "account name": ({"accountName": "acct"}, ACCOUNT),
         "service URIs": (
             {
                 "queueServiceUri": "https://q.queue.core.chinacloudapi.cn/",

@@ -7,7 +7,6 @@ from hashlib import sha256
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import quote
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -297,7 +296,7 @@ def test_tables_have_names_that_azure_takes() -> None:
     assert all(name.isascii() and name.isalpha() and name.islower() for name in TABLES)
 
 
-@pytest.mark.parametrize(("codec", "noun"), [(WATCHES, watch()), (OUTBOX, delivery())], ids=str)
+@cases("codec, noun", {"watch": (WATCHES, watch()), "delivery": (OUTBOX, delivery())})
 def test_live_row_has_a_due_column(codec: Codec[Any], noun: Any) -> None:
     entity = codec.encode(noun)
     assert entity[codec.due] == codec.effective_due_at(entity) == NOW

@@ -1,4 +1,4 @@
-"""Reading ARM's status answers: a case for each known form, and properties of any answer."""
+"""Reading ARM's status answers: a case for each known form; `tests.fuzz` tests any answer."""
 
 import json
 from dataclasses import replace

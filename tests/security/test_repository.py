@@ -31,7 +31,7 @@ SECRET = re.compile("|".join(f"({pattern})" for pattern in PATTERNS.values()))
 
 
 def files() -> Iterator[Path]:
-    """Yield the files that are tracked, and new ones that are not ignored."""
+    """Yield the files that are tracked, and new files that are not ignored."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,

@@ -44,7 +44,7 @@ class End:
     error: ArmError | None = None
     result: JsonText | None = None
     lost_reason: str | None = None
-    last_status: str | None = None  # ARM's word as last seen, of an end that is not ARM's
+    last_status: str | None = None  # of `TimedOut`: ARM's word as last seen
     truncated: bool = False  # a value was longer than a table property, and was cut
 
 
@@ -337,7 +337,7 @@ def _end(
     watch: Watch, status: FinalStatus, now: datetime, *, lost_reason: str | None = None
 ) -> Watch:
     """Keep an end that is not ARM's."""
-    last = watch.facts.status
+    last = watch.facts.status if status is FinalStatus.TIMED_OUT else None
     end = End(status=status, finished_at=now, lost_reason=lost_reason, last_status=last)
     return replace(watch, end=end)
 

@@ -14,7 +14,7 @@ import pytest
 from opswatch.adapters.account import Account
 from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable
 from opswatch.config import Storage
-from opswatch.core.arm import ArmError
+from opswatch.core.arm_errors import ArmError
 from opswatch.core.deliveries import Delivery, DeliveryState
 from opswatch.core.errors import Reason
 from opswatch.core.hosts import HostCircuit

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opswatch.core.arm import Observation
-from opswatch.core.keys import Key, operation_from_url
+from opswatch.core.keys import Key
 from opswatch.core.policy import Policy
 from opswatch.core.texts import MAX_PROPERTY
 from opswatch.core.watches import (
@@ -143,7 +143,8 @@ def test_end_after_the_deadline_counts(status: str) -> None:
 @pytest.mark.parametrize("seen", [running("Creating"), missed(500), missed(404), SILENCE])
 def test_watch_times_out_at_its_deadline(seen: Observation) -> None:
     value, kept = finish(watch(deadline_at=at(10)), seen, 10)
-    assert kept == End(status=FinalStatus.TIMED_OUT, finished_at=at(10))
+    last = value.facts.status
+    assert kept == End(status=FinalStatus.TIMED_OUT, finished_at=at(10), last_status=last)
     assert (value.facts.polls, value.seq) == (1, 1)
     assert wait(watch(deadline_at=at(10)), seen, 9.9).due_at == at(10.9)
 
@@ -182,26 +183,29 @@ def test_unreadable_answer_begins_the_grace(seen: Observation, since: datetime |
     assert wait(watch(), seen, 100).unreadable_since == since
 
 
-def test_inferred_end_of_status_url_must_repeat() -> None:
-    inferred = ended(is_inferred=True)
-    value = wait(watch(), inferred)
-    assert value.is_doubted
-    assert (value.facts.misses, value.facts.last_miss) == (1, "an answer without a status")
-    _, kept = finish(value, inferred, 5)
+INFERRED = ended(inferred_from="an empty 200")
+
+
+def test_inferred_end_must_repeat() -> None:
+    value = wait(watch(), INFERRED)
+    assert value.doubted == "an empty 200"
+    assert (value.facts.misses, value.facts.last_miss) == (1, "to be confirmed: an empty 200")
+    _, kept = finish(value, INFERRED, 5)
     assert kept == End(status=FinalStatus.SUCCEEDED, finished_at=at(5))
 
 
-@pytest.mark.parametrize("between", OBSERVATIONS, ids=str)
+@pytest.mark.parametrize("between", [*OBSERVATIONS, ended(inferred_from="a list")], ids=str)
 def test_other_answer_resets_a_doubted_end(between: Observation) -> None:
-    inferred = ended(is_inferred=True)
-    value = wait(wait(watch(), inferred), between, 5)
-    assert wait(value, inferred, 10).is_doubted
+    value = wait(wait(watch(), INFERRED), between, 5)
+    assert wait(value, INFERRED, 10).doubted == "an empty 200"
 
 
-def test_inferred_end_of_location_url_counts() -> None:
-    url = URL.replace("operationsStatus", "operationResults")
-    _, kept = finish(watch(operation=operation_from_url(url)), ended(is_inferred=True))
-    assert kept.status is FinalStatus.SUCCEEDED
+def test_doubted_error_is_the_last_miss() -> None:
+    seen = ended(status="Failed", error=arm_error(), inferred_from="Conflict under 409")
+    value = wait(watch(), seen)
+    assert value.facts.last_miss == "to be confirmed: Conflict under 409: It is in use."
+    _, kept = finish(value, seen, 5)
+    assert (kept.status, kept.error) == (FinalStatus.FAILED, arm_error())
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 410])

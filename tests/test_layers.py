@@ -1,7 +1,7 @@
 """Imports point down and the core is pure.
 
-import-linter checks the layers (`[tool.importlinter]` in pyproject.toml). It reads packages only, and
-it cannot forbid every library but a few; the rest is checked here on the syntax trees.
+import-linter checks the layers (`[tool.importlinter]` in pyproject.toml). It reads packages only,
+and it cannot forbid every library but a few; the rest is checked here on the syntax trees.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""A storage service over REST: who may ask, what is tried again, and what an error says."""
+"""A storage service over REST: authentication, retries, errors, and requests as the SDK's."""
 
 import base64
 import json
@@ -45,7 +45,6 @@ from tests.support.receivers import certified
 from tests.support.servers import (
     Credential,
     Server,
-    Temper,
     answer,
     breaks_off_after,
     says,
@@ -56,11 +55,11 @@ WAKE = WakeUp(Key("subscription", "row"), 1)
 FINE = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
-# --- who may ask: a real emulator says
+# --- authentication, by a real emulator
 
 
 async def use(account: Account, queue: str, table: str) -> None:
-    """Make every call that there is, and see that it took place."""
+    """Make each kind of call, and check its effect."""
     sent = await AzureQueue(account, queue).send(wake_up_message(WAKE), timedelta(seconds=1))
     await AzureQueue(account, queue).take_back(sent)
     rows = AzureTable(account, WATCHES, table)
@@ -85,15 +84,13 @@ async def names(azurite: Azurite) -> tuple[str, str]:
     return queue, table
 
 
-async def test_the_accounts_key_opens_both_services(
-    azurite: Azurite, names: tuple[str, str]
-) -> None:
+async def test_account_key_opens_both_services(azurite: Azurite, names: tuple[str, str]) -> None:
     account = Account(Storage(connection_string=azurite.connection_string))
     await use(account, *names)
     await account.close()
 
 
-async def test_a_wrong_key_opens_neither(azurite: Azurite, names: tuple[str, str]) -> None:
+async def test_wrong_key_opens_no_service(azurite: Azurite, names: tuple[str, str]) -> None:
     other = base64.b64encode(b"x" * 64).decode()
     text = azurite.connection_string.replace(DEVELOPMENT_KEY, other)
     account = Account(Storage(connection_string=text))
@@ -105,7 +102,7 @@ async def test_a_wrong_key_opens_neither(azurite: Azurite, names: tuple[str, str
     await account.close()
 
 
-async def test_half_a_key_is_told_from_a_wrong_one() -> None:
+async def test_malformed_key_is_reported_as_such() -> None:
     for service in ("queues", "tables"):
         account = Account(Storage(connection_string="AccountName=a;AccountKey=abcde"))
         with pytest.raises(ClientAuthenticationError, match="not base64"):
@@ -121,7 +118,7 @@ def signed_storage(azurite: Azurite, signature: str) -> Storage:
     return Storage(connection_string=f"{ends};SharedAccessSignature={signature}")
 
 
-async def test_a_shared_access_signature_opens_what_it_is_for(
+async def test_shared_access_signature_opens_its_service(
     azurite: Azurite, names: tuple[str, str]
 ) -> None:
     queue, table = names
@@ -150,7 +147,7 @@ async def test_a_shared_access_signature_opens_what_it_is_for(
 
 
 class Entra(Credential):
-    """Issues what the emulator takes for a token of Entra's: it reads it, and believes it."""
+    """Issues unsigned tokens of Entra's form, which the emulator accepts."""
 
     async def get_token(self, *scopes: str, claims: str | None = None, **_: Any) -> AccessToken:
         await super().get_token(*scopes, claims=claims)
@@ -169,14 +166,14 @@ class Entra(Credential):
 
 @pytest.fixture
 def secure(tmp_path: Path) -> Iterator[tuple[Azurite, ssl.SSLContext]]:
-    """An emulator that takes tokens, and what trusts its certificate."""
+    """An emulator that accepts tokens, and a context that trusts its certificate."""
     trusting = certified(tmp_path).client
     pem = str(tmp_path / "server.pem")
     with running_azurite(more=("--oauth", "basic", "--cert", pem, "--key", pem)) as azurite:
         yield azurite, trusting
 
 
-async def test_an_identity_opens_both_services(secure: tuple[Azurite, ssl.SSLContext]) -> None:
+async def test_identity_opens_both_services(secure: tuple[Azurite, ssl.SSLContext]) -> None:
     azurite, trusting = secure
     uris = {
         service: f"https://localhost:{azurite.ports[service]}/{DEVELOPMENT_ACCOUNT}"
@@ -194,7 +191,7 @@ async def test_an_identity_opens_both_services(secure: tuple[Azurite, ssl.SSLCon
     assert entra.asked == [(("https://storage.azure.com/.default",), None)] * 2
 
 
-# --- what is tried again
+# --- retries
 
 
 @asynccontextmanager
@@ -207,9 +204,9 @@ async def service_of(server: Server, reading: float = 5) -> AsyncIterator[Servic
         await account.close()
 
 
-async def put(*tempers: Temper, reading: float = 5) -> int:
-    """PUT once to a server of these tempers; return how many requests came."""
-    async with serving(*tempers) as server, service_of(server, reading) as service:
+async def put(*responders: Any, reading: float = 5) -> int:
+    """PUT once to a server with these responders; return how many requests it received."""
+    async with serving(*responders) as server, service_of(server, reading) as service:
         try:
             await service.call("PUT", "x", body=b"{}")
         finally:
@@ -218,13 +215,13 @@ async def put(*tempers: Temper, reading: float = 5) -> int:
 
 
 @pytest.mark.parametrize("code", [408, 429, 500, 502, 503, 504])
-async def test_what_can_pass_is_tried_again(code: int) -> None:
+async def test_passing_failure_is_retried(code: int) -> None:
     trouble = says(answer(f"{code} Trouble", b"oops"))
     assert await put(trouble, trouble, says(FINE)) == 3
 
 
 @pytest.mark.parametrize("code", [301, 400, 401, 403, 404, 409, 412, 413, 501])
-async def test_what_cannot_is_not(code: int) -> None:
+async def test_lasting_refusal_is_not_retried(code: int) -> None:
     moved = says(answer(f"{code} No", Location="/y"))
     async with serving(moved) as server, service_of(server) as service:
         with pytest.raises(HttpResponseError) as error:
@@ -233,7 +230,7 @@ async def test_what_cannot_is_not(code: int) -> None:
     assert len(server.heads) == 1
 
 
-async def test_a_token_that_is_refused_is_fetched_anew() -> None:
+async def test_refused_token_is_replaced() -> None:
     credential = Credential()
     async with serving(says(answer("401 No")), says(FINE)) as server:
         account = Account(Storage(queue_uri=server.endpoint, table_uri="http://x"), credential)
@@ -245,26 +242,26 @@ async def test_a_token_that_is_refused_is_fetched_anew() -> None:
     assert len(credential.asked) == 2
 
 
-async def test_trouble_that_lasts_is_an_error() -> None:
+async def test_lasting_failure_is_an_error() -> None:
     with pytest.raises(HttpResponseError) as error:
         await put(says(answer("503 Busy", x_ms_error_code="ServerBusy")))
     assert error.value.status_code == 503
 
 
-async def test_an_answer_that_breaks_off_is_asked_for_again() -> None:
+async def test_truncated_answer_is_retried() -> None:
     half = breaks_off_after(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")
     assert await put(half, half, says(FINE)) == 3
     with pytest.raises(ServiceResponseError):
         await put(half)
 
 
-async def test_an_answer_that_does_not_come_is_asked_for_again() -> None:
+async def test_missing_answer_is_retried() -> None:
     assert await put(says(b""), says(FINE), reading=0.1) == 2
     with pytest.raises(ServiceResponseTimeoutError):
         await put(says(b""), reading=0.1)
 
 
-async def test_nobody_there_is_an_error() -> None:
+async def test_closed_port_is_an_error() -> None:
     async with serving() as server:
         pass
     async with service_of(server) as service:
@@ -272,7 +269,7 @@ async def test_nobody_there_is_an_error() -> None:
             await service.call("GET", "x")
 
 
-# --- what an error says
+# --- errors
 
 
 @pytest.mark.parametrize(
@@ -287,9 +284,7 @@ async def test_nobody_there_is_an_error() -> None:
         ("403 No", "AuthorizationPermissionMismatch", HttpResponseError),
     ],
 )
-async def test_an_error_is_the_one_that_the_sdk_raises(
-    status: str, code: str, kind: type[HttpResponseError]
-) -> None:
+async def test_error_is_the_sdks(status: str, code: str, kind: type[HttpResponseError]) -> None:
     with pytest.raises(HttpResponseError) as raised:
         await put(says(answer(status, x_ms_error_code=code, x_ms_request_id="7")))
     error = raised.value
@@ -306,12 +301,12 @@ async def test_an_error_is_the_one_that_the_sdk_raises(
         b"<?xml version='1.0'?><Error><Code>X</Code><Message>Not so.</Message></Error>",
     ],
 )
-async def test_an_error_tells_what_the_service_said(body: bytes) -> None:
+async def test_error_holds_the_services_message(body: bytes) -> None:
     with pytest.raises(HttpResponseError, match=r"400 No: Not so\. \(None\)"):
         await put(says(answer("400 No", body)))
 
 
-# --- what goes out: the same as the SDK's clients send
+# --- requests, compared with those of the SDK's clients
 
 SENT = answer(
     "201 Created",
@@ -327,8 +322,8 @@ ODD_KEYS = [
 
 
 @asynccontextmanager
-async def account_of(*tempers: Temper) -> AsyncIterator[tuple[Account, Server]]:
-    async with serving(*tempers) as server:
+async def account_of(*responders: Any) -> AsyncIterator[tuple[Account, Server]]:
+    async with serving(*responders) as server:
         key = base64.b64encode(b"key").decode()
         ends = f"QueueEndpoint={server.endpoint}/a;TableEndpoint={server.endpoint}/a"
         account = Account(Storage(connection_string=f"AccountName=a;AccountKey={key};{ends}"))
@@ -345,20 +340,25 @@ def requests(server: Server) -> list[tuple[str, str, str | None]]:
     return list(zip(verbs, targets, server.header("if-match"), strict=True))
 
 
+IMPLIED_TYPES = {str: "Edm.String", bool: "Edm.Boolean", int: "Edm.Int32"}
+
+
 def properties(body: bytes) -> dict[str, tuple[str, Any]]:
-    """Return each property of an entity with its type, which may go without saying."""
+    """Return each property of an entity with its type, which JSON may imply."""
     entity = json.loads(body)
     found = {}
     for name, value in entity.items():
         if not name.endswith("@odata.type"):
-            untold = {str: "Edm.String", bool: "Edm.Boolean", int: "Edm.Int32"}.get(type(value), "")
-            kind = entity.get(f"{name}@odata.type", untold)
+            implied = {str: "Edm.String", bool: "Edm.Boolean", int: "Edm.Int32"}.get(
+                type(value), ""
+            )
+            kind = entity.get(f"{name}@odata.type", implied)
             found[name] = kind, datetime.fromisoformat(value) if "Date" in kind else value
     return found
 
 
 @pytest.mark.parametrize("key", ODD_KEYS)
-async def test_rows_go_where_the_sdk_puts_them(key: Key) -> None:
+async def test_rows_are_written_as_the_sdk_does(key: Key) -> None:
     value = watch(operation=replace(operation(), key=key), percent_complete=1.0, due_at=NOW)
     row = WATCHES.encode(value)
     async with account_of(says(answer("204 No", ETag='W/"1"'))) as (account, server):
@@ -387,7 +387,7 @@ async def test_rows_go_where_the_sdk_puts_them(key: Key) -> None:
 
 
 @pytest.mark.parametrize("key", ODD_KEYS)
-async def test_a_row_is_read_where_the_sdk_reads_it(key: Key) -> None:
+async def test_row_is_read_as_the_sdk_does(key: Key) -> None:
     missing = answer("404 No", b'{"odata.error": {"code": "ResourceNotFound"}}')
     async with account_of(says(missing)) as (account, server):
         assert await AzureTable(account, WATCHES).get(key) is None
@@ -401,7 +401,7 @@ async def test_a_row_is_read_where_the_sdk_reads_it(key: Key) -> None:
     assert None not in server.header("x-ms-date")
 
 
-async def test_messages_go_where_the_sdk_puts_them() -> None:
+async def test_messages_are_sent_as_the_sdk_does() -> None:
     wake = WakeUp(Key("p", 'x~<&>"'), 1)
     async with account_of(says(SENT), says(FINE), says(SENT), says(FINE)) as (account, server):
         queue = AzureQueue(account, "operations")
@@ -422,10 +422,10 @@ async def test_messages_go_where_the_sdk_puts_them() -> None:
     assert [(e.tag, e.text) for e in ours.iter()] == [(e.tag, e.text) for e in theirs.iter()]
 
 
-# --- on the way
+# --- proxies
 
 
-async def test_the_environments_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(says(FINE)) as proxy:
         monkeypatch.setenv("http_proxy", proxy.endpoint)
         far = Storage(queue_uri="http://q.example.com", table_uri="http://t.example.com")

@@ -410,9 +410,7 @@ async def test_certificate_for_the_host_is_accepted(tmp_path: Path, host: str) -
     assert outcome == HttpResponse(200, {"content-length": "0"}, b"")
 
 
-async def test_untrusted_certificate_fails_at_tls(
-    tmp_path: Path,
-) -> None:
+async def test_untrusted_certificate_fails_at_tls(tmp_path: Path) -> None:
     served, _ = certificate(tmp_path, "localhost")
     async with receiver(OK, served) as server:
         outcome = await post(server.url(scheme="https", host="localhost"))

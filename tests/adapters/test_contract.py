@@ -199,9 +199,7 @@ async def test_delete_of_missing_row_succeeds(table: Table[Watch], first: Row[Wa
     assert await table.delete(watch().key, first.etag)
 
 
-async def test_attempt_log_does_not_conflict_with_itself(
-    make_table: MakeTable,
-) -> None:
+async def test_attempt_log_does_not_conflict_with_itself(make_table: MakeTable) -> None:
     table = await make_table(OUTBOX)
     first = existing(await table.insert(delivery()))
     tried = delivery(attempts=1, attempt_log=(Attempt(at=NOW, duration=0.123456789),))
@@ -472,9 +470,7 @@ async def test_negative_delay_is_none(queues: tuple[Queue, PoisonQueue]) -> None
     assert len(await receiving.take()) == 1
 
 
-async def test_delay_beyond_seven_days_is_refused(
-    queues: tuple[Queue, PoisonQueue],
-) -> None:
+async def test_delay_beyond_seven_days_is_refused(queues: tuple[Queue, PoisonQueue]) -> None:
     with pytest.raises(
         Exception, match=r"(?i)wait for 7 days, 0:00:01|outside the permissible range"
     ):
@@ -495,9 +491,7 @@ async def test_message_can_be_taken_back_twice(
     assert await queue.depth() == 0
 
 
-async def test_leased_message_is_not_taken_back(
-    queues: tuple[Queue, PoisonQueue],
-) -> None:
+async def test_leased_message_is_not_taken_back(queues: tuple[Queue, PoisonQueue]) -> None:
     queue, receiving = queues
     sent = await queue.send(wake_up_message(WAKE))
     (held,) = await receiving.take()

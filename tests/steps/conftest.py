@@ -18,3 +18,15 @@ async def interrupt(harness: Harness, step: Awaitable[object], *, after: int) ->
     with pytest.raises(InterruptedStepError):
         await step
     harness.effects.cut_after = None
+
+
+def take_post(harness: Harness, callback_url: str) -> bytes:
+    """Post the operation, and take the message from the queue for the test to process."""
+    body = harness.post(callback_url)
+    harness.operations.messages.popitem()
+    return body
+
+
+def live_rows(harness: Harness) -> list[object]:
+    """Return the watches and the pending deliveries."""
+    return [*harness.store.watches.values(), *harness.store.outbox.values()]

@@ -11,7 +11,7 @@ from opswatch.core.keys import Key, WakeUp
 from opswatch.steps.control import StopOutcome, redeliver, redeliver_abandoned, stop
 from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
-from tests.steps.conftest import interrupt
+from tests.steps.conftest import interrupt, live_rows
 from tests.support.harness import HOOK, KEY, OTHER, Harness, ended
 
 
@@ -102,8 +102,7 @@ async def test_stopped_operation_calls_no_receiver(harness: Harness) -> None:
     await harness.settle()
     assert harness.result.end.status == "Stopped"
     assert harness.called() == []
-    assert not harness.store.watches.rows
-    assert not harness.store.outbox.rows
+    assert not live_rows(harness)
     assert [entry.status for entry in harness.store.timeline.values()] == ["Stopped"]
 
 

@@ -330,9 +330,7 @@ class Unreachable(MemoryQueue):
 # --- traces
 
 
-async def test_spans_are_linked_along_the_chain(
-    harness: ReportingHarness,
-) -> None:
+async def test_spans_are_linked_along_the_chain(harness: ReportingHarness) -> None:
     harness.arm_answers = [status("InProgress"), status("Succeeded")]
     harness.receiver_answers = [HttpResponse(500, {}), HttpResponse(204, {})]
     await harness.register(HOOK)

@@ -7,7 +7,7 @@ from opswatch.core.keys import WakeUp
 from opswatch.steps.control import redeliver
 from opswatch.steps.finish import finish
 from opswatch.steps.poll import poll
-from tests.steps.conftest import interrupt
+from tests.steps.conftest import interrupt, live_rows
 from tests.support.harness import HOOK, KEY, OTHER, Harness, ended
 
 EFFECTS = [
@@ -23,11 +23,14 @@ EFFECTS = [
 ]
 
 
-async def prepare_end(harness: Harness) -> None:
+@pytest.fixture
+async def harness(harness: Harness) -> Harness:
+    """A harness whose next poll shows the end of an operation with two receivers."""
     await harness.watched(HOOK, OTHER)
     harness.operations.messages.clear()
     harness.status = ended("Failed")
     harness.effects.names.clear()
+    return harness
 
 
 async def finish_now(harness: Harness) -> None:
@@ -37,7 +40,6 @@ async def finish_now(harness: Harness) -> None:
 
 
 async def test_end_is_kept_first_and_watch_removed_last(harness: Harness) -> None:
-    await prepare_end(harness)
     await poll(harness.services, WakeUp(KEY, 2))
     assert harness.effects.names == EFFECTS
     assert harness.result.end.status == "Failed"
@@ -48,7 +50,6 @@ async def test_end_is_kept_first_and_watch_removed_last(harness: Harness) -> Non
 
 @pytest.mark.parametrize("cut_after", range(1, len(EFFECTS) + 1))
 async def test_same_message_continues_interrupted_end(harness: Harness, cut_after: int) -> None:
-    await prepare_end(harness)
     await interrupt(harness, poll(harness.services, WakeUp(KEY, 2)), after=cut_after)
     await harness.pump()  # process the messages that were sent before the crash
     is_kept = cut_after > EFFECTS.index("watches.replace")
@@ -60,15 +61,12 @@ async def test_same_message_continues_interrupted_end(harness: Harness, cut_afte
     assert harness.result.end.status == "Failed"
     assert harness.called() == [HOOK, OTHER]
     assert [d.state for d in harness.store.deliveries.values()] == ["delivered", "delivered"]
-    assert not harness.store.watches.rows
-    assert not harness.store.outbox.rows
+    assert not live_rows(harness)
     assert [entry.status for entry in harness.store.timeline.values()] == ["Failed"]
     assert len(harness.arm.asked) == (2 if is_kept else 3)
 
 
 async def test_first_end_is_kept(harness: Harness) -> None:
-    await prepare_end(harness)
-
     async def another_end() -> None:
         harness.advance(seconds=1)
         harness.status = ended("Succeeded")
@@ -82,9 +80,7 @@ async def test_first_end_is_kept(harness: Harness) -> None:
 
 
 async def test_concurrent_finishes_call_each_receiver_once(harness: Harness) -> None:
-    await prepare_end(harness)
     await interrupt(harness, poll(harness.services, WakeUp(KEY, 2)), after=2)
-
     harness.effects.before["watches.delete"] = lambda: poll(harness.services, WakeUp(KEY, 2))
     await poll(harness.services, WakeUp(KEY, 2))
     await harness.settle()
@@ -92,11 +88,7 @@ async def test_concurrent_finishes_call_each_receiver_once(harness: Harness) -> 
     assert not harness.store.watches.rows
 
 
-async def test_copy_after_all_deliveries_calls_no_receiver(
-    harness: Harness,
-) -> None:
-    await prepare_end(harness)
-
+async def test_copy_after_all_deliveries_calls_no_receiver(harness: Harness) -> None:
     async def finish_and_deliver() -> None:
         await finish_now(harness)
         await harness.settle()
@@ -109,7 +101,6 @@ async def test_copy_after_all_deliveries_calls_no_receiver(
 
 
 async def test_copy_during_retries_sends_no_wake_up(harness: Harness) -> None:
-    await prepare_end(harness)
     harness.callbacks.answer = lambda _: HttpResponse(401, {})
 
     async def finish_and_attempt() -> None:
@@ -123,8 +114,6 @@ async def test_copy_during_retries_sends_no_wake_up(harness: Harness) -> None:
 
 
 async def test_late_copy_leaves_redelivery_alone(harness: Harness) -> None:
-    await prepare_end(harness)
-
     async def finish_and_deliver() -> None:
         await finish_now(harness)
         await harness.settle()

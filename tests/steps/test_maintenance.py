@@ -10,7 +10,7 @@ from opswatch.steps.deliver import deliver
 from opswatch.steps.maintenance import MOST_RESCUED, OVERDUE_GRACE, purge, repair
 from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
-from tests.steps.conftest import interrupt
+from tests.steps.conftest import interrupt, take_post
 from tests.support import builders
 from tests.support.harness import (
     HOOK,
@@ -135,8 +135,7 @@ async def test_repair_interrupted_before_commit_forks_nothing(harness: Harness) 
 async def test_watch_beside_its_result_is_removed(harness: Harness) -> None:
     """A registration after the end was interrupted, and its message was lost."""
     await harness.ended(HOOK)
-    body = harness.post(OTHER)
-    harness.operations.messages.clear()
+    body = take_post(harness, OTHER)
     await interrupt(harness, operations_message(harness.services, body), after=1)
     asked = len(harness.arm.asked)
     harness.advance(minutes=3)

@@ -44,9 +44,7 @@ async def test_arm_outage_before_deadline_only_delays_end(
     assert harness.called() == [HOOK]
 
 
-async def test_arm_outage_past_deadline_is_a_timeout(
-    harness: Harness,
-) -> None:
+async def test_arm_outage_past_deadline_is_a_timeout(harness: Harness) -> None:
     await harness.watched(HOOK)
     harness.status = SILENCE
     await harness.settle(most=400)
@@ -54,9 +52,7 @@ async def test_arm_outage_past_deadline_is_a_timeout(
     assert timedelta(0) <= harness.now - harness.result.facts.deadline_at < timedelta(seconds=2)
 
 
-async def test_receiver_back_after_two_days_gets_its_event(
-    harness: Harness,
-) -> None:
+async def test_receiver_back_after_two_days_gets_its_event(harness: Harness) -> None:
     harness.callbacks.answer = lambda _: (
         DOWN if harness.now - START < timedelta(days=2) else HttpResponse(204, {})
     )
@@ -65,9 +61,7 @@ async def test_receiver_back_after_two_days_gets_its_event(
     assert len({request.headers["webhook-id"] for request in harness.callbacks.requests}) == 1
 
 
-async def test_receiver_back_after_a_week_gets_redelivery(
-    harness: Harness,
-) -> None:
+async def test_receiver_back_after_a_week_gets_redelivery(harness: Harness) -> None:
     harness.callbacks.answer = lambda _: DOWN
     await harness.ended(HOOK)
     assert harness.settled.reason == "503"  # abandoned

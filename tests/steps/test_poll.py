@@ -12,7 +12,7 @@ from opswatch.ports import Row
 from opswatch.steps.control import stop
 from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
-from tests.steps.conftest import interrupt
+from tests.steps.conftest import interrupt, take_post
 from tests.support.harness import (
     ENDPOINT,
     HOOK,
@@ -35,17 +35,22 @@ MISSES = {
 }
 
 
+@pytest.fixture
+async def watched(harness: Harness) -> Harness:
+    """A harness with a watch at `seq` 2 whose message is gone."""
+    await harness.watched(HOOK)
+    harness.operations.messages.clear()
+    return harness
+
+
 async def test_successor_is_sent_before_the_commit(harness: Harness) -> None:
     harness.post(HOOK)
     await harness.pump()
     harness.effects.names.clear()
     await harness.pump()
     assert harness.effects.names == ["arm.get", "operations.send", "watches.replace"]
-    assert (harness.watch.seq, harness.watch.facts.polls, harness.watch.facts.status) == (
-        2,
-        1,
-        "InProgress",
-    )
+    facts = harness.watch.facts
+    assert (harness.watch.seq, facts.polls, facts.status) == (2, 1, "InProgress")
     assert harness.seqs(harness.operations) == [2]
     (message,) = harness.operations.messages.values()
     assert message.visible_at == harness.watch.due_at == START + timedelta(seconds=5)
@@ -69,9 +74,8 @@ async def test_fence(harness: Harness, seq: int, polls: int, sent: list[int]) ->
 async def test_wake_up_of_ended_operation_is_dropped(harness: Harness) -> None:
     await harness.ended()
     before = harness.rows()
-    await poll(harness.services, WakeUp(KEY, 1))
-    await poll(harness.services, WakeUp(KEY, 2))
-    await poll(harness.services, WakeUp(KEY, 99))
+    for seq in (1, 2, 99):
+        await poll(harness.services, WakeUp(KEY, seq))
     assert len(harness.arm.asked) == 2
     assert harness.rows() == before
     assert not harness.operations.messages
@@ -79,86 +83,72 @@ async def test_wake_up_of_ended_operation_is_dropped(harness: Harness) -> None:
 
 async def test_receiver_that_joins_during_poll_is_kept(harness: Harness) -> None:
     await harness.watched(HOOK)
-    body = harness.post(OTHER)
-    harness.operations.messages.popitem()
+    body = take_post(harness, OTHER)
     harness.effects.before["watches.replace"] = lambda: operations_message(harness.services, body)
     await poll(harness.services, WakeUp(KEY, 2))
-    assert (harness.watch.facts.callbacks, harness.watch.seq, harness.watch.facts.polls) == (
-        (HOOK, OTHER),
-        3,
-        2,
-    )
+    facts = harness.watch.facts
+    assert (facts.callbacks, harness.watch.seq, facts.polls) == ((HOOK, OTHER), 3, 2)
 
 
-async def test_conflicting_poll_takes_its_successor_back(harness: Harness) -> None:
-    await harness.watched()
-    harness.operations.messages.clear()
+async def test_conflicting_poll_takes_its_successor_back(watched: Harness) -> None:
 
     async def poll_first() -> None:
-        harness.advance(seconds=1)
-        await poll(harness.services, WakeUp(KEY, 2))
+        watched.advance(seconds=1)
+        await poll(watched.services, WakeUp(KEY, 2))
 
-    harness.effects.before["watches.replace"] = poll_first
-    await poll(harness.services, WakeUp(KEY, 2))
-    assert harness.effects.names[-1] == "operations.take_back"
-    assert harness.seqs(harness.operations) == [3]
-    assert (harness.watch.seq, harness.watch.facts.polls) == (3, 2)
+    watched.effects.before["watches.replace"] = poll_first
+    await poll(watched.services, WakeUp(KEY, 2))
+    assert watched.effects.names[-1] == "operations.take_back"
+    assert watched.seqs(watched.operations) == [3]
+    assert (watched.watch.seq, watched.watch.facts.polls) == (3, 2)
 
 
-async def test_conflict_with_an_end_takes_successor_back(
-    harness: Harness,
-) -> None:
-    await harness.watched()
-    harness.operations.messages.clear()
+async def test_conflict_with_an_end_takes_successor_back(watched: Harness) -> None:
 
     async def poll_first() -> None:
-        harness.status = ended()
-        await poll(harness.services, WakeUp(KEY, 2))
+        watched.status = ended()
+        await poll(watched.services, WakeUp(KEY, 2))
 
-    harness.effects.before["watches.replace"] = poll_first
-    await poll(harness.services, WakeUp(KEY, 2))
-    assert not harness.operations.messages
-    assert not harness.store.watches.rows
-    assert harness.result.facts.polls == 2
+    watched.effects.before["watches.replace"] = poll_first
+    await poll(watched.services, WakeUp(KEY, 2))
+    assert not watched.operations.messages
+    assert not watched.store.watches.rows
+    assert watched.result.facts.polls == 2
 
 
-async def test_new_url_of_conflicting_poll_is_kept(harness: Harness) -> None:
-    await harness.watched()
-    harness.operations.messages.clear()
+async def test_new_url_of_conflicting_poll_is_kept(watched: Harness) -> None:
     new = f"{ENDPOINT}{status_path('new')}?api-version=1"
 
     async def poll_first() -> None:
-        harness.advance(seconds=1)
-        harness.status = running()
-        await poll(harness.services, WakeUp(KEY, 2))
+        watched.advance(seconds=1)
+        watched.status = running()
+        await poll(watched.services, WakeUp(KEY, 2))
 
-    harness.status = running(**{"azure-asyncoperation": new})
-    harness.effects.before["watches.replace"] = poll_first
-    await poll(harness.services, WakeUp(KEY, 2))
-    assert harness.watch.facts.operation.url == new
-    assert harness.watch.key == KEY
-    assert harness.seqs(harness.operations) == [harness.watch.seq] == [3]
-    harness.statuses = {"new": ended(), OPERATION: HttpResponse(404, {})}
-    await harness.settle()
-    assert harness.result.end.status is FinalStatus.SUCCEEDED
+    watched.status = running(**{"azure-asyncoperation": new})
+    watched.effects.before["watches.replace"] = poll_first
+    await poll(watched.services, WakeUp(KEY, 2))
+    assert watched.watch.facts.operation.url == new
+    assert watched.watch.key == KEY
+    assert watched.seqs(watched.operations) == [watched.watch.seq] == [3]
+    watched.statuses = {"new": ended(), OPERATION: HttpResponse(404, {})}
+    await watched.settle()
+    assert watched.result.end.status is FinalStatus.SUCCEEDED
 
 
-async def test_end_of_conflicting_poll_is_kept(harness: Harness) -> None:
-    await harness.watched(HOOK)
-    harness.operations.messages.clear()
+async def test_end_of_conflicting_poll_is_kept(watched: Harness) -> None:
 
     async def poll_first() -> None:
-        harness.status = running()
-        await poll(harness.services, WakeUp(KEY, 2))
-        harness.status = HttpResponse(404, {})
+        watched.status = running()
+        await poll(watched.services, WakeUp(KEY, 2))
+        watched.status = HttpResponse(404, {})
 
-    harness.status = ended("Failed")
-    harness.effects.before["watches.replace"] = poll_first
-    await poll(harness.services, WakeUp(KEY, 2))
-    assert harness.result.end.status is FinalStatus.FAILED
-    await harness.settle()
-    assert harness.called() == [HOOK]
-    assert not harness.store.watches.rows
+    watched.status = ended("Failed")
+    watched.effects.before["watches.replace"] = poll_first
+    await poll(watched.services, WakeUp(KEY, 2))
+    assert watched.result.end.status is FinalStatus.FAILED
+    await watched.settle()
+    assert watched.called() == [HOOK]
+    assert not watched.store.watches.rows
 
 
 async def test_concurrent_copies_do_not_fork_the_chain(harness: Harness) -> None:
@@ -176,59 +166,50 @@ async def test_concurrent_copies_do_not_fork_the_chain(harness: Harness) -> None
         harness.advance(seconds=60)
 
 
-async def test_repeated_commit_keeps_its_successor(
-    harness: Harness,
-) -> None:
+async def test_repeated_commit_keeps_its_successor(watched: Harness) -> None:
     """Its answer was lost; the row that it conflicts with is its own, with one more receiver."""
-    await harness.watched(HOOK)
-    harness.operations.messages.clear()
-    body = harness.post(OTHER)
-    harness.operations.messages.clear()
-    inner = harness.store.watches.replace
+    body = take_post(watched, OTHER)
+    inner = watched.store.watches.replace
 
     async def replace_twice(noun: Watch, etag: str) -> Row[Watch] | None:
-        harness.store.watches.replace = inner  # type: ignore[method-assign]
+        watched.store.watches.replace = inner  # type: ignore[method-assign]
         await inner(noun, etag)
-        await operations_message(harness.services, body)
+        await operations_message(watched.services, body)
         return await inner(noun, etag)
 
-    harness.store.watches.replace = replace_twice  # type: ignore[method-assign]
-    await poll(harness.services, WakeUp(KEY, 2))
-    assert harness.seqs(harness.operations) == [3]
-    assert (harness.watch.seq, harness.watch.facts.callbacks) == (3, (HOOK, OTHER))
+    watched.store.watches.replace = replace_twice  # type: ignore[method-assign]
+    await poll(watched.services, WakeUp(KEY, 2))
+    assert watched.seqs(watched.operations) == [3]
+    assert (watched.watch.seq, watched.watch.facts.callbacks) == (3, (HOOK, OTHER))
 
 
-async def test_poll_finishes_an_end_kept_by_another(harness: Harness) -> None:
+async def test_poll_finishes_an_end_kept_by_another(watched: Harness) -> None:
     """A stop crashed after it kept its end, while the only wake-up was being processed."""
-    await harness.watched()
-    harness.operations.messages.clear()
 
     async def stop_and_crash() -> None:
-        await interrupt(harness, stop(harness.services, KEY), after=1)
+        await interrupt(watched, stop(watched.services, KEY), after=1)
 
-    harness.effects.before["watches.replace"] = stop_and_crash
-    await poll(harness.services, WakeUp(KEY, 2))
-    assert harness.result.end.status == "Stopped"
-    assert not harness.store.watches.rows
-    assert not harness.operations.messages
+    watched.effects.before["watches.replace"] = stop_and_crash
+    await poll(watched.services, WakeUp(KEY, 2))
+    assert watched.result.end.status == "Stopped"
+    assert not watched.store.watches.rows
+    assert not watched.operations.messages
 
 
 @pytest.mark.parametrize("cut_after", [1, 2, 3])
 @pytest.mark.parametrize("then", [running, ended])
 async def test_same_message_continues_interrupted_poll(
-    harness: Harness, cut_after: int, then: Callable[[], HttpResponse]
+    watched: Harness, cut_after: int, then: Callable[[], HttpResponse]
 ) -> None:
-    await harness.watched(HOOK)
-    harness.operations.messages.clear()
-    harness.effects.names.clear()
-    await interrupt(harness, poll(harness.services, WakeUp(KEY, 2)), after=cut_after)
-    harness.status = then()
-    harness.advance(seconds=30)
-    await poll(harness.services, WakeUp(KEY, 2))
-    harness.status = ended()
-    await harness.settle()
-    assert harness.called() == [HOOK]
-    assert len(harness.arm.asked) <= harness.result.facts.polls + 1
+    watched.effects.names.clear()
+    await interrupt(watched, poll(watched.services, WakeUp(KEY, 2)), after=cut_after)
+    watched.status = then()
+    watched.advance(seconds=30)
+    await poll(watched.services, WakeUp(KEY, 2))
+    watched.status = ended()
+    await watched.settle()
+    assert watched.called() == [HOOK]
+    assert len(watched.arm.asked) <= watched.result.facts.polls + 1
 
 
 @pytest.mark.parametrize("status", MISSES.values(), ids=MISSES)
@@ -237,18 +218,13 @@ async def test_miss_is_counted(harness: Harness, status: HttpResponse | NoAnswer
     harness.status = status
     harness.advance(seconds=10)
     await harness.pump()
-    assert (harness.watch.facts.polls, harness.watch.facts.misses, harness.watch.facts.status) == (
-        2,
-        1,
-        "InProgress",
-    )
-    assert harness.watch.facts.last_miss
+    facts = harness.watch.facts
+    assert (facts.polls, facts.misses, facts.status) == (2, 1, "InProgress")
+    assert facts.last_miss
     assert not harness.store.results.rows
 
 
-async def test_unreadable_operation_is_lost(
-    harness: Harness,
-) -> None:
+async def test_unreadable_operation_is_lost(harness: Harness) -> None:
     await harness.watched(HOOK)
     harness.status = HttpResponse(404, {})
     await harness.settle()
@@ -268,8 +244,7 @@ async def test_watch_begun_after_the_end_is_not_polled(harness: Harness) -> None
     """Its registration was interrupted, and a wake-up of the first watch arrives late."""
     await harness.ended(HOOK)
     asked = len(harness.arm.asked)
-    body = harness.post(OTHER)
-    harness.operations.messages.clear()
+    body = take_post(harness, OTHER)
     await interrupt(harness, operations_message(harness.services, body), after=1)
     assert harness.watch.facts.polls == 0
     await poll(harness.services, WakeUp(KEY, 1))
@@ -289,15 +264,11 @@ async def test_conflicting_poll_leaves_a_later_watch(harness: Harness) -> None:
         harness.status = ended()
         await poll(harness.services, WakeUp(KEY, 1))
         harness.advance(seconds=1)
-        body = harness.post(OTHER)
-        harness.operations.messages.clear()
+        body = take_post(harness, OTHER)
         await interrupt(harness, operations_message(harness.services, body), after=1)
 
     harness.effects.before["watches.replace"] = end_and_post_again
     await poll(harness.services, WakeUp(KEY, 1))
-    assert (harness.watch.seq, harness.watch.facts.polls, harness.watch.facts.callbacks) == (
-        1,
-        0,
-        (OTHER,),
-    )
+    facts = harness.watch.facts
+    assert (harness.watch.seq, facts.polls, facts.callbacks) == (1, 0, (OTHER,))
     assert not harness.operations.messages

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from opswatch.adapters.callbacks import MAX_BODY, MAX_ERROR, HttpCallbacks, system_tls
 from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
+from tests.support.receivers import Floods
 
 LOOPBACK = CallbackRules(networks=(ip_network("127.0.0.0/8"),))
 SHORT = timedelta(milliseconds=150)
@@ -232,22 +233,12 @@ async def test_interim_answer_is_skipped() -> None:
 
 
 async def test_long_answer_is_read_in_part() -> None:
-    sent = 0
-    size = 100_000_000
-
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal sent
-        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode())
-        while sent < size:
-            writer.write(b"x" * 65536)
-            await writer.drain()
-            sent += 65536
-
-    async with receiver(answer) as server:
+    flood = Floods(200)
+    async with receiver(flood) as server:
         outcome = await post(server.url())
     assert isinstance(outcome, HttpResponse)
     assert (outcome.status_code, outcome.body) == (200, b"x" * MAX_BODY)
-    assert sent < size / 5  # the buffers on the way
+    assert flood.sent < flood.size / 5  # the buffers on the way
 
 
 async def test_endless_chunked_answer_is_cut() -> None:
@@ -297,37 +288,33 @@ async def test_unaccepted_connection_is_a_timeout() -> None:
     assert outcome == NoAnswer("timeout", "no answer within 0.15 s")
 
 
+MALFORMED = [
+    b"",
+    b"HTTP/1.1 200",
+    b"HTTP/1.1 200 OK\r\nX-Half: a",
+    b"SSH-2.0-OpenSSH_9.6 ?t=hush-hush\r\n\r\n",
+    b"HTTP/1.1 two hundred\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nno header ?t=hush-hush\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nX: \x00\x1b[2J hush-hush\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nX: " + b"hush-hush" * 20_000 + b"\r\n\r\n",
+]
+
+
 @pytest.mark.parametrize(
-    "text",
+    "answer",
     [
-        b"",
-        b"HTTP/1.1 200",
-        b"HTTP/1.1 200 OK\r\nX-Half: a",
-        b"SSH-2.0-OpenSSH_9.6 ?t=hush-hush\r\n\r\n",
-        b"HTTP/1.1 two hundred\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nno header ?t=hush-hush\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nX: \x00\x1b[2J hush-hush\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nX: " + b"hush-hush" * 20_000 + b"\r\n\r\n",
+        *(pytest.param(says(text), id=ascii(text[:40])) for text in MALFORMED),
+        pytest.param(
+            repeats(b"X-More: hush-hush\r\n", b"HTTP/1.1 200 OK\r\n"), id="endless headers"
+        ),
+        pytest.param(repeats(b"\x00" * 1000), id="endless zeroes"),
     ],
-    ids=lambda text: ascii(text[:40]),
 )
-async def test_malformed_answer_fails_at_http(text: bytes) -> None:
-    async with receiver(says(text)) as server:
-        outcome = await post(server.url())
-    assert layer_of(outcome) == "http"
-
-
-@pytest.mark.parametrize(
-    ("begin", "text"),
-    [(b"HTTP/1.1 200 OK\r\n", b"X-More: hush-hush\r\n"), (b"", b"\x00" * 1000)],
-    ids=["headers", "zeroes"],
-)
-async def test_endless_answer_fails_at_http(begin: bytes, text: bytes) -> None:
-    async with receiver(repeats(text, begin)) as server:
-        outcome = await post(server.url())
-    assert layer_of(outcome) == "http"
+async def test_malformed_answer_fails_at_http(answer: Answer) -> None:
+    async with receiver(answer) as server:
+        assert layer_of(await post(server.url())) == "http"
 
 
 async def test_closed_port_fails_at_connect() -> None:
@@ -410,26 +397,21 @@ async def test_certificate_for_the_host_is_accepted(tmp_path: Path, host: str) -
     assert outcome == HttpResponse(200, {"content-length": "0"}, b"")
 
 
-async def test_untrusted_certificate_fails_at_tls(tmp_path: Path) -> None:
-    served, _ = certificate(tmp_path, "localhost")
-    async with receiver(OK, served) as server:
-        outcome = await post(server.url(scheme="https", host="localhost"))
-    assert isinstance(outcome, NoAnswer)
-    assert outcome.layer == "tls"
-    assert "self-signed certificate" in outcome.error
-    assert server.requests == []
-
-
 @pytest.mark.parametrize(
-    ("name", "expired", "error"),
-    [("other.example", False, "mismatch"), ("localhost", True, "expired")],
+    ("name", "expired", "is_trusted", "error"),
+    [
+        ("localhost", False, False, "self-signed certificate"),
+        ("other.example", False, True, "mismatch"),
+        ("localhost", True, True, "expired"),
+    ],
 )
-async def test_wrong_or_expired_certificate_fails_at_tls(
-    tmp_path: Path, name: str, expired: bool, error: str
+async def test_bad_certificate_fails_at_tls(
+    tmp_path: Path, name: str, expired: bool, is_trusted: bool, error: str
 ) -> None:
     served, trusted = certificate(tmp_path, name, expired=expired)
     async with receiver(OK, served) as server:
-        outcome = await post(server.url(scheme="https", host="localhost"), tls=trusted)
+        url = server.url(scheme="https", host="localhost")
+        outcome = await post(url, tls=trusted if is_trusted else None)
     assert isinstance(outcome, NoAnswer)
     assert outcome.layer == "tls"
     assert error in outcome.error
@@ -437,30 +419,24 @@ async def test_wrong_or_expired_certificate_fails_at_tls(
 
 
 @pytest.mark.parametrize(
-    "hello",
+    ("hello", "layer"),
     [
-        b"HTTP/1.1 200 OK\r\n\r\n",
-        b"\x16\x03\x03\x00\x05hello",
-        b"\x15\x03\x01\x00\x02\x02\x46",  # an alert: protocol_version
+        (b"HTTP/1.1 200 OK\r\n\r\n", "tls"),
+        (b"\x16\x03\x03\x00\x05hello", "tls"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "tls"),  # an alert: protocol_version
+        (b"", "connect"),
     ],
     ids=ascii,
 )
-async def test_broken_hello_fails_at_tls(hello: bytes) -> None:
+async def test_broken_hello_is_no_answer(hello: bytes, layer: str) -> None:
     async with listening(says(hello)) as port:
-        outcome = await post(f"https://127.0.0.1:{port}/")
-    assert layer_of(outcome) == "tls"
+        assert layer_of(await post(f"https://127.0.0.1:{port}/")) == layer
 
 
 async def test_missing_hello_is_a_timeout() -> None:
     async with listening(hangs()) as port:
         outcome = await post(f"https://127.0.0.1:{port}/", timeout=SHORT)
     assert outcome == NoAnswer("timeout", "no answer within 0.15 s")
-
-
-async def test_close_before_hello_fails_at_connect() -> None:
-    async with listening(says(b"")) as port:
-        outcome = await post(f"https://127.0.0.1:{port}/")
-    assert layer_of(outcome) == "connect"
 
 
 def test_tls_is_at_least_1_2_and_verified() -> None:

@@ -55,6 +55,15 @@ WAKE = WakeUp(Key("subscription", "row"), 1)
 FINE = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
+@asynccontextmanager
+async def opened(storage: Storage, credential: Credential | None = None) -> AsyncIterator[Account]:
+    account = Account(storage, credential)
+    try:
+        yield account
+    finally:
+        await account.close()
+
+
 # --- authentication, by a real emulator
 
 
@@ -77,37 +86,33 @@ async def use(account: Account, queue: str, table: str) -> None:
 @pytest.fixture
 async def names(azurite: Azurite) -> tuple[str, str]:
     """A queue and a table."""
-    account = Account(Storage(connection_string=azurite.connection_string))
     queue, table = f"q{uuid4().hex}", f"t{uuid4().hex}"
-    await create_missing(account, [queue], [table])
-    await account.close()
+    async with opened(Storage(connection_string=azurite.connection_string)) as account:
+        await create_missing(account, [queue], [table])
     return queue, table
 
 
 async def test_account_key_opens_both_services(azurite: Azurite, names: tuple[str, str]) -> None:
-    account = Account(Storage(connection_string=azurite.connection_string))
-    await use(account, *names)
-    await account.close()
+    async with opened(Storage(connection_string=azurite.connection_string)) as account:
+        await use(account, *names)
 
 
 async def test_wrong_key_opens_no_service(azurite: Azurite, names: tuple[str, str]) -> None:
     other = base64.b64encode(b"x" * 64).decode()
     text = azurite.connection_string.replace(DEVELOPMENT_KEY, other)
-    account = Account(Storage(connection_string=text))
-    with pytest.raises(HttpResponseError) as queue:
-        await AzureQueue(account, names[0]).send(wake_up_message(WAKE))
-    with pytest.raises(HttpResponseError) as table:
-        await AzureTable(account, WATCHES, names[1]).get(watch().key)
+    async with opened(Storage(connection_string=text)) as account:
+        with pytest.raises(HttpResponseError) as queue:
+            await AzureQueue(account, names[0]).send(wake_up_message(WAKE))
+        with pytest.raises(HttpResponseError) as table:
+            await AzureTable(account, WATCHES, names[1]).get(watch().key)
     assert (queue.value.status_code, table.value.status_code) == (403, 403)
-    await account.close()
 
 
 async def test_malformed_key_is_reported_as_such() -> None:
-    for service in ("queues", "tables"):
-        account = Account(Storage(connection_string="AccountName=a;AccountKey=abcde"))
-        with pytest.raises(ClientAuthenticationError, match="not base64"):
-            await getattr(account, service).call("GET", "x")
-        await account.close()
+    async with opened(Storage(connection_string="AccountName=a;AccountKey=abcde")) as account:
+        for service in (account.queues, account.tables):
+            with pytest.raises(ClientAuthenticationError, match="not base64"):
+                await service.call("GET", "x")
 
 
 def signed_storage(azurite: Azurite, signature: str) -> Storage:
@@ -136,14 +141,14 @@ async def test_shared_access_signature_opens_its_service(
         permission=TableSasPermissions(read=True, add=True, update=True, delete=True),
         expiry=until,
     )
-    first = Account(signed_storage(azurite, for_queue))
-    second = Account(signed_storage(azurite, f"?{for_table}"))
-    first.tables = second.tables
-    await use(first, queue, table)
-    with pytest.raises(HttpResponseError):
-        await AzureQueue(second, queue).send(wake_up_message(WAKE))
-    await first.close()
-    await second.close()
+    async with (
+        opened(signed_storage(azurite, for_queue)) as first,
+        opened(signed_storage(azurite, f"?{for_table}")) as second,
+    ):
+        first.tables = second.tables
+        await use(first, queue, table)
+        with pytest.raises(HttpResponseError):
+            await AzureQueue(second, queue).send(wake_up_message(WAKE))
 
 
 class Entra(Credential):
@@ -180,14 +185,15 @@ async def test_identity_opens_both_services(secure: tuple[Azurite, ssl.SSLContex
         for service in ("queue", "table")
     }
     entra = Entra()
-    account = Account(Storage(queue_uri=uris["queue"], table_uri=uris["table"]), entra)
     connector = aiohttp.TCPConnector(ssl=trusting)
-    async with aiohttp.ClientSession(connector=connector) as session:
+    async with (
+        opened(Storage(queue_uri=uris["queue"], table_uri=uris["table"]), entra) as account,
+        aiohttp.ClientSession(connector=connector) as session,
+    ):
         account.queues = replace(account.queues, session=session)
         account.tables = replace(account.tables, session=session)
         await create_missing(account, ["letters"], ["books"])
         await use(account, "letters", "books")
-    await account.close()
     assert entra.asked == [(("https://storage.azure.com/.default",), None)] * 2
 
 
@@ -196,12 +202,10 @@ async def test_identity_opens_both_services(secure: tuple[Azurite, ssl.SSLContex
 
 @asynccontextmanager
 async def service_of(server: Server, reading: float = 5) -> AsyncIterator[Service]:
-    account = Account(Storage(queue_uri=server.endpoint, table_uri=server.endpoint), Credential())
+    storage = Storage(queue_uri=server.endpoint, table_uri=server.endpoint)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=reading)
-    try:
+    async with opened(storage, Credential()) as account:
         yield replace(account.tables, pauses=(0, 0), timeout=timeout)
-    finally:
-        await account.close()
 
 
 async def put(*responders: Any, reading: float = 5) -> int:
@@ -233,12 +237,12 @@ async def test_lasting_refusal_is_not_retried(code: int) -> None:
 async def test_refused_token_is_replaced() -> None:
     credential = Credential()
     async with serving(says(answer("401 No")), says(FINE)) as server:
-        account = Account(Storage(queue_uri=server.endpoint, table_uri="http://x"), credential)
-        with pytest.raises(ClientAuthenticationError):
-            await account.queues.call("GET", "x")
-        for _ in range(2):
-            await account.queues.call("GET", "x")
-        await account.close()
+        storage = Storage(queue_uri=server.endpoint, table_uri="http://x")
+        async with opened(storage, credential) as account:
+            with pytest.raises(ClientAuthenticationError):
+                await account.queues.call("GET", "x")
+            for _ in range(2):
+                await account.queues.call("GET", "x")
     assert len(credential.asked) == 2
 
 
@@ -326,11 +330,9 @@ async def account_of(*responders: Any) -> AsyncIterator[tuple[Account, Server]]:
     async with serving(*responders) as server:
         key = base64.b64encode(b"key").decode()
         ends = f"QueueEndpoint={server.endpoint}/a;TableEndpoint={server.endpoint}/a"
-        account = Account(Storage(connection_string=f"AccountName=a;AccountKey={key};{ends}"))
-        try:
+        storage = Storage(connection_string=f"AccountName=a;AccountKey={key};{ends}")
+        async with opened(storage) as account:
             yield account, server
-        finally:
-            await account.close()
 
 
 def requests(server: Server) -> list[tuple[str, str, str | None]]:
@@ -430,8 +432,7 @@ async def test_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv("http_proxy", proxy.endpoint)
         far = Storage(queue_uri="http://q.example.com", table_uri="http://t.example.com")
         monkeypatch.setenv("no_proxy", "q.example.com")
-        account = Account(far, Credential())
-        await account.tables.call("GET", "x")
-        await account.close()
+        async with opened(far, Credential()) as account:
+            await account.tables.call("GET", "x")
     assert proxy.targets == ["http://t.example.com/x"]
     assert account.queues.proxy is None

@@ -1,6 +1,7 @@
 """One contract for the fakes, the storage emulator, and the stand-in that benchmarks use."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -39,27 +40,21 @@ EMOJI = "\U0001f469\u200d\U0001f680" * 6_500
 ODD = 'it\'s "ünï" 50% + <&> = \t\r\n \U0001f600'
 
 
-@pytest.fixture(params=["in memory", "azurite", "stand-in"])
-async def connection(request: pytest.FixtureRequest) -> AsyncIterator[str | None]:
-    match request.param:
-        case "in memory":
-            yield None
-        case "azurite":
-            azurite: Azurite = request.getfixturevalue("azurite")
-            yield azurite.connection_string
-        case _:
-            async with running_stand_in() as stand_in:
-                yield stand_in.connection_string
-
-
-@pytest.fixture
-async def account(connection: str | None) -> AsyncIterator[Account | None]:
-    if connection is None:
+@pytest.fixture(params=["in memory", "Azurite", "stand-in"])
+async def account(request: pytest.FixtureRequest) -> AsyncIterator[Account | None]:
+    """The account that the tables and queues are in; None if they are fakes."""
+    if request.param == "in memory":
         yield None
         return
-    account = Account(Storage(connection_string=connection))
-    yield account
-    await account.close()
+    async with AsyncExitStack() as stack:
+        if request.param == "Azurite":
+            azurite: Azurite = request.getfixturevalue("azurite")
+            connection = azurite.connection_string
+        else:
+            connection = (await stack.enter_async_context(running_stand_in())).connection_string
+        account = Account(Storage(connection_string=connection))
+        stack.push_async_callback(account.close)
+        yield account
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ async def test_as_many_wait_as_get_a_slot_in_time(took: float, waiting: int) -> 
 
 
 async def test_no_attempt_waits_at_a_stuck_host() -> None:
-    """For long, no attempt has begun or ended there."""
+    """No attempt has begun or ended there for longer than the patience."""
     now = [0.0]
     attempts = Attempts(HostLimiter(most=2, patience=60, clock=lambda: now[0]))
     await attempts.start(1)

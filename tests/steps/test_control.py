@@ -189,7 +189,7 @@ async def test_only_this_operations_deliveries_are_requeued(harness: Harness) ->
 
 
 async def test_abandoned_deliveries_since_an_instant_are_requeued(harness: Harness) -> None:
-    """Of those of all operations; delivered ones, and older ones, are left."""
+    """It includes every operation; delivered and older ones are left."""
     answer(harness, 410)
     await harness.ended(HOOK)
     abandoned = harness.settled

@@ -298,7 +298,7 @@ class Tables(RuleBasedStateMachine):
         self._both("put", row(name, seq))
 
     @rule(name=rows, age=st.integers(0, 2))
-    def delete_version(self, name: str, age: int) -> None:
+    def delete_etag(self, name: str, age: int) -> None:
         self._both("delete", Key("p", name), etag_of=name, age=age)
 
     @rule(name=rows)

@@ -1,4 +1,4 @@
-"""A message is a wake-up or a post, whichever queue it is in."""
+"""A message is a wake-up or a post, in either queue."""
 
 import json
 

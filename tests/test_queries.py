@@ -18,7 +18,7 @@ from opswatch.core.http import HttpResponse
 from opswatch.core.keys import Key, WakeUp
 from opswatch.core.watches import Result, TimelineEntry, Watch
 from opswatch.local.azurite import Azurite
-from opswatch.ports import Row, Store
+from opswatch.ports import Page, Query, Row, Store
 from opswatch.queries import (
     REGISTERED,
     OperationFilter,
@@ -291,6 +291,30 @@ async def test_operations_registered_since_do_not_shift_pages(busy_week: Store) 
     await busy_week.timeline.put(entry(99, NOW + timedelta(seconds=1)))
     second = await list_operations(busy_week, wanted, NOW, limit=2, continuation=first.continuation)
     assert numbers(first.values) + numbers(second.values) == [0, 1, 2, 3]
+
+
+async def test_last_full_page_has_no_continuation() -> None:
+    """The oldest day of the list is read to its end."""
+    store = MemoryStore()
+    for number in range(4):
+        await store.timeline.put(
+            entry(number, NOW - number * timedelta(minutes=1), finished_at=NOW)
+        )
+    page = await list_operations(store, OperationFilter(since=NOW - HOUR), NOW, limit=4)
+    assert (numbers(page.values), page.continuation) == ([0, 1, 2, 3], None)
+
+
+async def test_list_reads_only_days_between_since_and_until() -> None:
+    store = MemoryStore()
+    inner, days = store.timeline.find_page, []
+
+    async def find_page(query: Query, *arguments: Any) -> Page[Row[TimelineEntry]]:
+        days.append(query.partition)
+        return await inner(query, *arguments)
+
+    store.timeline.find_page = find_page  # type: ignore[method-assign]
+    await listed(store, since=NOW - 4 * DAY, until=NOW - 2 * DAY)
+    assert days == ["2026-11-21", "2026-11-20", "2026-11-19"]
 
 
 async def test_iteration_passes_over_pages() -> None:

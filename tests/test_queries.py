@@ -308,9 +308,11 @@ async def test_list_reads_only_days_between_since_and_until() -> None:
     store = MemoryStore()
     inner, days = store.timeline.find_page, []
 
-    async def find_page(query: Query, *arguments: Any) -> Page[Row[TimelineEntry]]:
+    async def find_page(
+        query: Query, limit: int, continuation: str | None = None
+    ) -> Page[Row[TimelineEntry]]:
         days.append(query.partition)
-        return await inner(query, *arguments)
+        return await inner(query, limit, continuation)
 
     store.timeline.find_page = find_page  # type: ignore[method-assign]
     await listed(store, since=NOW - 4 * DAY, until=NOW - 2 * DAY)

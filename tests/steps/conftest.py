@@ -1,15 +1,24 @@
-"""The harness in which steps are tested, and how a step is interrupted."""
+"""The harness in which steps are tested, and how tests change its course."""
 
 from collections.abc import Awaitable
 
 import pytest
 
+from opswatch.core.http import HttpResponse
 from tests.support.harness import Harness, InterruptedStepError
 
 
 @pytest.fixture
 def harness() -> Harness:
     return Harness()
+
+
+def answer(harness: Harness, *codes: int) -> None:
+    """Let receivers answer with these status codes in turn, and then with the last."""
+    remaining = list(codes)
+    harness.callbacks.answer = lambda _: HttpResponse(
+        remaining.pop(0) if len(remaining) > 1 else remaining[0], {}
+    )
 
 
 async def interrupt(harness: Harness, step: Awaitable[object], *, after: int) -> None:

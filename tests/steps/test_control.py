@@ -6,18 +6,12 @@ from datetime import timedelta
 import pytest
 
 from opswatch.core.deliveries import DeliveryState
-from opswatch.core.http import HttpResponse
 from opswatch.core.keys import Key, WakeUp
 from opswatch.steps.control import StopOutcome, redeliver, redeliver_abandoned, stop
 from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
-from tests.steps.conftest import interrupt, live_rows
+from tests.steps.conftest import answer, interrupt, live_rows
 from tests.support.harness import HOOK, KEY, OTHER, Harness, ended
-
-
-def answer(harness: Harness, code: int) -> None:
-    harness.callbacks.answer = lambda _: HttpResponse(code, {})
-
 
 # --- stop
 

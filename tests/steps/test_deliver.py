@@ -7,12 +7,11 @@ import pytest
 
 from opswatch.core.deliveries import DeliveryState
 from opswatch.core.hosts import OPENS_AFTER, Acquired, Busy, HostCircuit
-from opswatch.core.http import HttpResponse
 from opswatch.core.keys import WakeUp
 from opswatch.core.webhook import event
 from opswatch.steps.deliver import deliver
 from opswatch.steps.poll import poll
-from tests.steps.conftest import interrupt
+from tests.steps.conftest import answer, interrupt
 from tests.support.harness import HOOK, KEY, POLICY, Harness, ended
 
 HOST = "hooks.example.com"
@@ -33,14 +32,6 @@ async def harness() -> Harness:
 
 def wake(harness: Harness) -> WakeUp:
     return WakeUp(harness.pending.key, harness.pending.seq)
-
-
-def answer(harness: Harness, *codes: int) -> None:
-    """Let the receiver answer with these status codes in turn, and then with the last."""
-    remaining = list(codes)
-    harness.callbacks.answer = lambda _: HttpResponse(
-        remaining.pop(0) if len(remaining) > 1 else remaining[0], {}
-    )
 
 
 async def circuit(harness: Harness, failures: int, **open_for: float) -> HostCircuit:

@@ -7,7 +7,7 @@ from opswatch.core.keys import WakeUp
 from opswatch.steps.control import redeliver
 from opswatch.steps.finish import finish
 from opswatch.steps.poll import poll
-from tests.steps.conftest import interrupt, live_rows
+from tests.steps.conftest import answer, interrupt, live_rows
 from tests.support.harness import HOOK, KEY, OTHER, Harness, ended
 
 EFFECTS = [
@@ -101,7 +101,7 @@ async def test_copy_after_all_deliveries_calls_no_receiver(harness: Harness) -> 
 
 
 async def test_copy_during_retries_sends_no_wake_up(harness: Harness) -> None:
-    harness.callbacks.answer = lambda _: HttpResponse(401, {})
+    answer(harness, 401)
 
     async def finish_and_attempt() -> None:
         await finish_now(harness)

@@ -9,6 +9,7 @@ from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.policy import Policy
 from opswatch.core.watches import FinalStatus
 from opswatch.steps.control import redeliver
+from tests.steps.conftest import answer
 from tests.support.harness import HOOK, KEY, START, Harness, ended
 
 SILENCE = NoAnswer("connect", "Connection refused")
@@ -62,10 +63,10 @@ async def test_receiver_back_after_two_days_gets_its_event(harness: Harness) -> 
 
 
 async def test_receiver_back_after_a_week_gets_redelivery(harness: Harness) -> None:
-    harness.callbacks.answer = lambda _: DOWN
+    answer(harness, 503)
     await harness.ended(HOOK)
     assert harness.settled.reason == "503"  # abandoned
-    harness.callbacks.answer = lambda _: HttpResponse(204, {})
+    answer(harness, 204)
     assert await redeliver(harness.services, KEY) == 1
     await harness.settle()
     assert harness.settled.state is DeliveryState.DELIVERED

@@ -22,16 +22,26 @@ from opswatch.testing import MemoryArm
 from tests.support.harness import KEY
 
 
-@pytest.fixture
-def empty_azurite() -> Iterator[Azurite]:
-    """A new emulator: the shared one has what other tests created."""
+@pytest.fixture(scope="module")
+def own_azurite() -> Iterator[Azurite]:
+    """An emulator for these tests only: the shared one has what other tests created."""
     with running_azurite() as emulator:
         yield emulator
 
 
 @pytest.fixture
-def env(empty_azurite: Azurite) -> dict[str, str]:
-    return {"AzureWebJobsStorage": empty_azurite.connection_string}
+async def env(own_azurite: Azurite) -> dict[str, str]:
+    """The settings of an account without queues and tables."""
+    connection = own_azurite.connection_string
+    async with (
+        QueueServiceClient.from_connection_string(connection) as queues,
+        TableServiceClient.from_connection_string(connection) as tables,
+    ):
+        for queue in [queue.name async for queue in queues.list_queues()]:
+            await queues.delete_queue(queue)
+        for table in [table.name async for table in tables.list_tables()]:
+            await tables.delete_table(table)
+    return {"AzureWebJobsStorage": connection}
 
 
 async def names_in(env: dict[str, str]) -> set[str]:
@@ -82,14 +92,12 @@ async def test_created_storage_passes_every_check(env: dict[str, str]) -> None:
     assert [check.topic for check in checks if not check.is_good] == ["secret"]
 
 
-async def test_process_creates_missing_storage_once(
-    env: dict[str, str], empty_azurite: Azurite
-) -> None:
+async def test_process_creates_missing_storage_once(env: dict[str, str]) -> None:
     process = Process(env)
     assert await names_in(env) == set()
     await asyncio.gather(*(process.services() for _ in range(5)))
     assert await names_in(env) == {*QUEUES, *TABLES}
-    connection = empty_azurite.connection_string
+    connection = env["AzureWebJobsStorage"]
     async with QueueServiceClient.from_connection_string(connection) as queues:
         await queues.delete_queue(QUEUES[0])
     await process.services()

@@ -26,6 +26,7 @@ test: setup
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/mypy
 
 # 100,000 runs of the deterministic simulation; SEED and RUNS can be given.

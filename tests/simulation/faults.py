@@ -47,12 +47,9 @@ class Faults:
             if writes:
                 faults += ["lose answer", "repeat", "repeat", "stall after"]
             fault = random.choice(faults)
-        if fault == "crash before":
-            record("-> crash before")
-            raise CrashError
-        if fault == "fail":
-            record("-> fails")
-            raise LostAnswerError
+        if fault in ("crash before", "fail"):
+            record("->", fault)
+            raise CrashError if fault == "crash before" else LostAnswerError
         if fault == "stall before":
             await self._stall(record)
         answer = await act()
@@ -60,10 +57,8 @@ class Faults:
         match fault:
             case "none":
                 await self._take_time()
-            case "crash after":
-                raise CrashError
-            case "lose answer":
-                raise LostAnswerError
+            case "crash after" | "lose answer":
+                raise CrashError if fault == "crash after" else LostAnswerError
             case "stall after":
                 await self._stall(record)
             case "repeat":  # as an SDK repeats a request whose answer got lost

@@ -39,6 +39,11 @@ def _problems(run: Run) -> Iterator[str]:
         posts = [p for p in run.scenario.posts if p.operation is operation]
         for index in sorted({p.receiver for p in posts if p.receiver is not None}):
             yield from _wrong_delivery(run, result, run.scenario.receivers[index])
+    yield from _excess(run)
+
+
+def _excess(run: Run) -> Iterator[str]:
+    """Find work that was done more often than the disturbances explain."""
     allowed = run.disturbances()
     count = sum(rejection.count for rejection in run.store.rejections.values())
     posted = len(run.scenario.invalid)

@@ -58,10 +58,12 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (
             poll,
             "sent = None\n",
-            "sent = None\n"
-            "        if not isinstance(action, Wait):\n"
-            "            await finish(services, replace(row, value=action.watch))\n"
-            "            return\n",
+            (
+                "sent = None\n"
+                "        if not isinstance(action, Wait):\n"
+                "            await finish(services, replace(row, value=action.watch))\n"
+                "            return\n"
+            ),
         ),
     ),
     "an early message is dropped": (
@@ -108,20 +110,24 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (
             _create_delivery,
             "    row = await outbox.insert",
-            "    if await services.store.deliveries.get(delivery.key) is None:\n"
-            "        await send_wake_up(services.deliveries, delivery.key, delivery.seq, None)\n"
-            "        await outbox.insert(delivery)\n"
-            "    return\n"
-            "    row = await outbox.insert",
+            (
+                "    if await services.store.deliveries.get(delivery.key) is None:\n"
+                "        await send_wake_up(services.deliveries, delivery.key, 1, None)\n"
+                "        await outbox.insert(delivery)\n"
+                "    return\n"
+                "    row = await outbox.insert"
+            ),
         ),
     ),
     "a delivery cut off is not started": (
         (
             _create_delivery,
             "    row = await outbox.insert",
-            "    if await outbox.get(delivery.key) is not None:\n"
-            "        return\n"
-            "    row = await outbox.insert",
+            (
+                "    if await outbox.get(delivery.key) is not None:\n"
+                "        return\n"
+                "    row = await outbox.insert"
+            ),
         ),
     ),
     "watches are deleted unconditionally": (

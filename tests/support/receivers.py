@@ -1,12 +1,13 @@
-"""Receivers of callbacks on this machine's loopback: real sockets, a temper for each request."""
+"""Receivers of callbacks on loopback: real sockets, with a responder for each request."""
 
 import asyncio
 import datetime as dt
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -17,44 +18,17 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it came: header names in lower case."""
+    """A received request; header names in lower case."""
 
     method: str
     headers: dict[str, str]
     body: bytes
 
 
-Temper = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Responder = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-@dataclass
-class Receiver:
-    """Treats its n-th POST in the n-th way, and all later ones in the last."""
-
-    tempers: tuple[Temper, ...]
-    scheme: str = "http"
-    port: int = 0
-    connections: int = 0
-    requests: list[Request] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        return f"{self.scheme}://{HOST}:{self.port}/hook"
-
-    @property
-    def posts(self) -> list[Request]:
-        return [request for request in self.requests if request.method == "POST"]
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = await _read(reader)
-        self.requests.append(request)
-        if request.method == "POST":
-            await self.tempers[min(len(self.posts), len(self.tempers)) - 1](reader, writer)
-        else:
-            await answers(405)(reader, writer)
-
-
-async def _read(reader: asyncio.StreamReader) -> Request:
+async def read_request(reader: asyncio.StreamReader) -> Request:
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
     first, *lines = head.removesuffix("\r\n\r\n").split("\r\n")
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
@@ -62,68 +36,101 @@ async def _read(reader: asyncio.StreamReader) -> Request:
     return Request(first.split(" ")[0], headers, body)
 
 
-@asynccontextmanager
-async def receiving(*tempers: Temper, tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
-    receiver = Receiver(tempers, scheme="https" if tls else "http")
-    async with listening(receiver, receiver.serve, tls):
-        yield receiver
+@dataclass
+class Listener:
+    """A server of one request for each connection, until `async with` ends."""
+
+    serve: Responder
+    tls: ssl.SSLContext | None = None
+    port: int = 0  # the first time any free one
+    connections: int = 0
+    _server: asyncio.Server | None = None
+    _under_way: set[asyncio.Task[None] | None] = field(default_factory=set)
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{HOST}:{self.port}/hook"
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+        await asyncio.gather(*filter(None, self._under_way))
+
+    async def open(self) -> None:
+        """Listen, each time on the same port."""
+        self._server = await asyncio.start_server(self._connected, HOST, self.port, ssl=self.tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def close(self) -> None:
+        """Refuse connections; requests under way are still answered."""
+        if self._server is not None:
+            self._server.close()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._under_way.add(task)
+        self.connections += 1
+        with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+            await self.serve(reader, writer)
+        writer.close()
+        with suppress(ConnectionError, ssl.SSLError):
+            await writer.wait_closed()
+        self._under_way.discard(task)
 
 
-@asynccontextmanager
-async def breaking_hellos() -> AsyncIterator[Receiver]:
+class Receiver(Listener):
+    """Answers its n-th POST with the n-th responder, and all later ones with the last."""
+
+    def __init__(self, *responders: Responder, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(self._answer, tls)
+        self.responders = responders
+        self.requests: list[Request] = []
+
+    @property
+    def posts(self) -> list[Request]:
+        return [request for request in self.requests if request.method == "POST"]
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await read_request(reader)
+        self.requests.append(request)
+        number = min(len(self.posts), len(self.responders))
+        responder = self.responders[number - 1] if request.method == "POST" else answers(405)
+        await responder(reader, writer)
+
+
+class BrokenTlsReceiver(Receiver):
     """A server of https that answers a TLS hello with nonsense."""
-    receiver = Receiver((), scheme="https")
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    @property
+    def url(self) -> str:
+        return super().url.replace("http:", "https:")
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"\x16\x03\x03\x00\x05hello")
         await writer.drain()
 
-    async with listening(receiver, serve):
-        yield receiver
+
+# --- responders
 
 
-@asynccontextmanager
-async def listening(
-    receiver: Receiver,
-    serve: Temper,
-    tls: ssl.SSLContext | None = None,
-) -> AsyncIterator[None]:
-    under_way: set[asyncio.Task[None] | None] = set()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        under_way.add(asyncio.current_task())
-        receiver.connections += 1
-        with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            await serve(reader, writer)
-        writer.close()
-        with suppress(ConnectionError, ssl.SSLError):
-            await writer.wait_closed()
-
-    server = await asyncio.start_server(connected, HOST, 0, ssl=tls)
-    async with server:
-        receiver.port = server.sockets[0].getsockname()[1]
-        yield
-        await asyncio.gather(*filter(None, under_way))
-
-
-# --- tempers
-
-
-def answers(status: int, body: bytes = b"", **headers: str) -> Temper:
+def answers(status: int, body: bytes = b"", **headers: str) -> Responder:
     """Answer with a status, a body and headers (`_` for `-`)."""
     lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     head = [f"HTTP/1.1 {status} Word", f"Content-Length: {len(body)}", *lines]
 
-    async def temper(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write("\r\n".join([*head, "", ""]).encode() + body)
         await writer.drain()
 
-    return temper
+    return respond
 
 
 async def hangs(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-    """Answer nothing until the other side gives up."""
+    """Answer nothing until the client gives up."""
     await reader.read()
 
 
@@ -135,7 +142,7 @@ async def closes_early(_: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 @dataclass
 class Floods:
-    """Answers with a status and 100 MB, or as much of it as is taken."""
+    """Answers with a status and 100 MB, or as much of it as the client reads."""
 
     status: int
     size: int = 100_000_000
@@ -149,7 +156,7 @@ class Floods:
             self.sent += 65536
 
 
-# --- certificates, as strict as Python 3.13 has them
+# --- certificates, as strict as Python 3.13 requires
 
 _SIGNS_CERTIFICATES = x509.KeyUsage(
     digital_signature=False,
@@ -166,7 +173,7 @@ _SIGNS_CERTIFICATES = x509.KeyUsage(
 
 @dataclass(frozen=True, slots=True)
 class Certified:
-    """A server's context, and the file of the authority that has to be trusted for it."""
+    """A server's context, and the certificate of its authority."""
 
     server: ssl.SSLContext
     authority: Path
@@ -214,14 +221,14 @@ def certified(directory: Path, name: str = "localhost", *, days: int = 30) -> Ce
 def _certificate(
     subject: str, issuer: str, key: ec.EllipticCurvePrivateKey, *, days: int
 ) -> x509.CertificateBuilder:
-    def named(name: str) -> x509.Name:
+    def x509_name(name: str) -> x509.Name:
         return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
 
     now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
-        .subject_name(named(subject))
-        .issuer_name(named(issuer))
+        .subject_name(x509_name(subject))
+        .issuer_name(x509_name(issuer))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(days=90))

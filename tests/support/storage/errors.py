@@ -1,4 +1,4 @@
-"""The refusals of both services, under the codes that the real ones send.
+"""The errors of both services, under the codes that the real ones send.
 
 https://learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes, and the pages
 beside it for queues and tables.
@@ -41,7 +41,7 @@ _REFUSALS = {
 
 
 class RefusedError(Exception):
-    """A request that the service answers with an error, told by its code."""
+    """A request that the service answers with an error, named by its code."""
 
     def __init__(self, code: str) -> None:
         self.code = code

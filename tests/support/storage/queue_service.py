@@ -8,7 +8,7 @@ from email.utils import format_datetime
 from functools import lru_cache
 from xml.etree.ElementTree import ParseError, fromstring
 
-from tests.support.storage.clock import Clock
+from tests.support.clock import Clock
 from tests.support.storage.errors import RefusedError
 from tests.support.storage.http import Request, Response
 from tests.support.storage.queues import Message, MessageQueue
@@ -17,7 +17,7 @@ _XML = '<?xml version="1.0" encoding="utf-8"?>'
 _WEEK = 7 * 24 * 3600
 _MOST_BYTES = 64 * 1024
 _MOST_MESSAGES = 32
-_LEASE = 30  # seconds, where none is asked for
+_LEASE = 30  # seconds, by default
 
 
 class QueueService:
@@ -28,7 +28,7 @@ class QueueService:
         self.queues: dict[str, MessageQueue] = {}
 
     def answer(self, request: Request) -> Response:
-        """Carry out a request; refusals are answers too."""
+        """Answer a request; errors are answers too."""
         try:
             return self._answer(request)
         except RefusedError as error:
@@ -38,7 +38,7 @@ class QueueService:
             return _response(error.status, body, {"x-ms-error-code": error.code})
 
     def next_visible_at(self) -> datetime | None:
-        """Return when the first message of all queues is, or was, to be seen."""
+        """Return when the first message of all queues is, or was, visible."""
         times = [queue.next_visible_at() for queue in self.queues.values()]
         return min((time for time in times if time is not None), default=None)
 
@@ -91,19 +91,17 @@ def _send(queue: MessageQueue, request: Request) -> Response:
         raise RefusedError("OutOfRangeQueryParameterValue")
     lifetime = None if time_to_live == -1 else timedelta(seconds=time_to_live)
     message = queue.send(_text(request.body), timedelta(seconds=delay), lifetime)
-    return _response(201, _list(_told(message)))
+    return _response(201, _list(_xml(message)))
 
 
 def _receive(queue: MessageQueue, request: Request) -> Response:
     most = _number(request, "numofmessages", 1, _MOST_MESSAGES, 1)
     if request.query.get("peekonly") == "true":
         peeked = queue.peek(most)
-        return _response(
-            200, _list(*(_told(m, _count(m), _content(m), held=False) for m in peeked))
-        )
+        return _response(200, _list(*(_xml(m, _count(m), _content(m), held=False) for m in peeked)))
     lease = _number(request, "visibilitytimeout", 1, _WEEK, _LEASE)
     received = queue.receive(most, timedelta(seconds=lease))
-    return _response(200, _list(*(_told(m, _count(m), _content(m)) for m in received)))
+    return _response(200, _list(*(_xml(m, _count(m), _content(m)) for m in received)))
 
 
 def _update(queue: MessageQueue, message_id: str, request: Request) -> Response:
@@ -139,7 +137,7 @@ def _text(body: bytes) -> str:
     return text
 
 
-def _told(message: Message, *more: str, held: bool = True) -> str:
+def _xml(message: Message, *more: str, held: bool = True) -> str:
     facts = [
         f"<MessageId>{message.message_id}</MessageId>",
         f"<InsertionTime>{_date(message.inserted_at)}</InsertionTime>",
@@ -166,11 +164,11 @@ def _list(*messages: str) -> str:
 
 
 def _date(instant: datetime) -> str:
-    return _written(instant.replace(microsecond=0))
+    return _http_date(instant.replace(microsecond=0))
 
 
 @lru_cache(maxsize=1024)
-def _written(second: datetime) -> str:
+def _http_date(second: datetime) -> str:
     return format_datetime(second, usegmt=True)
 
 

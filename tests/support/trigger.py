@@ -1,0 +1,151 @@
+"""The local host's queue trigger over one queue, in real or in simulated time.
+
+What tests and benchmarks use of `opswatch.local.host` is here, but for the host itself.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from opswatch.config import STORAGE
+from opswatch.local.host.connections import Connections
+from opswatch.local.host.leases import LEASE, Lease, LeasedQueue
+from opswatch.local.host.lifecycle import Stop
+from opswatch.local.host.queues import QueueListener
+from opswatch.local.host.settings import HostSettings
+from opswatch.ports import Sent
+from opswatch.testing import MemoryQueue
+from tests.support.clock import SimulatedClock
+
+ROOT = Path(__file__).parents[2]
+Step = Callable[[bytes], Awaitable[None]]
+_MINUTE = timedelta(minutes=1)
+
+
+class Trigger:
+    """Runs a step for each message of a queue, as the Functions host does."""
+
+    def __init__(self, queue: LeasedQueue, step: Step) -> None:
+        self._queue, self._step = queue, step
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def pump(self, stop: Stop) -> None:
+        """Run steps until `stop`; an error of a step is raised."""
+        settings = HostSettings.load(ROOT, {}).queues
+        await QueueListener(self._queue, settings, self._run, stop).run()
+
+    async def pump_while(self, waiting: Awaitable[object]) -> None:
+        """Run steps until `waiting` returns, and let those that run end."""
+        stop = Stop()
+        async with asyncio.TaskGroup() as running:
+            running.create_task(self.pump(stop))
+            await waiting
+            stop.set()
+
+    async def idle(self) -> None:
+        """Return when no step runs."""
+        await self._idle.wait()
+
+    async def _run(self, _: Lease, body: str) -> bool:
+        self._running += 1
+        self._idle.clear()
+        try:
+            await self._step(body.encode())
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
+        return True
+
+
+@asynccontextmanager
+async def storage_queue(env: Mapping[str, str], name: str) -> AsyncIterator[LeasedQueue]:
+    """Yield a queue of the storage account that `env` configures, for a trigger."""
+    async with Connections(env) as connections:
+        yield connections.queue(name, STORAGE)
+
+
+class MemoryLeasedQueue(LeasedQueue):
+    """A queue in memory, for a trigger."""
+
+    def __init__(self, name: str, queue: MemoryQueue, latency: float) -> None:
+        self.name, self.lease = name, LEASE
+        self._memory, self._latency = queue, latency
+
+    async def receive(self, most: int) -> list[Lease]:
+        await asyncio.sleep(self._latency)
+        return [
+            Lease(
+                message_id=message.message_id,
+                pop_receipt=message.receipt,
+                text=message.body.decode(),
+                dequeue_count=message.dequeue_count,
+                times={},
+            )
+            for message in self._memory.receive(LEASE, most)
+        ]
+
+    async def delete(self, lease: Lease) -> None:
+        await asyncio.sleep(self._latency)
+        self._memory.delete(Sent(lease.message_id, lease.pop_receipt))
+
+    async def release(self, lease: Lease, delay: timedelta) -> None:
+        self._memory.release(Sent(lease.message_id, lease.pop_receipt), delay)
+
+    async def poison(self, lease: Lease) -> None:
+        await self.delete(lease)
+
+    async def renew(self, lease: Lease) -> None: ...
+
+
+class Jumping(Protocol):
+    """A storage in simulated time."""
+
+    async def jump(self, until: datetime) -> datetime:
+        """Move its clock to the next visible message, at most to `until`; return that."""
+
+
+class _SimulatedPauses(Stop):
+    """Pauses that take no time: the clock jumps to the next message or minute.
+
+    It moves if no step runs and no message is visible, so each step sees a single instant.
+    """
+
+    def __init__(
+        self,
+        trigger: Trigger,
+        storage: Jumping,
+        clock: SimulatedClock,
+        span: timedelta,
+        each_minute: Callable[[], Awaitable[None]],
+    ) -> None:
+        super().__init__()
+        self._trigger, self._storage, self._clock = trigger, storage, clock
+        self._until, self._minute_at = clock.now + span, clock.now + _MINUTE
+        self._each_minute = each_minute
+
+    async def pause(self, seconds: float) -> None:  # noqa: ARG002 - the clock decides
+        await self._trigger.idle()
+        if self._clock.now >= self._until:
+            self.set()
+            return
+        self._clock.now = await self._storage.jump(min(self._minute_at, self._until))
+        if self._clock.now == self._minute_at:
+            self._minute_at += _MINUTE
+            await self._each_minute()
+
+
+async def simulate(
+    trigger: Trigger,
+    storage: Jumping,
+    clock: SimulatedClock,
+    span: timedelta,
+    each_minute: Callable[[], Awaitable[None]],
+) -> None:
+    """Pump for `span` of simulated time, the last instant included."""
+    await trigger.pump(_SimulatedPauses(trigger, storage, clock, span, each_minute))

@@ -2,9 +2,9 @@
 
     python -m benchmarks.many_watches --watches 20000
 
-`hour` polls them for an hour of simulated time, and prints how the process's memory goes;
-`punctuality` polls them in real time, prints how late polls come, and fails where one is later than
-promised; `rate` prints how many polls one process makes in a second when all are due. Without
+`hour` polls them for an hour of simulated time, and prints the memory of the process;
+`punctuality` polls them in real time, prints how late polls are, and fails if one is later than
+promised; `rate` prints how many polls one process makes in a second if all are due. Without
 `--only`, all three are measured.
 """
 
@@ -21,7 +21,7 @@ _QUARTER = 15  # minutes
 _KB = 1024
 _MEASURES = ("hour", "punctuality", "rate")
 _DUE_AT_ONCE = 5000
-# Seconds: 2 that the host may pause for want of messages (host.json), and 3 for what it then finds.
+# Seconds: the host may pause for 2 if it finds no messages (host.json), and has 3 for the polls.
 _PROMISED = 5.0
 
 

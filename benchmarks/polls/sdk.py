@@ -33,7 +33,8 @@ from azure.mgmt.core.policies import (
 from azure.mgmt.core.polling.arm_polling import ARMPolling
 from azure.mgmt.core.polling.async_arm_polling import AsyncARMPolling
 
-from benchmarks.polls.operations import INTERVAL, SCOPE, AsyncCredential, Credential, status_path
+from benchmarks.polls.operations import INTERVAL, SCOPE, SyncCredential, status_path
+from tests.support.servers import Credential
 
 _PLAIN: dict[str, Any] = {"enforce_https": False}  # there is no TLS here
 
@@ -44,7 +45,7 @@ async def lro_poller(arm: str, _: str, operations: int) -> None:
         registration=ARMAutoResourceProviderRegistrationPolicy(),
         redirect=RedirectPolicy(),
         retry=RetryPolicy(),
-        authentication=ARMChallengeAuthenticationPolicy(Credential(), SCOPE),
+        authentication=ARMChallengeAuthenticationPolicy(SyncCredential(), SCOPE),
     )
     client: ARMPipelineClient[Any, Any] = ARMPipelineClient(arm, policies=policies)
 
@@ -60,12 +61,12 @@ async def lro_poller(arm: str, _: str, operations: int) -> None:
 
 
 async def async_lro_poller(arm: str, _: str, operations: int) -> None:
-    """Poll with azure-core's `AsyncLROPoller`, as it comes: a task for each operation."""
+    """Poll with azure-core's `AsyncLROPoller`, with its defaults: a task for each operation."""
     await _async_lro_poller(arm, operations, AioHttpTransport())
 
 
 async def lean_async_lro_poller(arm: str, _: str, operations: int) -> None:
-    """Poll with an `AsyncLROPoller` that leaves the environment's settings alone."""
+    """Poll with an `AsyncLROPoller` that does not read the environment's settings."""
     await _async_lro_poller(arm, operations, AioHttpTransport(use_env_settings=False))
 
 
@@ -74,7 +75,7 @@ async def _async_lro_poller(arm: str, operations: int, transport: AioHttpTranspo
         registration=AsyncARMAutoResourceProviderRegistrationPolicy(),
         redirect=AsyncRedirectPolicy(),
         retry=AsyncRetryPolicy(),
-        authentication=AsyncARMChallengeAuthenticationPolicy(AsyncCredential(), SCOPE),
+        authentication=AsyncARMChallengeAuthenticationPolicy(Credential(), SCOPE),
     )
     client: AsyncARMPipelineClient[Any, Any] = AsyncARMPipelineClient(
         arm, policies=policies, transport=transport

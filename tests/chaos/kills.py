@@ -1,43 +1,63 @@
-"""`python -m tests.chaos.kills`: deliveries under way, and their processes killed all the time.
+"""`python -m tests.chaos.kills`: processes are killed at random while deliveries are under way.
 
-Several `opswatch dev` over one Azurite; SIGKILL at instants from a seed, each time to one of those
-that are up, which is then started anew. Receivers answer at once, late, with 500, or not at all,
-and take an event no sooner than after a number of kills that is drawn for it: so there are
-deliveries under way until the last kill. Then calm, and the books must balance.
+Several `opswatch dev` over one Azurite; SIGKILL at instants from a seed, each time to an app that
+is up, which is then started again. Receivers answer at once, late, with 500, or not at all, and
+accept an event only after a number of kills that is drawn for it, so that deliveries are under way
+until the last kill. Then there are no more kills, and everything must add up.
 """
 
 import argparse
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import SystemRandom
+from random import Random, SystemRandom
 
-from standardwebhooks.webhooks import Webhook
-
-from benchmarks.house import owe_one
 from opswatch.bootstrap import open_services
 from opswatch.core.webhook import Secret
 from opswatch.local.azurite import running_azurite
 from opswatch.ports import Query, Services
-from tests.chaos.conduct import Outcome, conduct
-from tests.chaos.doors import MANNERS, Door, Manner
-from tests.chaos.killbooks import KillBooks
-from tests.chaos.luck import luck
-from tests.chaos.victims import App, Fleet
+from tests.chaos.kill_audit import KillAudit
+from tests.chaos.runner import Outcome, run_and_report, seeded_rng
+from tests.support.endpoints import Behaviour, Endpoint, ReceivedPost, Reply
+from tests.support.harness import enqueue_delivery
+from tests.support.processes import AppProcess
 
 _LOOK_EVERY = 1.0  # seconds
-_PATIENCE = 300.0  # of calm; reconcile's grace and some of its rounds
-_HOSTS = 10  # of each manner: one that fails too often is given pauses, and gets few POSTs then
+_PATIENCE = 300.0  # without kills; the repair's grace and some of its runs
+_HOSTS = 10  # of each manner: the circuit of a failing host opens, and it gets few POSTs then
 _ATTEMPTS = 60  # more than any delivery gets
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How the first POSTs of each event are answered, and how long an answer takes at most."""
+
+    first: tuple[int | None, ...] = ()
+    seconds: float = 2.0
+
+    def behaviour(self, rng: Random, is_open: Callable[[str], bool]) -> Behaviour:
+        """Return the behaviour of an endpoint that accepts an event once it is open for it."""
+
+        def reply(post: ReceivedPost, answered: int) -> Reply:
+            delay = rng.uniform(0, self.seconds)
+            if answered < len(self.first):
+                return Reply(self.first[answered], delay=delay)
+            is_accepted = is_open(post.operation_id)
+            return Reply(204 if is_accepted else 404, is_accepted, delay)
+
+        return reply
+
+
+MANNERS = (Manner(), Manner(first=(500, 500)), Manner(first=(None, None)), Manner(seconds=5.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What kind of a run it is; spans in seconds."""
+    """The options of a run; spans in seconds."""
 
     seed: int
     kills: int = 200
@@ -50,44 +70,69 @@ class Options:
 
 
 @dataclass(slots=True)
-class Toll:
+class KillLog:
     """The kills so far."""
 
-    at: list[float] = field(default_factory=list)  # of the monotonic clock
-    landed: int = 0  # that cut off a POST under way, or more
+    at: list[float] = field(default_factory=list)  # seconds since 1970
+    landed: int = 0  # that cut off at least one POST under way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class Environment:
     """Everything that takes part."""
 
     services: Services
-    doors: list[Door]
-    fleet: Fleet
-    toll: Toll
+    endpoints: list[Endpoint]
+    apps: list[AppProcess]
+    kills: KillLog
+
+    async def audit(self, options: Options) -> KillAudit:
+        store = self.services.store
+        waiting = await self.services.deliveries.depth()
+        poisoned = [await queue.depth() for queue in self.services.poison]
+        return KillAudit(
+            deliveries=options.deliveries,
+            posts=[post for endpoint in self.endpoints for post in endpoint.posts],
+            kills=self.kills.at,
+            landed=self.kills.landed,
+            pending=[row.value async for row in store.outbox.find(Query())],
+            settled=[row.value async for row in store.deliveries.find(Query())],
+            messages=waiting + sum(poisoned),
+            own_ends=[code for app in self.apps for code in app.own_ends],
+        )
+
+    def cut_off(self) -> int:
+        return sum(endpoint.cut_off for endpoint in self.endpoints)
 
 
-async def run(options: Options, folder: Path) -> KillBooks:
-    """Play one run; what the apps say goes to files in `folder`."""
-    async with _scene(options, folder) as scene:
+async def run(options: Options, folder: Path) -> KillAudit:
+    """Run once; the apps log to files in `folder`."""
+    async with _environment(options, folder) as environment:
+        endpoints = environment.endpoints
         for number in range(options.deliveries):
-            await owe_one(scene.services, number, scene.doors[number % len(scene.doors)].url)
-        await scene.fleet.up()
-        await _kill(options, scene)
-        await _calm(options, scene)
-        for app in scene.fleet.apps:
+            url = endpoints[number % len(endpoints)].url
+            await enqueue_delivery(environment.services, number, url)
+        for app in environment.apps:
+            await app.start()
+        for app in environment.apps:
+            await app.wait_until_up()
+        await _kill(options, environment)
+        give_up_at = time.monotonic() + _PATIENCE
+        while (await environment.audit(options)).problems() and time.monotonic() < give_up_at:
+            await asyncio.sleep(_LOOK_EVERY)
+        for app in environment.apps:
             await app.drain()
-        return await _books(options, scene)
+        return await environment.audit(options)
 
 
 @asynccontextmanager
-async def _scene(options: Options, folder: Path) -> AsyncIterator[Scene]:
-    secret = Secret(luck(options.seed, "secret").randbytes(32))
-    toll = Toll()
+async def _environment(options: Options, folder: Path) -> AsyncIterator[Environment]:
+    secret = Secret(seeded_rng(options.seed, "secret").randbytes(32))
+    kills = KillLog()
 
     def is_open(operation_id: str) -> bool:
-        after = luck(options.seed, operation_id).uniform(0, options.kills)
-        return len(toll.at) >= after
+        after = seeded_rng(options.seed, operation_id).uniform(0, options.kills)
+        return len(kills.at) >= after
 
     async with AsyncExitStack() as stack:
         azurite = stack.enter_context(running_azurite())
@@ -97,73 +142,37 @@ async def _scene(options: Options, folder: Path) -> AsyncIterator[Scene]:
             "OPSWATCH_CALLBACK_NETWORKS": "127.0.0.0/8",
             "OPSWATCH_CALLBACK_SCHEDULE": "0" + _ATTEMPTS * f",{options.retry}",
         }
-        doors = [
-            Door(manner, Webhook(secret.text), luck(options.seed, f"door {number}"), is_open)
-            for number, manner in enumerate(options.manners * _HOSTS)
-        ]
-        for door in doors:
-            await stack.enter_async_context(door)
-        services = await stack.enter_async_context(open_services(env))
-        logs = [folder / f"app-{number}.log" for number in range(options.apps)]
-        fleet = Fleet([App(env, options.lease, log) for log in logs])
-        await stack.enter_async_context(fleet)
-        yield Scene(services=services, doors=doors, fleet=fleet, toll=toll)
+        endpoints = []
+        for number, manner in enumerate(options.manners * _HOSTS):
+            rng = seeded_rng(options.seed, f"endpoint {number}")
+            endpoint = Endpoint("hook", secret, manner.behaviour(rng, is_open))
+            endpoints.append(await stack.enter_async_context(endpoint))
+        services = await stack.enter_async_context(open_services(env, create=True))
+        apps = []
+        for number in range(options.apps):
+            app = AppProcess(env, options.lease, folder / f"app-{number}.log")
+            stack.push_async_callback(app.kill)
+            apps.append(app)
+        yield Environment(services=services, endpoints=endpoints, apps=apps, kills=kills)
 
 
-async def _kill(options: Options, scene: Scene) -> None:
-    """Kill one of those that are up, at one random instant after the other."""
-    rng = luck(options.seed, "kills")
-    while len(scene.toll.at) < options.kills:
+async def _kill(options: Options, environment: Environment) -> None:
+    """Kill an app that is up at one random instant after the other, and start it again."""
+    rng, kills = seeded_rng(options.seed, "kills"), environment.kills
+    while len(kills.at) < options.kills:
         await asyncio.sleep(rng.uniform(0, 2 * options.gap))
-        up = [app for app in scene.fleet.apps if app.is_up()]
+        up = [app for app in environment.apps if app.is_up()]
         if not up:
             continue
-        app, before = rng.choice(up), _cut_off(scene)
+        app, before = rng.choice(up), environment.cut_off()
         await app.kill()
-        scene.toll.at.append(time.monotonic())
+        kills.at.append(time.time())
         await app.start()
-        scene.toll.landed += _cut_off(scene) > before
-
-
-def _cut_off(scene: Scene) -> int:
-    return sum(door.cut_off for door in scene.doors)
-
-
-async def _calm(options: Options, scene: Scene) -> None:
-    """Wait until the books balance, or patience ends."""
-    give_up_at = time.monotonic() + _PATIENCE
-    while time.monotonic() < give_up_at and (await _books(options, scene)).problems():
-        await asyncio.sleep(_LOOK_EVERY)
-
-
-async def _books(options: Options, scene: Scene) -> KillBooks:
-    store = scene.services.store
-    waiting = await scene.services.deliveries.depth()
-    poisoned = [await queue.depth() for queue in scene.services.poison]
-    return KillBooks(
-        deliveries=options.deliveries,
-        knocks=[knock for door in scene.doors for knock in door.knocks],
-        kills=scene.toll.at,
-        landed=scene.toll.landed,
-        owed=[row.value async for row in store.outbox.find(Query())],
-        settled=[row.value async for row in store.deliveries.find(Query())],
-        messages=waiting + sum(poisoned),
-        own_ends=scene.fleet.own_ends,
-    )
+        kills.landed += environment.cut_off() > before
 
 
 def main() -> int:
-    """Play one run and tell; return the exit code."""
-    options = _options()
-
-    async def play(folder: Path) -> Outcome:
-        books = await run(options, folder)
-        return Outcome([books.figures()], books.problems())
-
-    return conduct("kills", options.seed, play)
-
-
-def _options() -> Options:
+    """Run once, print the outcome, and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.chaos.kills",
         description=__doc__,
@@ -173,7 +182,13 @@ def _options() -> Options:
     parser.add_argument("--deliveries", type=int, default=300)
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(10**6))
     asked = parser.parse_args()
-    return Options(seed=asked.seed, kills=asked.kills, deliveries=asked.deliveries)
+    options = Options(seed=asked.seed, kills=asked.kills, deliveries=asked.deliveries)
+
+    async def run_once(folder: Path) -> Outcome:
+        audit = await run(options, folder)
+        return Outcome([audit.figures()], audit.problems())
+
+    return run_and_report("kills", options.seed, run_once)
 
 
 if __name__ == "__main__":

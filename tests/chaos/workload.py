@@ -1,5 +1,6 @@
-"""What is posted while the storm rages, drawn from a seed: each operation's life and messages."""
+"""The operations that are posted, drawn from a seed: the life of each, and its messages."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
@@ -24,7 +25,7 @@ _ENDS = {
     "canceled": (8, FinalStatus.CANCELED),
     "never-ending": (3, FinalStatus.TIMED_OUT),
     "forbidden": (3, FinalStatus.LOST),
-}  # how often each life is lived, and how it ends
+}  # the weight of each script, and how it ends
 _LONGEST = 40.0  # seconds
 _BURSTS = (
     Reply(status=404, json={"error": {"message": "Not yet."}}, last_poll=1, share=0.1),
@@ -39,31 +40,33 @@ _JOINS_WITH = "JSON, URL"
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class PlannedMessage:
     """One message about an operation, `after` seconds from the one before."""
 
     after: float
     form: str
-    door: str
+    endpoint: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
+class PlannedOperation:
     """An operation, begun `at` seconds from the start."""
 
     at: float
     script: str
     life: Life
     status: FinalStatus
-    messages: tuple[Message, ...]
+    messages: tuple[PlannedMessage, ...]
 
 
-def draw_stories(rng: Random, count: int, seconds: float, doors: list[str]) -> list[Story]:
-    """Draw `count` operations that begin within `seconds`; a bare post calls the first door."""
-    return [_story(rng, rng.uniform(0, seconds), doors) for _ in range(count)]
+def draw_workload(
+    rng: Random, count: int, seconds: float, endpoints: list[str]
+) -> list[PlannedOperation]:
+    """Draw `count` operations that begin within `seconds`; bare posts call the first endpoint."""
+    return [_draw_operation(rng, rng.uniform(0, seconds), endpoints) for _ in range(count)]
 
 
-def _story(rng: Random, at: float, doors: list[str]) -> Story:
+def _draw_operation(rng: Random, at: float, endpoints: list[str]) -> PlannedOperation:
     weights = [weight for weight, _ in _ENDS.values()]
     (script,) = rng.choices(list(_ENDS), weights)
     life = find_script(script)
@@ -71,29 +74,32 @@ def _story(rng: Random, at: float, doors: list[str]) -> Story:
         life = msgspec.structs.replace(life, faults=(*life.faults, *_BURSTS))
     if life.duration is not None:
         life = lasting(life, timedelta(seconds=rng.uniform(1, _LONGEST)))
-    status = _ENDS[script][1]
-    messages = tuple(_messages(rng, _forms(life), doors))
-    return Story(at=at, script=script, life=life, status=status, messages=messages)
+    return PlannedOperation(
+        at=at,
+        script=script,
+        life=life,
+        status=_ENDS[script][1],
+        messages=tuple(_draw_messages(rng, _forms(life), endpoints)),
+    )
 
 
 def _forms(life: Life) -> list[str]:
-    """Return the forms that say all there is to know: what they leave out is in the settings."""
+    """Return the forms that are complete: the settings have what they leave out."""
     if life.duration is None:
-        return ["JSON", "JSON, parts"]  # which can hold a time-out
-    is_plain = life.template == OPERATIONS_STATUS and not life.signed
-    return [form for form in FORMS if is_plain or form in _WHOLE_URL]
+        return ["JSON", "JSON, parts"]  # which can contain a timeout
+    is_usual = life.template == OPERATIONS_STATUS and not life.signed
+    return [form for form in FORMS if is_usual or form in _WHOLE_URL]
 
 
-def _messages(rng: Random, forms: list[str], doors: list[str]) -> list[Message]:
-    """Draw a first message, now and then the same once more, and another receiver, early or late.
+def _draw_messages(rng: Random, forms: list[str], endpoints: list[str]) -> Iterator[PlannedMessage]:
+    """Draw a first message, sometimes a repetition, and sometimes a further receiver.
 
-    A form without a callback calls the door of the settings.
+    A form without a callback calls the endpoint of the settings.
     """
     form = rng.choice(forms)
-    first = Message(0, form, rng.choice(doors) if form in _WITH_CALLBACK else doors[0])
-    messages = [first]
+    endpoint = rng.choice(endpoints) if form in _WITH_CALLBACK else endpoints[0]
+    yield PlannedMessage(0, form, endpoint)
     if rng.random() < 0.15:
-        messages.append(Message(rng.uniform(0, 10), form, first.door))
+        yield PlannedMessage(rng.uniform(0, 10), form, endpoint)
     if rng.random() < 0.2:
-        messages.append(Message(rng.uniform(0, 2 * _LONGEST), _JOINS_WITH, rng.choice(doors)))
-    return messages
+        yield PlannedMessage(rng.uniform(0, 2 * _LONGEST), _JOINS_WITH, rng.choice(endpoints))

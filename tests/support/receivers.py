@@ -1,17 +1,15 @@
 """Receivers of callbacks on loopback: real sockets, with a responder for each request."""
 
 import asyncio
-import datetime as dt
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+import trustme
 
 HOST = "127.0.0.1"
 
@@ -156,19 +154,7 @@ class Floods:
             self.sent += 65536
 
 
-# --- certificates, as strict as Python 3.13 requires
-
-_SIGNS_CERTIFICATES = x509.KeyUsage(
-    digital_signature=False,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=True,
-    crl_sign=True,
-    encipher_only=False,
-    decipher_only=False,
-)
+# --- certificates
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,54 +169,13 @@ class Certified:
         return ssl.create_default_context(cafile=str(self.authority))
 
 
-def certified(directory: Path, name: str = "localhost", *, days: int = 30) -> Certified:
-    """Make a throw-away authority, and a certificate for `name` that ends in `days`."""
-    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    authority = (
-        _certificate("Throw-away CA", "Throw-away CA", authority_key, days=90)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(_SIGNS_CERTIFICATES, critical=True)
-        .add_extension(
-            x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key()), critical=False
-        )
-        .sign(authority_key, hashes.SHA256())
-    )
-    own = (
-        _certificate(name, "Throw-away CA", key, days=days)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()),
-            critical=False,
-        )
-        .sign(authority_key, hashes.SHA256())
-    )
-    (directory / "authority.pem").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
-    (directory / "server.pem").write_bytes(
-        own.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
+def certified(directory: Path) -> Certified:
+    """Create an authority, and its certificate for localhost, which is valid for 30 days."""
+    authority = trustme.CA(organization_unit_name="Throw-away CA")
+    ends_at = datetime.now(UTC) + timedelta(days=30, hours=1)
+    own = authority.issue_cert("localhost", common_name="localhost", not_after=ends_at)
+    authority.cert_pem.write_to_path(str(directory / "authority.pem"))
+    own.private_key_and_cert_chain_pem.write_to_path(str(directory / "server.pem"))
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(directory / "server.pem")
+    own.configure_cert(server)
     return Certified(server, directory / "authority.pem")
-
-
-def _certificate(
-    subject: str, issuer: str, key: ec.EllipticCurvePrivateKey, *, days: int
-) -> x509.CertificateBuilder:
-    def x509_name(name: str) -> x509.Name:
-        return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-
-    now = dt.datetime.now(dt.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(x509_name(subject))
-        .issuer_name(x509_name(issuer))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=90))
-        .not_valid_after(now + dt.timedelta(days=days, hours=1))
-    )

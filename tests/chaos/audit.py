@@ -1,92 +1,92 @@
-"""Whether everything adds up: what was posted, what the tables say, and what receivers recorded."""
+"""Whether everything adds up: what was expected, the tables, and what receivers recorded."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from statistics import median
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeVar
 
-from azure.core.exceptions import ResourceNotFoundError
-
-from opswatch.adapters.account import Account
-from opswatch.adapters.storage import AzureTable
 from opswatch.core.deliveries import Delivery, DeliveryState
-from opswatch.core.keys import Key
-from opswatch.core.watches import FinalStatus, Result
-from opswatch.local.simulator import Simulator
-from opswatch.ports import Query
-from opswatch.rows.codec import Codec, Noun
+from opswatch.core.errors import Reason
+from opswatch.core.intake import Rejection
+from opswatch.core.keys import Operation
+from opswatch.core.watches import FinalStatus, Result, Watch
+from opswatch.ports import Query, Services, Table
 from opswatch.rows.messages import POISON_SUFFIX, QUEUES
-from opswatch.rows.tables import DELIVERIES, OUTBOX, REJECTIONS, RESULTS, WATCHES
-from tests.chaos.posts import Expected, Poster
-from tests.support.endpoints import Endpoint, ReceivedPost
+from tests.support.endpoints import ReceivedPost
 
-T = TypeVar("T", bound=Noun)
-Pair = tuple[str, str]  # an operation's id and an endpoint
-_UNAUTHORIZED = 401  # the token was refused: the same poll is sent again
-_OWN_STATUSES = (FinalStatus.TIMED_OUT, FinalStatus.LOST)  # which are not ARM's
+T = TypeVar("T")
+Pair = tuple[str, str]  # an operation's id and the name of an endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """An operation, and its expected outcome."""
+
+    operation: Operation
+    status: FinalStatus
+    ends_at: datetime | None = None  # according to ARM
+    endpoints: set[str] = field(default_factory=set)  # that must receive its event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tables:
     """The live tables, the records, and the queues, at one instant."""
 
-    watches: list[Key]
-    results: dict[Key, Result]
-    outbox: list[Key]
+    watches: list[Watch]
+    outbox: list[Delivery]
+    results: list[Result]
     deliveries: list[Delivery]
-    rejections: dict[str, str]  # reasons by the digest of the body
+    rejections: list[Rejection]
     waiting: dict[str, int]  # messages in each queue, hidden ones included
 
 
-async def read_tables(account: Account) -> Tables:
+async def read_tables(services: Services) -> Tables:
     """Read the live tables first: rows that leave them are then found among the records."""
 
-    async def rows(codec: Codec[T]) -> list[T]:
-        return [row.value async for row in AzureTable(account, codec).find(Query())]
+    async def rows(table: Table[T]) -> list[T]:
+        return [row.value async for row in table.find(Query())]
 
-    async def length(name: str) -> int:
-        try:
-            properties = await account.queue(name).get_queue_properties()
-        except ResourceNotFoundError:
-            return 0  # a poison queue is created with its first message
-        return properties.approximate_message_count or 0
-
+    store, queues = services.store, (services.operations, services.deliveries)
     return Tables(
-        watches=[watch.key for watch in await rows(WATCHES)],
-        outbox=[delivery.key for delivery in await rows(OUTBOX)],
-        results={result.key: result for result in await rows(RESULTS)},
-        deliveries=await rows(DELIVERIES),
-        rejections={
-            rejection.body_sha256: rejection.reason.value for rejection in await rows(REJECTIONS)
-        },
+        watches=await rows(store.watches),
+        outbox=await rows(store.outbox),
+        results=await rows(store.results),
+        deliveries=await rows(store.deliveries),
+        rejections=await rows(store.rejections),
         waiting={
-            name + suffix: await length(name + suffix)
-            for name in QUEUES
-            for suffix in ("", POISON_SUFFIX)
+            **{name: await queue.depth() for name, queue in zip(QUEUES, queues, strict=True)},
+            **{
+                name + POISON_SUFFIX: await poison.depth()
+                for name, poison in zip(QUEUES, services.poison, strict=True)
+            },
         },
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
     """Everything that has to add up."""
 
-    poster: Poster
-    endpoints: Sequence[Endpoint]
+    expected: Sequence[Expected]
+    rejected: dict[str, Reason] = field(default_factory=dict)  # by the digest of the body
+    received: Sequence[ReceivedPost]
     tables: Tables
+    own_ends: Sequence[int] = ()  # codes of apps that ended without a signal of ours
 
     def problems(self) -> list[str]:
         """Return everything that is missing, wrong or left over."""
+        tables = self.tables
         return [
+            *(f"an app ended by itself, code {code}" for code in self.own_ends),
             *self._wrong_results(),
             *self._wrong_callbacks(),
             *self._wrong_rejections(),
-            *(f"{key.row}: still in watches" for key in self.tables.watches),
-            *(f"{key.row}: still in outbox" for key in self.tables.outbox),
+            *(f"{watch.key.row}: still in watches" for watch in tables.watches),
+            *(f"{delivery.key.row}: still in outbox" for delivery in tables.outbox),
             *(
                 f"queue {name}: {count} messages left"
-                for name, count in self.tables.waiting.items()
+                for name, count in tables.waiting.items()
                 if count
             ),
         ]
@@ -95,23 +95,22 @@ class Audit:
     def posts(self) -> dict[Pair, list[ReceivedPost]]:
         """Return the POSTs to each endpoint about each operation."""
         posts: defaultdict[Pair, list[ReceivedPost]] = defaultdict(list)
-        for endpoint in self.endpoints:
-            for post in endpoint.posts:
-                posts[post.operation_id, post.endpoint].append(post)
+        for post in self.received:
+            posts[post.operation_id, post.endpoint].append(post)
         return posts
 
     @property
     def deliveries(self) -> dict[Pair, Delivery]:
         """Return the settled deliveries."""
-        ids = {key: r.facts.operation.operation_id for key, r in self.tables.results.items()}
+        ids = {result.key: result.facts.operation.operation_id for result in self.tables.results}
         return {
             (ids.get(delivery.operation, "?"), delivery.callback_url.rpartition("/")[2]): delivery
             for delivery in self.tables.deliveries
         }
 
     def _wrong_results(self) -> Iterator[str]:
-        results = dict(self.tables.results)
-        for expected in self.poster.expected:
+        results = {result.key: result for result in self.tables.results}
+        for expected in self.expected:
             result = results.pop(expected.operation.key, None)
             if result is None:
                 yield f"operation {expected.operation.operation_id}: no result"
@@ -124,7 +123,7 @@ class Audit:
         posts, deliveries = self.posts, self.deliveries
         pairs = {
             (expected.operation.operation_id, name): expected
-            for expected in self.poster.expected
+            for expected in self.expected
             for name in expected.endpoints
         }
         for pair, expected in pairs.items():
@@ -136,49 +135,11 @@ class Audit:
             yield f"{operation_id or 'a forged event'} at /{name}: without a post"
 
     def _wrong_rejections(self) -> Iterator[str]:
-        expected = {digest: reason.value for digest, reason in self.poster.rejected.items()}
-        found = self.tables.rejections
+        expected = {digest: reason.value for digest, reason in self.rejected.items()}
+        found = {row.body_sha256: row.reason.value for row in self.tables.rejections}
         for digest in expected.keys() | found.keys():
             if expected.get(digest) != found.get(digest):
                 yield f"rejection {digest[:8]}: {found.get(digest)}, not {expected.get(digest)}"
-
-    def figures(self, arm: Simulator, injected: Counter[str]) -> list[str]:
-        """Return the summary: what faults cost in polls and POSTs that no row counts, and lag."""
-        tables, poster = self.tables, self.poster
-        polled = Counter(
-            request.operation_id
-            for request in arm.requests
-            if request.operation_id and request.status != _UNAUTHORIZED
-        )
-        counted = {r.facts.operation.operation_id: r.facts.polls for r in tables.results.values()}
-        extra_polls = [number - counted.get(name, 0) for name, number in polled.items()]
-        attempts = {pair: delivery.attempts for pair, delivery in self.deliveries.items()}
-        extra_posts = [len(posts) - attempts.get(pair, 0) for pair, posts in self.posts.items()]
-        ends = {
-            expected.operation.key: expected.ends_at
-            for expected in poster.expected
-            if expected.ends_at and expected.status not in _OWN_STATUSES
-        }
-        lags = [
-            (result.end.finished_at - ends[key]).total_seconds()
-            for key, result in tables.results.items()
-            if key in ends
-        ]
-        return [
-            ", ".join(f"{kind}: {count}" for kind, count in sorted(injected.items()))
-            or "no faults",
-            (
-                f"{poster.messages} messages posted: {len(poster.expected)} operations, "
-                f"{len(poster.rejected)} rejects; {len(tables.results)} finished, "
-                f"{len(tables.rejections)} rejected"
-            ),
-            *(
-                f"{name} beyond those counted: {sum(n for n in extra if n > 0)}, "
-                f"at most {max([0, *extra])} of one"
-                for name, extra in (("polls", extra_polls), ("POSTs", extra_posts))
-            ),
-            f"lag: median {median(lags):.1f} s, most {max(lags):.1f} s" if lags else "lag: none",
-        ]
 
 
 def _wrong_callback(
@@ -190,6 +151,8 @@ def _wrong_callback(
         yield "no POST"
     elif name != "gone" and not any(post.is_accepted for post in posts):
         yield f"none of {len(posts)} POSTs was accepted"
+    if any(post.event and post.event["id"] != post.delivery_id for post in posts):
+        yield "an event of another delivery"
     if len(ids) > 1:
         yield f"{len(ids)} ids: {', '.join(sorted(ids))}"
     if delivery is None or delivery.state is not state:

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,17 +18,18 @@ from pathlib import Path
 from random import Random, SystemRandom
 
 from opswatch.bootstrap import open_services
+from opswatch.core.watches import FinalStatus
 from opswatch.core.webhook import Secret
 from opswatch.local.azurite import running_azurite
-from opswatch.ports import Query, Services
-from tests.chaos.kill_audit import KillAudit
-from tests.chaos.runner import Outcome, run_and_report, seeded_rng
+from opswatch.ports import Services
+from tests.chaos.audit import Audit, Expected, read_tables
+from tests.chaos.repeats import excess_repeats, repeats
+from tests.chaos.runner import Outcome, run_and_report, seeded_rng, settle
 from tests.support.endpoints import Behaviour, Endpoint, ReceivedPost, Reply
 from tests.support.harness import enqueue_delivery
 from tests.support.processes import AppProcess
 
-_LOOK_EVERY = 1.0  # seconds
-_PATIENCE = 300.0  # without kills; the repair's grace and some of its runs
+_PATIENCE = 300.0  # seconds without kills: the repair's grace and some of its runs
 _HOSTS = 10  # of each manner: the circuit of a failing host opens, and it gets few POSTs then
 _ATTEMPTS = 60  # more than any delivery gets
 
@@ -85,19 +87,13 @@ class Environment:
     endpoints: list[Endpoint]
     apps: list[AppProcess]
     kills: KillLog
+    expected: list[Expected] = field(default_factory=list)
 
-    async def audit(self, options: Options) -> KillAudit:
-        store = self.services.store
-        waiting = await self.services.deliveries.depth()
-        poisoned = [await queue.depth() for queue in self.services.poison]
-        return KillAudit(
-            deliveries=options.deliveries,
-            posts=[post for endpoint in self.endpoints for post in endpoint.posts],
-            kills=self.kills.at,
-            landed=self.kills.landed,
-            pending=[row.value async for row in store.outbox.find(Query())],
-            settled=[row.value async for row in store.deliveries.find(Query())],
-            messages=waiting + sum(poisoned),
+    async def audit(self) -> Audit:
+        return Audit(
+            expected=self.expected,
+            received=[post for endpoint in self.endpoints for post in endpoint.posts],
+            tables=await read_tables(self.services),
             own_ends=[code for app in self.apps for code in app.own_ends],
         )
 
@@ -105,24 +101,24 @@ class Environment:
         return sum(endpoint.cut_off for endpoint in self.endpoints)
 
 
-async def run(options: Options, folder: Path) -> KillAudit:
+async def run(options: Options, folder: Path) -> tuple[Audit, KillLog]:
     """Run once; the apps log to files in `folder`."""
     async with _environment(options, folder) as environment:
         endpoints = environment.endpoints
         for number in range(options.deliveries):
             url = endpoints[number % len(endpoints)].url
-            await enqueue_delivery(environment.services, number, url)
+            operation = await enqueue_delivery(environment.services, number, url)
+            expected = Expected(operation, FinalStatus.SUCCEEDED, endpoints={"hook"})
+            environment.expected.append(expected)
         for app in environment.apps:
             await app.start()
         for app in environment.apps:
             await app.wait_until_up()
         await _kill(options, environment)
-        give_up_at = time.monotonic() + _PATIENCE
-        while (await environment.audit(options)).problems() and time.monotonic() < give_up_at:
-            await asyncio.sleep(_LOOK_EVERY)
+        await settle(environment.audit, _PATIENCE)
         for app in environment.apps:
             await app.drain()
-        return await environment.audit(options)
+        return await environment.audit(), environment.kills
 
 
 @asynccontextmanager
@@ -185,8 +181,18 @@ def main() -> int:
     options = Options(seed=asked.seed, kills=asked.kills, deliveries=asked.deliveries)
 
     async def run_once(folder: Path) -> Outcome:
-        audit = await run(options, folder)
-        return Outcome([audit.figures()], audit.problems())
+        audit, kills = await run(options, folder)
+        received = audit.received
+        by_id = Counter[str]()
+        for delivery_id, number, _ in repeats(received):
+            by_id[delivery_id] += number
+        figures = (
+            f"{len(kills.at)} kills, {kills.landed} of them while a POST was under way; "
+            f"{len(audit.deliveries)} of {options.deliveries} deliveries settled by "
+            f"{len(received)} POSTs, {by_id.total()} of them repeats, "
+            f"at most {max(by_id.values(), default=0)} of one"
+        )
+        return Outcome([figures], [*audit.problems(), *excess_repeats(received, kills.at)])
 
     return run_and_report("kills", options.seed, run_once)
 

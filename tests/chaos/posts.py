@@ -2,33 +2,21 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from hashlib import sha256
 
 from azure.core.exceptions import AzureError
 from azure.storage.queue.aio import QueueClient
 
 from opswatch.core.errors import Reason
-from opswatch.core.keys import Operation, operation_from_url
-from opswatch.core.watches import FinalStatus
+from opswatch.core.keys import operation_from_url
 from opswatch.local.demo.cases import FORMS, LOCATION, SUBSCRIPTION, Extras, rejected
 from opswatch.local.simulator import Simulator
+from tests.chaos.audit import Expected
 from tests.chaos.workload import PlannedOperation
 from tests.support.endpoints import Endpoint
 
 TIMEOUT = "PT30S"  # of operations that never end
 _PLACE = {"subscription": SUBSCRIPTION, "location": LOCATION}
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """An operation that was posted, and its expected outcome."""
-
-    operation: Operation
-    status: FinalStatus
-    ends_at: datetime | None  # according to ARM
-    endpoints: set[str] = field(default_factory=set)  # that must receive its event
 
 
 class Poster:

@@ -1,29 +1,35 @@
 """One run: faults while operations are posted, then none until everything adds up."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from statistics import median
 
 from opswatch.adapters.account import Account
+from opswatch.bootstrap import open_services
 from opswatch.config import Storage as StorageSettings
+from opswatch.core.watches import FinalStatus
 from opswatch.core.webhook import Secret
 from opswatch.local.demo.cases import LOCATION, SUBSCRIPTION
 from opswatch.local.simulator import Simulator
+from opswatch.ports import Services
 from opswatch.rows.messages import OPERATIONS_QUEUE
 from tests.chaos.audit import Audit, read_tables
 from tests.chaos.faults import inject_faults
 from tests.chaos.posts import Poster
-from tests.chaos.runner import Outcome, seeded_rng
+from tests.chaos.runner import Outcome, seeded_rng, settle
 from tests.chaos.workload import draw_workload
 from tests.support.endpoints import ACCEPT, Behaviour, Endpoint, ReceivedPost, Reply
 from tests.support.processes import AppProcess, StorageProcess
 
 _LEASE = 15.0  # seconds; the Functions host's is ten minutes
 _POSTING_SHARE = 0.8  # of the time with faults
-_LOOK_EVERY = 3.0
+_UNAUTHORIZED = 401  # the token was refused: the same poll is sent again
+_OWN_STATUSES = (FinalStatus.TIMED_OUT, FinalStatus.LOST)  # which are not ARM's
 _REPLIES = (
     (60, ACCEPT),
     (5, Reply(204, is_accepted=True, delay=5.0)),
@@ -53,47 +59,79 @@ class Environment:
     endpoints: list[Endpoint]
     storage: StorageProcess
     apps: list[AppProcess]
-    account: Account
+    services: Services
+    poster: Poster
+
+    async def audit(self) -> Audit:
+        return Audit(
+            expected=self.poster.expected,
+            rejected=self.poster.rejected,
+            received=[post for endpoint in self.endpoints for post in endpoint.posts],
+            tables=await read_tables(self.services),
+            own_ends=[code for app in self.apps for code in app.own_ends],
+        )
 
 
 async def run(options: Options, folder: Path) -> Outcome:
     """Run once; the apps log to files in `folder`."""
-    async with AsyncExitStack() as stack:
-        calm = asyncio.Event()
-        environment = await stack.enter_async_context(_environment(options, folder, calm))
-        poster = Poster(
-            environment.account.queue(OPERATIONS_QUEUE), environment.arm, environment.endpoints
-        )
-        names = [endpoint.name for endpoint in environment.endpoints]
-        workload = draw_workload(
-            seeded_rng(options.seed, "workload"),
-            options.operations,
-            options.seconds * _POSTING_SHARE,
-            names,
-        )
+    calm = asyncio.Event()
+    async with _environment(options, folder, calm) as environment:
+        endpoints, apps, poster = environment.endpoints, environment.apps, environment.poster
+        posting_time = options.seconds * _POSTING_SHARE
+        names = [endpoint.name for endpoint in endpoints]
+        rng = seeded_rng(options.seed, "workload")
         async with asyncio.TaskGroup() as together:
-            together.create_task(poster.post(workload))
+            together.create_task(
+                poster.post(draw_workload(rng, options.operations, posting_time, names))
+            )
             injecting = together.create_task(
-                inject_faults(
-                    options.seed,
-                    options.seconds,
-                    environment.apps,
-                    environment.storage,
-                    environment.endpoints,
-                )
+                inject_faults(options.seed, options.seconds, apps, environment.storage, endpoints)
             )
         calm.set()
-        await _settle(options.patience, environment, poster)
-        for app in environment.apps:
+        await settle(environment.audit, options.patience)
+        for app in apps:
             await app.drain()
-        audit = await _audit(environment, poster)
-        own_ends = [
-            f"an app ended by itself, code {code}"
-            for app in environment.apps
-            for code in app.own_ends
-        ]
-        figures = audit.figures(environment.arm, injecting.result())
-        return Outcome(figures, [*own_ends, *audit.problems()])
+        audit = await environment.audit()
+        injected = injecting.result()
+        return Outcome(
+            [
+                ", ".join(f"{kind}: {count}" for kind, count in sorted(injected.items())),
+                (
+                    f"{poster.messages} messages posted: {len(poster.expected)} operations, "
+                    f"{len(poster.rejected)} rejects"
+                ),
+                *figures(audit, environment.arm),
+            ],
+            audit.problems(),
+        )
+
+
+def figures(audit: Audit, arm: Simulator) -> Iterator[str]:
+    """Yield what the faults cost: polls and POSTs that no row counts, and lag."""
+    results = audit.tables.results
+    counted = {result.facts.operation.operation_id: result.facts.polls for result in results}
+    attempts = {pair: delivery.attempts for pair, delivery in audit.deliveries.items()}
+    polled = Counter(
+        request.operation_id
+        for request in arm.requests
+        if request.operation_id and request.status != _UNAUTHORIZED
+    )
+    extra_polls = [number - counted.get(name, 0) for name, number in polled.items()]
+    extra_posts = [len(posts) - attempts.get(pair, 0) for pair, posts in audit.posts.items()]
+    for name, extra in (("polls", extra_polls), ("POSTs", extra_posts)):
+        total, most = sum(n for n in extra if n > 0), max([0, *extra])
+        yield f"{name} beyond those counted: {total}, at most {most} of one"
+    ends = {
+        expected.operation.key: expected.ends_at
+        for expected in audit.expected
+        if expected.ends_at and expected.status not in _OWN_STATUSES
+    }
+    lags = [
+        (result.end.finished_at - ends[result.key]).total_seconds()
+        for result in results
+        if result.key in ends
+    ]
+    yield f"lag: median {median(lags):.1f} s, most {max(lags):.1f} s" if lags else "lag: none"
 
 
 @asynccontextmanager
@@ -132,7 +170,9 @@ async def _environment(
             await stack.enter_async_context(AppProcess(env, _LEASE, folder / f"app-{number}.log"))
             for number in range(options.apps)
         ]
-        yield Environment(arm, endpoints, storage, apps, account)
+        services = await stack.enter_async_context(open_services(env))
+        poster = Poster(account.queue(OPERATIONS_QUEUE), arm, endpoints)
+        yield Environment(arm, endpoints, storage, apps, services, poster)
 
 
 def _flaky(rng: Random, calm: asyncio.Event) -> Behaviour:
@@ -147,16 +187,3 @@ def _flaky(rng: Random, calm: asyncio.Event) -> Behaviour:
         return replace(drawn, delay=rng.uniform(1, drawn.delay)) if drawn.delay else drawn
 
     return reply
-
-
-async def _settle(patience: float, environment: Environment, poster: Poster) -> None:
-    """Wait until everything adds up, or patience ends."""
-    give_up_at = asyncio.get_running_loop().time() + patience
-    while asyncio.get_running_loop().time() < give_up_at:
-        if not (await _audit(environment, poster)).problems():
-            return
-        await asyncio.sleep(_LOOK_EVERY)
-
-
-async def _audit(environment: Environment, poster: Poster) -> Audit:
-    return Audit(poster, environment.endpoints, await read_tables(environment.account))

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from tests.chaos.audit import Audit
+
 _MOST_PRINTED = 40  # problems
+_LOOK_EVERY = 2.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,13 @@ def run_and_report(name: str, seed: int, run: Callable[[Path], Awaitable[Outcome
     if not problems:
         shutil.rmtree(folder)
     return bool(problems)
+
+
+async def settle(audit: Callable[[], Awaitable[Audit]], patience: float) -> None:
+    """Wait until everything adds up, or for `patience` seconds."""
+    give_up_at = time.monotonic() + patience
+    while (await audit()).problems() and time.monotonic() < give_up_at:
+        await asyncio.sleep(_LOOK_EVERY)
 
 
 def _print(line: str) -> None:

@@ -2,64 +2,64 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from opswatch.core.deliveries import Delivery, DeliveryState, new_delivery
+from opswatch.core.deliveries import DeliveryState, new_delivery
 from opswatch.core.errors import Reason
-from opswatch.core.keys import Key, operation_from_url
+from opswatch.core.intake import rejection
+from opswatch.core.keys import operation_from_url
 from opswatch.core.policy import Policy
 from opswatch.core.watches import FinalStatus, Result
-from tests.chaos.audit import Audit, Tables
-from tests.chaos.posts import Expected
-from tests.support.builders import NOW, end, result
-from tests.support.endpoints import ACCEPT, Endpoint, ReceivedPost
-from tests.support.harness import ENDPOINT, SECRET, status_path
+from tests.chaos.audit import Audit, Expected, Tables
+from tests.support.builders import NOW, end, result, watch
+from tests.support.endpoints import ACCEPT, ReceivedPost, Reply
+from tests.support.harness import ENDPOINT, status_path
 
 OPERATION = operation_from_url(f"{ENDPOINT}{status_path('a1')}?api-version=1")
-KEY = OPERATION.key
-EVENT = {"data": {"operationId": "a1", "status": "Failed"}}
-
-Fault = Callable[["Evidence"], object]
+PENDING = new_delivery(OPERATION.key, "http://127.0.0.1:1/steady", NOW, Policy())
+DELIVERED = replace(PENDING, state=DeliveryState.DELIVERED)
+EVENT = {"id": PENDING.delivery_id, "data": {"operationId": "a1", "status": "Failed"}}
+SUCCEEDED = {**EVENT, "data": {"operationId": "a1", "status": "Succeeded"}}
+REJECTION = rejection(b"", Reason.EMPTY, "it is empty", NOW)
 
 
 class Evidence:
     """One failed operation with one delivery, and one reject: everything adds up."""
 
     def __init__(self) -> None:
-        self.endpoint = Endpoint("steady", SECRET)
-        self.endpoint.posts.append(self.post())
-        self.poster: Any = SimpleNamespace(
-            expected=[Expected(OPERATION, FinalStatus.FAILED, None, {"steady"})],
-            rejected={"digest": Reason.EMPTY},
-        )
-        self.tables = Tables(
-            watches=[],
-            results={KEY: self.result(FinalStatus.FAILED)},
-            outbox=[],
-            deliveries=[self.delivery()],
-            rejections={"digest": "Empty"},
-            waiting={"operations": 0},
-        )
+        self.expected = [Expected(OPERATION, FinalStatus.FAILED, endpoints={"steady"})]
+        self.rejected = {REJECTION.body_sha256: Reason.EMPTY}
+        self.received = [self.post()]
+        self.tables: dict[str, Any] = {
+            "watches": [],
+            "outbox": [],
+            "results": [self.result(FinalStatus.FAILED)],
+            "deliveries": [DELIVERED],
+            "rejections": [REJECTION],
+            "waiting": {"operations": 0},
+        }
+        self.own_ends: list[int] = []
 
     def post(self, **more: Any) -> ReceivedPost:
-        known = {"delivery_id": self.delivery().delivery_id, "event": EVENT, "reply": ACCEPT}
-        return ReceivedPost(**{"endpoint": "steady", "attempt": 1, "at": 1.0, **known, **more})
+        known = {"endpoint": "steady", "delivery_id": DELIVERED.delivery_id, "attempt": 1}
+        return ReceivedPost(**{**known, "event": EVENT, "at": 1.0, "reply": ACCEPT, **more})
+
+    def receive(self, **more: Any) -> None:
+        self.received.append(self.post(**more))
 
     def result(self, status: FinalStatus) -> Result:
         return result(operation=OPERATION, end=end(status))
 
-    def delivery(self) -> Delivery:
-        pending = new_delivery(KEY, "http://127.0.0.1:1/steady", NOW, Policy())
-        return replace(pending, state=DeliveryState.DELIVERED)
-
-    def change(self, **tables: Any) -> None:
-        self.tables = replace(self.tables, **tables)
-
     def problems(self) -> list[str]:
-        return Audit(self.poster, [self.endpoint], self.tables).problems()
+        return Audit(
+            expected=self.expected,
+            rejected=self.rejected,
+            received=self.received,
+            tables=Tables(**self.tables),
+            own_ends=self.own_ends,
+        ).problems()
 
 
 def test_good_run_has_no_problems() -> None:
@@ -69,37 +69,28 @@ def test_good_run_has_no_problems() -> None:
 @pytest.mark.parametrize(
     ("fault", "problem"),
     [
-        (lambda e: e.change(results={}), "no result"),
-        (
-            lambda e: e.change(results={KEY: e.result(FinalStatus.LOST)}),
-            "Lost, not Failed",
-        ),
-        (lambda e: e.poster.expected.clear(), "a result without a post"),
-        (lambda e: e.endpoint.posts.clear(), "no POST"),
-        (
-            lambda e: e.endpoint.posts.append(e.post(delivery_id="msg_2")),
-            "2 ids",
-        ),
-        (
-            lambda e: e.endpoint.posts.__setitem__(0, e.post(reply=None)),
-            "none of 1 POSTs was accepted",
-        ),
-        (
-            lambda e: e.endpoint.posts.append(
-                e.post(event={"data": {"operationId": "a1", "status": "Succeeded"}})
-            ),
-            "not of Failed",
-        ),
-        (lambda e: e.endpoint.posts.append(e.post(event=None)), "a forged event"),
-        (lambda e: e.change(deliveries=[]), "not settled, not delivered"),
-        (lambda e: e.change(rejections={}), "None, not Empty"),
-        (lambda e: e.change(rejections={"digest": "Empty", "d": "NotJson"}), "not None"),
-        (lambda e: e.change(watches=[KEY]), "still in watches"),
-        (lambda e: e.change(outbox=[Key("p", "r")]), "still in outbox"),
-        (lambda e: e.change(waiting={"operations-poison": 2}), "2 messages left"),
+        (lambda e: e.tables.update(results=[]), "no result"),
+        (lambda e: e.tables.update(results=[e.result(FinalStatus.LOST)]), "Lost, not Failed"),
+        (lambda e: e.expected.clear(), "a result without a post"),
+        (lambda e: e.expected.clear(), "a1 at /steady: without a post"),
+        (lambda e: e.received.clear(), "no POST"),
+        (lambda e: e.receive(delivery_id="msg_2"), "2 ids"),
+        (lambda e: e.receive(event={**EVENT, "id": "msg_2"}), "an event of another delivery"),
+        (lambda e: setattr(e.received[0], "reply", None), "none of 1 POSTs was accepted"),
+        (lambda e: setattr(e.received[0], "reply", Reply(404)), "none of 1 POSTs was accepted"),
+        (lambda e: e.receive(event=SUCCEEDED), "not of Failed"),
+        (lambda e: e.receive(event=None), "a forged event"),
+        (lambda e: e.tables.update(deliveries=[]), "not settled, not delivered"),
+        (lambda e: e.tables.update(deliveries=[PENDING]), "pending, not delivered"),
+        (lambda e: e.tables.update(rejections=[]), "None, not Empty"),
+        (lambda e: e.rejected.clear(), "Empty, not None"),
+        (lambda e: e.tables.update(watches=[watch()]), "still in watches"),
+        (lambda e: e.tables.update(outbox=[PENDING]), "still in outbox"),
+        (lambda e: e.tables.update(waiting={"operations-poison": 2}), "2 messages left"),
+        (lambda e: e.own_ends.append(1), "ended by itself"),
     ],
 )
-def test_seeded_fault_is_found(fault: Fault, problem: str) -> None:
+def test_seeded_fault_is_found(fault: Callable[[Evidence], object], problem: str) -> None:
     evidence = Evidence()
     fault(evidence)
     assert any(problem in found for found in evidence.problems())

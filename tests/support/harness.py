@@ -12,7 +12,7 @@ from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.deliveries import Delivery, new_delivery
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.intake import Defaults, Intake
-from opswatch.core.keys import Key, WakeUp, operation_from_url
+from opswatch.core.keys import Key, Operation, WakeUp, operation_from_url
 from opswatch.core.policy import Policy
 from opswatch.core.watches import End, FinalStatus, OperationFacts, Result, Watch
 from opswatch.core.webhook import Secret
@@ -102,8 +102,8 @@ def ended(status: str = "Succeeded") -> HttpResponse:
     return HttpResponse(200, {}, json.dumps({"status": status}).encode())
 
 
-async def enqueue_delivery(services: Services, number: int, url: str) -> None:
-    """End the operation `number`, and enqueue the delivery of its result to `url`."""
+async def enqueue_delivery(services: Services, number: int, url: str) -> Operation:
+    """End an operation, and enqueue the delivery of its result to `url`; return the operation."""
     now = services.clock()
     operation = operation_from_url(f"{ENDPOINT}{status_path(f'op{number}')}?api-version=1")
     facts = OperationFacts(operation=operation, registered_at=now, deadline_at=now)
@@ -113,6 +113,7 @@ async def enqueue_delivery(services: Services, number: int, url: str) -> None:
     delivery = new_delivery(operation.key, url, now, services.policy)
     await services.store.outbox.insert(delivery)
     await send_wake_up(services.deliveries, delivery.key, delivery.seq, None)
+    return operation
 
 
 async def enqueue_not_due(services: Services, count: int) -> None:

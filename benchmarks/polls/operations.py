@@ -4,19 +4,17 @@ from typing import Any, Final
 
 from azure.core.credentials import AccessToken
 
+from tests.support.harness import status_path
 from tests.support.servers import TOKEN
 
 SCOPE = "https://management.azure.com/.default"
 INTERVAL: Final = 1  # seconds between two polls of an operation
-_SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 
 
-def status_path(number: int) -> str:
+def url_path(number: int) -> str:
     """Return the path and query of the status of the operation `number`."""
-    return (
-        f"/subscriptions/{_SUBSCRIPTION}/providers/Microsoft.Cache/locations/westus"
-        f"/operationsStatus/{number:08}-0000-0000-0000-000000000000?api-version=2024-10-01"
-    )
+    operation_id = f"{number:08}-0000-0000-0000-000000000000"
+    return f"{status_path(operation_id)}?api-version=2024-10-01"
 
 
 class SyncCredential:

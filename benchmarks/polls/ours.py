@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 
-from benchmarks.polls.operations import INTERVAL, SCOPE, status_path
+from benchmarks.polls.operations import INTERVAL, SCOPE, url_path
 from opswatch.adapters.account import Account
 from opswatch.adapters.arm import HttpArm
 from opswatch.adapters.storage import AzureQueue, AzureTable
@@ -34,7 +34,7 @@ async def opswatch(arm: str, storage: str, operations: int) -> None:
         store = replace(services.store, watches=AzureTable(account, WATCHES))
         trigger.services = replace(services, store=store, operations=trigger, arm=polling)
         for number in range(operations):
-            await operations_message(trigger.services, f"{arm}{status_path(number)}".encode())
+            await operations_message(trigger.services, f"{arm}{url_path(number)}".encode())
             await asyncio.sleep(INTERVAL / operations)
         await asyncio.Event().wait()
 

@@ -13,7 +13,7 @@ from azure.mgmt.core import policies as mgmt
 from azure.mgmt.core.polling.arm_polling import ARMPolling
 from azure.mgmt.core.polling.async_arm_polling import AsyncARMPolling
 
-from benchmarks.polls.operations import INTERVAL, SCOPE, SyncCredential, status_path
+from benchmarks.polls.operations import INTERVAL, SCOPE, SyncCredential, url_path
 from tests.support.servers import Credential
 
 _WITHOUT_TLS: dict[str, Any] = {"enforce_https": False}
@@ -30,7 +30,7 @@ async def lro_poller(arm: str, _: str, operations: int) -> None:
     client: ARMPipelineClient[Any, Any] = ARMPipelineClient(arm, policies=policies)
 
     def poll(number: int) -> None:
-        request = HttpRequest("PUT", f"{arm}{status_path(number)}", json={})
+        request = HttpRequest("PUT", f"{arm}{url_path(number)}", json={})
         started = client._pipeline.run(request, stream=False, **_WITHOUT_TLS)  # noqa: SLF001 - as they do
         LROPoller(client, started, lambda _: None, ARMPolling(INTERVAL, **_WITHOUT_TLS)).result()
 
@@ -63,7 +63,7 @@ async def _async_lro_poller(arm: str, operations: int, transport: AioHttpTranspo
 
     async def poll(number: int) -> None:
         await asyncio.sleep(INTERVAL * number / operations)
-        request = HttpRequest("PUT", f"{arm}{status_path(number)}", json={})
+        request = HttpRequest("PUT", f"{arm}{url_path(number)}", json={})
         started = await client._pipeline.run(request, stream=False, **_WITHOUT_TLS)  # noqa: SLF001
         polling = AsyncARMPolling(INTERVAL, **_WITHOUT_TLS)
         await AsyncLROPoller(client, started, lambda _: None, polling).result()

@@ -45,39 +45,29 @@ class TableService:
             return _json(error.status, body, {"x-ms-error-code": error.code})
 
     def _answer(self, request: Request) -> Response:
-        if request.path == "Tables":
-            return self._on_tables(request)
-        if match := _TABLE.fullmatch(request.path):
-            return self._remove(request, match[1])
+        if request.path == "Tables" and request.method == "POST":
+            return self._create(request)
+        if (match := _TABLE.fullmatch(request.path)) and request.method == "DELETE":
+            self._table(match[1])
+            del self.tables[match[1]]
+            return _json(204)
         if match := _ENTITY.fullmatch(request.path):
             name, partition, row = (part.replace("''", "'") for part in match.groups())
             return _on_entity(request, name, self._table(name), (partition, row))
-        return self._on_table(request, request.path.removesuffix("()"))
-
-    def _on_table(self, request: Request, name: str) -> Response:
-        match request.method:
-            case "GET":
-                return _query(request, name, self._table(name))
-            case "POST" if name != "$batch":
-                entity = self._table(name).insert(accept(_sent(request)))
-                return _written(request, name, entity)
+        name = request.path.removesuffix("()")
+        if request.method == "GET":
+            return _query(request, name, self._table(name))
+        if request.method == "POST" and name != "$batch":
+            entity = self._table(name).insert(accept(_sent(request)))
+            return _done(request, _returned(request, name, entity), {"ETag": entity.etag})
         raise RefusedError("NotImplemented")
 
-    def _on_tables(self, request: Request) -> Response:
-        if request.method != "POST":
-            raise RefusedError("NotImplemented")
+    def _create(self, request: Request) -> Response:
         name = _sent(request)["TableName"]
         if name in self.tables:
             raise RefusedError("TableAlreadyExists")
         self.tables[name] = EntityTable(self._clock)
         return _done(request, {"TableName": name})
-
-    def _remove(self, request: Request, name: str) -> Response:
-        if request.method != "DELETE":
-            raise RefusedError("NotImplemented")
-        self._table(name)
-        del self.tables[name]
-        return _json(204)
 
     def _table(self, name: str) -> EntityTable:
         try:
@@ -177,17 +167,11 @@ def _sent(request: Request) -> Properties:
         raise RefusedError("InvalidInput") from None
 
 
-def _written(request: Request, name: str, entity: Entity) -> Response:
-    return _done(request, _returned(request, name, entity), {"ETag": entity.etag})
-
-
 def _done(request: Request, body: Properties, headers: dict[str, str] | None = None) -> Response:
     """Answer an insert with the entity, or without it if the client prefers that."""
-    applied = {
-        "Preference-Applied": request.headers.get("prefer", "return-content"),
-        **(headers or {}),
-    }
-    if applied["Preference-Applied"] == "return-no-content":
+    prefer = request.headers.get("prefer", "return-content")
+    applied = {"Preference-Applied": prefer, **(headers or {})}
+    if prefer == "return-no-content":
         return _json(204, headers=applied)
     return _json(201, body, applied)
 

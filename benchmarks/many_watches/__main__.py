@@ -15,7 +15,6 @@ from datetime import timedelta
 from statistics import median, quantiles
 
 from benchmarks.many_watches.measures import measure_hour, measure_punctuality, measure_rate
-from benchmarks.many_watches.usage import Usage
 
 _QUARTER = 15  # minutes
 _KB = 1024
@@ -52,17 +51,14 @@ def _print_hour(watches: int, minutes: int) -> None:
         used = hour.usages[minute]
         print(f"  after {minute:2} min: {used.resident:.1f} MB resident, {used.blocks} blocks")
     if minutes > _QUARTER:
-        _print_growth(hour.usages[_QUARTER], last, watches, minutes - _QUARTER)
-
-
-def _print_growth(before: Usage, after: Usage, watches: int, minutes: int) -> None:
-    grown = after.resident - before.resident
-    per_watch = grown * _KB * _KB / watches
-    print(
-        f"  growth over the last {minutes} min: {grown:+.1f} MB, {per_watch:+.0f} bytes a watch; "
-        f"{after.blocks - before.blocks:+} blocks",
-        flush=True,
-    )
+        before = hour.usages[_QUARTER]
+        grown = last.resident - before.resident
+        print(
+            f"  growth over the last {minutes - _QUARTER} min: {grown:+.1f} MB, "
+            f"{grown * _KB * _KB / watches:+.0f} bytes a watch; "
+            f"{last.blocks - before.blocks:+} blocks",
+            flush=True,
+        )
 
 
 def _print_punctuality(watches: int, minutes: int) -> None:

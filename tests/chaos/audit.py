@@ -101,7 +101,6 @@ class Audit:
 
     @property
     def deliveries(self) -> dict[Pair, Delivery]:
-        """Return the settled deliveries."""
         ids = {result.key: result.facts.operation.operation_id for result in self.tables.results}
         return {
             (ids.get(delivery.operation, "?"), delivery.callback_url.rpartition("/")[2]): delivery

@@ -73,16 +73,12 @@ class Options:
 
 @dataclass(slots=True)
 class KillLog:
-    """The kills so far."""
-
     at: list[float] = field(default_factory=list)  # seconds since 1970
     landed: int = 0  # that cut off at least one POST under way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """Everything that takes part."""
-
     services: Services
     endpoints: list[Endpoint]
     apps: list[AppProcess]

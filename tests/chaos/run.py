@@ -53,8 +53,6 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Everything that takes part."""
-
     arm: Simulator
     endpoints: list[Endpoint]
     storage: StorageProcess
@@ -85,7 +83,9 @@ async def run(options: Options, folder: Path) -> Outcome:
                 poster.post(draw_workload(rng, options.operations, posting_time, names))
             )
             injecting = together.create_task(
-                inject_faults(options.seed, options.seconds, apps, environment.storage, endpoints)
+                inject_faults(
+                    options.seed, options.seconds, [*apps, environment.storage, *endpoints]
+                )
             )
         calm.set()
         await settle(environment.audit, options.patience)

@@ -19,8 +19,6 @@ _LOOK_EVERY = 2.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of a run."""
-
     figures: list[str]
     problems: list[str]
 

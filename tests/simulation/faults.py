@@ -120,8 +120,6 @@ async def _over_http(
 
 
 class FaultyArm:
-    """ARM behind a network with faults."""
-
     def __init__(self, faults: Faults, serve: Serve[str]) -> None:
         self._faults, self._serve = faults, serve
 
@@ -130,8 +128,6 @@ class FaultyArm:
 
 
 class FaultyCallbacks:
-    """Receivers behind a network with faults."""
-
     def __init__(self, faults: Faults, serve: Serve[CallbackRequest]) -> None:
         self._faults, self._serve = faults, serve
 

@@ -40,31 +40,22 @@ def mutated(edits: tuple[Edit, ...]) -> Iterator[None]:
         yield
 
 
+_COMMIT = "commit = await _commit(services, row, action.watch)\n"
+_READ_RESULT = "ended = await services.store.results.get(key)\n"
+_FINISH = "await finish(services, replace(row, value=replace(row.value, end=ended.end)))"
+_DELETE = "await services.store.watches.delete(row.value.key, row.etag)"
+_INSERT = "row = await outbox.insert"
+_RECORD = "while await records.insert"
+
 MUTANTS: dict[str, tuple[Edit, ...]] = {
     "a poll commits before it sends its successor": (
-        (poll, "commit = await _commit(services, row, action.watch)\n", "pass\n"),
-        (
-            poll,
-            "sent = None\n",
-            "sent, commit = None, await _commit(services, row, action.watch)\n",
-        ),
-        (
-            poll,
-            "if isinstance(action, Wait):",
-            "if isinstance(action, Wait) and isinstance(commit, Committed):",
-        ),
+        (poll, _COMMIT, "pass\n"),
+        (poll, "sent = None\n", f"sent = None; {_COMMIT}"),
+        (poll, "(action, Wait):", "(action, Wait) and isinstance(commit, Committed):"),
     ),
     "an end is acted on before it is kept": (
-        (
-            poll,
-            "sent = None\n",
-            (
-                "sent = None\n"
-                "        if not isinstance(action, Wait):\n"
-                "            await finish(services, replace(row, value=action.watch))\n"
-                "            return\n"
-            ),
-        ),
+        (poll, _COMMIT, f"{_COMMIT[:-1]} if isinstance(action, Wait) else Committed(ended)\n"),
+        (poll, "sent = None\n", "sent = None; ended = replace(row, value=action.watch)\n"),
     ),
     "an early message is dropped": (
         (load_current_row, "if wake.seq < row.value.seq:", "if wake.seq != row.value.seq:"),
@@ -84,71 +75,41 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (_rescue, "await queue.take_back(sent)", "pass"),
     ),
     "a repeated registration does not start": (
-        (
-            register,
-            "row = await watches.insert(begun) or",
-            "inserted = await watches.insert(begun)\n            row = inserted or",
-        ),
+        (register, "await watches.insert(begun)", "(inserted := await watches.insert(begun))"),
         (register, "if ended is None and not is_polled:", "if ended is None and inserted:"),
     ),
     "the result is looked for before the watch": (
-        (register, "        ended = await services.store.results.get(key)\n", ""),
-        (
-            register,
-            "while watch is None:\n",
-            "while watch is None:\n            ended = await services.store.results.get(key)\n",
-        ),
+        (register, _READ_RESULT, "pass\n"),
+        (register, "while watch is None:\n", f"while watch is None:\n            {_READ_RESULT}"),
     ),
-    "a receiver after the end is forgotten": (
-        (
-            finish_late_registration,
-            "await finish(services, replace(row, value=replace(row.value, end=ended.end)))",
-            "await services.store.watches.delete(row.value.key, row.etag)",
-        ),
-    ),
+    "a receiver after the end is forgotten": ((finish_late_registration, _FINISH, _DELETE),),
     "a delivery's message goes before its row": (
         (
             _create_delivery,
-            "    row = await outbox.insert",
+            f"    {_INSERT}",
             (
                 "    if await services.store.deliveries.get(delivery.key) is None:\n"
                 "        await send_wake_up(services.deliveries, delivery.key, 1, None)\n"
                 "        await outbox.insert(delivery)\n"
                 "    return\n"
-                "    row = await outbox.insert"
+                f"    {_INSERT}"
             ),
         ),
     ),
     "a delivery cut off is not started": (
-        (
-            _create_delivery,
-            "    row = await outbox.insert",
-            (
-                "    if await outbox.get(delivery.key) is not None:\n"
-                "        return\n"
-                "    row = await outbox.insert"
-            ),
-        ),
+        (_create_delivery, _INSERT, f"if await outbox.get(delivery.key): return\n    {_INSERT}"),
     ),
     "watches are deleted unconditionally": (
         (finish, "watches.delete(key, current.etag)", "watches.delete(key)"),
     ),
     "a delivery is removed before its record": (
-        (
-            _settle,
-            "    while await records.insert",
-            "    await outbox.delete(pending.key, row.etag)\n    while await records.insert",
-        ),
+        (_settle, _RECORD, f"await outbox.delete(pending.key, row.etag)\n    {_RECORD}"),
     ),
     "a settled delivery is sent again": (
         (_attempt, "if record is not None and is_settled(delivery, record.value):", "if False:"),
     ),
     "a second end of a delivery wins": (
-        (
-            _settle,
-            "    while await records.insert(settled) is None:",
-            "    await records.put(settled)\n    while False:",
-        ),
+        (_settle, _RECORD, f"await records.put(settled)\n    {_RECORD}"),
     ),
     "an overdue row gets no message": (
         (_rescue, "sent = await send_wake_up(queue, live.key, live.seq, None)", "pass"),

@@ -62,8 +62,6 @@ class AuditedTable(MemoryTable[T]):
 
 
 class Run:
-    """Everything of one run."""
-
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.random = Random(seed)  # noqa: S311 - a simulation

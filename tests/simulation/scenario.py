@@ -43,7 +43,6 @@ class Operation:
     reads: int = 0
 
     def answer(self, scheduler: Scheduler) -> HttpResponse | NoAnswer:
-        """Answer a GET of the status URL."""
         self.reads += 1
         random, now = scheduler.random, scheduler.now
         if now >= self.gone_at:
@@ -70,7 +69,6 @@ class Receiver:
     accepted: set[str] = field(default_factory=set)  # subjects
 
     def answer(self, scheduler: Scheduler, request: CallbackRequest) -> HttpResponse | NoAnswer:
-        """Answer a POST."""
         self.posts.append(request)
         if self.is_retired:
             return HttpResponse(410, {})
@@ -90,7 +88,6 @@ class Post:
     receiver: int | None
 
     def body(self, receivers: list[Receiver]) -> bytes:
-        """Return the message."""
         posted: dict[str, str] = {"operation": status_path(self.operation.operation_id)}
         if self.receiver is not None:
             posted["callbackUrl"] = receivers[self.receiver].url
@@ -120,7 +117,6 @@ class Scenario:
 
 
 def draw(random: Random) -> Scenario:
-    """Draw the outside of one run."""
     operations = [_operation(random, n) for n in range(random.choice((1, 1, 1, 2, 2, 3)))]
     receivers = [_receiver(random, number) for number in range(random.choice((1, 2, 2, 3)))]
     posts, requests = [], []

@@ -38,8 +38,6 @@ class Worker:
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """One function that a worker runs."""
-
     name: str
     worker: Worker
     coroutine: Coroutine[float, None, Any]
@@ -72,7 +70,6 @@ class Scheduler:
         heappush(self._agenda, (self.now + delay, next(self._order), act, argument))
 
     def record(self, event: str, *facts: Any) -> None:
-        """Add a line to the history."""
         self.history.append((self.now, self.current and self.current.name, event, *facts))
 
     def violate(self, problem: str) -> None:

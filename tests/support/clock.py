@@ -8,7 +8,6 @@ Clock = Callable[[], datetime]  # aware, UTC
 
 
 def utc_now() -> datetime:
-    """Return the time of the machine."""
     return datetime.now(UTC)
 
 
@@ -19,7 +18,6 @@ class SimulatedClock:
     now: datetime
 
     def __call__(self) -> datetime:
-        """Return its time."""
         return self.now
 
     def advance(self, **span: float) -> None:

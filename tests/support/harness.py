@@ -250,7 +250,6 @@ class Harness:
         return [request.url for request in self.callbacks.requests]
 
     def rows(self) -> dict[str, dict[Key, Any]]:
-        """Return the rows of each table."""
         return {
             name: {key: row for key, (row, _) in getattr(self.store, name).rows.items()}
             for name in TABLES

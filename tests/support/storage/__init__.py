@@ -31,7 +31,6 @@ class StandIn:
         return connection_string(*self.ports)
 
     async def jump(self, until: datetime) -> datetime:
-        """Move its simulated clock to the next visible message, at most to `until`; return that."""
         return self.jump_now(until)
 
     def jump_now(self, until: datetime) -> datetime:

@@ -44,7 +44,6 @@ def select(properties: Properties, names: set[str]) -> Properties:
 
 
 def without_annotations(properties: Properties) -> Properties:
-    """Return the properties without annotations."""
     return {n: v for n, v in properties.items() if not n.endswith(ANNOTATION)}
 
 

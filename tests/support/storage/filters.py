@@ -27,7 +27,6 @@ class Comparison:
     kind: str | None  # the annotation that the property must have
 
     def holds(self, properties: Properties) -> bool:
-        """Return whether an entity fulfils it."""
         value = properties.get(self.name)
         if value is None or properties.get(self.name + ANNOTATION) != self.kind:
             return False

@@ -14,15 +14,12 @@ from tests.support.storage import connection_string
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandInProcess:
-    """A stand-in that runs in another process."""
-
     connection_string: str
     pid: int
     clock_url: str
     session: aiohttp.ClientSession
 
     async def jump(self, until: datetime) -> datetime:
-        """Move its simulated clock to the next visible message, at most to `until`; return that."""
         url = f"{self.clock_url}?until={quote(until.isoformat())}"
         async with self.session.post(url) as response:
             return datetime.fromisoformat(await response.text())

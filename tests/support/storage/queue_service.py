@@ -23,8 +23,6 @@ _LEASE = 30  # seconds, by default
 
 
 class QueueService:
-    """The queues of an account."""
-
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.queues: dict[str, MessageQueue] = {}

@@ -95,11 +95,9 @@ class MessageQueue:
         return message
 
     def delete(self, message_id: str, receipt: str) -> None:
-        """Remove a message."""
         del self._messages[self._held(message_id, receipt).message_id]
 
     def clear(self) -> None:
-        """Remove all messages."""
         self._messages.clear()
 
     def next_visible_at(self) -> datetime | None:

@@ -29,8 +29,6 @@ _NEXT = "x-ms-continuation-Next{}Key"
 
 
 class TableService:
-    """The tables of an account."""
-
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.tables: dict[str, EntityTable] = {}

@@ -24,7 +24,6 @@ class Entity:
 
     @property
     def key(self) -> EntityKey:
-        """Partition and row."""
         return self.properties["PartitionKey"], self.properties["RowKey"]
 
     @property
@@ -43,18 +42,15 @@ class EntityTable:
         self._keys: list[EntityKey] = []
 
     def __len__(self) -> int:
-        """Return how many entities there are."""
         return len(self._entities)
 
     def get(self, key: EntityKey) -> Entity:
-        """Return an entity."""
         try:
             return self._entities[key]
         except KeyError:
             raise RefusedError("ResourceNotFound") from None
 
     def insert(self, properties: Properties) -> Entity:
-        """Write a new entity."""
         if (properties["PartitionKey"], properties["RowKey"]) in self._entities:
             raise RefusedError("EntityAlreadyExists")
         return self._write(properties)

@@ -30,12 +30,12 @@ from tests.support.harness import enqueue_delivery
 from tests.support.processes import AppProcess
 
 _PATIENCE = 300.0  # seconds without kills: the repair's grace and some of its runs
-_HOSTS = 10  # of each manner: the circuit of a failing host opens, and it gets few POSTs then
+_HOSTS = 10  # of each pattern: the circuit of a failing host opens, and it gets few POSTs then
 _ATTEMPTS = 60  # more than any delivery gets
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class ReplyPattern:
     """How the first POSTs of each event are answered, and how long an answer takes at most."""
 
     first: tuple[int | None, ...] = ()
@@ -54,7 +54,12 @@ class Manner:
         return reply
 
 
-MANNERS = (Manner(), Manner(first=(500, 500)), Manner(first=(None, None)), Manner(seconds=5.0))
+REPLY_PATTERNS = (
+    ReplyPattern(),
+    ReplyPattern(first=(500, 500)),
+    ReplyPattern(first=(None, None)),
+    ReplyPattern(seconds=5.0),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +73,7 @@ class Options:
     gap: float = 1.2  # between kills, on average
     retry: int = 12  # between attempts
     lease: float = 10.0  # the Functions host's is ten minutes
-    manners: tuple[Manner, ...] = MANNERS  # of the receivers
+    patterns: tuple[ReplyPattern, ...] = REPLY_PATTERNS  # of the receivers
 
 
 @dataclass(slots=True)
@@ -135,9 +140,9 @@ async def _environment(options: Options, folder: Path) -> AsyncIterator[Environm
             "OPSWATCH_CALLBACK_SCHEDULE": "0" + _ATTEMPTS * f",{options.retry}",
         }
         endpoints = []
-        for number, manner in enumerate(options.manners * _HOSTS):
+        for number, pattern in enumerate(options.patterns * _HOSTS):
             rng = seeded_rng(options.seed, f"endpoint {number}")
-            endpoint = Endpoint("hook", secret, manner.behaviour(rng, is_open))
+            endpoint = Endpoint("hook", secret, pattern.behaviour(rng, is_open))
             endpoints.append(await stack.enter_async_context(endpoint))
         services = await stack.enter_async_context(open_services(env, create=True))
         apps = []

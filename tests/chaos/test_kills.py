@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.kills import Manner, Options, run
+from tests.chaos.kills import Options, ReplyPattern, run
 from tests.chaos.repeats import excess_repeats
 from tests.support.endpoints import ReceivedPost
 
@@ -17,7 +17,8 @@ Posted = tuple[float, int]  # when, and the attempt's number
 
 @pytest.mark.timeout(300)
 async def test_kills_lose_nothing_and_repeat_little(tmp_path: Path) -> None:
-    few = Options(seed=1, kills=6, deliveries=24, apps=2, retry=2, lease=5.0, manners=(Manner(),))
+    at_once = (ReplyPattern(),)
+    few = Options(seed=1, kills=6, deliveries=24, apps=2, retry=2, lease=5.0, patterns=at_once)
     audit, kills = await run(few, tmp_path)
     assert audit.problems() == []
     assert excess_repeats(audit.received, kills.at) == []

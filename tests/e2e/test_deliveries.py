@@ -245,13 +245,20 @@ async def test_delivery_moves_from_outbox_to_record() -> None:
         assert delivery.key == pending.key
 
 
-async def test_replay_keeps_id_and_log() -> None:
+@asynccontextmanager
+async def abandoned_delivery() -> AsyncIterator[tuple[Harness, Receiver, Delivery]]:
+    """Yield a delivery that was abandoned a minute ago; the receiver now accepts everything."""
     async with (
         Receiver(answers(410), answers(204)) as receiver,
         pending_delivery(receiver.url, policy=Policy()) as harness,
     ):
         abandoned = await settle(harness)
         harness.advance(minutes=1)
+        yield harness, receiver, abandoned
+
+
+async def test_replay_keeps_id_and_log() -> None:
+    async with abandoned_delivery() as (harness, receiver, abandoned):
         assert await redeliver(harness.services, KEY) == 1
         delivered = await settle(harness)
     first, second = receiver.posts
@@ -263,17 +270,13 @@ async def test_replay_keeps_id_and_log() -> None:
 
 
 async def test_abandoned_deliveries_are_replayed_from_instant() -> None:
-    async with (
-        Receiver(answers(410), answers(204)) as receiver,
-        pending_delivery(receiver.url, policy=Policy()) as harness,
-    ):
-        abandoned = await settle(harness)
-        harness.advance(minutes=1)
-        assert abandoned.last_attempt_at is not None
-        late = abandoned.last_attempt_at + timedelta(microseconds=1)
+    async with abandoned_delivery() as (harness, receiver, abandoned):
+        last = abandoned.last_attempt_at
+        assert last is not None
+        late = last + timedelta(microseconds=1)
         assert await redeliver_abandoned(harness.services, late) == 0
-        assert await redeliver_abandoned(harness.services, abandoned.last_attempt_at) == 1
+        assert await redeliver_abandoned(harness.services, last) == 1
         delivered = await settle(harness)
         assert delivered.state is DeliveryState.DELIVERED
-        assert await redeliver_abandoned(harness.services, abandoned.last_attempt_at) == 0
+        assert await redeliver_abandoned(harness.services, last) == 0
     assert len(receiver.posts) == 2

@@ -8,18 +8,18 @@ the polls were, and how long after an operation's last poll its callback was rec
 
 import argparse
 import asyncio
-import math
 import tempfile
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from statistics import median, quantiles
 
+from benchmarks.many_watches.arm import gap_at
 from opswatch.adapters.account import Account
 from opswatch.config import Storage
 from opswatch.local.azurite import running_azurite
-from opswatch.local.simulator import Life, Operation, Simulator
+from opswatch.local.simulator import Life, Simulator
 from opswatch.rows.messages import OPERATIONS_QUEUE
 from tests.support.endpoints import Endpoint
 from tests.support.harness import SECRET
@@ -51,7 +51,13 @@ async def measure(operations: int, seconds: float) -> tuple[list[float], list[fl
             while len(endpoint.posts) < operations:
                 await asyncio.sleep(0.5)
         polled = _polled(arm)
-        return _late(arm.operations(), polled), _delays(endpoint, polled)
+        late = [
+            _lateness(earlier, later, operation.started_at)
+            for operation in arm.operations()
+            for earlier, later in pairwise(polled[operation.id])
+        ]
+        delays = [post.at - polled[post.operation_id][-1].timestamp() for post in endpoint.posts]
+        return late, delays
 
 
 async def _post(storage: Storage, urls: list[str]) -> None:
@@ -75,26 +81,9 @@ def _polled(arm: Simulator) -> dict[str, list[datetime]]:
     return polled
 
 
-def _late(operations: list[Operation], polled: dict[str, list[datetime]]) -> list[float]:
-    return [
-        (later - _due_after(earlier, operation)).total_seconds()
-        for operation in operations
-        for earlier, later in pairwise(polled[operation.id])
-    ]
-
-
-def _delays(endpoint: Endpoint, polled: dict[str, list[datetime]]) -> list[float]:
-    return [
-        (datetime.fromtimestamp(post.at, UTC) - polled[post.operation_id][-1]).total_seconds()
-        for post in endpoint.posts
-        if post.event
-    ]
-
-
-def _due_after(polled_at: datetime, operation: Operation) -> datetime:
-    """Return when the next poll is due: gaps of 5 s that double with the operation's age."""
-    age = (polled_at - operation.started_at).total_seconds()
-    return polled_at + timedelta(seconds=5 * 2 ** math.floor(math.log2(max(age, 0) / 5 + 1)))
+def _lateness(polled_at: datetime, next_at: datetime, started_at: datetime) -> float:
+    age = max((polled_at - started_at).total_seconds(), 0)
+    return (next_at - polled_at).total_seconds() - gap_at(age)
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ async def test_hour_of_watches_is_punctual_without_residue() -> None:
             posts = storage.queues.queues[OPERATIONS_QUEUE]
             for number in range(WATCHES):
                 posts.send(url_of(number), timedelta(0), None)
-            await simulate(trigger, storage, clock, HOUR, each_minute)
+            await simulate(trigger, storage.jump, clock, HOUR, each_minute)
         assert rows(storage) == {"watches": WATCHES, "timeline": WATCHES}
         assert messages(storage) == {OPERATIONS_QUEUE: WATCHES}
     assert clock.now == START + HOUR

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 from opswatch.config import STORAGE
 from opswatch.local.host.connections import Connections
@@ -22,6 +21,7 @@ from tests.support.clock import SimulatedClock
 
 ROOT = Path(__file__).parents[2]
 Step = Callable[[bytes], Awaitable[None]]
+Jump = Callable[[datetime], Awaitable[datetime]]
 _MINUTE = timedelta(minutes=1)
 
 
@@ -103,13 +103,6 @@ class MemoryLeasedQueue(LeasedQueue):
     async def renew(self, lease: Lease) -> None: ...
 
 
-class Jumping(Protocol):
-    """A storage in simulated time."""
-
-    async def jump(self, until: datetime) -> datetime:
-        """Move its clock to the next visible message, at most to `until`; return that."""
-
-
 class _SimulatedPauses(Stop):
     """Pauses that take no time: the clock jumps to the next message or minute.
 
@@ -119,13 +112,13 @@ class _SimulatedPauses(Stop):
     def __init__(
         self,
         trigger: Trigger,
-        storage: Jumping,
+        jump: Jump,
         clock: SimulatedClock,
         span: timedelta,
         each_minute: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__()
-        self._trigger, self._storage, self._clock = trigger, storage, clock
+        self._trigger, self._jump, self._clock = trigger, jump, clock
         self._until, self._minute_at = clock.now + span, clock.now + _MINUTE
         self._each_minute = each_minute
 
@@ -134,7 +127,7 @@ class _SimulatedPauses(Stop):
         if self._clock.now >= self._until:
             self.set()
             return
-        self._clock.now = await self._storage.jump(min(self._minute_at, self._until))
+        self._clock.now = await self._jump(min(self._minute_at, self._until))
         if self._clock.now == self._minute_at:
             self._minute_at += _MINUTE
             await self._each_minute()
@@ -142,10 +135,14 @@ class _SimulatedPauses(Stop):
 
 async def simulate(
     trigger: Trigger,
-    storage: Jumping,
+    jump: Jump,
     clock: SimulatedClock,
     span: timedelta,
     each_minute: Callable[[], Awaitable[None]],
 ) -> None:
-    """Pump for `span` of simulated time, the last instant included."""
-    await trigger.pump(_SimulatedPauses(trigger, storage, clock, span, each_minute))
+    """Pump for `span` of simulated time, the last instant included.
+
+    `jump` moves the storage's clock to the next visible message, at most to the instant that it
+    gets, and returns its time.
+    """
+    await trigger.pump(_SimulatedPauses(trigger, jump, clock, span, each_minute))

@@ -44,17 +44,22 @@ def _problems(run: Run) -> Iterator[str]:
 
 def _excess(run: Run) -> Iterator[str]:
     """Find work that was done more often than the disturbances explain."""
-    allowed = run.disturbances()
-    count = sum(rejection.count for rejection in run.store.rejections.values())
-    posted = len(run.scenario.invalid)
+    allowed, scenario, store = run.disturbances(), run.scenario, run.store
+    count = sum(rejection.count for rejection in store.rejections.values())
+    posted = len(scenario.invalid)
     if not posted <= count <= posted + allowed:
         yield f"{posted} invalid posts, {count} rejections"
-    for about, number in extra_polls(run).items():
-        if number > EXTRA_POLLS * allowed:
-            yield f"{number} extra polls of {about}: {allowed} disturbances"
-    for about, number in extra_posts(run).items():
-        if number > EXTRA_POSTS * allowed:
-            yield f"{number} extra POSTs of {about}: {allowed} disturbances"
+    polls = {result.key: result.facts.polls for result in store.results.values()}
+    for operation in scenario.operations:
+        extra = operation.reads - polls.get(key_of(operation), 0)
+        if extra > EXTRA_POLLS * allowed:
+            yield f"{extra} extra polls of {operation.operation_id}: {allowed} disturbances"
+    attempts = {record.delivery_id: record.attempts for record in store.deliveries.values()}
+    made = Counter(p.headers["webhook-id"] for r in scenario.receivers for p in r.posts)
+    for delivery_id, number in made.items():
+        extra = number - attempts.get(delivery_id, 0)
+        if extra > EXTRA_POSTS * allowed:
+            yield f"{extra} extra POSTs of {delivery_id}: {allowed} disturbances"
 
 
 def _left_behind(run: Run) -> Iterator[str]:
@@ -109,20 +114,3 @@ def _wrong_delivery(run: Run, result: Result, receiver: Receiver) -> Iterator[st
         yield f"{state} is not recorded: {records}"
     if state is DeliveryState.DELIVERED and subject not in receiver.accepted:
         yield f"{receiver.url} never accepted {subject}"
-
-
-def extra_polls(run: Run) -> dict[str, int]:
-    """Return how many polls of each operation its result does not count."""
-    counted = {result.key: result.facts.polls for result in run.store.results.values()}
-    return {o.operation_id: o.reads - counted.get(key_of(o), 0) for o in run.scenario.operations}
-
-
-def extra_posts(run: Run) -> dict[str, int]:
-    """Return how many POSTs of each delivery its record does not count."""
-    counted = {record.delivery_id: record.attempts for record in run.store.deliveries.values()}
-    made = Counter(
-        post.headers["webhook-id"] for receiver in run.scenario.receivers for post in receiver.posts
-    )
-    return {
-        delivery_id: number - counted.get(delivery_id, 0) for delivery_id, number in made.items()
-    }

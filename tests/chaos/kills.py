@@ -107,9 +107,9 @@ async def run(options: Options, folder: Path) -> tuple[Audit, KillLog]:
     async with _environment(options, folder) as environment:
         endpoints = environment.endpoints
         for number in range(options.deliveries):
-            url = endpoints[number % len(endpoints)].url
-            operation = await enqueue_delivery(environment.services, number, url)
-            expected = Expected(operation, FinalStatus.SUCCEEDED, endpoints={"hook"})
+            endpoint = endpoints[number % len(endpoints)]
+            operation = await enqueue_delivery(environment.services, number, endpoint.url)
+            expected = Expected(operation, FinalStatus.SUCCEEDED, endpoints={endpoint.name})
             environment.expected.append(expected)
         for app in environment.apps:
             await app.start()
@@ -142,7 +142,7 @@ async def _environment(options: Options, folder: Path) -> AsyncIterator[Environm
         endpoints = []
         for number, pattern in enumerate(options.patterns * _HOSTS):
             rng = seeded_rng(options.seed, f"endpoint {number}")
-            endpoint = Endpoint("hook", secret, pattern.behaviour(rng, is_open))
+            endpoint = Endpoint(f"hook-{number}", secret, pattern.behaviour(rng, is_open))
             endpoints.append(await stack.enter_async_context(endpoint))
         services = await stack.enter_async_context(open_services(env, create=True))
         apps = []

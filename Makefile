@@ -33,7 +33,7 @@ check: setup
 simulate: setup
 	$(BIN)/python -m tests.simulation --runs $(or $(RUNS),100000) --jobs 2 $(if $(SEED),--seed $(SEED))
 
-# Real processes, killed, paused and starved for some minutes; then the books must balance.
+# Real processes, killed, paused and starved for some minutes; then everything must add up.
 chaos: setup
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))
 

@@ -1,4 +1,4 @@
-"""Playing seeds: one, or many on several cores."""
+"""Runs of seeds: one, or many on several cores."""
 
 from collections.abc import Iterator
 from multiprocessing import Pool
@@ -7,16 +7,16 @@ from tests.simulation.invariants import check
 from tests.simulation.run import Run
 
 
-def play(seed: int) -> Run:
-    """Play one seed to its end, and check it."""
+def run_seed(seed: int) -> Run:
+    """Run one seed to its end, and check the invariants."""
     run = Run(seed)
     run.run()
-    if not run.clockwork.violations:
+    if not run.scheduler.violations:
         check(run)
     return run
 
 
-def failing(seeds: range, jobs: int = 1) -> Iterator[int]:
+def failing_seeds(seeds: range, jobs: int = 1) -> Iterator[int]:
     """Yield the seeds that break an invariant."""
     if jobs == 1:
         yield from (seed for seed in seeds if not _holds(seed))
@@ -27,4 +27,4 @@ def failing(seeds: range, jobs: int = 1) -> Iterator[int]:
 
 
 def _holds(seed: int) -> bool:
-    return not play(seed).clockwork.violations
+    return not run_seed(seed).scheduler.violations

@@ -3,32 +3,32 @@
 import types
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
 from typing import Any
 
-START = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
+from tests.support.harness import START
 
 
 class CrashError(BaseException):
-    """The worker dies where it stands; nothing in it can catch this."""
+    """The worker's process dies here; no step can catch this."""
 
 
 class LostAnswerError(Exception):
-    """An effect of which no answer came: it may or may not have taken place."""
+    """A request without an answer: its effect may or may not have taken place."""
 
 
 @types.coroutine
 def pause(seconds: float) -> Generator[float, None, None]:
-    """Let others run meanwhile."""
+    """Let other tasks run for `seconds`."""
     yield seconds
 
 
 @dataclass(slots=True, eq=False)
 class Worker:
-    """A process that runs functions, with a clock of its own."""
+    """A process that runs functions, with a clock that may be wrong."""
 
     name: str
     skew: float  # seconds
@@ -38,23 +38,21 @@ class Worker:
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """One function that a worker runs."""
-
     name: str
     worker: Worker
     coroutine: Coroutine[float, None, Any]
-    ended: Callable[[Any], None]  # called with what it returned, or with a LostAnswerError
-    lost: Callable[[], None]  # called when the worker died
+    on_end: Callable[[Any], None]  # called with the return value, or with a LostAnswerError
+    on_crash: Callable[[], None] = lambda: None
     is_dead: bool = False
     began: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
-class Clockwork:
-    """What happens when: an agenda, the workers, and the history of a run."""
+class Scheduler:
+    """The agenda, the workers, and the history of a run."""
 
     random: Random
-    now: float = 0.0
+    now: float = 0.0  # seconds since START
     current: Task | None = None
     workers: list[Worker] = field(default_factory=list)
     history: list[tuple[Any, ...]] = field(default_factory=list)
@@ -67,21 +65,20 @@ class Clockwork:
         """Return the time on a clock that is `skew` seconds fast."""
         return START + timedelta(seconds=self.now + skew)
 
-    def after(self, delay: float, act: Callable[[Any], None], argument: Any) -> None:
+    def schedule(self, delay: float, act: Callable[[Any], None], argument: Any) -> None:
         """Put `act(argument)` on the agenda."""
         heappush(self._agenda, (self.now + delay, next(self._order), act, argument))
 
-    def note(self, what: str, *facts: Any) -> None:
-        """Add a line to the history."""
-        self.history.append((self.now, self.current and self.current.name, what, *facts))
+    def record(self, event: str, *facts: Any) -> None:
+        self.history.append((self.now, self.current and self.current.name, event, *facts))
 
-    def violate(self, what: str) -> None:
-        """Say that an invariant is broken; the run ends."""
-        self.note("VIOLATION", what)
-        self.violations.append(what)
+    def violate(self, problem: str) -> None:
+        """Report that an invariant is broken; the run ends."""
+        self.record("VIOLATION", problem)
+        self.violations.append(problem)
 
     def run(self, until: float, most: int) -> None:
-        """Work through the agenda until it is empty; not getting there is a violation."""
+        """Work through the agenda; it must be empty by `until` and after `most` events."""
         for _ in range(most):
             if not self._agenda or self.violations:
                 return
@@ -89,14 +86,14 @@ class Clockwork:
             if self.now > until:
                 break
             act(argument)
-        self.violate(f"no rest after {self.now:.0f} s")
+        self.violate(f"still busy after {self.now:.0f} s")
 
     def spawn(self, task: Task) -> None:
         """Let a worker begin a task."""
         task.worker.tasks.append(task)
         task.began = self.now
-        self.note("begins", task.name, "on", task.worker.name)
-        self.after(0.0, self._resume, task)
+        self.record("begins", task.name, "on", task.worker.name)
+        self.schedule(0.0, self._resume, task)
 
     def _resume(self, task: Task) -> None:
         if task.is_dead:
@@ -110,32 +107,32 @@ class Clockwork:
             self._crash(task.worker)
         except LostAnswerError as error:
             self._end(task, error)
-        except Exception as error:  # whatever a step raises is a finding
+        except Exception as error:  # any other error of a step is a finding
             self.violate(f"a step raised {error!r}")
         else:
-            self.after(delay, self._resume, task)
+            self.schedule(delay, self._resume, task)
         self.current = None
 
     def _end(self, task: Task, outcome: Any) -> None:
-        self.note("ends", outcome)
+        self.record("ends", outcome)
         task.worker.tasks.remove(task)
-        task.ended(outcome)
+        task.on_end(outcome)
 
     def _crash(self, worker: Worker) -> None:
-        self.note("CRASH of", worker.name, "with", [task.name for task in worker.tasks])
+        self.record("CRASH of", worker.name, "with", [task.name for task in worker.tasks])
         worker.is_up = False
-        self.after(1 + 5 * self.random.random(), self._restart, worker)
+        self.schedule(1 + 5 * self.random.random(), self._restart, worker)
         tasks, worker.tasks = worker.tasks, []
         self.tasks_lost += len(tasks)
         for task in tasks:
             task.is_dead = True
             task.coroutine.close()
-            task.lost()
+            task.on_crash()
 
     def _restart(self, worker: Worker) -> None:
         worker.is_up = True
 
-    def any_worker(self) -> Worker | None:
-        """Return one that is up, if one is."""
+    def choose_worker(self) -> Worker | None:
+        """Return a random worker that is up; None if there is none."""
         up = [worker for worker in self.workers if worker.is_up]
         return self.random.choice(up) if up else None

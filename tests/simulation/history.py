@@ -10,26 +10,25 @@ from opswatch.core.keys import Key, WakeUp
 from opswatch.core.watches import Result, TimelineEntry, Watch
 from opswatch.ports import Poisoned, Row, Sent
 from opswatch.steps.wakeups import read_wake_up
-from tests.simulation.clockwork import START
 from tests.simulation.run import Run
+from tests.support.harness import START
 
 
-def told(run: Run) -> str:
-    """Return who took part, what happened, and what is broken."""
-    scenario = run.scenario
-    reconciled = "with" if run.is_reconciled else "without"
-    cast = [
-        f"seed {run.seed}, {reconciled} reconcile, {run.faults.struck} faults ({run.faults.rate})",
-        *map(str, scenario.lives),
-        *(f"{r.url} fails {r.failures} more times" for r in scenario.receivers),
-        *(f"{worker.name}: {worker.skew:+.1f} s" for worker in run.worlds),
+def report(run: Run) -> str:
+    """Return what happened, the scenario, and the broken invariants."""
+    repaired = "with" if run.is_repaired else "without"
+    scenario = [
+        f"seed {run.seed}, {repaired} repair, {run.faults.injected} faults ({run.faults.rate})",
+        *map(str, run.scenario.operations),
+        *(f"{r.url} fails {r.failures} more times" for r in run.scenario.receivers),
+        *(f"{worker.name}: {worker.skew:+.1f} s" for worker in run.services),
     ]
     history = (
         f"{now:9.3f} {task or '-':10} {' '.join(map(short, facts))}"
-        for now, task, *facts in run.clockwork.history
+        for now, task, *facts in run.scheduler.history
     )
-    broken = (f"BROKEN: {violation}" for violation in run.clockwork.violations)
-    return "\n".join((*history, *cast, *broken))
+    broken = (f"BROKEN: {violation}" for violation in run.scheduler.violations)
+    return "\n".join((*history, *scenario, *broken))
 
 
 def short(fact: Any) -> str:
@@ -37,8 +36,6 @@ def short(fact: Any) -> str:
     match fact:
         case str():
             return fact
-        case (value, version) if isinstance(version, str):
-            return f"{short(noun)} if @{_number(version)}"
         case list() | tuple():
             return f"[{', '.join(map(short, fact))}]"
         case datetime():
@@ -52,12 +49,12 @@ def short(fact: Any) -> str:
             return _SHORT.get(type(fact), repr)(fact)
 
 
-def _followed(fact: Watch | Result) -> str:
+def _operation(fact: Watch | Result) -> str:
     end = f", end {fact.end.status.value}" if fact.end else ""
     due = f" seq {fact.seq}, due {short(fact.due_at)}," if isinstance(fact, Watch) else ""
     called = [url.rpartition("/")[2] for url in fact.facts.callbacks]
-    key = short(fact.facts.operation.key)
-    return f"{key}<{due} {fact.facts.polls} polls, {fact.facts.status}, calls {called}{end}>"
+    polls, status = fact.facts.polls, fact.facts.status
+    return f"{short(fact.key)}<{due} {polls} polls, {status}, calls {called}{end}>"
 
 
 def _delivery(fact: Delivery) -> str:
@@ -66,20 +63,16 @@ def _delivery(fact: Delivery) -> str:
 
 
 _SHORT: dict[type, Callable[[Any], str]] = {
-    Row: lambda row: f"{short(row.noun)} @{_number(row.version)}",
+    Row: lambda row: f"{short(row.value)} @{row.etag}",
     Key: lambda key: "~".join(key.row.split("~")[3:]),
     WakeUp: lambda wake: f"wake {short(wake.key)} {wake.seq}",
     Sent: lambda sent: f"message {sent.message_id}/{sent.receipt}",
     Poisoned: lambda poisoned: short(poisoned.body),
-    Watch: _followed,
-    Result: _followed,
+    Watch: _operation,
+    Result: _operation,
     Delivery: _delivery,
     TimelineEntry: lambda e: f"{short(e.operation)}<{short(e.registered_at)} {e.status}>",
     HttpResponse: lambda response: f"{response.status_code} {short(response.body)}",
     CallbackRequest: lambda request: f"{request.url} {request.headers['webhook-id']}",
-    NoAnswer: lambda nothing: f"no answer: {nothing.layer}",
+    NoAnswer: lambda missing: f"no answer: {missing.layer}",
 }
-
-
-def _number(version: str) -> str:
-    return version.strip('W/"')

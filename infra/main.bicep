@@ -161,6 +161,7 @@ resource rg 'Microsoft.Resources/resourceGroups@2024-11-01' = {
 }
 
 module identity 'modules/identity.bicep' = {
+  name: 'identity'
   scope: rg
   params: {
     name: '${abbrs.managedIdentityUserAssignedIdentities}${resourceToken}'
@@ -170,6 +171,7 @@ module identity 'modules/identity.bicep' = {
 }
 
 module monitoring 'modules/monitoring.bicep' = {
+  name: 'monitoring'
   scope: rg
   params: {
     workspaceName: '${abbrs.operationalInsightsWorkspaces}${resourceToken}'
@@ -182,6 +184,7 @@ module monitoring 'modules/monitoring.bicep' = {
 }
 
 module storage 'modules/storage.bicep' = {
+  name: 'storage'
   scope: rg
   params: {
     name: storageAccountName
@@ -193,6 +196,7 @@ module storage 'modules/storage.bicep' = {
 }
 
 module vault 'modules/vault.bicep' = {
+  name: 'vault'
   scope: rg
   params: {
     name: keyVaultName
@@ -205,6 +209,7 @@ module vault 'modules/vault.bicep' = {
 }
 
 module network 'modules/network.bicep' = if (privateNetworking) {
+  name: 'network'
   scope: rg
   params: {
     name: '${abbrs.networkVirtualNetworks}${resourceToken}'
@@ -223,6 +228,7 @@ module network 'modules/network.bicep' = if (privateNetworking) {
 }
 
 module roles 'modules/roles.bicep' = {
+  name: 'roles'
   scope: rg
   params: {
     storageAccountName: storageAccountName
@@ -246,6 +252,7 @@ module roles 'modules/roles.bicep' = {
 }
 
 module app 'modules/function-app.bicep' = {
+  name: 'function-app'
   scope: rg
   params: {
     name: applicationName
@@ -273,6 +280,7 @@ module app 'modules/function-app.bicep' = {
 }
 
 module alerts 'modules/alerts.bicep' = {
+  name: 'alerts'
   scope: rg
   params: {
     location: location
@@ -283,6 +291,7 @@ module alerts 'modules/alerts.bicep' = {
 }
 
 module workbook 'modules/workbook.bicep' = {
+  name: 'workbook'
   scope: rg
   params: {
     location: location
@@ -294,6 +303,7 @@ module workbook 'modules/workbook.bicep' = {
 // One deployment for each watched subscription, which assigns the role there.
 module operationReader 'modules/operation-reader.bicep' = [
   for id in watched: {
+    name: 'operation-reader-${uniqueString(id, resourceToken)}'
     scope: subscription(id)
     params: {
       instanceName: '${environmentName}-${resourceToken}'

@@ -16,6 +16,7 @@ var roleId = subscriptionResourceId(
 )
 
 module definition 'operation-reader-role.bicep' = if (empty(existingRoleId)) {
+  name: 'operation-reader-role-${uniqueString(ownRoleName)}'
   params: {
     instanceName: instanceName
     name: ownRoleName

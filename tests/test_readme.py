@@ -42,9 +42,3 @@ def test_every_queue_table_and_status_is_explained(name: str) -> None:
 def test_every_linked_file_is_there() -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", README)
     assert [link for link in links if not (ROOT / link).exists()] == []
-
-
-def test_requirements_are_those_of_the_project() -> None:
-    from opswatch.local.requirements import requirements  # noqa: PLC0415
-
-    assert (ROOT / "requirements.txt").read_text(encoding="utf-8") == requirements()

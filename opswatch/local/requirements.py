@@ -1,18 +1,29 @@
-"""Writes requirements.txt from pyproject.toml, the one source of what the app needs at runtime."""
+"""Locks what Azure installs: pyproject.toml in, requirements.txt with versions and hashes out."""
 
+import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_HEADING = "# Made of pyproject.toml by `make requirements`: what Azure installs, and nothing else."
+HEADING = "# What Azure installs, locked from pyproject.toml by `make requirements`.\n"
 
 
-def requirements(pyproject: Path = ROOT / "pyproject.toml") -> str:
-    """Return the text of requirements.txt."""
-    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
-    return "\n".join([_HEADING, *project["dependencies"], ""])
+def lock(uv: str) -> str:
+    """Return the newest versions that pyproject.toml allows, with the hashes of all their files.
+
+    One lock serves all supported Python versions and platforms: `--universal` adds markers.
+    """
+    oldest = "3.11"
+    options = ("--universal", "--generate-hashes", "--no-header", "--quiet")
+    done = subprocess.run(
+        [uv, "pip", "compile", "pyproject.toml", "--python-version", oldest, *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return HEADING + done.stdout
 
 
 if __name__ == "__main__":
-    sys.stdout.write(requirements())
+    sys.stdout.write(lock(str(Path(sys.argv[1]).absolute())))

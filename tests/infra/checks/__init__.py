@@ -1,23 +1,16 @@
-"""Checks of everything that deploys opswatch, without a Bicep compiler and without a network.
+"""Checks of the files around the templates, which need neither Bicep nor a network.
 
-Each module has a `check(project)` that returns what it found wrong; nothing here asserts.
+Each module has a `check(project)` that returns its findings; nothing here asserts.
 """
 
 from tests.infra.checks import (
-    alerts,
     azd,
-    closed,
     deploy_workflow,
     documents,
     host,
     kusto,
-    naming,
-    policy,
-    resource_types,
-    rights,
     runbook,
-    settings,
-    symbols,
+    sample,
     workbook,
     workflows,
 )
@@ -25,22 +18,15 @@ from tests.infra.checks.finding import Finding
 from tests.infra.checks.project import Project
 
 CHECKS = (
-    symbols,
-    resource_types,
-    policy,
-    closed,
-    rights,
-    naming,
-    settings,
-    alerts,
-    kusto,
-    workbook,
-    runbook,
+    azd,
+    deploy_workflow,
     documents,
     host,
-    azd,
+    kusto,
+    runbook,
+    sample,
+    workbook,
     workflows,
-    deploy_workflow,
 )
 
 __all__ = ["CHECKS", "Finding", "Project"]

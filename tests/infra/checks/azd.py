@@ -1,7 +1,6 @@
-"""What azd reads: `azure.yaml`, and what of the project it sends."""
+"""What azd reads: `azure.yaml`, and which files it deploys."""
 
 import ast
-import re
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -10,20 +9,28 @@ from pathlib import Path
 import pathspec
 import yaml
 
-from tests.infra.checks.bicep import flat, lookup
 from tests.infra.checks.finding import Finding
-from tests.infra.checks.project import ROOT, Project
+from tests.infra.checks.project import Project
+from tests.infra.deployment import ROOT
 
-# The part that is used of azd's own schema (Azure/azure-dev, schemas/v1.0/azure.yaml.json), and
-# stricter: the schema takes any further property and any host. No package brings that schema, so
-# the whole of it is for ci.yml, where the network is.
+# Stricter than azd's own schema, which accepts any additional property and any host. ci.yml checks
+# the schema, because it needs the network.
 _FIXED = {
     "name": "opswatch",
     "metadata": {},
     "infra": {"provider": "bicep", "path": "infra", "module": "main"},
+    "hooks": {
+        "postprovision": {
+            "posix": {"shell": "sh", "run": "infra/hooks/postprovision.sh"},
+            "windows": {"shell": "pwsh", "run": "infra/hooks/postprovision.ps1"},
+        }
+    },
 }
-_SERVICE = {"project": ".", "language": "python", "host": "function", "remoteBuild": True}
-# What the app needs where it runs besides its modules, and a sample of what it does not.
+# The key is the azd-service-name tag of the app, which tests/infra/deployment.py checks.
+_SERVICES = {
+    "opswatch": {"project": ".", "language": "python", "host": "function", "remoteBuild": True}
+}
+# Files that the app needs besides its modules, and a sample of files that it does not need.
 DEPLOYED = ("host.json", "requirements.txt", "opswatch/dashboard/index.html")
 KEPT = (
     ".ci/run",
@@ -70,30 +77,21 @@ def _azure_yaml(project: Project) -> Iterator[Finding]:
         yield Finding(place, str(error))
         return
     if not isinstance(document, dict) or document.keys() != {*_FIXED, "services"}:
-        yield Finding(place, f"does not hold {sorted(_FIXED)} and services, and nothing else")
+        yield Finding(place, f"must have exactly {sorted(_FIXED)} and services")
         return
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     for key, want in (_FIXED | {"metadata": {"template": f"opswatch@{version}"}}).items():
         if document[key] != want:
             yield Finding(place, f"{key} is {document[key]}, not {want}")
-    services = document["services"]
-    site = project.module("function-app").get("resource", "site")
-    tag = re.search(
-        r"'azd-service-name': '([^']*)'",
-        flat(lookup(site.body, "tags") if site else None),
-    )
-    if list(services) != [tag[1] if tag else None]:
-        yield Finding(place, f"services {list(services)} are not the app's tag")
-    for service in services.values():
-        if service != _SERVICE:
-            yield Finding(place, f"the service is {service}, not {_SERVICE}")
+    if document["services"] != _SERVICES:
+        yield Finding(place, f"services are {document['services']}, not {_SERVICES}")
 
 
 def _ignored(project: Project) -> Iterator[Finding]:
     spec = pathspec.GitIgnoreSpec.from_lines(project.read(".funcignore").splitlines())
     for path in (*DEPLOYED, *_modules()):
         if spec.match_file(path):
-            yield Finding(".funcignore", f"{path} is needed where the app runs")
+            yield Finding(".funcignore", f"{path} is needed by the app")
     for path in KEPT:
         if not spec.match_file(path):
             yield Finding(".funcignore", f"{path} would be deployed")
@@ -101,7 +99,7 @@ def _ignored(project: Project) -> Iterator[Finding]:
 
 @cache
 def _modules() -> frozenset[str]:
-    """Return the files of every module that the function app imports, itself or through others."""
+    """Return the files of every module that the function app imports, directly or indirectly."""
     todo, found = [ROOT / "function_app.py"], set()
     while todo:
         path = todo.pop()
@@ -112,7 +110,7 @@ def _modules() -> frozenset[str]:
 
 
 def _imports(path: Path) -> Iterator[str]:
-    """Yield where the modules of opswatch may be that a file imports, and their packages."""
+    """Yield the possible files of the modules that a file imports, and of their packages."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.ImportFrom) and node.module:

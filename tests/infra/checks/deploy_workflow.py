@@ -1,6 +1,5 @@
-"""The workflow that deploys: what it waits for, as whom it signs in, and what it hands to azd."""
+"""The workflow that deploys: its gates, its sign-in, and the variables that it passes to azd."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +8,7 @@ from tests.infra.checks.project import Project
 from tests.infra.checks.workflows import FOLDER
 
 PLACE = f"{FOLDER}/deploy.yml"
-# The variables of azd's sign-in; the rest of its own are parameters of the template.
+# Variables of the sign-in; main.bicepparam reads the others.
 SIGN_IN = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID")
 
 
@@ -25,7 +24,7 @@ def check(project: Project) -> list[Finding]:
 
 
 def _gates(jobs: dict[str, Any]) -> Iterator[Finding]:
-    """A job that may sign in to Azure waits for the checks, and has an environment to guard it."""
+    """Check that a job which may sign in to Azure waits for the checks and for its environment."""
     checks = {job for job, spec in jobs.items() if spec.get("uses") == f"./{FOLDER}/ci.yml"}
     for job, spec in jobs.items():
         if "id-token" not in (spec.get("permissions") or {}):
@@ -34,7 +33,7 @@ def _gates(jobs: dict[str, Any]) -> Iterator[Finding]:
         if not checks & {*([needs] if isinstance(needs, str) else needs)}:
             yield Finding(PLACE, f"{job} does not wait for the checks")
         if spec.get("environment") != "${{ inputs.environment }}" or "if" in spec:
-            yield Finding(PLACE, f"{job} goes round its environment or its needs")
+            yield Finding(PLACE, f"{job} bypasses its environment or its needs")
 
 
 def _starts(workflow: dict[Any, Any]) -> Iterator[Finding]:
@@ -46,22 +45,18 @@ def _starts(workflow: dict[Any, Any]) -> Iterator[Finding]:
         yield Finding(PLACE, f"asks for {asked}")
     concurrency = workflow.get("concurrency", {})
     if concurrency.get("cancel-in-progress") is not False:
-        yield Finding(PLACE, "a deployment may be cut off by the next")
+        yield Finding(PLACE, "a deployment can be cancelled by the next")
     if concurrency.get("group") != "deploy-${{ inputs.environment }}":
-        yield Finding(PLACE, "two deployments to one environment may meet")
+        yield Finding(PLACE, "two deployments to one environment can overlap")
 
 
 def _variables(project: Project, given: dict[str, str]) -> Iterator[Finding]:
-    """A variable that is left out, or has another default, would change its setting in silence."""
-    wanted = {name: f"${{{{ vars.{name} }}}}" for name in SIGN_IN}
-    parameters = project.read("infra/main.parameters.json")
-    for name, default in re.findall(r'"\$\{(\w+)(?:=([^}]*))?\}"', parameters):
-        otherwise = f" || '{default}'" if default else ""
-        wanted[name] = f"${{{{ vars.{name}{otherwise} }}}}"
+    """Check that every variable is passed on; an unset one is empty, which counts as not set."""
+    wanted = {name: f"${{{{ vars.{name} }}}}" for name in {*SIGN_IN, *project.variables()}}
     wanted["AZURE_ENV_NAME"] = "${{ inputs.environment }}"
     for name in sorted(given.keys() | wanted.keys()):
         if given.get(name) != wanted.get(name):
-            yield Finding(PLACE, f"hands on {name} as {given.get(name)}, not {wanted.get(name)}")
+            yield Finding(PLACE, f"passes {name} as {given.get(name)}, not {wanted.get(name)}")
 
 
 def _steps(steps: list[dict[str, Any]]) -> Iterator[Finding]:
@@ -73,6 +68,12 @@ def _steps(steps: list[dict[str, Any]]) -> Iterator[Finding]:
         ),
         "azd provision --no-prompt",
         "azd deploy --no-prompt",
+        "python3 -m infra.smoke",
     ]
     if commands != wanted:
         yield Finding(PLACE, f"runs {commands}, not {wanted}")
+    # The hook and the smoke test use az.
+    sign_in = [step["with"] for step in steps if "azure/login@" in step.get("uses", "").lower()]
+    ids = {name.removeprefix("AZURE_").lower().replace("_", "-"): name for name in SIGN_IN}
+    if sign_in != [{key: f"${{{{ vars.{name} }}}}" for key, name in ids.items()}]:
+        yield Finding(PLACE, f"signs in to az with {sign_in}")

@@ -1,11 +1,11 @@
-"""One thing found wrong."""
+"""A finding of a check."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    place: str  # a path within the project, with the line where there is one
+    place: str  # a path within the project, with a line number if known
     message: str
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
-"""host.json: what the app relies on, and nothing that the host does not know.
+"""host.json: the settings that the app relies on, and no others.
 
-The host takes a misspelt setting for none at all, and the local one is as quiet: so the list of
-what may stand there is closed. https://learn.microsoft.com/azure/azure-functions/functions-host-json
+The host ignores a misspelt setting, so the list of settings is closed.
+https://learn.microsoft.com/azure/azure-functions/functions-host-json
 """
 
 from collections.abc import Iterator
@@ -13,22 +13,22 @@ from tests.infra.checks.finding import Finding
 from tests.infra.checks.project import Project
 
 PLACE = "host.json"
-# Setting -> its one value, which the reason beside it asks for.
+# Setting: its only valid value, with the reason.
 FIXED = {
     "version": "2.0",
-    # The host brings HTTP and timers alone; the queue trigger comes with the bundle.
+    # The host has HTTP and timers only; the queue trigger is in the bundle.
     "extensionBundle/id": "Microsoft.Azure.Functions.ExtensionBundle",
     "extensionBundle/version": "[4.*, 5.0.0)",
     "telemetryMode": "OpenTelemetry",  # docs/telemetry.md
-    "extensions/http/routePrefix": "api",  # the paths that users and the runbook name
-    "extensions/queues/messageEncoding": "none",  # under base64 plain text goes to poison, unread
-    "extensions/queues/maxPollingInterval": "00:00:02",  # a minute by default: as much more lag
-    "extensions/queues/maxDequeueCount": 5,  # the runbook says so
-    "extensions/queues/visibilityTimeout": "00:00:10",  # by default what failed is hot at once
-    "functionTimeout": "00:05:00",  # half of the time that a received message stays hidden
+    "extensions/http/routePrefix": "api",  # users and the runbook name these paths
+    "extensions/queues/messageEncoding": "none",  # base64 would send plain text to poison
+    "extensions/queues/maxPollingInterval": "00:00:02",  # default: a minute, so as much more lag
+    "extensions/queues/maxDequeueCount": 5,  # as the runbook says
+    "extensions/queues/visibilityTimeout": "00:00:10",  # default: retried at once
+    "functionTimeout": "00:05:00",  # half the time that a received message is hidden
     "logging/logLevel/default": "Information",  # the level of our events
 }
-# Settings whose value is a choice within the host's bounds.
+# Settings that may have any value within the host's bounds.
 CHOSEN = {"extensions/queues/batchSize", "extensions/queues/newBatchThreshold"}
 _LEVELS = {"Trace", "Debug", "Information", "Warning", "Error", "Critical", "None"}
 
@@ -45,7 +45,9 @@ def check(project: Project) -> list[Finding]:
     together = settings.queues.batch_size + settings.queues.new_batch_threshold
     if f"⌈length ÷ {together}⌉" not in project.read("infra/README.md"):
         found.append(
-            Finding(PLACE, f"{together} messages at a time are not what infra/README says")
+            Finding(
+                PLACE, f"{together} messages at a time, but infra/README.md has a different number"
+            )
         )
     return found
 
@@ -56,9 +58,9 @@ def _values(given: dict[str, Any]) -> Iterator[Finding]:
             yield Finding(PLACE, f"{name} is {given.get(name)!r}, not {want!r}")
     for name in given.keys() - FIXED.keys() - CHOSEN:
         if not name.startswith("logging/logLevel/"):
-            yield Finding(PLACE, f"nothing looks at {name}")
+            yield Finding(PLACE, f"{name} is not in the list of settings")
         elif given[name] not in _LEVELS:
-            yield Finding(PLACE, f"{name} is no level: {given[name]}")
+            yield Finding(PLACE, f"{name} is not a level: {given[name]}")
 
 
 def _flat(document: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

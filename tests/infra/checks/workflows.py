@@ -1,4 +1,4 @@
-"""The GitHub workflows: actionlint's verdict, actions that stand still, and no right too many."""
+"""The GitHub workflows: actionlint, pinned actions, minimal permissions, and what ci.yml runs."""
 
 import json
 import re
@@ -8,28 +8,42 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.infra.bicep import VERSION
 from tests.infra.checks.finding import Finding
-from tests.infra.checks.project import ROOT, Project
+from tests.infra.checks.project import Project
+from tests.infra.deployment import ROOT
 
 FOLDER = ".github/workflows"
 # Jobs that may have more than `contents: read`.
-_PERMISSIONS = {("deploy.yml", "deploy"): {"contents": "read", "id-token": "write"}}
-_READ = {"contents": "read"}
-# What starts each. Never `pull_request_target` or the like: there a stranger's change meets our
-# rights.
-_TRIGGERS = {
-    "ci.yml": {"pull_request", "push", "workflow_call"},
-    "deploy.yml": {"workflow_dispatch"},
+_PERMISSIONS = {
+    ("deploy.yml", "deploy"): {"contents": "read", "id-token": "write"},
+    ("requirements.yml", "renew"): {
+        "actions": "write",
+        "contents": "write",
+        "pull-requests": "write",
+    },
 }
+_READ = {"contents": "read"}
+# What starts each. Never `pull_request_target`: it runs a foreign change with our permissions.
+_TRIGGERS = {
+    "ci.yml": {"pull_request", "push", "workflow_call", "workflow_dispatch"},
+    "deploy.yml": {"workflow_dispatch"},
+    "requirements.yml": {"schedule", "workflow_dispatch"},
+}
+# Two deployments from one ref must not cancel each other's checks, so these have a group each.
+_CI_GROUP = (
+    "ci-${{ github.workflow }}-"
+    "${{ github.event_name == 'workflow_dispatch' && github.run_id || github.ref }}"
+)
 _PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
-PYTHONS = ["3.11", "3.12", "3.13"]  # those that main.bicep offers
+PYTHONS = ["3.11", "3.12", "3.13"]  # as in main.bicep
 _NODE = Path(__file__).with_name("actionlint.cjs")
 
 
 def check(project: Project) -> list[Finding]:
     found: list[Finding] = []
     paths = sorted((project.root / FOLDER).glob("*.yml"))
-    if {path.name for path in paths} != {"ci.yml", "deploy.yml"}:
+    if {path.name for path in paths} != _TRIGGERS.keys():
         found.append(Finding(FOLDER, f"holds {[path.name for path in paths]}"))
     texts = tuple((f"{FOLDER}/{path.name}", path.read_text("utf-8")) for path in paths)
     found += [Finding(f"{each['file']}:{each['line']}", each["message"]) for each in lint(texts)]
@@ -39,7 +53,7 @@ def check(project: Project) -> list[Finding]:
         found += _triggers(name, project.yaml(name))
         if re.search(r"\$\{\{\s*secrets\.", text):
             found.append(Finding(name, "uses a secret; OIDC needs none"))
-        # Within a script an expression is code: it goes through the environment.
+        # In a script an expression would be code: it belongs in the environment.
         for script in re.findall(r"run: (?:\|[-+]?\n((?:\s{8,}.*\n)+)|(.*))", text):
             if "${{" in "".join(script):
                 found.append(Finding(name, "an expression within a script"))
@@ -51,7 +65,7 @@ def _pins(name: str, text: str) -> Iterator[Finding]:
     for line in text.splitlines():
         match = re.search(r"uses:\s*(\S.*)$", line)
         if match and not match[1].startswith("./") and not _PINNED.fullmatch(match[1].strip()):
-            yield Finding(name, f"{match[1]} is not pinned by digest, with its version")
+            yield Finding(name, f"{match[1]} is not pinned by digest with its version")
 
 
 def _rights(name: str, workflow: dict[str, Any]) -> Iterator[Finding]:
@@ -84,10 +98,12 @@ def _builds(project: Project) -> Iterator[Finding]:
     image = re.search(r"python:([\d.]+)-", project.read(".devcontainer/devcontainer.json"))
     if not image or image[1] not in PYTHONS:
         yield Finding(".devcontainer", "runs another Python")
+    if project.yaml(f"{FOLDER}/ci.yml")["concurrency"]["group"] != _CI_GROUP:
+        yield Finding(f"{FOLDER}/ci.yml", "two deployments can cancel each other's checks")
     for command in (
-        "az bicep install",
-        "az bicep build --file infra/main.bicep",
-        "az bicep lint --file infra/main.bicep",
+        f"az bicep install --version v{VERSION}",
+        '~/.azure/bin/bicep lint "$file" 2>&1 | tee -a diagnostics.txt',
+        "test ! -s diagnostics.txt",  # a warning does not change the exit code
         "make test",
         "make check",
         "make infra-check",

@@ -1,0 +1,161 @@
+"""The templates, compiled and evaluated by Bicep itself."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.infra.bicep import VERSION, Bicep, find_bicep
+from tests.infra.deployment import (
+    BASE,
+    CHECKS,
+    ORDER,
+    ROOT,
+    SETS,
+    Deployment,
+    as_kept,
+    evaluate,
+    evaluate_role,
+    kept,
+    role_alone_is_exact,
+)
+
+TEMPLATES = sorted(path.relative_to(ROOT / "infra") for path in ROOT.glob("infra/**/*.bicep*"))
+TEMPLATES = [path for path in TEMPLATES if path.suffix in (".bicep", ".bicepparam")]
+Evaluate = Callable[[str], Deployment]
+
+
+@pytest.fixture(scope="session")
+def evaluated(bicep: Bicep, infra: Path) -> Evaluate:
+    return cache(lambda name: evaluate(bicep, infra, name))
+
+
+@pytest.mark.parametrize("file", TEMPLATES, ids=str)
+def test_template_compiles_without_diagnostics(bicep: Bicep, infra: Path, file: Path) -> None:
+    if file.suffix == ".bicepparam":
+        assert bicep.parameters(infra / file, BASE)
+    else:
+        assert bicep.diagnostics(infra / file) == []
+
+
+@pytest.mark.parametrize("file", TEMPLATES, ids=str)
+def test_template_is_formatted(bicep: Bicep, infra: Path, file: Path) -> None:
+    assert bicep.formatted(infra / file) == (infra / file).read_text("utf-8")
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", SETS)
+def test_deployment_follows_rule(
+    evaluated: Evaluate, name: str, check: Callable[[Deployment], None]
+) -> None:
+    check(evaluated(name))
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_deployment_matches_kept_snapshot(bicep: Bicep, evaluated: Evaluate, name: str) -> None:
+    found = json.loads(as_kept(evaluated(name)))
+    assert found == json.loads(kept(name)), (
+        f"if the change is deliberate: `make snapshots` (with Bicep {VERSION}; "
+        f"this one is {bicep.version()})"
+    )
+
+
+@pytest.mark.parametrize("file", ORDER)
+def test_resources_wait_for_each_other(bicep: Bicep, infra: Path, file: str) -> None:
+    assert ORDER[file] - bicep.order(infra / file) == set()
+
+
+def test_role_can_be_deployed_alone(bicep: Bicep, infra: Path) -> None:
+    role_alone_is_exact(evaluate_role(bicep, infra))
+
+
+def test_readme_names_the_compiler_version() -> None:
+    assert f"Bicep {VERSION}" in (ROOT / "infra/README.md").read_text("utf-8")
+
+
+# Variable, value, and the parameter's value; an error names the variable.
+VALID = [
+    ("OPSWATCH_PYTHON_VERSION", "3.12", "pythonVersion", "3.12"),
+    ("OPSWATCH_PYTHON_VERSION", "", "pythonVersion", "3.13"),
+    ("OPSWATCH_MAX_INSTANCES", "1", "maximumInstanceCount", 1),
+    ("OPSWATCH_MAX_INSTANCES", " 1000 ", "maximumInstanceCount", 1000),
+    ("OPSWATCH_MAX_INSTANCES", "", "maximumInstanceCount", 40),
+    ("OPSWATCH_ALWAYS_READY", "", "alwaysReadyCount", 0),
+    ("OPSWATCH_ZONE_REDUNDANT", "TRUE", "zoneRedundant", True),
+    ("OPSWATCH_ZONE_REDUNDANT", " ", "zoneRedundant", False),
+    ("OPSWATCH_PRIVATE_NETWORKING", "", "privateNetworking", False),
+    ("OPSWATCH_NETWORK_PREFIX", "", "networkAddressPrefix", "10.41.0.0/24"),
+    ("OPSWATCH_NETWORK_PREFIX", "192.168.255.0/24", "networkAddressPrefix", "192.168.255.0/24"),
+    ("OPSWATCH_WATCHED_SUBSCRIPTIONS", " , ", "watchedSubscriptionIds", []),
+    ("OPSWATCH_READ_ACTIONS", "a.B/C/read, A.b/c/READ,", "additionalReadActions", ["a.b/c/read"]),
+    ("OPSWATCH_READER_ROLE_ID", "", "readerRoleId", ""),
+    ("OPSWATCH_ALERT_EMAIL", "o'brien@example.com", "alertEmail", "o'brien@example.com"),
+    ("OPSWATCH_OPERATOR_TYPE", "", "operatorPrincipalType", "Group"),
+    ("OPSWATCH_OPERATOR_TYPE", "User", "operatorPrincipalType", "User"),
+    ("OPSWATCH_READERS_TYPE", "ServicePrincipal", "readerPrincipalType", "ServicePrincipal"),
+    ("OPSWATCH_TRACE_RATIO", "0.05", "traceSamplingRatio", "0.05"),
+    ("OPSWATCH_TRACE_RATIO", "", "traceSamplingRatio", "1.0"),
+    ("OPSWATCH_RECOVER_VAULT", "", "recoverKeyVault", False),
+]
+INVALID = [
+    ("OPSWATCH_PYTHON_VERSION", "3.9"),
+    ("OPSWATCH_MAX_INSTANCES", "0"),
+    ("OPSWATCH_MAX_INSTANCES", "1001"),
+    ("OPSWATCH_MAX_INSTANCES", "-5"),
+    ("OPSWATCH_MAX_INSTANCES", "many"),
+    ("OPSWATCH_MAX_INSTANCES", "99999999999999999999"),
+    ("OPSWATCH_ALWAYS_READY", "2"),
+    ("OPSWATCH_ZONE_REDUNDANT", "yes"),
+    ("OPSWATCH_PRIVATE_NETWORKING", "1"),
+    ("OPSWATCH_NETWORK_PREFIX", "10.0.0.0/16"),
+    ("OPSWATCH_NETWORK_PREFIX", "10.0.256.0/24"),
+    ("OPSWATCH_WATCHED_SUBSCRIPTIONS", "production"),
+    ("OPSWATCH_READ_ACTIONS", "Some.Provider/*/read"),
+    ("OPSWATCH_READ_ACTIONS", "Some.Provider/things/write"),
+    ("OPSWATCH_READER_ROLE_ID", "44444444-4444-4444-4444-444444444444"),
+    ("OPSWATCH_OPERATOR_TYPE", "group"),
+    ("OPSWATCH_READERS_TYPE", "Everyone"),
+    ("OPSWATCH_TRACE_RATIO", "1.5"),
+    ("OPSWATCH_TRACE_RATIO", "5%"),
+    ("OPSWATCH_RECOVER_VAULT", "once"),
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "parameter", "expected"), VALID)
+def test_variable_sets_parameter(
+    bicep: Bicep, infra: Path, variable: str, text: str, parameter: str, expected: Any
+) -> None:
+    found = bicep.parameters(infra / "main.bicepparam", {**BASE, variable: text})
+    assert found[parameter] == expected
+
+
+@pytest.mark.parametrize(("variable", "text"), INVALID)
+def test_invalid_variable_is_named(bicep: Bicep, infra: Path, variable: str, text: str) -> None:
+    with pytest.raises(ValueError, match=f"{variable} must"):
+        bicep.parameters(infra / "main.bicepparam", {**BASE, variable: text})
+
+
+def test_every_checked_variable_has_an_invalid_case() -> None:
+    text = (ROOT / "infra/main.bicepparam").read_text("utf-8")
+    assert {variable for variable, _ in INVALID} == {
+        part.split(" must")[0] for part in text.split("fail('")[1:]
+    }
+
+
+def test_environment_is_read_as_the_tests_assume(bicep: Bicep, infra: Path) -> None:
+    env = {**BASE, **SETS["everything"]}
+    done = subprocess.run(
+        [str(find_bicep()), "build-params", str(infra / "main.bicepparam"), "--stdout"],
+        env={**os.environ, **env},
+        capture_output=True,
+        check=True,
+    )
+    given = json.loads(json.loads(done.stdout)["parametersJson"])["parameters"]
+    assert {name: each["value"] for name, each in given.items()} == bicep.parameters(
+        infra / "main.bicepparam", env
+    )

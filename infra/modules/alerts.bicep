@@ -54,7 +54,7 @@ var rules = [
     displayName: 'The timer has not run for a quarter of an hour'
     severity: 1
     query: loadTextContent('../queries/heartbeat.kql')
-    measure: 'Beats'
+    measure: 'Runs'
     aggregation: 'Total'
     operator: 'LessThan'
     threshold: 1
@@ -63,7 +63,7 @@ var rules = [
   }
   {
     name: 'abandoned'
-    displayName: 'A callback was given up'
+    displayName: 'A callback was abandoned'
     severity: 2
     query: loadTextContent('../queries/abandoned.kql')
     measure: 'Deliveries'

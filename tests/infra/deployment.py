@@ -106,7 +106,7 @@ _SCOPES = {
 ALERTS = {
     "poison": (1, "Maximum", "GreaterThan", 0, "Messages"),
     "overdue": (1, "Maximum", "GreaterThan", 300, "Seconds"),
-    "heartbeat": (1, "Total", "LessThan", 1, "Beats"),
+    "heartbeat": (1, "Total", "LessThan", 1, "Runs"),
     "abandoned": (2, "Total", "GreaterThan", 0, "Deliveries"),
     "access": (1, "Total", "GreaterThan", 0, "Misses"),
     "throttled": (2, "Maximum", "GreaterThan", 5, "Percent"),

@@ -3,6 +3,8 @@ targetScope = 'subscription'
 metadata name = 'opswatch'
 metadata description = 'A Flex Consumption function app that watches ARM operations to their end and calls back.'
 
+// main.bicepparam sets these, with their defaults.
+
 // Where it runs
 
 @minLength(1)
@@ -25,7 +27,7 @@ param location string
   '3.13'
 ])
 @description('Python version of the function app.')
-param pythonVersion string = '3.13'
+param pythonVersion string
 
 @allowed([
   512
@@ -38,49 +40,49 @@ param instanceMemoryMB int = 512
 @minValue(1)
 @maxValue(1000)
 @description('Upper limit of instances for each function. It bounds the bill, because the queue scaler also counts delayed messages. Not every region accepts a limit below 40 yet.')
-param maximumInstanceCount int = 40
+param maximumInstanceCount int
 
 @minValue(0)
 @maxValue(1)
 @description('Always-ready instances of the function that polls. 1 avoids a cold start between sparse polls, and is billed all the time.')
-param alwaysReadyCount int = 0
+param alwaysReadyCount int
 
 @description('Spread plan and storage over the availability zones of the region. Azure then keeps two instances of each function always ready.')
-param zoneRedundant bool = false
+param zoneRedundant bool
 
 @description('Reach storage and vault through private endpoints, from a virtual network that the app joins.')
-param privateNetworking bool = false
+param privateNetworking bool
 
 @description('Address space of that network, a /24: the lower half is for the app, the upper half for the endpoints.')
-param networkAddressPrefix string = '10.41.0.0/24'
+param networkAddressPrefix string
 
 // What it watches
 
 @description('Subscriptions whose operations are watched, each once. Empty: the one deployed to.')
-param watchedSubscriptionIds string[] = []
+param watchedSubscriptionIds string[]
 
 @description('Read actions for operations of other providers, for example Microsoft.Compute/locations/operations/read. ARM refuses the whole role if a provider does not have an action, or if a status action cannot be part of a role.')
-param additionalReadActions string[] = []
+param additionalReadActions string[]
 
 @description('Resource id of a role that an administrator created from modules/operation-reader-role.bicep. Empty: this template creates the roles.')
-param readerRoleId string = ''
+param readerRoleId string
 
 // Alerts, operators and readers
 
 @description('E-mail address that receives the alerts. Empty: alerts fire, but no e-mail is sent.')
-param alertEmail string = ''
+param alertEmail string
 
 @description('Object id of the operators: they may post, read, stop, deliver again, and store the callback secrets. Empty: the identity that deploys.')
-param operatorPrincipalId string = ''
+param operatorPrincipalId string
 
 @description('Type of the operators\' object id.')
-param operatorPrincipalType principalType = 'Group'
+param operatorPrincipalType principalType
 
 @description('Object id of the readers: they may read the tables. Empty: only the app and the operators can.')
-param readerPrincipalId string = ''
+param readerPrincipalId string
 
 @description('Type of the readers\' object id.')
-param readerPrincipalType principalType = 'Group'
+param readerPrincipalType principalType
 
 // Telemetry
 
@@ -94,13 +96,13 @@ param logRetentionDays int = 30
 param logDailyCapGb int = 5
 
 @description('Share of traces to keep, between 0 and 1. Metrics and logs are always kept.')
-param traceSamplingRatio string = '1.0'
+param traceSamplingRatio string
 
 @description('Recover the deleted vault of the same name instead of creating one.')
-param recoverKeyVault bool = false
+param recoverKeyVault bool
 
 @description('Settings of the app, as README.md lists them. An empty one is left out, so the app uses its default.')
-param settings appSettings = {}
+param settings appSettings
 
 type principalType = 'Group' | 'ServicePrincipal' | 'User'
 

@@ -10,7 +10,16 @@ import pytest
 
 from tests.infra.bicep import Bicep
 from tests.infra.checks import CHECKS, Project
-from tests.infra.deployment import ROOT, findings
+from tests.infra.deployment import (
+    ORDER,
+    ROOT,
+    SETS,
+    as_kept,
+    evaluate,
+    evaluate_role,
+    kept,
+)
+from tests.infra.rules import RULES, role_alone_is_exact
 
 COPIED = (
     ".devcontainer/devcontainer.json",
@@ -54,6 +63,31 @@ FAULTS = [
 def is_of_templates(fault: Fault) -> bool:
     is_compiled = fault.file.endswith((".bicep", ".bicepparam", "abbreviations.json"))
     return fault.file.startswith("infra/") and is_compiled
+
+
+def findings(bicep: Bicep, infra: Path) -> Iterator[str]:
+    """Yield what is wrong with the templates in `infra`, the cheapest checks first."""
+    yield from bicep.diagnostics(infra / "main.bicep")
+    for file, edges in ORDER.items():
+        for source, target in edges - bicep.order(infra / file):
+            yield f"{file}: {source} does not wait for {target}"
+    for name in SETS:
+        try:
+            deployment = evaluate(bicep, infra, name)
+        except RuntimeError as error:
+            yield f"{name}: {error}"
+            continue
+        for rule in RULES:
+            try:
+                rule(deployment)
+            except (AssertionError, LookupError, ValueError):
+                yield f"{name}: {rule.__name__}"
+        if as_kept(deployment) != kept(name):
+            yield f"{name}: differs from the kept snapshot"
+    try:
+        role_alone_is_exact(evaluate_role(bicep, infra))
+    except (AssertionError, RuntimeError):
+        yield "role alone"
 
 
 def other_findings(root: Path) -> Iterator[str]:

@@ -13,7 +13,6 @@ import pytest
 from tests.infra.bicep import VERSION, Bicep, find_bicep
 from tests.infra.deployment import (
     BASE,
-    CHECKS,
     ORDER,
     ROOT,
     SETS,
@@ -22,8 +21,8 @@ from tests.infra.deployment import (
     evaluate,
     evaluate_role,
     kept,
-    role_alone_is_exact,
 )
+from tests.infra.rules import RULES, role_alone_is_exact
 
 TEMPLATES = sorted(path.relative_to(ROOT / "infra") for path in ROOT.glob("infra/**/*.bicep*"))
 TEMPLATES = [path for path in TEMPLATES if path.suffix in (".bicep", ".bicepparam")]
@@ -48,12 +47,12 @@ def test_template_is_formatted(bicep: Bicep, infra: Path, file: Path) -> None:
     assert bicep.formatted(infra / file) == (infra / file).read_text("utf-8")
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 @pytest.mark.parametrize("name", SETS)
 def test_deployment_follows_rule(
-    evaluated: Evaluate, name: str, check: Callable[[Deployment], None]
+    evaluated: Evaluate, name: str, rule: Callable[[Deployment], None]
 ) -> None:
-    check(evaluated(name))
+    rule(evaluated(name))
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -1,15 +1,11 @@
 """What azd reads: `azure.yaml`, and which files it deploys."""
 
-import ast
 import tomllib
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 
 import pathspec
 import yaml
 
-from tests.infra.checks.finding import Finding
 from tests.infra.checks.project import Project
 from tests.infra.deployment import ROOT
 
@@ -30,7 +26,9 @@ _FIXED = {
 _SERVICES = {
     "opswatch": {"project": ".", "language": "python", "host": "function", "remoteBuild": True}
 }
-# Files that the app needs besides its modules, and a sample of files that it does not need.
+# Code for the terminal and for development; test_functions_doctor.py imports the rest.
+LOCAL_ONLY = ("opswatch/cli", "opswatch/commands/", "opswatch/local/")
+# Files that the app needs besides its code, and a sample of files that it does not need.
 DEPLOYED = ("host.json", "requirements.txt", "opswatch/dashboard/index.html")
 KEPT = (
     ".ci/run",
@@ -65,62 +63,34 @@ KEPT = (
 )
 
 
-def check(project: Project) -> list[Finding]:
+def check(project: Project) -> list[str]:
     return [*_azure_yaml(project), *_ignored(project)]
 
 
-def _azure_yaml(project: Project) -> Iterator[Finding]:
+def _azure_yaml(project: Project) -> Iterator[str]:
     place = "azure.yaml"
     try:
         document = project.yaml(place)
     except yaml.YAMLError as error:
-        yield Finding(place, str(error))
+        yield f"{place}: {error}"
         return
     if not isinstance(document, dict) or document.keys() != {*_FIXED, "services"}:
-        yield Finding(place, f"must have exactly {sorted(_FIXED)} and services")
+        yield f"{place}: must have exactly {sorted(_FIXED)} and services"
         return
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     for key, want in (_FIXED | {"metadata": {"template": f"opswatch@{version}"}}).items():
         if document[key] != want:
-            yield Finding(place, f"{key} is {document[key]}, not {want}")
+            yield f"{place}: {key} is {document[key]}, not {want}"
     if document["services"] != _SERVICES:
-        yield Finding(place, f"services are {document['services']}, not {_SERVICES}")
+        yield f"{place}: services are {document['services']}, not {_SERVICES}"
 
 
-def _ignored(project: Project) -> Iterator[Finding]:
+def _ignored(project: Project) -> Iterator[str]:
     spec = pathspec.GitIgnoreSpec.from_lines(project.read(".funcignore").splitlines())
-    for path in (*DEPLOYED, *_modules()):
-        if spec.match_file(path):
-            yield Finding(".funcignore", f"{path} is needed by the app")
+    code = [path.relative_to(ROOT).as_posix() for path in (ROOT / "opswatch").rglob("*.py")]
+    for path in (*DEPLOYED, *code):
+        if spec.match_file(path) and not path.startswith(LOCAL_ONLY):
+            yield f".funcignore: {path} is needed by the app"
     for path in KEPT:
         if not spec.match_file(path):
-            yield Finding(".funcignore", f"{path} would be deployed")
-
-
-@cache
-def _modules() -> frozenset[str]:
-    """Return the files of every module that the function app imports, directly or indirectly."""
-    todo, found = [ROOT / "function_app.py"], set()
-    while todo:
-        path = todo.pop()
-        if path.is_file() and path not in found:
-            found.add(path)
-            todo += [ROOT / name for name in _imports(path)]
-    return frozenset(path.relative_to(ROOT).as_posix() for path in found)
-
-
-def _imports(path: Path) -> Iterator[str]:
-    """Yield the possible files of the modules that a file imports, and of their packages."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        names: list[str] = []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "opswatch":
-                yield "/".join(parts) + ".py"
-                yield from (
-                    "/".join([*parts[:end], "__init__.py"]) for end in range(1, len(parts) + 1)
-                )
+            yield f".funcignore: {path} would be deployed"

@@ -8,9 +8,9 @@ from collections.abc import Set as AbstractSet
 from functools import cache
 
 from tests.infra.checks.deploy_workflow import SIGN_IN
-from tests.infra.checks.finding import Finding
 from tests.infra.checks.project import Project
-from tests.infra.deployment import ACTIONS, ASSIGNMENTS, READERS, ROOT, SETTINGS
+from tests.infra.deployment import ROOT, SETTINGS
+from tests.infra.rules import ACTIONS, ASSIGNMENTS, READERS
 
 README = "infra/README.md"
 PAGES = ("docs/runbook.md", "docs/telemetry.md", README)
@@ -19,7 +19,7 @@ _FILE = r"`((?:[\w.-]+/)+[\w.-]+\.(?:bicep|bicepparam|json|kql|md|ps1|py|sh|yaml
 _OWN = ("app", "each watched subscription", "opswatch operation reader")
 
 
-def check(project: Project) -> list[Finding]:
+def check(project: Project) -> list[str]:
     templates = "\n".join(project.templates().values())
     variables = SETTINGS | {*SIGN_IN} | set(re.findall(_VARIABLE, templates))
     words = _words_of_code() | set(re.findall(r"\w+", templates + project.read("host.json")))
@@ -29,36 +29,36 @@ def check(project: Project) -> list[Finding]:
 
 def _names(
     project: Project, page: str, variables: AbstractSet[str], words: AbstractSet[str]
-) -> Iterator[Finding]:
+) -> Iterator[str]:
     text = project.read(page)
     for name in sorted(set(re.findall(_VARIABLE, text)) - variables):
-        yield Finding(page, f"there is no variable {name}")
+        yield f"{page}: there is no variable {name}"
     for name in sorted(set(re.findall(r"`([a-z]+(?:[A-Z][A-Za-z]*)+)`", text)) - words):
-        yield Finding(page, f"nothing is called {name}")
+        yield f"{page}: nothing is called {name}"
     for name in sorted(set(re.findall(_FILE, text))):
         if not (ROOT / name).is_file() and not (ROOT / "infra" / name).is_file():
-            yield Finding(page, f"there is no file {name}")
+            yield f"{page}: there is no file {name}"
 
 
-def _tables(text: str) -> Iterator[Finding]:
+def _tables(text: str) -> Iterator[str]:
     rows = re.findall(r"^\| (app|operators|readers) \| (.+?) \| (.+?) \|", text, re.MULTILINE)
     listed = {(who, scope.replace("`", ""), role.strip("*")) for who, scope, role in rows}
     for row in sorted(listed ^ {*ASSIGNMENTS, READERS, _OWN}):
-        yield Finding(README, f"{row} is in the table or in the templates only")
+        yield f"{README}: {row} is in the table or in the templates only"
     section = text.partition("## What is made")[2].partition("\n## ")[0]
     actions = set(re.findall(r"`(Microsoft\.[\w./]+/read)`", section))
     for action in sorted(actions ^ set(ACTIONS)):
-        yield Finding(README, f"{action} is in the table or in the role only")
+        yield f"{README}: {action} is in the table or in the role only"
 
 
-def _variables(project: Project) -> Iterator[Finding]:
+def _variables(project: Project) -> Iterator[str]:
     """Every variable of main.bicepparam has a row; the app's settings are in the README of all."""
     section = project.read(README).partition("## Variables")[2].partition("\n## ")[0]
     first_cells = "\n".join(re.findall(r"^\| (.+?) \|", section, re.MULTILINE))
     explained = set(re.findall(_VARIABLE, first_cells))
     given = project.variables()
     for name in sorted((given - SETTINGS) ^ (explained - SETTINGS)):
-        yield Finding(README, f"{name} is in main.bicepparam or in the table only")
+        yield f"{README}: {name} is in main.bicepparam or in the table only"
 
 
 @cache

@@ -9,7 +9,6 @@ from typing import Any
 
 from opswatch.core.errors import ConfigError
 from opswatch.local.host.settings import HostSettings
-from tests.infra.checks.finding import Finding
 from tests.infra.checks.project import Project
 
 PLACE = "host.json"
@@ -33,34 +32,32 @@ CHOSEN = {"extensions/queues/batchSize", "extensions/queues/newBatchThreshold"}
 _LEVELS = {"Trace", "Debug", "Information", "Warning", "Error", "Critical", "None"}
 
 
-def check(project: Project) -> list[Finding]:
+def check(project: Project) -> list[str]:
     try:
         document = project.json(PLACE)
         settings = HostSettings.parse(document, {})
     except ConfigError as error:
-        return [Finding(PLACE, problem) for problem in error.problems]
+        return [f"{PLACE}: {problem}" for problem in error.problems]
     except ValueError as error:
-        return [Finding(PLACE, str(error))]
+        return [f"{PLACE}: {error}"]
     found = [*_values(dict(_flat(document)))]
     together = settings.queues.batch_size + settings.queues.new_batch_threshold
     if f"⌈length ÷ {together}⌉" not in project.read("infra/README.md"):
         found.append(
-            Finding(
-                PLACE, f"{together} messages at a time, but infra/README.md has a different number"
-            )
+            f"{PLACE}: {together} messages at a time, but infra/README.md has a different number"
         )
     return found
 
 
-def _values(given: dict[str, Any]) -> Iterator[Finding]:
+def _values(given: dict[str, Any]) -> Iterator[str]:
     for name, want in FIXED.items():
         if given.get(name) != want:
-            yield Finding(PLACE, f"{name} is {given.get(name)!r}, not {want!r}")
+            yield f"{PLACE}: {name} is {given.get(name)!r}, not {want!r}"
     for name in given.keys() - FIXED.keys() - CHOSEN:
         if not name.startswith("logging/logLevel/"):
-            yield Finding(PLACE, f"{name} is not in the list of settings")
+            yield f"{PLACE}: {name} is not in the list of settings"
         elif given[name] not in _LEVELS:
-            yield Finding(PLACE, f"{name} is not a level: {given[name]}")
+            yield f"{PLACE}: {name} is not a level: {given[name]}"
 
 
 def _flat(document: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

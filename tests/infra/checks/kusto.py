@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.infra.checks.finding import Finding
 from tests.infra.checks.project import Project
-from tests.infra.deployment import ALERTS, ROOT
+from tests.infra.deployment import ROOT
+from tests.infra.rules import ALERTS
 
 # The columns that queries may use: https://learn.microsoft.com/azure/azure-monitor/reference/tables/appmetrics
 _COMMON = (
@@ -50,28 +50,28 @@ _NUMBERS = {"real", "long", "int", "decimal"}
 _NODE = Path(__file__).with_name("kusto.cjs")
 
 
-def check(project: Project) -> list[Finding]:
+def check(project: Project) -> list[str]:
     telemetry = project.json("infra/telemetry.json")
-    found: list[Finding] = []
+    found: list[str] = []
     columns: dict[str, dict[str, str]] = {}
     for result in analyse(tuple(project.queries())):
-        found += [Finding(result["name"], error) for error in result["errors"]]
+        found += [f"{result['name']}: {error}" for error in result["errors"]]
         columns[result["name"]] = dict(result["columns"])
         if not result["columns"]:
-            found.append(Finding(result["name"], "returns no columns"))
+            found.append(f"{result['name']}: returns no columns")
     for name, text in project.queries():
-        found += [Finding(name, message) for message in _names(text, telemetry)]
+        found += [f"{name}: {message}" for message in _names(text, telemetry)]
         first = re.sub(r"//.*", "", text).split()
         if not first or first[0] not in TABLES:
-            found.append(Finding(name, "does not begin with a table of telemetry"))
+            found.append(f"{name}: does not begin with a table of telemetry")
     for name, (*_, operator, _, measure) in ALERTS.items():
         place = f"infra/queries/{name}.kql"
         if columns.get(place, {}).get(measure) not in _NUMBERS:
-            found.append(Finding(place, f"has no number {measure}"))
+            found.append(f"{place}: has no number {measure}")
         if operator == "LessThan" and not _has_a_row(project, name):
-            found.append(Finding(place, "returns no row if there is no data"))
+            found.append(f"{place}: returns no row if there is no data")
         code = re.sub(r"//.*", "", project.read(place))
-        found += [Finding(place, f"lacks {part}") for part in _CONDITIONS[name] if part not in code]
+        found += [f"{place}: lacks {part}" for part in _CONDITIONS[name] if part not in code]
     return found
 
 

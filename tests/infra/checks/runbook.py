@@ -2,33 +2,32 @@
 
 import re
 
-from tests.infra.checks.finding import Finding
 from tests.infra.checks.project import Project
-from tests.infra.deployment import ALERTS
+from tests.infra.rules import ALERTS
 
 PLACE = "docs/runbook.md"
 GENERAL = {"Whose operation?"}  # sections that belong to no alert
 _PARTS = ("What it means", "What to look at", "What to do")
 
 
-def check(project: Project) -> list[Finding]:
+def check(project: Project) -> list[str]:
     text = project.read(PLACE)
     sections = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
     found = [
-        Finding(PLACE, f"{name} is an alert or a section only")
+        f"{PLACE}: {name} is an alert or a section only"
         for name in sorted(ALERTS.keys() ^ (sections.keys() - GENERAL))
     ]
-    found += [Finding(PLACE, f"no section {name}") for name in GENERAL - sections.keys()]
+    found += [f"{PLACE}: no section {name}" for name in GENERAL - sections.keys()]
     for name in sections.keys() & ALERTS.keys():
         found += [
-            Finding(PLACE, f"{name} does not say: {part}")
+            f"{PLACE}: {name} does not say: {part}"
             for part in _PARTS
             if f"**{part}.**" not in sections[name]
         ]
     declared = project.json("infra/telemetry.json")
     names = declared["metrics"].keys() | declared["events"].keys()
     found += [
-        Finding(PLACE, f"nothing emits {name}")
+        f"{PLACE}: nothing emits {name}"
         for name in sorted(set(re.findall(r"`(opswatch\.[a-z_.]+)`", text)) - names)
     ]
     return found

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 
 from opswatch.local.requirements import HEADING
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "requirements.txt").read_text("utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 WANTED = [Requirement(each) for each in PROJECT["dependencies"]]

@@ -59,6 +59,7 @@ fuzz: .venv-fuzz/.installed
 
 # checkov needs old versions of many packages, so it has its own environment.
 infra-check: .venv-checkov/.installed
+	$(PYTHON) tests/infra/as_arm.py .venv-checkov/templates
 	.venv-checkov/bin/checkov --config-file infra/checkov.yaml
 
 .venv-checkov/.installed:

@@ -3,6 +3,7 @@
 import shutil
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import pytest
 from tests.infra.bicep import Bicep
 from tests.infra.checks import CHECKS, Project
 from tests.infra.deployment import (
+    BASE,
     ORDER,
     ROOT,
     SETS,
@@ -20,6 +22,7 @@ from tests.infra.deployment import (
     kept,
 )
 from tests.infra.rules import RULES, role_alone_is_exact
+from tests.infra.variables import INVALID, VALID
 
 COPIED = (
     ".devcontainer/devcontainer.json",
@@ -72,22 +75,37 @@ def findings(bicep: Bicep, infra: Path) -> Iterator[str]:
         for source, target in edges - bicep.order(infra / file):
             yield f"{file}: {source} does not wait for {target}"
     for name in SETS:
-        try:
-            deployment = evaluate(bicep, infra, name)
-        except RuntimeError as error:
-            yield f"{name}: {error}"
-            continue
-        for rule in RULES:
-            try:
-                rule(deployment)
-            except (AssertionError, LookupError, ValueError):
-                yield f"{name}: {rule.__name__}"
-        if as_kept(deployment) != kept(name):
-            yield f"{name}: differs from the kept snapshot"
+        yield from deployment_findings(bicep, infra, name)
     try:
         role_alone_is_exact(evaluate_role(bicep, infra))
     except (AssertionError, RuntimeError):
         yield "role alone"
+    yield from variable_findings(bicep, infra / "main.bicepparam")
+
+
+def deployment_findings(bicep: Bicep, infra: Path, name: str) -> Iterator[str]:
+    try:
+        deployment = evaluate(bicep, infra, name)
+    except RuntimeError as error:
+        yield f"{name}: {error}"
+        return
+    for rule in RULES:
+        try:
+            rule(deployment)
+        except (AssertionError, LookupError, ValueError):
+            yield f"{name}: {rule.__name__}"
+    if as_kept(deployment) != kept(name):
+        yield f"{name}: differs from the kept snapshot"
+
+
+def variable_findings(bicep: Bicep, file: Path) -> Iterator[str]:
+    for variable, text, parameter, expected in VALID:
+        if bicep.parameters(file, {**BASE, variable: text})[parameter] != expected:
+            yield f"{variable}={text} does not set {parameter} to {expected}"
+    for variable, text in INVALID:
+        with suppress(ValueError):
+            bicep.parameters(file, {**BASE, variable: text})
+            yield f"{variable}={text} is accepted"
 
 
 def other_findings(root: Path) -> Iterator[str]:

@@ -4,6 +4,8 @@ It reads little of Bicep (neither maps nor parameters), so it does not get the t
 """
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pathspec
@@ -51,6 +53,15 @@ def complaints(app: Path) -> set[str]:
 
 def test_doctor_finds_only_its_mistakes(deployed: Path) -> None:
     assert complaints(deployed) == MISTAKEN.keys()
+
+
+def test_every_deployed_module_can_be_imported(deployed: Path) -> None:
+    code = (
+        "import function_app, importlib, opswatch, pkgutil\n"
+        "for each in pkgutil.walk_packages(opswatch.__path__, 'opswatch.'):\n"
+        "    importlib.import_module(each.name)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=deployed, check=True)
 
 
 def test_doctor_finds_seeded_faults(deployed: Path) -> None:

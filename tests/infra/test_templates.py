@@ -23,6 +23,7 @@ from tests.infra.deployment import (
     kept,
 )
 from tests.infra.rules import RULES, role_alone_is_exact
+from tests.infra.variables import INVALID, VALID
 
 TEMPLATES = sorted(path.relative_to(ROOT / "infra") for path in ROOT.glob("infra/**/*.bicep*"))
 TEMPLATES = [path for path in TEMPLATES if path.suffix in (".bicep", ".bicepparam")]
@@ -75,54 +76,6 @@ def test_role_can_be_deployed_alone(bicep: Bicep, infra: Path) -> None:
 
 def test_readme_names_the_compiler_version() -> None:
     assert f"Bicep {VERSION}" in (ROOT / "infra/README.md").read_text("utf-8")
-
-
-# Variable, value, and the parameter's value; an error names the variable.
-VALID = [
-    ("OPSWATCH_PYTHON_VERSION", "3.12", "pythonVersion", "3.12"),
-    ("OPSWATCH_PYTHON_VERSION", "", "pythonVersion", "3.13"),
-    ("OPSWATCH_MAX_INSTANCES", "1", "maximumInstanceCount", 1),
-    ("OPSWATCH_MAX_INSTANCES", " 1000 ", "maximumInstanceCount", 1000),
-    ("OPSWATCH_MAX_INSTANCES", "", "maximumInstanceCount", 40),
-    ("OPSWATCH_ALWAYS_READY", "", "alwaysReadyCount", 0),
-    ("OPSWATCH_ZONE_REDUNDANT", "TRUE", "zoneRedundant", True),
-    ("OPSWATCH_ZONE_REDUNDANT", " ", "zoneRedundant", False),
-    ("OPSWATCH_PRIVATE_NETWORKING", "", "privateNetworking", False),
-    ("OPSWATCH_NETWORK_PREFIX", "", "networkAddressPrefix", "10.41.0.0/24"),
-    ("OPSWATCH_NETWORK_PREFIX", "192.168.255.0/24", "networkAddressPrefix", "192.168.255.0/24"),
-    ("OPSWATCH_WATCHED_SUBSCRIPTIONS", " , ", "watchedSubscriptionIds", []),
-    ("OPSWATCH_READ_ACTIONS", "a.B/C/read, A.b/c/READ,", "additionalReadActions", ["a.b/c/read"]),
-    ("OPSWATCH_READER_ROLE_ID", "", "readerRoleId", ""),
-    ("OPSWATCH_ALERT_EMAIL", "o'brien@example.com", "alertEmail", "o'brien@example.com"),
-    ("OPSWATCH_OPERATOR_TYPE", "", "operatorPrincipalType", "Group"),
-    ("OPSWATCH_OPERATOR_TYPE", "User", "operatorPrincipalType", "User"),
-    ("OPSWATCH_READERS_TYPE", "ServicePrincipal", "readerPrincipalType", "ServicePrincipal"),
-    ("OPSWATCH_TRACE_RATIO", "0.05", "traceSamplingRatio", "0.05"),
-    ("OPSWATCH_TRACE_RATIO", "", "traceSamplingRatio", "1.0"),
-    ("OPSWATCH_RECOVER_VAULT", "", "recoverKeyVault", False),
-]
-INVALID = [
-    ("OPSWATCH_PYTHON_VERSION", "3.9"),
-    ("OPSWATCH_MAX_INSTANCES", "0"),
-    ("OPSWATCH_MAX_INSTANCES", "1001"),
-    ("OPSWATCH_MAX_INSTANCES", "-5"),
-    ("OPSWATCH_MAX_INSTANCES", "many"),
-    ("OPSWATCH_MAX_INSTANCES", "99999999999999999999"),
-    ("OPSWATCH_ALWAYS_READY", "2"),
-    ("OPSWATCH_ZONE_REDUNDANT", "yes"),
-    ("OPSWATCH_PRIVATE_NETWORKING", "1"),
-    ("OPSWATCH_NETWORK_PREFIX", "10.0.0.0/16"),
-    ("OPSWATCH_NETWORK_PREFIX", "10.0.256.0/24"),
-    ("OPSWATCH_WATCHED_SUBSCRIPTIONS", "production"),
-    ("OPSWATCH_READ_ACTIONS", "Some.Provider/*/read"),
-    ("OPSWATCH_READ_ACTIONS", "Some.Provider/things/write"),
-    ("OPSWATCH_READER_ROLE_ID", "44444444-4444-4444-4444-444444444444"),
-    ("OPSWATCH_OPERATOR_TYPE", "group"),
-    ("OPSWATCH_READERS_TYPE", "Everyone"),
-    ("OPSWATCH_TRACE_RATIO", "1.5"),
-    ("OPSWATCH_TRACE_RATIO", "5%"),
-    ("OPSWATCH_RECOVER_VAULT", "once"),
-]
 
 
 @pytest.mark.parametrize(("variable", "text", "parameter", "expected"), VALID)

@@ -30,37 +30,16 @@ _SERVICES = {
 LOCAL_ONLY = ("opswatch/cli", "opswatch/commands/", "opswatch/local/")
 # Files that the app needs besides its code, and a sample of files that it does not need.
 DEPLOYED = ("host.json", "requirements.txt", "opswatch/dashboard/index.html")
-KEPT = (
-    ".ci/run",
-    ".devcontainer/devcontainer.json",
-    ".env",
-    ".git/HEAD",
-    ".github/workflows/ci.yml",
-    ".venv/bin/python",
-    ".venv-3.13/bin/python",
-    ".azure/dev/.env",
-    "CHANGELOG.md",
-    "LICENSE",
-    "Makefile",
-    "README.md",
-    "__azurite_db_queue__.json",
-    "azure.yaml",
-    "benchmarks/cold_start.py",
-    "docs/runbook.md",
-    "examples/receiver.py",
-    "infra/main.bicep",
-    "local.settings.json",
-    "local.settings.sample.json",
-    "node_modules/azurite/package.json",
-    "opswatch/cli.py",
-    "opswatch/commands/post.py",
-    "opswatch/local/demo.py",
-    "opswatch/core/__pycache__/arm.cpython-313.pyc",
-    "package.json",
-    "pyproject.toml",
-    "scripts/anything.sh",
-    "tests/infra/test_checks.py",
-)
+KEPT = [
+    ".ci/run", ".devcontainer/devcontainer.json", ".env", ".git/HEAD",
+    ".github/workflows/ci.yml", ".venv/bin/python", ".venv-3.13/bin/python", ".azure/dev/.env",
+    "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "__azurite_db_queue__.json",
+    "azure.yaml", "benchmarks/cold_start.py", "docs/runbook.md", "examples/receiver.py",
+    "infra/main.bicep", "local.settings.json", "local.settings.sample.json",
+    "node_modules/azurite/package.json", "opswatch/cli.py", "opswatch/commands/post.py",
+    "opswatch/local/demo.py", "opswatch/core/__pycache__/arm.cpython-313.pyc", "package.json",
+    "pyproject.toml", "scripts/anything.sh", "tests/infra/test_checks.py",
+]  # fmt: skip
 
 
 def check(project: Project) -> list[str]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.deployment.fake_az import FIREWALL, FORBIDDEN, SECRET_NOT_FOUND, FakeAz
 from tests.infra.deployment import ROOT
-from tests.infra.fake_az import FIREWALL, FORBIDDEN, SECRET_NOT_FOUND, FakeAz
 
 ID = "https://kv-ops.vault.azure.net/secrets/callback-secrets/0123456789abcdef"
 STATUS = "rest --method get"

@@ -9,7 +9,7 @@ import pytest
 
 from infra.smoke import __main__ as smoke
 from opswatch.core.wire import operation_at
-from tests.infra.fake_az import FakeAz
+from tests.deployment.fake_az import FakeAz
 
 Outcome = Callable[[], tuple[int, str]]
 LIST = "functionapp function list"

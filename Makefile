@@ -73,7 +73,9 @@ snapshots: setup
 
 # Locks what Azure installs, for every supported Python and platform; needs the package index.
 requirements: setup
-	$(BIN)/python -m opswatch.local.requirements $(BIN)/uv > requirements.new
+	{ echo '# What Azure installs, locked from pyproject.toml by `make requirements`.'; \
+	  $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet; \
+	} > requirements.new
 	mv requirements.new requirements.txt
 
 clean:

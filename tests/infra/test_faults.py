@@ -69,12 +69,13 @@ def is_of_templates(fault: Fault) -> bool:
 
 
 def findings(bicep: Bicep, infra: Path) -> Iterator[str]:
-    """Yield what is wrong with the templates in `infra`, the cheapest checks first."""
+    """Yield what is wrong with the templates in `infra`, the checks that find most first."""
     yield from bicep.diagnostics(infra / "main.bicep")
+    yield from deployment_findings(bicep, infra, "everything")
     for file, edges in ORDER.items():
         for source, target in edges - bicep.order(infra / file):
             yield f"{file}: {source} does not wait for {target}"
-    for name in SETS:
+    for name in SETS.keys() - {"everything"}:
         yield from deployment_findings(bicep, infra, name)
     try:
         role_alone_is_exact(evaluate_role(bicep, infra))

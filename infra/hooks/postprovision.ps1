@@ -82,7 +82,7 @@ while (-not (Test-Az @('keyvault', 'secret', 'show', '--vault-name', $Vault, '--
   if ($Answer -match 'ForbiddenByFirewall|ForbiddenByConnection') {
     Stop-Hook "the vault $Vault refuses this network." $Inside
   }
-  if ($Answer -notmatch 'Forbidden') { Stop-Hook $Answer $Again }
+  if ($Answer -notmatch 'ForbiddenByRbac|not authorized to perform action') { Stop-Hook $Answer $Again }
   if (-not $CanWait) {
     if (-not (Test-Operator)) {
       Stop-Hook "only operators ($env:OPSWATCH_OPERATOR_ID) may store secrets in $Vault." `

@@ -71,7 +71,7 @@ until ask keyvault secret show --vault-name "$vault" --name "$secret" --query id
   esac
   case $answer in
     *ForbiddenByFirewall* | *ForbiddenByConnection*) give_up "the vault $vault refuses this network." "$inside" ;;
-    *Forbidden*) ;;
+    *ForbiddenByRbac* | *'not authorized to perform action'*) ;;
     *) give_up "$answer" "$again" ;;
   esac
   if [ -z "$can_wait" ]; then

@@ -173,10 +173,17 @@ def test_firewall_is_not_waited_for(hook: Hook) -> None:
     assert hook.az.now() == 0
 
 
-def test_unknown_error_is_passed_on(hook: Hook) -> None:
-    hook.az.answer(SET, error="ERROR: (Conflict) Secret is in a deleted but recoverable state.")
-    printed = hook.run()
-    assert "deleted but recoverable" in printed
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        (SET, "(Conflict) Secret is in a deleted but recoverable state."),
+        (SHOW, "(Forbidden) Operation get is not allowed on a disabled secret."),
+        ("keyvault show", "(ResourceNotFound) The vault was not found."),
+    ],
+)
+def test_other_error_is_passed_on(hook: Hook, command: str, error: str) -> None:
+    hook.az.answer(command, error=f"ERROR: {error}")
+    assert error in hook.run()
     assert hook.az.now() == 0
 
 

@@ -45,7 +45,10 @@ class Hook:
         )
         assert done.returncode == 0, done.stdout
         assert "whsec_" not in done.stdout
-        assert not any("whsec_" in call["command"] for call in self.az.calls)
+        commands = [call["command"] for call in self.az.calls]
+        assert not any(
+            "whsec_" in each or "--query value" in each for each in commands if "vault" in each
+        )
         return done.stdout
 
 
@@ -121,6 +124,14 @@ def test_role_of_the_app_takes_time(hook: Hook) -> None:
     assert "The app reads it from now on." in printed
     assert hook.az.called(REFRESH) == 7
     assert hook.az.called(RESTART) == 1
+
+
+def test_each_role_has_its_own_wait(hook: Hook) -> None:
+    hook.az.answer(SHOW, error=FORBIDDEN)
+    hook.az.answer(SHOW, error=SECRET_NOT_FOUND, since=290)
+    hook.az.answer(STATUS, "AccessToKeyVaultDenied")
+    hook.az.answer(STATUS, "Resolved", since=400)
+    assert "The app reads it from now on." in hook.run()
 
 
 def test_waiting_has_an_end(hook: Hook) -> None:

@@ -1,6 +1,7 @@
 """The smoke test of a deployment, against a stand-in for az and a simulated clock."""
 
 import json
+import re
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -83,7 +84,10 @@ def test_healthy_app_passes(outcome: Outcome) -> None:
 def test_posted_url_is_that_of_the_started_operation(az: FakeAz, outcome: Outcome) -> None:
     outcome()
     unreadable, post = (call["files"][0] for call in az.calls if PUT in call["command"])
-    assert json.loads(post)["operation"] == URL
+    posted = json.loads(post)
+    assert posted["operation"] == URL
+    (query, *_) = (call["command"] for call in az.calls if RESULTS in call["command"])
+    assert f"clientState eq '\"{posted['clientState']}\"'" in query
     (started,) = (call for call in az.calls if WHAT_IF in call["command"])
     assert json.loads(started["files"][0])["properties"]["template"]["resources"] == []
     assert f"/subscriptions/{SUBSCRIPTION}/providers/" in started["command"]
@@ -95,7 +99,8 @@ def test_filter_finds_the_row_of_the_operation() -> None:
     key = operation_at(URL).key
     condition = smoke.watch_filter(SUBSCRIPTION, "smoke-1")
     assert f"PartitionKey eq '{key.partition}'" in condition
-    assert "-~-~operationresults~" < key.row < "-~-~operationresults~~"
+    least, most = re.findall(r"RowKey (?:ge|lt) '([^']*)'", condition)
+    assert least < key.row < most
     assert "clientState eq '\"smoke-1\"'" in condition
 
 
@@ -134,6 +139,7 @@ def test_unread_message_fails(az: FakeAz, outcome: Outcome) -> None:
     ("watch", "detail", "advice"),
     [
         ({"lastMiss": "403 OnlyOriginalCaller …"}, "403 Only", "'Whose operation?'"),
+        ({"lastMiss": "400 OnlyOriginalCaller …"}, "400 Only", "'Whose operation?'"),
         ({"lastMiss": "401 InvalidToken"}, "401", "sections access"),
         ({"lastMiss": "429 TooManyRequests"}, "429", "section overdue"),
         ({"status": "Running"}, "watched", "section overdue"),

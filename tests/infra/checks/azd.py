@@ -27,7 +27,7 @@ _SERVICES = {
     "opswatch": {"project": ".", "language": "python", "host": "function", "remoteBuild": True}
 }
 # Code for the terminal and for development; test_functions_doctor.py imports the rest.
-LOCAL_ONLY = ("opswatch/cli", "opswatch/commands/", "opswatch/local/")
+LOCAL_ONLY = ("opswatch/cli/", "opswatch/local/")
 # Files that the app needs besides its code, and a sample of files that it does not need.
 DEPLOYED = ("host.json", "requirements.txt", "opswatch/dashboard/index.html")
 KEPT = [
@@ -36,7 +36,7 @@ KEPT = [
     "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "__azurite_db_queue__.json",
     "azure.yaml", "benchmarks/cold_start.py", "docs/runbook.md", "examples/receiver.py",
     "infra/main.bicep", "local.settings.json", "local.settings.sample.json",
-    "node_modules/azurite/package.json", "opswatch/cli.py", "opswatch/commands/post.py",
+    "node_modules/azurite/package.json", "opswatch/cli/__init__.py", "opswatch/cli/commands/post.py",
     "opswatch/local/demo.py", "opswatch/core/__pycache__/arm.cpython-313.pyc", "package.json",
     "pyproject.toml", "scripts/anything.sh", "tests/infra/test_checks.py",
 ]  # fmt: skip

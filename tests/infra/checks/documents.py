@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from functools import cache
 
+from opswatch.rows import tables
+from opswatch.rows.codec import Codec
 from tests.infra.checks.deploy_workflow import SIGN_IN
 from tests.infra.checks.project import Project
 from tests.infra.deployment import ROOT, SETTINGS
@@ -63,5 +65,8 @@ def _variables(project: Project) -> Iterator[str]:
 
 @cache
 def _words_of_code() -> frozenset[str]:
+    """Return every word in the code, and the columns, which are derived from fields."""
     texts = [path.read_text("utf-8") for path in sorted((ROOT / "opswatch").rglob("*.py"))]
-    return frozenset(word for text in texts for word in re.findall(r"\w+", text))
+    codecs = [codec for codec in vars(tables).values() if isinstance(codec, Codec)]
+    columns = {name for codec in codecs for name in codec.column_names}
+    return frozenset(word for text in texts for word in re.findall(r"\w+", text)) | columns

@@ -36,7 +36,8 @@ KEPT = [
     "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "__azurite_db_queue__.json",
     "azure.yaml", "benchmarks/cold_start.py", "docs/runbook.md", "examples/receiver.py",
     "infra/main.bicep", "local.settings.json", "local.settings.sample.json",
-    "node_modules/azurite/package.json", "opswatch/cli/__init__.py", "opswatch/cli/commands/post.py",
+    "node_modules/azurite/package.json", "opswatch/cli/__init__.py",
+    "opswatch/cli/commands/post.py",
     "opswatch/local/demo.py", "opswatch/core/__pycache__/arm.cpython-313.pyc", "package.json",
     "pyproject.toml", "scripts/anything.sh", "tests/infra/test_checks.py",
 ]  # fmt: skip

@@ -1,0 +1,162 @@
+"""HTTP answers of receivers and of ARM as they really arrive, read in the same way for both.
+
+Here are the connections that put `AnswerReader` before aiohttp's parser, and what is left to do
+with the answer that aiohttp then returns: joining its headers, and undoing its compression.
+"""
+
+import asyncio
+import functools
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpProcessingError
+from multidict import MultiMapping
+
+from opswatch.adapters.answer_reader import MAX_HEAD, AnswerReader
+
+_GZIP = b"\x1f\x8b"
+_MAX_CODINGS = 3  # compressed again by a proxy, or two
+_ZLIB_OR_GZIP, _RAW_DEFLATE = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
+_DEFLATE_METHOD = 8  # the low half of a zlib stream's first byte: RFC 1950, 2.2
+# Fields of one value. If they are repeated with other values, the last one counts.
+_SINGLE = frozenset({"azure-asyncoperation", "content-type", "date", "location"})
+
+
+class AnswerConnector(aiohttp.TCPConnector):
+    """aiohttp's connections, with answers that are put in order before they are parsed."""
+
+    def __init__(self, *, cut_head_counts: bool = False, **options: Any) -> None:
+        """Prepare with aiohttp's `options`; `cut_head_counts` as `AnswerReader` has it."""
+        super().__init__(**options)
+        # aiohttp has no public place for a protocol of our own. The tests of this module fail if a
+        # release no longer uses this one.
+        protocol: Callable[..., ResponseHandler] = _AnswerProtocol
+        self._factory = functools.partial(
+            protocol, loop=self._loop, cut_head_counts=cut_head_counts
+        )
+
+
+class _AnswerProtocol(ResponseHandler):
+    """Passes what is received through an `AnswerReader`, one for each exchange."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, cut_head_counts: bool) -> None:
+        super().__init__(loop)
+        self._cut_head_counts = cut_head_counts
+        self._reader: AnswerReader | None = None
+        self._is_reused = False
+        self._early = b""  # received before a request was sent
+
+    @property
+    def should_close(self) -> bool:
+        """Whether the connector closes the connection instead of keeping it."""
+        return super().should_close or (self._reader is not None and not self._reader.is_reusable)
+
+    def set_response_params(self, **params: Any) -> None:
+        """Prepare for the next exchange. The limits of a head are the reader's."""
+        limits = {name: 2 * MAX_HEAD for name in params if name.startswith("max_")}
+        super().set_response_params(**{**params, **limits})
+        self._is_reused = self._reader is not None
+        self._reader = AnswerReader(cut_head_counts=self._cut_head_counts)
+        early, self._early = self._early, b""
+        if early:
+            self.data_received(early)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what the other side has sent."""
+        reader = self._reader
+        if reader is None:
+            self._early += data
+            if len(self._early) > MAX_HEAD:
+                self._close_transport()
+            return
+        is_late = bool(data) and reader.is_over
+        answer = reader.feed(data)
+        if answer or not data:  # without data, aiohttp goes on after a pause
+            super().data_received(answer)
+        if reader.error and not is_late:
+            # On a used connection these are leftovers of the answer before. aiohttp then repeats a
+            # GET once, on another connection, as it does if a used connection has been closed.
+            self.set_exception(
+                aiohttp.ServerDisconnectedError(reader.error)
+                if self._is_reused
+                else HttpProcessingError(code=400, message=reader.error)
+            )
+        if reader.error or reader.is_broken or is_late:
+            self._close_transport()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End the answer with the connection."""
+        if self._reader is not None and (answer := self._reader.feed_eof()):
+            super().data_received(answer)
+        super().connection_lost(exc)
+
+    def _close_transport(self) -> None:
+        if self.transport is not None:
+            self.transport.close()
+
+
+def joined_headers(headers: MultiMapping[str]) -> dict[str, str]:
+    """Return headers by their names in lower case; repeated ones are joined (RFC 9110, 5.2).
+
+    Equal repetitions count once. What is not UTF-8 is replaced.
+    """
+    joined = {}
+    for name in {name.lower() for name in headers}:
+        values = list(dict.fromkeys(headers.getall(name)))
+        value = values[-1] if name in _SINGLE else ", ".join(values)
+        joined[name] = value.encode(errors="surrogateescape").decode(errors="replace")
+    return joined
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """A body without its compression."""
+
+    content: bytes
+    is_whole: bool = True
+
+
+def unpack(body: bytes, headers: Mapping[str, str], limit: int) -> Unpacked:
+    """Undo gzip and deflate, whatever was asked for; return at most `limit` + 1 bytes of content.
+
+    gzip is known by its first bytes, as a proxy may have dropped the header. A body that is not
+    compressed, although its header says so, stays as it is.
+    """
+    unpacked = Unpacked(body)
+    for _ in range(_MAX_CODINGS):
+        if not unpacked.content.startswith(_GZIP):
+            break
+        inflated = _inflate(unpacked.content, _ZLIB_OR_GZIP, limit)
+        if inflated is None:
+            return unpacked
+        unpacked = Unpacked(inflated.content, unpacked.is_whole and inflated.is_whole)
+    if "deflate" not in headers.get("content-encoding", "").lower() or not unpacked.content:
+        return unpacked
+    content = unpacked.content
+    # RFC 9110, 8.4.1.2: it is a zlib stream, but some send it bare.
+    if content[0] & 0xF == _DEFLATE_METHOD and (
+        inflated := _inflate(content, _ZLIB_OR_GZIP, limit)
+    ):
+        return inflated
+    inflated = _inflate(content, _RAW_DEFLATE, limit)
+    return inflated if inflated and inflated.is_whole else unpacked
+
+
+def _inflate(body: bytes, window: int, limit: int) -> Unpacked | None:
+    """Return the beginning of a compressed body's content; None if it is not compressed."""
+    content = bytearray()
+    is_first = True
+    while body and len(content) <= limit:
+        inflater = zlib.decompressobj(window)
+        try:
+            content += inflater.decompress(body, limit + 1 - len(content))
+        except zlib.error:
+            return None if is_first else Unpacked(bytes(content))
+        if not inflater.eof:
+            return Unpacked(bytes(content), is_whole=len(content) > limit)
+        is_first, body = False, inflater.unused_data  # gzip: another member, or padding
+    return Unpacked(bytes(content))

@@ -253,14 +253,6 @@ async def test_an_endless_chunked_answer_is_cut_off() -> None:
     assert (outcome.status_code, outcome.body) == (500, b"x" * MAX_BODY)
 
 
-async def test_a_compressed_answer_is_not_unpacked() -> None:
-    text = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\n\x1f\x8b\x08"
-    async with receiver(says(text)) as server:
-        outcome = await post(server.url())
-    assert isinstance(outcome, HttpResponse)
-    assert outcome.body == b"\x1f\x8b\x08"
-
-
 @pytest.mark.parametrize("end", [hangs, says], ids=["hangs", "breaks off"])
 async def test_an_answer_stands_though_its_body_never_ends(end: Callable[[bytes], Answer]) -> None:
     async with receiver(end(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\npart")) as server:
@@ -276,9 +268,8 @@ async def test_an_answer_stands_though_its_body_never_ends(end: Callable[[bytes]
     [
         hangs(),
         hangs(b"HTTP/1.1 200 OK\r\nX-Slow: a"),
-        repeats(b"HTTP/1.1 100 Continue\r\n\r\n"),
     ],
-    ids=["silence", "half a header", "interim answers for ever"],
+    ids=["silence", "half a header"],
 )
 async def test_who_does_not_answer_in_time_has_not_answered(answer: Answer) -> None:
     async with receiver(answer) as server:
@@ -297,13 +288,8 @@ async def test_a_receiver_that_never_takes_the_connection_up_is_a_timeout() -> N
     [
         b"",
         b"HTTP/1.1 200",
-        b"HTTP/1.1 200 OK\r\nX-Half: a",
         b"SSH-2.0-OpenSSH_9.6 ?t=hush-hush\r\n\r\n",
         b"HTTP/1.1 two hundred\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nno header ?t=hush-hush\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nX: \x00\x1b[2J hush-hush\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"hush-hush" * 20_000 + b"\r\n\r\n",
     ],
     ids=lambda text: ascii(text[:40]),

@@ -19,6 +19,7 @@ from opswatch.core.texts import from_lenient_json
 MAX_LINE = 66 * 1024  # bytes: a header of 64 KiB with its name
 MAX_HEAD = 256 * 1024  # bytes
 MAX_INTERIM = 32  # answers of 1xx before the final one
+MAX_CHUNKS = 10_000  # each costs some 4 µs, even if it holds one byte
 _BEGIN = b"HTTP/"
 _STATUS_LINE = re.compile(rb"HTTP/(\d(?:\.\d)?)[ \t]+([1-9]\d\d)(?!\d)[ \t]*(.*)", re.IGNORECASE)
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
@@ -70,7 +71,8 @@ class AnswerReader:
         self._remaining: int | None = None  # bytes of the body or the chunk; None: until the end
         self._length: int | None = None  # of the body, as the head has it
         self._writes_chunks = False
-        self._is_first = True  # the chunk that comes next
+        self._chunks = 0
+        self._is_chunk_open = False  # its line end is missing
         self._step: Callable[[], bytes | None] = self._read_head
 
     def feed(self, data: bytes) -> bytes:
@@ -99,13 +101,14 @@ class AnswerReader:
                 answer = _head(status, _fields(lines[1:])[0])
         elif self._step == self._read_body and self._remaining is None and self._writes_chunks:
             answer = _LAST_CHUNK
-        elif self._step == self._read_chunk_size and self._length is None and self._is_first:
+        elif self._step == self._read_chunk_size and self._length is None and not self._chunks:
             answer = self._written(bytes(self._buffer)) + _LAST_CHUNK
         self.is_over, self.is_reusable = True, False
         return answer
 
     def _read_head(self) -> bytes | None:
-        self._skip_line_ends()
+        if self._buffer.startswith((b"\r", b"\n")):  # servers' empty lines before an answer
+            self._buffer = self._buffer.lstrip(b"\r\n")
         if self._buffer[: len(_BEGIN)].upper() != _BEGIN[: len(self._buffer)]:
             return self._fail("no status line")
         end = _END_OF_HEAD.search(self._buffer, max(0, self._searched - 2))
@@ -139,13 +142,18 @@ class AnswerReader:
         if len(set(lengths)) == 1 and _DIGITS.fullmatch(lengths[0]):
             self._length = int(lengths[0])
         is_chunked = b"chunked" in codings
+        is_framed_once = (
+            codings == [b"chunked"] and not lengths
+            if is_chunked
+            else len(lengths) == 1 and self._length is not None
+        )
         has_body = int(status[2]) not in _WITHOUT_BODY
         self.is_reusable = (
             is_whole
+            and is_framed_once
+            and has_body  # if one comes all the same, it may come later
             and status[1] == b"1.1"
             and b"close" not in connection
-            and has_body  # a body that comes all the same may come later
-            and (not lengths if is_chunked else len(lengths) == 1 and self._length is not None)
         )
         if not has_body:
             self.is_over = True
@@ -186,22 +194,27 @@ class AnswerReader:
 
     def _read_chunk_size(self) -> bytes | None:
         """Read the next chunk's size; a body that does not begin with one is not in chunks."""
-        if not self._is_first:
-            self._skip_line_ends()
-        line, newline, _ = self._buffer.partition(b"\n")
-        if not newline and len(line) <= MAX_LINE and _CHUNK_BEGUN.fullmatch(line):
+        end = self._buffer.find(b"\n")
+        line = bytes(self._buffer[: end if end >= 0 else MAX_LINE + 1])
+        if end >= 0 and line in (b"", b"\r") and self._chunks:  # it ends the chunk before
+            del self._buffer[: end + 1]
+            self.is_reusable &= self._is_chunk_open
+            self._is_chunk_open = False
+            return b""
+        if end < 0 and len(line) <= MAX_LINE and _CHUNK_BEGUN.fullmatch(line):
             return None
-        size = _CHUNK.fullmatch(line.removesuffix(b"\r")) if newline else None
-        if size is None and self._is_first:
+        size = _CHUNK.fullmatch(line.removesuffix(b"\r")) if end >= 0 else None
+        if size is None and not self._chunks:
             self.is_reusable = False
             self._remaining, self._step = self._length, self._read_body
             return b""
-        if size is None:
+        self._chunks += 1
+        if size is None or self._chunks > MAX_CHUNKS:
             self.is_broken = self.is_over = True
             self.is_reusable = False
             return b""
-        self._is_first = False
-        del self._buffer[: len(line) + 1]
+        self.is_reusable &= not self._is_chunk_open
+        del self._buffer[: end + 1]
         self._remaining = int(size[1], 16)
         if self._remaining:
             self._step = self._read_chunk
@@ -219,11 +232,9 @@ class AnswerReader:
         del self._buffer[: len(content)]
         self._remaining -= len(content)
         if not self._remaining:
+            self._is_chunk_open = True
             self._step = self._read_chunk_size
         return self._written(content)
-
-    def _skip_line_ends(self) -> None:
-        del self._buffer[: len(self._buffer) - len(self._buffer.lstrip(b"\r\n"))]
 
     def _written(self, content: bytes) -> bytes:
         if not content or not self._writes_chunks:

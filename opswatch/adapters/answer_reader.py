@@ -101,8 +101,6 @@ class AnswerReader:
                 answer = _head(status, _fields(lines[1:])[0])
         elif self._step == self._read_body and self._remaining is None and self._writes_chunks:
             answer = _LAST_CHUNK
-        elif self._step == self._read_chunk_size and self._length is None and not self._chunks:
-            answer = self._written(bytes(self._buffer)) + _LAST_CHUNK
         self.is_over, self.is_reusable = True, False
         return answer
 
@@ -196,9 +194,8 @@ class AnswerReader:
         """Read the next chunk's size; a body that does not begin with one is not in chunks."""
         end = self._buffer.find(b"\n")
         line = bytes(self._buffer[: end if end >= 0 else MAX_LINE + 1])
-        if end >= 0 and line in (b"", b"\r") and self._chunks:  # it ends the chunk before
+        if end >= 0 and line in (b"", b"\r") and self._is_chunk_open:
             del self._buffer[: end + 1]
-            self.is_reusable &= self._is_chunk_open
             self._is_chunk_open = False
             return b""
         if end < 0 and len(line) <= MAX_LINE and _CHUNK_BEGUN.fullmatch(line):

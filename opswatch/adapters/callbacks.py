@@ -213,6 +213,8 @@ def _no_answer(error: aiohttp.ClientError | OSError) -> NoAnswer:
             return NoAnswer("refused", _printable(str(refused)))
         case aiohttp.ClientConnectorDNSError(os_error=cause):
             return NoAnswer("dns", _reason(cause))
+        case aiohttp.ClientConnectorCertificateError(certificate_error=OSError() as cause):
+            return NoAnswer("tls", _reason(cause))  # without an `os_error` before aiohttp 3.13.1
         case aiohttp.ClientSSLError(os_error=cause):
             return NoAnswer("tls", _reason(cause))
         case aiohttp.ClientConnectorError(os_error=cause):

@@ -90,10 +90,10 @@ def _wait(text: str, unit: timedelta) -> timedelta | None:
 
 def _http_date(text: str) -> datetime | None:
     try:
-        instant = parsedate_to_datetime(text) if text else None
+        instant = parsedate_to_datetime(text)
+        return instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError, TypeError):
         return None
-    return instant and instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
 
 
 def whole_seconds(delay: timedelta) -> int:

@@ -1,13 +1,14 @@
-"""Reads one HTTP/1 answer leniently, without I/O: the bytes received in, a well-formed answer out.
+"""Reads one HTTP/1 answer leniently, without I/O: received bytes in, a well-formed answer out.
 
-aiohttp's parser (llhttp) rejects an answer, and with it the status, if a header line is odd, both
-lengths are given or a byte follows the body; no flag turns that off. h11 and httpx are as strict,
-and the standard library's client blocks. So `AnswerReader` rewrites an answer before aiohttp parses
-it, as a proxy would: head, then body, framed as RFC 9112 requires. aiohttp keeps the connections,
-TLS, proxies and time limits. It costs some 25 µs for each answer of ARM's usual size.
+aiohttp's parser rejects an answer, and loses its status, if a header line is malformed, if both
+lengths are given, or if a byte follows the body: of 200 answers of FastAPI 0.75 it lost 183. It has
+no public option for this. h11, and so httpx, also rejects malformed lines and lengths, and the
+standard library's client blocks. So `AnswerReader` rewrites an answer before aiohttp parses it, as
+a proxy would do, and aiohttp keeps the connections, TLS, proxies and time limits. This takes 30 µs
+for a usual answer of ARM; a whole poll takes 1.2 ms.
 
-A connection is never used again after an answer that had to be corrected (RFC 9112, 9.3 and 11.2):
-where such an answer ends is a guess.
+A connection is not used again after an answer that had to be corrected, because the place where
+such an answer ends is a guess (RFC 9112, 9.3 and 11.2).
 """
 
 import re
@@ -31,7 +32,7 @@ _CHUNK = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?")
 _CHUNK_BEGUN = re.compile(rb"[ \t]*[0-9A-Fa-f]{0,16}[ \t]*\r?|[ \t]*[0-9A-Fa-f]{1,16}[ \t]*;.*")
 _LAST_CHUNK = b"0\r\n\r\n"
 _CODINGS, _CONNECTION, _LENGTH = b"transfer-encoding", b"connection", b"content-length"
-# They frame the answer or switch the protocol, and are written again if they apply.
+# Fields that frame the answer or switch the protocol. They are left out; correct ones are added.
 _FRAMING = frozenset(
     {
         _CODINGS,
@@ -51,11 +52,11 @@ _Fields = list[tuple[bytes, bytes]]
 
 
 class AnswerReader:
-    """One answer: `feed` it what is received, in pieces of any size, and pass on what it returns.
+    """Reads one answer: `feed` takes received bytes, in pieces of any size.
 
-    A status line counts, whatever follows it. Header lines that cannot be read are left out,
-    interim answers (1xx) are skipped. A body ends where its chunks, else its one length, else the
-    connection end.
+    A status line counts even if the rest is malformed. Header lines that cannot be read are left
+    out, and interim answers (1xx) are skipped. A body ends with its chunks; without chunks, at its
+    length; without one usable length, with the connection.
     """
 
     def __init__(self, *, cut_head_counts: bool = False) -> None:
@@ -66,7 +67,7 @@ class AnswerReader:
         self.is_reusable = True  # the connection, once the answer is over
         self._cut_head_counts = cut_head_counts
         self._buffer = bytearray()  # received, but not yet read
-        self._searched = 0  # so many of its bytes hold no end of the head
+        self._searched = 0  # the number of its bytes that contain no end of the head
         self._interim = 0
         self._remaining: int | None = None  # bytes of the body or the chunk; None: until the end
         self._length: int | None = None  # of the body, as the head has it
@@ -76,7 +77,7 @@ class AnswerReader:
         self._step: Callable[[], bytes | None] = self._read_head
 
     def feed(self, data: bytes) -> bytes:
-        """Return what follows of the well-formed answer."""
+        """Return the next part of the well-formed answer."""
         self._buffer += data
         answer = bytearray()
         while not self.is_over and (written := self._step()) is not None:
@@ -87,9 +88,9 @@ class AnswerReader:
         return bytes(answer)
 
     def feed_eof(self) -> bytes:
-        """Return what follows of the answer, now that the connection has ended.
+        """Return the last part of the answer after the connection has ended.
 
-        If the answer is not complete, its receiver notices that from its length or its chunks.
+        If the body is not complete, aiohttp notices that: its length or its last chunk is missing.
         """
         if self.is_over:
             return b""
@@ -149,7 +150,7 @@ class AnswerReader:
         self.is_reusable = (
             is_whole
             and is_framed_once
-            and has_body  # if one comes all the same, it may come later
+            and has_body  # some servers send one anyway, perhaps later
             and status[1] == b"1.1"
             and b"close" not in connection
         )
@@ -169,9 +170,9 @@ class AnswerReader:
         return _head(status, fields)
 
     def _extended(self, length: int) -> int:
-        """Return `length`, or more if only the bytes after it, which are here, make up a JSON body.
+        """Return a larger length if the body is JSON that `length` cuts, and the rest is here.
 
-        Some servers count characters, or write 0.
+        Some servers count characters instead of bytes, or write 0.
         """
         if len(self._buffer) <= length:
             return length
@@ -191,7 +192,7 @@ class AnswerReader:
         return self._written(content) + (_LAST_CHUNK * (self.is_over and self._writes_chunks))
 
     def _read_chunk_size(self) -> bytes | None:
-        """Read the next chunk's size; a body that does not begin with one is not in chunks."""
+        """Read the next chunk's size; if the first one is missing, the body has no chunks."""
         end = self._buffer.find(b"\n")
         line = bytes(self._buffer[: end if end >= 0 else MAX_LINE + 1])
         if end >= 0 and line in (b"", b"\r") and self._is_chunk_open:
@@ -216,7 +217,7 @@ class AnswerReader:
         if self._remaining:
             self._step = self._read_chunk
             return b""
-        # A trailer, or an end that is late, is left unread: it costs the connection alone.
+        # If a trailer follows, or the last line end is late, only the connection is lost.
         self.is_over = True
         self.is_reusable &= bytes(self._buffer) in (b"\r\n", b"\n")
         self._buffer.clear()
@@ -245,7 +246,10 @@ class AnswerReader:
 
 
 def is_json_document(body: bytes) -> bool:
-    """Return whether `body` is an object, a list or a text of JSON: none is another's beginning."""
+    """Return whether `body` is a complete JSON object, list or string.
+
+    If a number is cut off, the rest is still a number, so numbers do not count.
+    """
     try:
         return isinstance(from_lenient_json(body), dict | list | str)
     except ValueError:
@@ -257,9 +261,9 @@ def _is_interim(code: int) -> bool:
 
 
 def _fields(lines: list[bytes]) -> tuple[_Fields, dict[bytes, bytes], bool]:
-    """Return a head's fields, those that frame the answer by name, and whether all can be read.
+    """Return a head's fields, its framing fields by name, and whether every line can be read.
 
-    A line that begins with white space continues the one before it (RFC 9112, 5.2).
+    A line that begins with white space continues the line before it (RFC 9112, 5.2).
     """
     fields: _Fields = []
     framing: dict[bytes, bytes] = {}

@@ -1,7 +1,7 @@
-"""HTTP answers of receivers and of ARM as they really arrive, read in the same way for both.
+"""HTTP answers of receivers and of ARM: both are read in the same lenient way.
 
-Here are the connections that put `AnswerReader` before aiohttp's parser, and what is left to do
-with the answer that aiohttp then returns: joining its headers, and undoing its compression.
+The connections here put `AnswerReader` before aiohttp's parser. The functions join the headers of
+the answer that aiohttp then returns, and undo its compression.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from multidict import MultiMapping
 from opswatch.adapters.answer_reader import MAX_HEAD, AnswerReader
 
 _GZIP = b"\x1f\x8b"
-_MAX_CODINGS = 3  # compressed again by a proxy, or two
+_MAX_CODINGS = 3  # proxies may have compressed the body again
 _ZLIB_OR_GZIP, _RAW_DEFLATE = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
 _DEFLATE_METHOD = 8  # the low half of a zlib stream's first byte: RFC 1950, 2.2
 # Fields of one value. If they are repeated with other values, the last one counts.
@@ -27,7 +27,7 @@ _SINGLE = frozenset({"azure-asyncoperation", "content-type", "date", "location"}
 
 
 class AnswerConnector(aiohttp.TCPConnector):
-    """aiohttp's connections, with answers that are put in order before they are parsed."""
+    """aiohttp's connections, with answers that are corrected before they are parsed."""
 
     def __init__(self, *, cut_head_counts: bool = False, **options: Any) -> None:
         """Prepare with aiohttp's `options`; `cut_head_counts` as `AnswerReader` has it."""
@@ -41,7 +41,7 @@ class AnswerConnector(aiohttp.TCPConnector):
 
 
 class _AnswerProtocol(ResponseHandler):
-    """Passes what is received through an `AnswerReader`, one for each exchange."""
+    """Passes received bytes through an `AnswerReader`; each exchange has its own."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, cut_head_counts: bool) -> None:
         super().__init__(loop)
@@ -66,7 +66,7 @@ class _AnswerProtocol(ResponseHandler):
             self.data_received(early)
 
     def data_received(self, data: bytes) -> None:
-        """Read what the other side has sent."""
+        """Correct the received bytes, and let aiohttp parse the result."""
         reader = self._reader
         if reader is None:
             self._early += data
@@ -78,8 +78,8 @@ class _AnswerProtocol(ResponseHandler):
         if answer or not data:  # without data, aiohttp goes on after a pause
             super().data_received(answer)
         if reader.error and not is_late:
-            # On a used connection these are leftovers of the answer before. aiohttp then repeats a
-            # GET once, on another connection, as it does if a used connection has been closed.
+            # On a reused connection these bytes are left over from the answer before. For this
+            # error aiohttp repeats a GET once on another connection.
             self.set_exception(
                 aiohttp.ServerDisconnectedError(reader.error)
                 if self._is_reused
@@ -102,7 +102,7 @@ class _AnswerProtocol(ResponseHandler):
 def joined_headers(headers: MultiMapping[str]) -> dict[str, str]:
     """Return headers by their names in lower case; repeated ones are joined (RFC 9110, 5.2).
 
-    Equal repetitions count once. What is not UTF-8 is replaced.
+    Equal repetitions count once. Bytes that are not UTF-8 are replaced.
     """
     joined = {}
     for name in {name.lower() for name in headers}:
@@ -121,10 +121,10 @@ class Unpacked:
 
 
 def unpack(body: bytes, headers: Mapping[str, str], limit: int) -> Unpacked:
-    """Undo gzip and deflate, whatever was asked for; return at most `limit` + 1 bytes of content.
+    """Undo gzip and deflate, even if not asked for; return at most `limit` + 1 bytes of content.
 
-    gzip is known by its first bytes, as a proxy may have dropped the header. A body that is not
-    compressed, although its header says so, stays as it is.
+    gzip is recognised by its first bytes, because a proxy may have dropped the header. A body that
+    is not compressed, although its header says so, is returned unchanged.
     """
     unpacked = Unpacked(body)
     for _ in range(_MAX_CODINGS):
@@ -137,7 +137,7 @@ def unpack(body: bytes, headers: Mapping[str, str], limit: int) -> Unpacked:
     if "deflate" not in headers.get("content-encoding", "").lower() or not unpacked.content:
         return unpacked
     content = unpacked.content
-    # RFC 9110, 8.4.1.2: it is a zlib stream, but some send it bare.
+    # RFC 9110, 8.4.1.2: it is a zlib stream, but some servers send the bare deflate data.
     if content[0] & 0xF == _DEFLATE_METHOD and (
         inflated := _inflate(content, _ZLIB_OR_GZIP, limit)
     ):

@@ -100,7 +100,7 @@ class HttpArm:
             trouble = f"{response.status} with a compressed body that broke off"
         if len(raw) > _MAX_BODY or len(body) > _MAX_BODY:
             trouble, body = f"a body of more than {_MAX_BODY} bytes", b""
-        # A body that misses its end may be all there is, and without one a refusal still counts.
+        # A broken body may still be whole JSON. A refusal counts even without its body.
         is_success = response.status < HTTPStatus.MULTIPLE_CHOICES
         if trouble and is_success and not is_json_document(body):
             return NoAnswer("http", trouble)

@@ -1,4 +1,4 @@
-"""The rewriting of answers, without sockets: a well-formed answer is left, whatever arrives."""
+"""The rewriting of answers, without sockets: any bytes become a well-formed answer, or none."""
 
 import asyncio
 from dataclasses import dataclass

@@ -235,6 +235,22 @@ async def test_status_line_alone_counts_for_receiver_only(raw: bytes) -> None:
         assert isinstance(await get(server, arm), NoAnswer)
 
 
+async def test_answer_before_request_counts() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\n")  # `echo HTTP/1.1 200 OK | nc -N -l`
+        writer.write_eof()
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener:
+        callbacks = HttpCallbacks(LOOPBACK, tls=NO_TLS)
+        url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/"
+        answer = await callbacks.post(CallbackRequest(url, {}, b"{}"))
+        await callbacks.close()
+    assert answer == HttpResponse(200, {}, b"")
+
+
 async def test_endless_interim_answers_are_no_answer() -> None:
     raw = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 1000
     for answer in (

@@ -1,4 +1,4 @@
-"""A real receiver that answers 204 with a body: FastAPI 0.75 on uvicorn, as a process."""
+"""A real receiver, as a process, that answers 204 with a body: FastAPI 0.75 on uvicorn."""
 
 import asyncio
 import subprocess
@@ -17,7 +17,7 @@ from opswatch.core.http import CallbackRequest, HttpResponse
 
 # `make test` installs it there: its pydantic 1 does not go with our tools.
 PYTHON = Path(__file__).parents[2] / ".venv-fastapi" / "bin" / "python"
-# The body is `null`: FastAPI encoded the None that a handler returns, whatever the status.
+# The body is `null`: FastAPI encoded a handler's None as JSON even for a 204.
 PROGRAM = """
 import socket, sys
 import fastapi, uvicorn
@@ -70,7 +70,7 @@ async def test_204_with_body_is_delivered_with_one_post(http: str, body: bytes) 
         request = CallbackRequest(url, {"content-type": "application/json"}, b"{}")
         answers = [await callbacks.post(request) for _ in range(DELIVERIES)]
         await callbacks.close()
-        # That it really sends a body, and would not be read by any client.
+        # A check that it really sends the body.
         reader, writer = await asyncio.open_connection("127.0.0.1", receiver.port)
         writer.write(b"POST /hook HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         raw = await reader.read()

@@ -20,6 +20,7 @@ from opswatch.adapters.answer_reader import MAX_HEAD, AnswerReader
 
 _GZIP = b"\x1f\x8b"
 _MAX_CODINGS = 3  # proxies may have compressed the body again
+_MAX_MEMBERS = 64  # of a gzip file; the rest of the body is copied for each
 _ZLIB_OR_GZIP, _RAW_DEFLATE = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
 _DEFLATE_METHOD = 8  # the low half of a zlib stream's first byte: RFC 1950, 2.2
 # Fields of one value. If they are repeated with other values, the last one counts.
@@ -138,25 +139,27 @@ def unpack(body: bytes, headers: Mapping[str, str], limit: int) -> Unpacked:
         return unpacked
     content = unpacked.content
     # RFC 9110, 8.4.1.2: it is a zlib stream, but some servers send the bare deflate data.
-    if content[0] & 0xF == _DEFLATE_METHOD and (
-        inflated := _inflate(content, _ZLIB_OR_GZIP, limit)
-    ):
-        return inflated
-    inflated = _inflate(content, _RAW_DEFLATE, limit)
-    return inflated if inflated and inflated.is_whole else unpacked
+    is_zlib = content[0] & 0xF == _DEFLATE_METHOD
+    inflated = _inflate(content, _ZLIB_OR_GZIP, limit) if is_zlib else None
+    if inflated is None:
+        inflated = _inflate(content, _RAW_DEFLATE, limit)
+        if inflated is None or not inflated.is_whole:  # text may look like its beginning
+            return unpacked
+    return Unpacked(inflated.content, unpacked.is_whole and inflated.is_whole)
 
 
 def _inflate(body: bytes, window: int, limit: int) -> Unpacked | None:
     """Return the beginning of a compressed body's content; None if it is not compressed."""
     content = bytearray()
-    is_first = True
-    while body and len(content) <= limit:
+    for member in range(_MAX_MEMBERS):
         inflater = zlib.decompressobj(window)
         try:
             content += inflater.decompress(body, limit + 1 - len(content))
         except zlib.error:
-            return None if is_first else Unpacked(bytes(content))
+            return Unpacked(bytes(content)) if member else None
         if not inflater.eof:
             return Unpacked(bytes(content), is_whole=len(content) > limit)
-        is_first, body = False, inflater.unused_data  # gzip: another member, or padding
-    return Unpacked(bytes(content))
+        body = inflater.unused_data  # gzip: another member, or padding
+        if not body or len(content) > limit:
+            return Unpacked(bytes(content))
+    return Unpacked(bytes(content), is_whole=False)

@@ -16,7 +16,7 @@ import pytest
 from azure.core.credentials import AccessToken
 from multidict import CIMultiDict
 
-from opswatch.adapters.answers import joined_headers, unpack
+from opswatch.adapters.answers import Unpacked, joined_headers, unpack
 from opswatch.adapters.arm import HttpArm
 from opswatch.adapters.callbacks import MAX_BODY, HttpCallbacks
 from opswatch.core.callback_policy import CallbackRules
@@ -329,6 +329,11 @@ async def test_bomb_is_cut_off(case: str) -> None:
     delivered = await answer_of_receiver(OK + header + b"\r\n" + packed)
     assert isinstance(delivered, HttpResponse)
     assert len(delivered.body) == MAX_BODY
+
+
+def test_members_of_gzip_are_limited() -> None:
+    assert unpack(gzip.compress(b"a") * 64, {}, 1000) == Unpacked(b"a" * 64)
+    assert not unpack(gzip.compress(b"a") * 65, {}, 1000).is_whole
 
 
 @pytest.mark.parametrize("case", BOMBS)

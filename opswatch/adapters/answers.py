@@ -7,14 +7,13 @@ the answer that aiohttp then returns, and undo its compression.
 import asyncio
 import functools
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError
-from multidict import MultiMapping
 
 from opswatch.adapters.answer_reader import MAX_HEAD, AnswerReader
 
@@ -100,17 +99,19 @@ class _AnswerProtocol(ResponseHandler):
             self.transport.close()
 
 
-def joined_headers(headers: MultiMapping[str]) -> dict[str, str]:
+def joined_headers(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return headers by their names in lower case; repeated ones are joined (RFC 9110, 5.2).
 
     Equal repetitions count once. Bytes that are not UTF-8 are replaced.
     """
-    joined = {}
-    for name in {name.lower() for name in headers}:
-        values = list(dict.fromkeys(headers.getall(name)))
-        value = values[-1] if name in _SINGLE else ", ".join(values)
-        joined[name] = value.encode(errors="surrogateescape").decode(errors="replace")
-    return joined
+    values: dict[str, dict[str, None]] = {}  # the inner ones are ordered sets
+    for name, value in fields:
+        text = value.encode(errors="surrogateescape").decode(errors="replace")
+        values.setdefault(name.lower(), {})[text] = None
+    return {
+        name: next(reversed(texts)) if name in _SINGLE else ", ".join(texts)
+        for name, texts in values.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

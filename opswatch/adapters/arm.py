@@ -93,7 +93,7 @@ class HttpArm:
                         break
             except aiohttp.ClientPayloadError:
                 trouble = f"{response.status} with a body that broke off"
-        headers = joined_headers(response.headers)
+        headers = joined_headers(response.headers.items())
         unpacked = unpack(bytes(raw), headers, _MAX_BODY)
         body = unpacked.content
         if not unpacked.is_whole:

@@ -102,7 +102,7 @@ class HttpCallbacks:
             return NoAnswer("timeout", f"no answer within {self._timeout.total_seconds():g} s")
         except (aiohttp.ClientError, OSError) as error:
             return _no_answer(error)
-        headers = joined_headers(response.headers)
+        headers = joined_headers(response.headers.items())
         return HttpResponse(
             response.status, headers, unpack(body, headers, MAX_BODY).content[:MAX_BODY]
         )

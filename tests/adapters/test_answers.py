@@ -14,7 +14,6 @@ from typing import Literal, Self
 import aiohttp
 import pytest
 from azure.core.credentials import AccessToken
-from multidict import CIMultiDict
 
 from opswatch.adapters.answers import Unpacked, joined_headers, unpack
 from opswatch.adapters.arm import HttpArm
@@ -427,18 +426,16 @@ async def test_aiohttp_alone_would_lose_these_answers() -> None:
 
 
 def test_repeated_headers_are_joined() -> None:
-    headers = CIMultiDict(
-        [
-            ("Retry-After", "4"),
-            ("retry-after", "9"),
-            ("X-A", "1"),
-            ("X-a", "1"),
-            ("Location", "https://a/"),
-            ("Location", "https://b/"),
-            ("X-B", "caf\udce9"),
-        ]
-    )
-    assert joined_headers(headers) == {
+    fields = [
+        ("Retry-After", "4"),
+        ("retry-after", "9"),
+        ("X-A", "1"),
+        ("X-a", "1"),
+        ("Location", "https://a/"),
+        ("Location", "https://b/"),
+        ("X-B", "caf\udce9"),
+    ]
+    assert joined_headers(fields) == {
         "retry-after": "4, 9",
         "x-a": "1",
         "location": "https://b/",

@@ -20,8 +20,15 @@ node_modules/.installed: package-lock.json
 demo: setup
 	$(BIN)/opswatch demo $(if $(KEEP),--keep)
 
-test: setup
+test: setup .venv-fastapi/.installed
 	$(BIN)/python -m pytest -n auto
+
+# A receiver of 2022 for the tests, in an environment of its own: it needs pydantic 1.
+.venv-fastapi/.installed:
+	$(PYTHON) -m venv .venv-fastapi
+	.venv-fastapi/bin/python -m pip install --quiet --disable-pip-version-check \
+	  fastapi==0.75.0 httptools uvicorn==0.17.6
+	touch $@
 
 check: setup
 	$(BIN)/ruff check .
@@ -80,4 +87,4 @@ requirements: setup
 	mv requirements.new requirements.txt
 
 clean:
-	rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-fuzz .fuzz node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-fastapi .venv-fuzz .fuzz node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis

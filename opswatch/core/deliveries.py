@@ -62,7 +62,7 @@ class Settle:
     delivery: Delivery
 
 
-def new_delivery(  # noqa: PLR0913 - what identifies it, and when it begins
+def new_delivery(
     operation: Key,
     callback_url: str,
     now: datetime,

@@ -47,9 +47,9 @@ _decode_next_keys = msgspec.json.Decoder(_NextKeys).decode
 class AzureTable(Generic[T]):
     """A table of Azure Table Storage.
 
-    A write whose answer got lost is repeated, and then conflicts with itself: so a repeated write
-    that conflicts with just what was to be written is a success. A first write is not: another
-    worker may have written the same.
+    A write whose answer got lost is repeated, and then conflicts with itself: so a conflict with
+    just what was to be written is a success. An insert that was not repeated is not: another worker
+    may have inserted the same, and only one of them may act on it.
     """
 
     def __init__(self, account: Account, codec: Codec[T], name: str | None = None) -> None:
@@ -76,8 +76,8 @@ class AzureTable(Generic[T]):
         """Overwrite the row that has `etag`; return None if it has changed or is gone."""
         try:
             return await self._write("PUT", self._path(noun.key), noun, {"If-Match": etag})
-        except ResourceModifiedError as error:
-            return await self._row_if_same(noun) if is_repeated(error) else None
+        except ResourceModifiedError:  # aiohttp repeats a PUT, too, if a kept connection breaks
+            return await self._row_if_same(noun)
         except ResourceNotFoundError:
             return None
 

@@ -1,7 +1,7 @@
 """The settings: variables in, one checked `Settings` out. Nothing here reads the environment."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -201,6 +201,7 @@ def _policy(reader: _Reader) -> Policy:
         "OPSWATCH_RETENTION", "P30D", _between(timedelta(hours=1), timedelta(days=3650))
     )
     schedule = reader.read("OPSWATCH_CALLBACK_SCHEDULE", "", _schedule)
+    result = reader.read("OPSWATCH_CALLBACK_RESULT", "redacted", _one_of(("redacted", "none")))
     cost = reader.read("OPSWATCH_POLL_COST", "2", _positive)
     defaults = Policy()
     return Policy(
@@ -211,6 +212,7 @@ def _policy(reader: _Reader) -> Policy:
         miss_grace=defaults.miss_grace if grace is None else grace,
         retention=retention or defaults.retention,
         callback_schedule=schedule or defaults.callback_schedule,
+        callback_result=result != "none",
     )
 
 
@@ -230,7 +232,7 @@ def _defaults(reader: _Reader, rules: CallbackRules) -> Defaults:
     )
 
 
-def _one_of(choices: Mapping[str, object]) -> Callable[[str], str]:
+def _one_of(choices: Collection[str]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.lower() not in choices:
             raise ValueError(f"{text!r} is none of {', '.join(choices)}")

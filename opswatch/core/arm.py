@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from opswatch.core.errors import RefusedError
 from opswatch.core.http import HttpResponse, NoAnswer
+from opswatch.core.redact import redact_text
 from opswatch.core.texts import JsonText, from_lenient_json, one_line, to_json
 from opswatch.core.times import parse_instant, parse_retry_after
 from opswatch.core.urls import own_url
@@ -88,7 +89,8 @@ Observation = Running | Ended | Missed
 def read(answer: HttpResponse | NoAnswer, *, endpoint: str, now: datetime) -> Observation:
     """Return what the answer to a poll shows; never raise, for any answer."""
     if isinstance(answer, NoAnswer):
-        return Missed(reason=one_line(f"{answer.layer}: {answer.error}"), answered=False)
+        text = redact_text(answer.error)  # before it is cut
+        return Missed(reason=one_line(f"{answer.layer}: {text}"), answered=False)
     code = answer.status_code
     if code not in _DONE and code != HTTPStatus.ACCEPTED:
         return _read_failure(answer, now)
@@ -181,7 +183,7 @@ def _read_failure(answer: HttpResponse, now: datetime) -> Missed:
         phrase = HTTPStatus(answer.status_code).phrase.replace(" ", "")
     except ValueError:
         phrase = "Unknown"
-    message = f": {error.message}" if error and error.message else ""
+    message = f": {redact_text(error.message)}" if error and error.message else ""
     retry_after = parse_retry_after(answer.headers, now)
     if retry_after is None and answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
         # ResourceRequestsThrottled names the wait in its text alone.

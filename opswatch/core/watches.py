@@ -10,6 +10,7 @@ from opswatch.core.intake import Registration
 from opswatch.core.keys import Key, Operation
 from opswatch.core.limits import cut_error
 from opswatch.core.policy import Policy
+from opswatch.core.redact import redact_text
 from opswatch.core.schedule import next_delay
 from opswatch.core.texts import JsonText, cut
 
@@ -182,6 +183,7 @@ def after_poll(watch: Watch, seen: Observation, now: datetime, policy: Policy) -
             )
             watch = replace(watch, facts=facts, unreadable_since=None, is_doubted=False)
         case Missed():
+            seen = replace(seen, reason=redact_text(seen.reason))
             watch = _missed(watch, seen, now)
             since = watch.unreadable_since if seen.unreadable else None  # silence is no reason
             if since and now - since >= policy.miss_grace:

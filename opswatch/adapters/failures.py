@@ -14,6 +14,7 @@ from azure.core.exceptions import AzureError, HttpResponseError
 from opswatch.core.redact import redact_text
 from opswatch.core.texts import one_line
 
+_IDENTITY_ANSWER = re.compile(r"(Unexpected response).*", re.DOTALL)
 _QUOTATION = re.compile(r"[:\n'\"]")
 
 
@@ -27,8 +28,9 @@ def reason(error: aiohttp.ClientError | AzureError | OSError) -> str:
         case aiohttp.ClientResponseError(message=message):
             # The parser's message quotes the answer, which may repeat the request.
             return one_line(f"not HTTP: {_QUOTATION.split(message, maxsplit=1)[0]}")
-        case AzureError(message=str(text)):  # `str(error)` would quote the answer
-            return one_line(redact_text(text))
+        case AzureError(message=str(text)):
+            # `str(error)` would quote the answer; so do some texts of azure-identity.
+            return one_line(redact_text(_IDENTITY_ANSWER.sub(r"\1", text)))
         case _:
             return one_line(redact_text(str(error) or repr(error)))
 

@@ -30,16 +30,19 @@ _HARMLESS_PARAMETERS = frozenset({"api-version", "view", ""})
 # Their queries choose a page, a language or a version of it.
 _PUBLIC_HOSTS = frozenset(
     {
-        "aka.ms", "go.microsoft.com", "azure.microsoft.com", "support.microsoft.com",
+        "aka.ms", "go.microsoft.com", "learn.microsoft.com", "docs.microsoft.com",
+        "azure.microsoft.com", "www.microsoft.com", "support.microsoft.com",
         "msdn.microsoft.com", "technet.microsoft.com", "devblogs.microsoft.com",
-        "techcommunity.microsoft.com", "portal.azure.com", "portal.azure.us", "portal.azure.cn",
-        "status.azure.com", "feedback.azure.com", "github.com", "stackoverflow.com",
-        "kubernetes.io", "redis.io", "www.terraform.io", "registry.terraform.io",
-        "developer.hashicorp.com", "datatracker.ietf.org", "tools.ietf.org",
-        "schemas.microsoft.com", "json-schema.org", "en.wikipedia.org",
+        "techcommunity.microsoft.com", "schemas.microsoft.com", "docs.azure.cn",
+        "portal.azure.com", "portal.azure.us", "portal.azure.cn", "status.azure.com",
+        "feedback.azure.com", "github.com", "docs.github.com", "stackoverflow.com",
+        "kubernetes.io", "redis.io", "docs.redis.com", "docs.docker.com", "docs.python.org",
+        "docs.databricks.com", "docs.aws.amazon.com", "www.postgresql.org", "dev.mysql.com",
+        "www.terraform.io", "registry.terraform.io", "developer.hashicorp.com",
+        "developer.mozilla.org", "datatracker.ietf.org", "tools.ietf.org", "www.rfc-editor.org",
+        "json-schema.org", "en.wikipedia.org",
     }
 )  # fmt: skip
-_PUBLIC_PREFIXES = ("docs.", "learn.")
 _MIN_USER = 16  # characters: a shorter name before an `@` is a user or a container
 _HTTP = ("http", "https")
 # In a URL whose scheme is percent-encoded.
@@ -185,8 +188,7 @@ def _clean_url(scheme: str, rest: str) -> str:
 
 
 def _is_public(host: str, query: str) -> bool:
-    host = host.lower()
-    if host in _PUBLIC_HOSTS or host.startswith(_PUBLIC_PREFIXES):
+    if host.lower() in _PUBLIC_HOSTS:
         return True
     names = {unquote(part.partition("=")[0]).lower() for part in query.split("&")}
     return names <= _HARMLESS_PARAMETERS

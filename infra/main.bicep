@@ -121,6 +121,9 @@ param callbackNetworks string = ''
 @description('OPSWATCH_CALLBACK_SCHEDULE')
 param callbackSchedule string = ''
 
+@description('OPSWATCH_CALLBACK_RESULT')
+param callbackResult string = ''
+
 @description('OPSWATCH_TIMEOUT')
 param timeout string = ''
 
@@ -165,6 +168,7 @@ var settings = {
   OPSWATCH_CALLBACK_HOSTS: callbackHosts
   OPSWATCH_CALLBACK_NETWORKS: callbackNetworks
   OPSWATCH_CALLBACK_SCHEDULE: callbackSchedule
+  OPSWATCH_CALLBACK_RESULT: callbackResult
   OPSWATCH_TIMEOUT: timeout
   OPSWATCH_POLL_MIN: pollMin
   OPSWATCH_POLL_MAX: pollMax

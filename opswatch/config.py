@@ -12,6 +12,7 @@ from opswatch.core.callback_policy import CallbackRules, is_loopback_host
 from opswatch.core.errors import ConfigError
 from opswatch.core.intake import MAX_TIMEOUT, MIN_TIMEOUT, Defaults
 from opswatch.core.policy import DEFAULT_CALLBACK_SCHEDULE, MAX_DELAY, Policy
+from opswatch.core.redact import redact_text
 from opswatch.core.times import parse_duration
 from opswatch.core.webhook import Secret
 
@@ -120,7 +121,7 @@ class _Reader:
             return None
 
     def complain(self, problem: str) -> None:
-        self._problems.append(problem)
+        self._problems.append(redact_text(problem))  # a secret may be in the wrong variable
 
     def finish(self) -> None:
         if self._problems:

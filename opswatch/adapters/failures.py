@@ -28,6 +28,10 @@ def reason(error: aiohttp.ClientError | AzureError | OSError) -> str:
         case aiohttp.ClientResponseError(message=message):
             # The parser's message quotes the answer, which may repeat the request.
             return one_line(f"not HTTP: {_QUOTATION.split(message, maxsplit=1)[0]}")
+        case aiohttp.ClientPayloadError():
+            return "the answer broke off, or is malformed"
+        case AzureError(inner_exception=aiohttp.ClientError() as inner):
+            return reason(inner)
         case AzureError(message=str(text)):
             # `str(error)` would quote the answer; so do some texts of azure-identity.
             return one_line(redact_text(_IDENTITY_ANSWER.sub(r"\1", text)))

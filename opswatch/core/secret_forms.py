@@ -104,9 +104,13 @@ _HINTS = (
     "pass|pwd|secret|token|cred|key|kubeconfig|connection_?str|connstr|cookie|jwt|sig|auth|psk|pfx"
     "|sas|docker|value"
 )
+_ESCAPED_QUOTE = r"%22|&quot;|&#3[49];|\\+u0022"  # in a query, in HTML, by .NET
 _NAME = re.compile(
-    rf"(?<![\w.$-])(?=[\w.$-]*?(?:{_HINTS}))(?P<name>[\w.$-]++)(?P<quote>\\*[\"'])?\]?"
-    r"(?P<sign>\s*+(?:=>|:=|[:=]|%3[AD]|%253[AD]|\\u003[ad])\s*+|\s++(?:(?:is|was)\b:?\s*+)?)",
+    rf"(?<![\w.$-])(?=[\w.$-]*?(?:{_HINTS}))(?P<name>[\w.$-]++)"
+    rf"(?P<quote>\\*[\"']|{_ESCAPED_QUOTE})?\]?"
+    r"(?P<sign>\s*+(?:=>|:=|[:=]|%3[AD]|%253[AD]|\\u003[ad])\s*+"
+    rf"(?:[|>][+-]?\s++)?(?:{_ESCAPED_QUOTE})?"  # YAML writes a text of several lines after | or >
+    r"|\s++(?:(?:is|was)\b:?\s*+)?)",
     re.IGNORECASE,
 )
 _QUOTED = re.compile(
@@ -120,7 +124,9 @@ _CREDENTIALS = re.compile(
     re.IGNORECASE,
 )
 _ELEMENT = re.compile(r"(<([\w.:-]{1,128})(?:\s[^<>]*)?>)([^<\s][^<]*)")
-_PROSE = re.compile(r"(?:tokens?|secrets?|credentials?|cookie|authorization)", re.IGNORECASE)
+_PROSE = re.compile(
+    r"(?:tokens?|secrets?|cred(?:ential)?s?|pass|cookie|authorization)", re.IGNORECASE
+)
 _AFTER_PASSWORD = re.compile(  # in a sentence about passwords
     r"an?|and|as|at|be|can(?:not)?|complexity|contains|does|expected|expired|for|ha[sd]|have|in"
     r"|invalid|is|it|length|may|maximum|minimum|missing|must|no|not|null|of|only|or|policy|required"

@@ -12,7 +12,7 @@ _PASSWORDS = "password|passwd|passphrase|passcode|pwd|passwordorkey"
 _KEYS = (
     "access|account|admin|api|app|application|auth|authentication|authorization|batch|bot|client"
     "|cosmos|cosmosdb|decryption|device|eventhub|functions?|gateway|hmac|host|hub|integration|iot"
-    "|join|licen[cs]e|listen|machine|manage|master|openai|policy|preshared|private|primary|query"
+    "|join|activation|deployment|product|recovery|licen[cs]e|listen|machine|manage|master|openai|policy|preshared|private|primary|query"
     "|read|readonly|readwrite|redis|registration|registry|root|rule|sas|search|secondary|secret"
     "|send|service|servicebus|session|shared|signalr|signing|storage|subscription|symmetric|system"
     "|validation|vpn|web|webhook|webpubsub|workspace|write"
@@ -24,6 +24,7 @@ _FORMS = (  # how a secret is written, after its name
 _SECRET = re.compile(
     rf"(?:{_PASSWORDS}|secret|token|credential|kubeconfig|connection(?:string|str)|connstr(?:ing)?"
     r"|cookie|jwt|accesssignature|sassignature|privatekey|sharedkey|psk|pfx|dockerconfigjson"
+    r"|secure(?:value|string|text|data)|protected(?:setting|parameter|value)"
     rf"|(?:{_KEYS})key|^key(?=\d)|^keys(?=value|\d)|^(?:user|db|admin|root|smtp|ftp|require)?pass|^creds?"
     rf"|^sig)s?(?:{_FORMS}|\d)*s?$"
 )

@@ -94,6 +94,8 @@ TEMPERS: list[Temper] = [
     breaks_off_after(f"GET /queue?sv=2024&sig={SECRET}%3D HTTP/1.1\r\n\r\n".encode()),
     breaks_off_after(f"HTTP/9.9 ' ?sig={SECRET}\r\n\r\n".encode()),
     breaks_off_after(f"HTTP/1.1 200 OK\r\nx ?sig={SECRET}\r\n\r\n".encode()),
+    breaks_off_after(f"HTTP/1.1 200 OK\r\n{SECRET}\r\n\r\n".encode()),
+    breaks_off_after(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{SECRET}".encode()),
     breaks_off_after(b""),
     breaks_off_after(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
     echo("403 Forbidden", Content_Type="text/html"),

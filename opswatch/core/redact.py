@@ -33,8 +33,8 @@ _SECRET_LABELS = frozenset({"keyname", "secretname", "passwordname", "tokenname"
 _MARKS = frozenset({"secret", "issecret", "secure", "issecure", "sensitive", "issensitive"})
 _VALUES = frozenset(
     {
-        "value", "values", "keyvalue", "secretvalue", "data", "content", "text", "stringvalue",
-        "defaultvalue", "oldvalue", "newvalue", "currentvalue",
+        "value", "values", "val", "keyvalue", "secretvalue", "data", "content", "text",
+        "stringvalue", "defaultvalue", "oldvalue", "newvalue", "currentvalue",
     }
 )  # fmt: skip
 _MAX_LEVELS = 2 * MAX_DEPTH  # of values, and of values in the JSON of their texts

@@ -21,7 +21,11 @@ REDACTED: Final = "[redacted]"
 
 # --- URLs
 
-_SCHEME = re.compile(r"(?<![a-z0-9+.-])[a-z0-9+.-]++:(?:\\?/){2}", re.IGNORECASE | re.ASCII)
+_SCHEME = re.compile(
+    r"(?<![a-z0-9+.-])[a-z0-9+.-]++:(?:\\?/){2}"
+    r"|(?<![\w+.:/\\-])//(?=[^\s/@:]{0,64}:[^\s/@]{1,256}@)",  # without a scheme
+    re.IGNORECASE | re.ASCII,
+)
 _URL_REST = re.compile(r"(?:[^\s\"<>\\]|\\(?![\"']))*+")
 _AUTHORITY = re.compile(r"[^/?#\\]*")
 _PORT = re.compile(r"[0-9]{0,5}")
@@ -82,6 +86,7 @@ _FORMS = tuple(
         r"(?i:\bSharedKey(?:Lite)?)\s++[\w.-]+:[\w+/=%-]+",
         r"(?i:\bSharedAccessSignature)\s++(?i:s[rigev]|skn)=[^\s\"'<>]+",
         r"whsec_[\w+/=-]+",
+        r"(?:(?<=\s-u\s)|(?<=\s--user\s))[^\s:\"']{1,64}:[^\s\"']+",  # of curl
         # base64 of a PEM's beginning, unless it is a certificate or a public key
         r"LS0tLS1CRUdJTiB(?!DRVJU|QVUJ)[\w+/=]{8,}",
         # https://learn.microsoft.com/purview/sit-defn-azure-storage-account-key-generic and others
@@ -207,12 +212,9 @@ def _without_credentials(found: re.Match[str]) -> str:
 
 
 def _without_element(found: re.Match[str]) -> str:
-    value = found[3].strip()
-    return f"{found[1]}{REDACTED}" if _is_secret(found[2], value) else found[0]
-
-
-def _is_secret(name: str, value: str) -> bool:
-    return is_secret(name) or (may_be_secret(name) and looks_like_key(value))
+    name, value = found[2], found[3].strip()
+    is_one = is_secret(name) or (may_be_secret(name) and looks_like_key(value))
+    return f"{found[1]}{REDACTED}" if is_one else found[0]
 
 
 def _without_named(text: str) -> str:

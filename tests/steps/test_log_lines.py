@@ -160,7 +160,7 @@ async def test_failed_poison_message_shows_no_secret(
     text = logging.Formatter().format(record)
     assert SECRET not in text
     assert "RuntimeError: first opswatch.purged password=[redacted]" in text
-    assert "in refuse" in text  # where it failed
+    assert "in refuse" in text  # the line that failed
 
 
 def test_brief_is_one_redacted_line() -> None:

@@ -38,6 +38,7 @@ _VALUES = frozenset(
     }
 )  # fmt: skip
 _MAX_LEVELS = 2 * MAX_DEPTH  # of values, and of values in the JSON of their texts
+_MAX_WORD = 10  # letters: no form is one word as short as this
 _MAX_FAILURES = 64  # to parse what looks like the beginning of JSON, in one text
 _BRACKET = re.compile(r"[{\[]")
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -114,6 +115,8 @@ def _redact_text(text: str, level: int) -> str:
     After a failure the search goes on behind it: no part of a text is parsed twice. The failures
     are counted, because each of them takes a time that grows with the length of the text.
     """
+    if len(text) <= _MAX_WORD and text.isalpha():
+        return text
     parts: list[str] = []
     done = at = failures = 0
     while level < _MAX_LEVELS and failures < _MAX_FAILURES:

@@ -249,9 +249,10 @@ def _secret_span(text: str, found: re.Match[str]) -> tuple[int, int] | None:
         word = word or _CREDENTIALS.match(text, start) or _WORD.match(text, start)
         end = start + len(word[0].rstrip(".,)]}'")) if word else start
     value = text[start:end]
-    if value in ("", REDACTED) or end <= start:
-        return None
-    if looks_like_key(value) and (may_be_secret(name) or name.lower() == "value"):
+    words = value.split(maxsplit=1)
+    if not words or value == REDACTED or (not quoted and words[0].endswith(":")):
+        return None  # in `Secret: password: x`, the second is a name
+    if looks_like_key(words[0]) and (may_be_secret(name) or name.lower() == "value"):
         return start, end
     if name.startswith("-"):  # an option of a command
         is_stated = True

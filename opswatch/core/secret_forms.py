@@ -250,8 +250,10 @@ def _secret_span(text: str, found: re.Match[str]) -> tuple[int, int] | None:
         end = start + len(word[0].rstrip(".,)]}'")) if word else start
     value = text[start:end]
     words = value.split(maxsplit=1)
-    if not words or value == REDACTED or (not quoted and words[0].endswith(":")):
-        return None  # in `Secret: password: x`, the second is a name
+    if not words or value == REDACTED:
+        return None
+    if not quoted and words[0].endswith(":") and may_be_secret(words[0]):
+        return None  # in `Password: adminPassword: x`, the second is a name too
     if looks_like_key(words[0]) and (may_be_secret(name) or name.lower() == "value"):
         return start, end
     if name.startswith("-"):  # an option of a command

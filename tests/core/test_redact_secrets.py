@@ -198,6 +198,8 @@ FORMS = [
     f"x-functions-key: {SHORT}",
     f"https://a.b/x password%3D{SHORT}",
     f"export DB_PASSWORD={SHORT}",
+    f"password={SECRET}: refused",
+    f"password={SHORT}: refused",
     f"login failed. Password: adminPassword: {SHORT}",
     f"<PrimaryKey>{SHORT}</PrimaryKey>",
     f'<add userPWD="{SHORT}" />',

@@ -294,7 +294,7 @@ def _progressed(watch: Watch, seen: Running) -> Watch:
         url = seen.next_url
     else:
         route = replace(route, url_style=seen.style)
-    facts = replace(facts, operation=replace(facts.operation, url=url), status=seen.status)
+    facts = replace(facts, operation=facts.operation.at(url), status=seen.status)
     return replace(watch, facts=facts, route=route, unreadable_since=None, doubted=None)
 
 
@@ -311,7 +311,7 @@ def _missed(watch: Watch, seen: Missed, now: datetime) -> Watch:
     facts, route = watch.facts, watch.route
     if route.posted_url is not None and seen.status_code in _DEAD_ENDS:
         dead_url = facts.operation.url
-        facts = replace(facts, operation=replace(facts.operation, url=route.posted_url))
+        facts = replace(facts, operation=facts.operation.at(route.posted_url))
         route = Route(url_style=route.posted_style, dead_url=dead_url)
     facts = replace(facts, misses=facts.misses + 1, last_miss=seen.reason)
     return replace(watch, facts=facts, route=route, unreadable_since=since, doubted=None)

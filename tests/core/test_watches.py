@@ -112,6 +112,15 @@ def test_new_url_replaces_the_polled_one() -> None:
     assert wait(value, running()).facts.operation.url == f"{URL}&t=2"
 
 
+def test_path_stays_the_posted_one() -> None:
+    posted = watch().facts.operation
+    followed = wait(watch(), running(next_url=NEW_URL))
+    assert followed.facts.operation.url == NEW_URL
+    assert followed.facts.operation.path == posted.path
+    assert finish(followed, ended())[0].facts.operation.path == posted.path
+    assert wait(followed, missed(404)).facts.operation == posted
+
+
 @pytest.mark.parametrize("status", ["Succeeded", "Failed", "Canceled"])
 def test_end_is_kept(status: str) -> None:
     error = None if status == "Succeeded" else arm_error()

@@ -4,12 +4,15 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 from opswatch.core.deliveries import DeliveryState, is_settled, new_delivery
+from opswatch.core.keys import Key
 from opswatch.core.watches import FinalStatus, Result
+from tests.simulation import undisturbed
 from tests.simulation.run import POLICY, Run, key_of
-from tests.simulation.scenario import Operation, Receiver
-from tests.support.harness import ENDPOINT, START
+from tests.simulation.scenario import START_TIME, Operation, Receiver
+from tests.support.harness import START
 
 # How many polls of an operation, and POSTs of a delivery, one disturbance may cost: a function
 # that is cut off, an effect that is slow or is repeated, a message that is received twice.
@@ -38,8 +41,9 @@ def _problems(run: Run) -> Iterator[str]:
             yield f"the timeline of {result}: {entries}"
         posts = [p for p in run.scenario.posts if p.operation is operation]
         for index in sorted({p.receiver for p in posts if p.receiver is not None}):
-            yield from _wrong_delivery(run, result, run.scenario.receivers[index])
+            yield from _wrong_delivery(run, operation, result, run.scenario.receivers[index])
     yield from _excess(run)
+    yield from undisturbed.problems(run)
 
 
 def _excess(run: Run) -> Iterator[str]:
@@ -65,9 +69,11 @@ def _excess(run: Run) -> Iterator[str]:
 def _left_behind(run: Run) -> Iterator[str]:
     """Find rows of the live tables: nothing may be left to do.
 
-    The exception, until a repair: a step stalls; a second message makes another step finish the
-    work; the first writes the row again, and its worker crashes before it can remove the row, which
-    is left beside its record.
+    The exceptions, until a repair:
+
+    1. A step stalls; a second message makes another step finish the work; the first writes the row
+       again, and its worker crashes before it can remove the row, which is left beside its record.
+    2. A worker crashes between a delivery's row and its wake-up, which no other may send.
     """
     ended = {result.key for result in run.store.results.values()}
     for watch in run.store.watches.values():
@@ -76,8 +82,16 @@ def _left_behind(run: Run) -> Iterator[str]:
     records = {record.key: record for record in run.store.deliveries.values()}
     for pending in run.store.outbox.values():
         record = records.get(pending.key)
-        if run.is_repaired or record is None or not is_settled(pending, record):
+        is_left_over = record is not None and is_settled(pending, record)
+        if run.is_repaired or not (is_left_over or pending.key in _not_begun(run)):
             yield f"left behind: {pending}"
+
+
+def _not_begun(run: Run) -> set[Key]:
+    """Return the deliveries that a crash has left without a wake-up, until a repair."""
+    if run.is_repaired or not (run.faults.injected or run.scheduler.tasks_lost):
+        return set()
+    return {pending.key for pending in run.store.outbox.values() if pending.seq == 1}
 
 
 def _is_true(run: Run, operation: Operation, result: Result) -> bool:
@@ -96,8 +110,46 @@ def _is_true(run: Run, operation: Operation, result: Result) -> bool:
             return status == operation.outcome and finished_at + _MOST_SKEW >= ended_at
 
 
-def _wrong_delivery(run: Run, result: Result, receiver: Receiver) -> Iterator[str]:
-    subject = result.facts.operation.url.partition("?")[0].removeprefix(ENDPOINT)
+def _wrong_event(
+    run: Run, operation: Operation, result: Result, event: dict[str, Any]
+) -> Iterator[str]:
+    """Find members of an event that differ from what ARM and the posts have said."""
+    data = event["data"]
+    states = [post.at for post in run.scenario.posts if post.operation is operation]
+    if data["clientState"] not in states:
+        yield f"no post has the client state {data['clientState']}"
+    if result.end.status in (FinalStatus.LOST, FinalStatus.TIMED_OUT):
+        if not data["reason"]:
+            yield f"no reason in {event}"
+        return
+    error = operation.error and {
+        **operation.error,
+        "target": None,
+        "details": [],
+        "additionalInfo": [],
+    }
+    expected = {
+        "operationId": operation.operation_id,
+        "provider": "microsoft.cache",
+        "location": "westus",
+        "status": operation.outcome,
+        "error": error,
+        "result": operation.result,
+        "reason": None,
+    }
+    if not operation.is_location:
+        expected |= {"startTime": START_TIME, "endTime": operation.end_time}
+        expected["durationSeconds"] = (operation.end_time_at - START).total_seconds()
+        if event["time"] != operation.end_time:
+            yield f"the time of {event}"
+    if wrong := {name: data[name] for name, value in expected.items() if data[name] != value}:
+        yield f"wrong in the event of {operation}: {wrong}"
+
+
+def _wrong_delivery(
+    run: Run, operation: Operation, result: Result, receiver: Receiver
+) -> Iterator[str]:
+    subject = operation.path
     events = [json.loads(post.body) for post in receiver.posts]
     received = [event for event in events if event["subject"] == subject]
     if result.end.status is FinalStatus.STOPPED:
@@ -105,9 +157,13 @@ def _wrong_delivery(run: Run, result: Result, receiver: Receiver) -> Iterator[st
             yield f"called although the watch was stopped: {receiver.url}"
         return
     delivery = new_delivery(result.key, receiver.url, START, POLICY)
+    if delivery.key in _not_begun(run):
+        return
     expected = {(delivery.delivery_id, result.end.status.value)}
     if {(event["id"], event["data"]["status"]) for event in received} != expected:
         yield f"{receiver.url} got {received} of {result}"
+    for event in received:
+        yield from _wrong_event(run, operation, result, event)
     state = DeliveryState.ABANDONED if receiver.is_retired else DeliveryState.DELIVERED
     records = [d for d in run.store.deliveries.values() if d.key == delivery.key]
     if [record.state for record in records] != [state]:

@@ -1,5 +1,7 @@
 """One run: a scenario, workers and faults from one seed."""
 
+import base64
+import hmac
 import logging
 from collections.abc import Callable
 from datetime import timedelta
@@ -23,7 +25,7 @@ from tests.simulation.faults import Faults, FaultyArm, FaultyCallbacks, FaultyPo
 from tests.simulation.host import HostedQueue, Step
 from tests.simulation.scenario import Operation, UserRequest, draw
 from tests.simulation.scheduler import LostAnswerError, Scheduler, Task, Worker
-from tests.support.harness import ENDPOINT, START, make_services, status_path
+from tests.support.harness import ENDPOINT, SECRET, START, make_services
 
 T = TypeVar("T", bound=Noun)
 POLICY = Policy(
@@ -34,6 +36,7 @@ POLICY = Policy(
 LAST_POST = 200.0  # seconds
 UNTIL = 6 * 3600.0  # seconds, by which nothing may be left to do
 MOST_EVENTS = 20_000
+MOST_SKEW = 30.0  # seconds, of a worker's clock
 
 
 class AuditedTable(MemoryTable[T]):
@@ -97,7 +100,7 @@ class Run:
         def faulty(name: str, inner: object) -> Any:
             return FaultyPort(name, inner, self.faults)
 
-        skews = self.random.choice((0.0, 0.5, 30.0))
+        skews = self.random.choice((0.0, 0.5, MOST_SKEW))
         queues = (self.operations, self.deliveries)
         store = Store(**{name: faulty(name, getattr(self.store, name)) for name in TABLES})
         for number in range(self.random.choice((1, 2, 2, 3))):
@@ -168,21 +171,33 @@ class Run:
 
     def _serve_arm(self, url: str) -> HttpResponse | NoAnswer:
         for operation in self.scenario.operations:
-            if url.startswith(ENDPOINT + status_path(operation.operation_id)):
+            if operation.is_at(url):
                 key = key_of(operation)
                 if self.watches.had_end(key) or self.results.had_end(key):
                     self.scheduler.violate(f"{operation.operation_id} is polled after its end")
-                return operation.answer(self.scheduler)
+                return operation.answer(url, self.scheduler)
         raise AssertionError(url)
 
     def _serve_callback(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
         (receiver,) = (r for r in self.scenario.receivers if r.url == request.url)
+        self._check_signature(request)
         for key in map(key_of, self.scenario.operations):
             delivery = new_delivery(key, request.url, START, POLICY)
             is_this = request.headers["webhook-id"] == delivery.delivery_id
             if is_this and self.records.had_end(delivery.key) and not self.is_replayed(key):
                 self.scheduler.violate(f"{receiver.url} is called after its delivery was settled")
         return receiver.answer(self.scheduler, request)
+
+    def _check_signature(self, request: CallbackRequest) -> None:
+        """Check that the body is signed, and as of now; only a fault can make a worker wait."""
+        message_id, at = request.headers["webhook-id"], request.headers["webhook-timestamp"]
+        signed = f"{message_id}.{at}.".encode() + request.body
+        digest = base64.b64encode(hmac.digest(SECRET.key, signed, "sha256")).decode()
+        if request.headers["webhook-signature"] != f"v1,{digest}":
+            self.scheduler.violate(f"a wrong signature: {request}")
+        age = self.scheduler.now - (float(at) - START.timestamp())
+        if not self.faults.injected and abs(age) > MOST_SKEW + 2:
+            self.scheduler.violate(f"signed {age:.0f} s ago: {request}")
 
     def run(self) -> None:
         """Run until nothing is left to do, or an invariant breaks."""
@@ -216,4 +231,4 @@ def _may_replace_watch(old: Watch, new: Watch) -> bool:
 
 
 def key_of(operation: Operation) -> Key:
-    return operation_from_url(ENDPOINT + status_path(operation.operation_id)).key
+    return operation_from_url(ENDPOINT + operation.path).key

@@ -2,28 +2,31 @@
 
 import json
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
+from opswatch.core.times import format_instant
 from tests.simulation.scheduler import Scheduler
 from tests.support.builders import answer
-from tests.support.harness import status_path
+from tests.support.harness import ENDPOINT, START, status_path
 
 OUTCOMES = ("Succeeded", "Failed", "Canceled")
 NEVER = 1e9  # seconds
+START_TIME = format_instant(START)  # of every operation
 _MISSES: tuple[HttpResponse | NoAnswer, ...] = (
+    answer(b'{"status": '),
     answer({"error": {"code": "NotFound", "message": "not there yet"}}, 404),
     answer({"error": {"code": "InternalServerError", "message": "oops"}}, 500),
     answer({"error": {"code": "TooManyRequests", "message": "slow"}}, 429, {"retry-after": "9"}),
     answer(b"<html>bad gateway", 502, {"content-type": "text/html"}),
-    answer(b'{"status": '),
     NoAnswer("timeout", "no answer"),
     NoAnswer("connect", "refused"),
 )
 _FAILURES: tuple[HttpResponse | NoAnswer, ...] = (
     HttpResponse(500, {}),
-    HttpResponse(503, {"retry-after": "3"}),
+    HttpResponse(503, {"retry-after": "45"}),
     HttpResponse(401, {}),
     NoAnswer("timeout", "no answer"),
     NoAnswer("dns", "no such name"),
@@ -32,7 +35,7 @@ _FAILURES: tuple[HttpResponse | NoAnswer, ...] = (
 
 @dataclass(slots=True, kw_only=True)
 class Operation:
-    """An operation in ARM, and how readable its status is."""
+    """An operation in ARM, how its end is shown, and how readable its status is."""
 
     operation_id: str
     outcome: str
@@ -40,22 +43,82 @@ class Operation:
     gone_at: float  # its status expires
     miss_rate: float  # of reads
     timeout: str | None
-    reads: int = 0
+    is_location: bool = False  # 202 while it runs; then its result, without a status
+    next_url: str | None = None  # its own URL shows nothing but this one, which shows the end
+    has_answered: bool = False
+    # When each poll was answered, and with what.
+    answers: list[tuple[float, HttpResponse | NoAnswer]] = field(default_factory=list)
 
-    def answer(self, scheduler: Scheduler) -> HttpResponse | NoAnswer:
-        self.reads += 1
+    @property
+    def path(self) -> str:
+        path = status_path(self.operation_id)
+        return path.replace("operationsStatus", "operationResults") if self.is_location else path
+
+    @property
+    def _misses(self) -> tuple[HttpResponse | NoAnswer, ...]:
+        if self.is_location:
+            return _MISSES[1:]  # any text would be its result
+        return _MISSES[:1] + _MISSES[2:] if self.next_url else _MISSES  # a 404 leads back
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether each poll shows its state, long after its end, too."""
+        return not self.miss_rate and self.gone_at == NEVER
+
+    @property
+    def reads(self) -> int:
+        return len(self.answers)
+
+    @property
+    def end_time_at(self) -> datetime:
+        return START + timedelta(seconds=100 + int(self.operation_id[-1]))
+
+    @property
+    def end_time(self) -> str:
+        return format_instant(self.end_time_at)
+
+    def is_at(self, url: str) -> bool:
+        """Return whether `url` shows the operation."""
+        return url.startswith(ENDPOINT + self.path)
+
+    def answer(self, url: str, scheduler: Scheduler) -> HttpResponse | NoAnswer:
+        """Return the answer to a poll of `url`, and remember it."""
+        given = self._answer(url, scheduler)
+        self.answers.append((scheduler.now, given))
+        return given
+
+    def _answer(self, url: str, scheduler: Scheduler) -> HttpResponse | NoAnswer:
         random, now = scheduler.random, scheduler.now
+        if "api-version=" not in url:
+            return answer({"error": {"code": "MissingApiVersionParameter", "message": "?"}}, 400)
         if now >= self.gone_at:
             return answer({"error": {"code": "OperationNotFound", "message": "gone"}}, 404)
         if random.random() < self.miss_rate:
-            return random.choice(_MISSES)
-        if now >= self.ends_at:
-            body: dict[str, Any] = {"status": self.outcome, "name": self.operation_id}
-            if self.outcome == "Failed":
-                body["error"] = {"code": "Conflict", "message": "it went wrong"}
-            return answer(body)
+            return random.choice(self._misses)
         headers = {"retry-after": "7"} if random.random() < 0.2 else {}
-        return answer({"status": "InProgress", "percentComplete": 50}, 200, headers)
+        if self.is_location:
+            if now < self.ends_at or not self.has_answered:
+                self.has_answered = True
+                return answer(None, 202, headers)
+            if self.outcome == "Failed":
+                return answer({"error": self.error}, 409)
+            return answer(self.result)
+        if self.next_url and not url.startswith(self.next_url):
+            headers["azure-asyncoperation"] = self.next_url
+        elif now >= self.ends_at:
+            ended = {"status": self.outcome, "startTime": START_TIME, "endTime": self.end_time}
+            return answer(ended | {"error": self.error, "properties": self.result})
+        body = {"status": "InProgress", "percentComplete": 50, "startTime": START_TIME}
+        return answer(body, 200, headers)
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        is_failed = self.outcome == "Failed"
+        return {"code": "Conflict", "message": self.operation_id} if is_failed else None
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        return {"host": self.operation_id} if self.outcome == "Succeeded" else None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,10 +129,17 @@ class Receiver:
     failures: int
     is_retired: bool = False  # it answers 410
     posts: list[CallbackRequest] = field(default_factory=list)
+    # When each POST was answered, and with what.
+    answers: list[tuple[float, HttpResponse | NoAnswer]] = field(default_factory=list)
     accepted: set[str] = field(default_factory=set)  # subjects
 
     def answer(self, scheduler: Scheduler, request: CallbackRequest) -> HttpResponse | NoAnswer:
+        given = self._answer(scheduler, request)
         self.posts.append(request)
+        self.answers.append((scheduler.now, given))
+        return given
+
+    def _answer(self, scheduler: Scheduler, request: CallbackRequest) -> HttpResponse | NoAnswer:
         if self.is_retired:
             return HttpResponse(410, {})
         if self.failures:
@@ -88,7 +158,7 @@ class Post:
     receiver: int | None
 
     def body(self, receivers: list[Receiver]) -> bytes:
-        posted: dict[str, str] = {"operation": status_path(self.operation.operation_id)}
+        posted: dict[str, Any] = {"operation": self.operation.path, "clientState": self.at}
         if self.receiver is not None:
             posted["callbackUrl"] = receivers[self.receiver].url
         if self.operation.timeout:
@@ -141,7 +211,7 @@ def draw(random: Random) -> Scenario:
 
 
 def _operation(random: Random, number: int) -> Operation:
-    ends_at = random.choice((0.0, 8 * random.random(), 30 * random.random(), 120 * random.random()))
+    ends_at = random.random() * random.choice((0, 8, 30, 120, 500))
     gone_at = NEVER
     timeout = None
     fate = random.random()
@@ -151,9 +221,17 @@ def _operation(random: Random, number: int) -> Operation:
         ends_at, timeout = NEVER, "PT30S"
     elif fate < 0.5:
         gone_at = ends_at + random.choice((1, 60, 400))
+    is_location = random.random() < 0.25
+    next_url = None
+    if not is_location and random.random() < 0.2:
+        # Half of such URLs have no api-version.
+        version = random.choice(("", "?api-version=2024-11-01"))
+        next_url = f"{ENDPOINT}{status_path(f'op-{number}')}-next{version}"
     return Operation(
         operation_id=f"op-{number}",
-        outcome=random.choice(OUTCOMES),
+        outcome=random.choice(OUTCOMES[:2] if is_location else OUTCOMES),
+        is_location=is_location,
+        next_url=next_url,
         ends_at=ends_at,
         gone_at=gone_at,
         miss_rate=random.choice((0.0, 0.0, 0.2, 0.5)),

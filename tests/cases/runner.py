@@ -11,8 +11,8 @@ A case is an object of JSON. Its answers are `{"status" (200), "headers": [[name
   ended, one after another. An object is posted as JSON.
 - `expect`: see `Expectation`.
 
-In every text `{path}`, `{id}`, `{url}`, `{arm}`, `{sub}` and `{hook}` are replaced. Each case has a
-subscription of its own, so that all cases run at once in one app.
+In every text `{path}`, `{id}`, `{url}`, `{arm}`, `{sub}`, `{hook}` and `{60KB}` are replaced. Each
+case has a subscription of its own, so that many cases run at once in one app.
 """
 
 import asyncio
@@ -47,8 +47,10 @@ SETTINGS = {
     "IDENTITY_HEADER": "h",
 }
 TIMEOUT = "PT30S"  # of every watch
-PATIENCE = 75.0  # seconds for all cases
-QUIET = 2.5  # seconds without a change before POSTs are counted: a second one has come by then
+PATIENCE = 110.0  # seconds for all cases
+AT_ONCE = 48  # cases
+INTERVAL = 0.7  # seconds
+QUIET = 1.5  # seconds without a change: a case that has ended is over
 PAUSE = 0.4  # seconds: <WAIT>
 _TABLES = ("watches", "results", "outbox", "deliveries", "rejections")
 Rows = dict[str, list[dict[str, Any]]]
@@ -244,7 +246,7 @@ class Play:
             case str():
                 for name in ("path", "id", "url", "sub", "hook"):
                     value = value.replace(f"{{{name}}}", getattr(self, name))
-                return value.replace("{arm}", self.arm_url)
+                return value.replace("{arm}", self.arm_url).replace("{60KB}", "a" * 60_000)
             case list():
                 return [self._fill(item) for item in value]
             case dict():
@@ -408,25 +410,36 @@ def _arm(plays: list[Play]) -> Router:
 
 
 async def _play_to_end(plays: list[Play], tables: TableServiceClient, queue: QueueClient) -> Rows:
-    """Post everything, wait until all has settled and stayed so, and return all rows."""
+    """Post everything, wait until all has settled and stayed so, and return all rows.
+
+    No more cases are under way at once than two cores can poll every second.
+    """
     loop = asyncio.get_running_loop()
-    await asyncio.gather(*(_post(queue, one, body) for one in plays for body in one.to_post))
-    deadline = loop.time() + PATIENCE
+    waiting, deadline, idle_since = list(reversed(plays)), loop.time() + PATIENCE, loop.time()
+    active: list[Play] = []
     while True:
+        while waiting and len(active) < AT_ONCE:
+            active.append(waiting.pop())
+            for body in active[-1].to_post:
+                await _post(queue, active[-1], body)
+        await asyncio.sleep(INTERVAL)
         rows: Rows = {
             name: [dict(row) async for row in tables.get_table_client(name).list_entities()]
             for name in _TABLES
         }
-        is_over = True
-        for one in plays:
-            is_quiet = one.has_been_quiet(rows, loop.time())
-            if is_quiet and one.to_post_later:
+        now = loop.time()
+        for one in tuple(active):
+            if not one.has_been_quiet(rows, now):
+                continue
+            if one.to_post_later:
                 await _post(queue, one, one.to_post_later.pop(0))
-                one.changed_at, is_quiet = loop.time(), False
-            is_over = is_over and is_quiet
-        if is_over or loop.time() > deadline:
+                one.changed_at = loop.time()
+            else:
+                active.remove(one)
+        if active or waiting:
+            idle_since = now
+        if now > deadline or now - idle_since > 2 * QUIET:
             return rows
-        await asyncio.sleep(0.5)
 
 
 async def _post(queue: QueueClient, one: Play, body: bytes) -> None:

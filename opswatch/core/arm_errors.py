@@ -38,27 +38,26 @@ def read_error(body: Mapping[str, Any], envelope: frozenset[str] | None = None) 
     Shapes: `error: {…}`, `error: {error: {…}}` (the reference page of Redis Enterprise's
     `OperationsStatus_Get`), `error: […]`, `errors: […]` (Microsoft.Web), `odata.error` with
     `message: {value}`, `{}` beside `code` and `message`, JSON in a text, names in any case, codes
-    with a space before them, and the error as the body itself.
+    with a space before them, the error as the body itself, and any of them in `properties`.
     """
     folded = {name.lower(): value for name, value in reversed(list(body.items()))}
-    error: dict[str, Any] = {}
-    for holder in _HOLDERS:
-        error = _canonical(folded.get(holder))
-        if error:
-            break
+    error = _held_error(body)
     own_names = {*_CODE, *_MESSAGE, *_NAMES}
     own = _canonical({name: body[name] for name in body if name.lower() in own_names})
-    if own.get("code") or own.get("message"):
+    if _is_named(own):
         error = own | error
     if envelope is not None:
         known = envelope | own_names | set(_HOLDERS)
         rest = {name: value for name, value in body.items() if name.lower() not in known}
         held = {h: folded[h] for h in _HOLDERS if folded.get(h) and not _canonical(folded[h])}
         error = rest | held | error
+        properties = folded.get("properties")
+        if not _is_named(error) and isinstance(properties, dict):  # of a resource that has failed
+            error |= _held_error(properties)
     if not error:
         return None
     path = list(_inwards(error))
-    found = [node for node in path if node.get("code") or node.get("message")]
+    found = [node for node in path if _is_named(node)]
     outer = found[0] if found else {}
     inner = found[-1] if len(found) > 1 else {}
     return ArmError(
@@ -68,6 +67,17 @@ def read_error(body: Mapping[str, Any], envelope: frozenset[str] | None = None) 
         message_inner=inner.get("message"),
         json=to_json(error),
     )
+
+
+def _held_error(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the first error among the members that hold one; empty without any."""
+    folded = {name.lower(): value for name, value in reversed(list(body.items()))}
+    errors = (_canonical(folded.get(holder)) for holder in _HOLDERS)
+    return next(filter(None, errors), {})
+
+
+def _is_named(error: Mapping[str, Any]) -> bool:
+    return bool(error.get("code") or error.get("message"))
 
 
 def _canonical(value: object, level: int = 0) -> dict[str, Any]:
@@ -146,7 +156,7 @@ def _wrapped(value: object) -> dict[str, Any]:
     if isinstance(value, list):
         return next((error for item in value if (error := _wrapped(item))), {})
     error = _canonical(value) if isinstance(value, dict) else {}
-    return error if error.get("code") or error.get("message") else {}
+    return error if _is_named(error) else {}
 
 
 def _json_in(value: object) -> object:

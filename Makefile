@@ -26,6 +26,7 @@ test: setup
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/mypy
 
 # 100,000 runs of the deterministic simulation; SEED and RUNS can be given.
@@ -54,7 +55,7 @@ fuzz: .venv-fuzz/.installed
 
 .venv-fuzz/.installed:
 	$(PYTHON) -m venv .venv-fuzz
-	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0 hypothesis msgspec
+	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0 hypothesis isodate msgspec
 	touch $@
 
 # checkov brings old versions of much: it has an environment of its own.

@@ -264,8 +264,11 @@ def _read_without_status(reading: _Reading) -> Observation:
             return reading.missed(f"malformed body: an error without a status: {error}")
         return Ended(status="Failed", error=error, inferred_from="an error without a status")
     if (reading.polled.is_status_url or _is_envelope(reading)) and reading.code != _NO_CONTENT:
-        has_other = reading.fields.get("status") not in (None, "")
-        text = "malformed body: the status is not a string" if has_other else "no status"
+        text = "no status"
+        if not isinstance(body, dict | None):
+            text = "malformed body: not an object"
+        elif reading.fields.get("status") not in (None, ""):
+            text = "malformed body: the status is not a string"
         return reading.missed(reading.problem or text)
     if final is not None:
         error = None if final == "Succeeded" else read_error(body, _ENVELOPE_FOLDED)
@@ -358,7 +361,7 @@ def _running(reading: _Reading, status: str, *, has_status: bool | None = False)
         retry_after=parse_retry_after(headers, reading.now),
         style=style,
         next_url=None if next_url == polled.url else next_url,
-        next_style=next_style,
+        next_style=next_style if next_url not in (None, polled.url) else None,
     )
 
 

@@ -3,7 +3,7 @@
 import re
 from base64 import b64decode
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
@@ -58,7 +58,7 @@ class Rejection:
     @property
     def key(self) -> Key:
         """The UTC date, then the digest of the body."""
-        return Key(self.received_at.date().isoformat(), self.body_sha256)
+        return Key(self.received_at.astimezone(UTC).date().isoformat(), self.body_sha256)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ class Intake:
                 return Registration(
                     operation=operation_from_url(self._url(text, {})),
                     callback_url=self.defaults.callback_url,
-                    is_default_callback=True,
+                    is_default_callback=self.defaults.callback_url is not None,
                 )
             posted = _object(text)
             return Registration(
@@ -96,7 +96,9 @@ class Intake:
                 kind=_label(posted, "kind", MAX_KIND),
                 resource_id=_label(posted, "resourceId", MAX_RESOURCE_ID),
                 callback_url=self._callback(posted),
-                is_default_callback=posted.get("callbackUrl") is None,
+                is_default_callback=(
+                    posted.get("callbackUrl") is None and self.defaults.callback_url is not None
+                ),
                 callback_on=_callback_on(posted),
                 start_time=parse_instant(posted.get("startTime")),
                 timeout=_timeout(posted),

@@ -86,7 +86,7 @@ def operation_from_url(url: str) -> Operation:
     folded = ["".join(segment.split()).lower() for segment in segments[:-1]]
     named = {word: folded[at + 1] for at, word in enumerate(words[:-3])}  # the last one counts
     provider, location, collection = (
-        part and _key_part(part, _MAX_PART)
+        None if part is None else _key_part(part, _MAX_PART)
         for part in (named.get("providers"), named.get("locations"), folded[-1])
     )
     operation_id = segments[-1].lower() if _GUID.fullmatch(segments[-1]) else segments[-1]

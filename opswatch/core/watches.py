@@ -1,7 +1,7 @@
 """Watches and results: what is known of an operation, and what follows from a poll of it."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
 from typing import assert_never
@@ -44,7 +44,7 @@ class End:
     error: ArmError | None = None
     result: JsonText | None = None
     lost_reason: str | None = None
-    last_status: str | None = None  # ARM's word as last seen, of an end that is not ARM's
+    last_status: str | None = None  # of `TimedOut`: ARM's word as last seen
     truncated: bool = False  # a value was longer than a table property, and was cut
 
 
@@ -156,7 +156,7 @@ class TimelineEntry:
         """The UTC date, then the time of registration: newest first within the date."""
         inverted = _LAST_MILLISECOND - int(self.registered_at.timestamp() * 1000)
         row = f"{inverted:015d}~{self.operation.partition}~{self.operation.row}"
-        return Key(self.registered_at.date().isoformat(), row)
+        return Key(self.registered_at.astimezone(UTC).date().isoformat(), row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,7 +337,7 @@ def _end(
     watch: Watch, status: FinalStatus, now: datetime, *, lost_reason: str | None = None
 ) -> Watch:
     """Keep an end that is not ARM's."""
-    last = watch.facts.status
+    last = watch.facts.status if status is FinalStatus.TIMED_OUT else None
     end = End(status=status, finished_at=now, lost_reason=lost_reason, last_status=last)
     return replace(watch, end=end)
 

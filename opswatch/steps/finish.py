@@ -71,7 +71,14 @@ async def _create_delivery(
     """
     outbox, records = services.store.outbox, services.store.deliveries
     for digits in (16, 64):  # of the URL's digest; more if another URL has the same 16
-        delivery = new_delivery(result, callback_url, since, services.policy, digits)
+        delivery = new_delivery(
+            result.key,
+            callback_url,
+            since,
+            services.policy,
+            of_round=result.facts.round,
+            digits=digits,
+        )
         inserted = await outbox.insert(delivery)
         existing = await records.get(delivery.key)
         if inserted is None and existing is None:

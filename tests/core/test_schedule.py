@@ -1,30 +1,25 @@
-"""When an operation is polled next: by ARM's word, by its age, within the settings' bounds."""
+"""When an operation is polled next: ARM's Retry-After, its age, and the settings' bounds."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from opswatch.core.policy import Policy
-from opswatch.core.schedule import next_poll_at
-from tests.support.builders import NOW, SILENCE, at, missed, running, seconds, watch
+from opswatch.core.schedule import next_delay
+from tests.support.builders import NOW, seconds
+from tests.support.cases import cases
 
-FAR = at(7 * 86_400)
 WIDE = Policy(poll_min=seconds(1), poll_max=timedelta(days=1))
 
 
 def delay(
-    age: float,
-    asked: float | None = None,
-    policy: Policy = WIDE,
-    deadline_at: datetime = FAR,
+    age: float, asked: float | None = None, policy: Policy = WIDE, remaining: float = 7 * 86_400
 ) -> float:
-    """Return the seconds from a poll at this age to the next."""
-    now = at(age)
-    seen = running(retry_after=None if asked is None else seconds(asked))
-    value = watch(registered_at=NOW, deadline_at=deadline_at)
-    return (next_poll_at(value, seen, now, policy) - now).total_seconds()
+    """Return the seconds from a poll at `age` to the next."""
+    retry_after = None if asked is None else seconds(asked)
+    return next_delay(seconds(age), seconds(remaining), retry_after, policy).total_seconds()
 
 
 def test_gaps_double_from_five_seconds() -> None:
@@ -38,73 +33,59 @@ def test_gaps_double_from_five_seconds() -> None:
     ("age", "gap"),
     [(0, 5), (4.9, 5), (5.1, 10), (14.9, 10), (15.1, 20), (34.9, 20), (100, 80), (-5, 5)],
 )
-def test_a_gap_is_that_of_the_age(age: float, gap: float) -> None:
+def test_gap_depends_on_the_age(age: float, gap: float) -> None:
     assert delay(age) == gap
 
 
-def test_the_age_counts_from_arms_start_where_it_is_known() -> None:
-    late = watch(registered_at=at(100), start_time=NOW)
-    assert next_poll_at(late, running(), at(100), WIDE) == at(180)
-    never_told = watch(registered_at=at(100))
-    assert next_poll_at(never_told, running(), at(100), WIDE) == at(105)
+def test_ancient_start_has_the_longest_gap() -> None:
+    age = NOW - NOW.replace(year=1601)
+    assert delay(age.total_seconds(), policy=Policy()) == 300
 
 
-def test_a_start_long_ago_is_no_trouble() -> None:
-    value = watch(start_time=NOW.replace(year=1601))
-    assert next_poll_at(value, running(), NOW, Policy()) == at(300)
-
-
-@pytest.mark.parametrize("seen", [running(), missed(500), missed(404), SILENCE])
-def test_a_miss_waits_as_long_as_a_poll(seen: object) -> None:
-    assert next_poll_at(watch(), seen, NOW, WIDE) == at(5)  # type: ignore[arg-type]  # either
-
-
-@pytest.mark.parametrize(
-    ("age", "asked", "gap"),
-    [
-        pytest.param(0, None, 10, id="no less than the least"),
-        pytest.param(1000, None, 60, id="no more than the most"),
-        pytest.param(100, None, 60, id="between"),
-        pytest.param(1000, 600, 600, id="Retry-After beyond the most still counts"),
-        pytest.param(1000, 2, 10, id="Retry-After below the least does not"),
-        pytest.param(1000, 20, 20, id="Retry-After comes sooner than the age"),
-        pytest.param(0, 12.001, 13, id="whole seconds, rounded up"),
-    ],
+@cases(
+    "age, asked, gap",
+    {
+        "at least the minimum": (0, None, 10),
+        "at most the maximum": (1000, None, 60),
+        "between": (100, None, 60),
+        "Retry-After beyond the maximum counts": (1000, 600, 600),
+        "Retry-After below the minimum does not": (1000, 2, 10),
+        "Retry-After is sooner than the age's gap": (1000, 20, 20),
+        "whole seconds, rounded up": (0, 12.001, 13),
+    },
 )
-def test_the_bounds_are_kept(age: float, asked: float | None, gap: float) -> None:
+def test_delay_is_within_the_settings(age: float, asked: float | None, gap: float) -> None:
     assert delay(age, asked, Policy(poll_min=seconds(10), poll_max=seconds(60))) == gap
 
 
-@pytest.mark.parametrize(
-    ("left", "gap"),
-    [
-        pytest.param(3, 3, id="at the deadline"),
-        pytest.param(2.5, 3, id="at the first second after it"),
-        pytest.param(0.2, 1, id="soon"),
-        pytest.param(-5, 1, id="past it"),
-        pytest.param(100, 5, id="far away"),
-    ],
+@cases(
+    "remaining, gap",
+    {
+        "at the deadline": (3, 3),
+        "at the first second after it": (2.5, 3),
+        "soon": (0.2, 1),
+        "past it": (-5, 1),
+        "far away": (100, 5),
+    },
 )
-def test_the_last_poll_is_made_at_the_deadline(left: float, gap: float) -> None:
-    assert delay(0, deadline_at=at(left)) == gap
-    assert delay(0, asked=10**9, deadline_at=at(left)) == max(1, -(-left // 1))
+def test_last_poll_is_at_the_deadline(remaining: float, gap: float) -> None:
+    assert delay(0, remaining=remaining) == gap
+    assert delay(0, asked=10**9, remaining=remaining) == max(1, -(-remaining // 1))
 
 
 @given(
     age=st.floats(0, 1e6),
     asked=st.none() | st.timedeltas(timedelta(microseconds=1)),
-    left=st.floats(-10, 6e5),
+    remaining=st.floats(-10, 6e5),
     least=st.integers(1, 600),
     more=st.integers(0, 10_000),
 )
-def test_a_delay_is_whole_seconds_within_its_bounds(
-    age: float, asked: timedelta | None, left: float, least: int, more: int
+def test_any_delay_is_whole_seconds_within_bounds(
+    age: float, asked: timedelta | None, remaining: float, least: int, more: int
 ) -> None:
-    now = at(age)
-    value = watch(deadline_at=now + seconds(left))
     policy = Policy(poll_min=seconds(least), poll_max=seconds(least + more))
-    gap = next_poll_at(value, running(retry_after=asked), now, policy) - now
+    gap = next_delay(seconds(age), seconds(remaining), asked, policy)
     assert gap.microseconds == 0
-    assert seconds(least) <= gap <= max(seconds(left + 1), seconds(least))
+    assert seconds(least) <= gap <= max(seconds(remaining + 1), seconds(least))
     if asked is None:
         assert gap <= policy.poll_max

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Any, TypeVar
 
-from opswatch.core.arm import ArmError, Ended, Missed, Running
+from opswatch.core.arm import Ended, Missed, Running, UrlStyle
+from opswatch.core.arm_errors import ArmError
 from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.deliveries import Delivery, new_delivery
 from opswatch.core.http import HttpResponse
@@ -49,15 +50,16 @@ def answer(
 
 
 def running(status: str = "InProgress", **known: Any) -> Running:
-    return Running(status=status, **known)
+    """Return what a body with a status shows."""
+    return Running(**({"status": status, "style": UrlStyle.STATUS} | known))
 
 
 def missed(status_code: int = 500, **known: Any) -> Missed:
     unreadable = status_code in (401, 403, 404, 410)
-    return Missed(reason=str(status_code), unreadable=unreadable, **known)
+    return Missed(reason=str(status_code), status_code=status_code, unreadable=unreadable, **known)
 
 
-SILENCE = Missed(reason="connect: refused", answered=False)
+SILENCE = Missed(reason="connect: refused")
 Followed = TypeVar("Followed", Watch, Result)
 _FACTS = {field.name for field in fields(OperationFacts)}
 
@@ -112,7 +114,7 @@ def change(noun: Followed, **changes: Any) -> Followed:
 
 def delivery(**known: Any) -> Delivery:
     """Return a delivery to `HOOK`, due now."""
-    return replace(new_delivery(KEY, HOOK, NOW, Policy()), next_attempt_at=NOW, **known)
+    return replace(new_delivery(KEY, HOOK, NOW, Policy()), **known)
 
 
 # --- what users post

@@ -6,17 +6,28 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import assert_never
 
-from opswatch.core.arm import Ended, Missed, Observation, PolledUrl, Running, UrlStyle
+from opswatch.core.arm import (
+    Ended,
+    Missed,
+    Observation,
+    PolledUrl,
+    Running,
+    UrlStyle,
+    says_nothing,
+)
 from opswatch.core.arm_errors import ArmError
 from opswatch.core.intake import Registration
 from opswatch.core.keys import Key, Operation
 from opswatch.core.limits import cut_error
 from opswatch.core.policy import Policy
 from opswatch.core.schedule import next_delay
-from opswatch.core.texts import JsonText, cut, one_line
+from opswatch.core.texts import MAX_PROPERTY, JsonText, cut, one_line, to_json, utf16_length
 
-_DEAD_ENDS = frozenset({403, 404, 410})  # codes after which a followed URL is left
+_DEAD_ENDS = frozenset({400, 403, 404, 410})  # codes after which a followed URL is left
+_DEAD_END_POLLS = 4  # it is tried again once in so many polls: a 404 may pass
+_BUSY = frozenset({408, 429})
 _LAST_MILLISECOND = 253_402_300_799_999  # of the year 9999
+_MOST_EARLIER_ENDS = 20  # of a result: the newest
 _SHORT = 512  # characters: an error's JSON of this length is within every limit
 
 
@@ -281,7 +292,8 @@ def _progressed(watch: Watch, seen: Running) -> Watch:
     """Note what a running operation has shown, and follow the URL that it has given, if any."""
     facts, route = _with_times(watch.facts, seen), watch.route
     url = facts.operation.url
-    if seen.next_url and seen.next_url != route.dead_url:
+    is_dead_end = seen.next_url == route.dead_url and facts.polls % _DEAD_END_POLLS != 0
+    if seen.next_url and not is_dead_end:
         route = replace(
             route,
             url_style=seen.next_style,
@@ -300,7 +312,8 @@ def _progressed(watch: Watch, seen: Running) -> Watch:
 def _missed(watch: Watch, seen: Missed, now: datetime) -> Watch:
     """Count a miss, and go back to the posted URL if a followed one cannot be read.
 
-    A readable answer ends the grace of unreadable ones; silence neither begins nor ends it.
+    A readable answer ends the grace of unreadable ones; silence neither begins nor ends it. An end
+    that an answer has named, and that waits to be confirmed, survives silence and outages.
     """
     since = watch.unreadable_since
     if seen.unreadable:
@@ -312,8 +325,15 @@ def _missed(watch: Watch, seen: Missed, now: datetime) -> Watch:
         dead_url = facts.operation.url
         facts = replace(facts, operation=replace(facts.operation, url=route.posted_url))
         route = Route(url_style=route.posted_style, dead_url=dead_url)
-    facts = replace(facts, misses=facts.misses + 1, last_miss=seen.reason)
-    return replace(watch, facts=facts, route=route, unreadable_since=since, doubted=None)
+    code = seen.status_code
+    is_outage = code is None or code in _BUSY or code >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return replace(
+        watch,
+        facts=replace(facts, misses=facts.misses + 1, last_miss=seen.reason),
+        route=route,
+        unreadable_since=since,
+        doubted=watch.doubted if is_outage and not says_nothing(watch.doubted) else None,
+    )
 
 
 def _ended(watch: Watch, seen: Ended, now: datetime) -> Watch:

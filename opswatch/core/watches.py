@@ -238,13 +238,20 @@ def add_callback(
     return replace(facts, callbacks=(*facts.callbacks, callback_url), callback_on=callback_on)
 
 
+def has_room(facts: OperationFacts) -> bool:
+    """Return whether the callbacks fit into the columns of a row."""
+    columns = (to_json(facts.callbacks), to_json(facts.callback_on))
+    return all(utf16_length(column) <= MAX_PROPERTY for column in columns)
+
+
 def replace_result(earlier: Result, later: Result) -> Result:
     """Return the result of a later round, with the ends of the rounds before it."""
     end = earlier.end
     replaced = EarlierEnd(
         status=end.status, finished_at=end.finished_at, lost_reason=end.lost_reason
     )
-    return replace(later, earlier_ends=(*earlier.earlier_ends, replaced))
+    earlier_ends = (*earlier.earlier_ends, replaced)[-_MOST_EARLIER_ENDS:]
+    return replace(later, earlier_ends=earlier_ends)
 
 
 def polled_url(watch: Watch, endpoint: str) -> PolledUrl:

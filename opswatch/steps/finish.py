@@ -14,20 +14,21 @@ async def finish(services: Services, row: Row[Watch]) -> Result:
     """Write the result of a watch whose end is kept, create its deliveries, and remove the watch.
 
     Each effect can be repeated. The removal comes last, and only of the row that was read: a
-    receiver that has joined since gets its delivery first. Returns the result that is stored: the
-    first end of a round counts.
+    receiver that has joined since gets its delivery first, and a new round that has begun since is
+    left alone. Returns the result that is stored: the first end of a round counts.
     """
     key = row.value.key
     result = await _store_result(services, row.value)
     await services.store.timeline.put(timeline_entry(result.facts, result.end))
     called: set[str] = set()
     current: Row[Watch] | None = row
-    while current is not None:
+    while current is not None and current.value.facts.round <= result.facts.round:
         facts = current.value.facts
         since = max(result.end.finished_at, facts.registered_at)
         for url in facts.callbacks:
             if url not in called and facts.wants(url, result.end.status):
-                await _create_delivery(services, result, url, since)
+                ends = (facts.callback_on or {}).get(url)
+                await _create_delivery(services, result, url, ends, since)
             called.add(url)
         if await services.store.watches.delete(key, current.etag):
             break
@@ -60,7 +61,11 @@ async def finish_late_registration(services: Services, row: Row[Watch], ended: R
 
 
 async def _create_delivery(
-    services: Services, result: Result, callback_url: str, since: datetime
+    services: Services,
+    result: Result,
+    callback_url: str,
+    ends: tuple[str, ...] | None,
+    since: datetime,
 ) -> None:
     """Create the delivery of `result` to `callback_url`, unless it exists or has settled.
 
@@ -79,6 +84,7 @@ async def _create_delivery(
             of_round=result.facts.round,
             digits=digits,
         )
+        delivery = replace(delivery, callback_on=ends)
         inserted = await outbox.insert(delivery)
         existing = await records.get(delivery.key)
         if inserted is None and existing is None:

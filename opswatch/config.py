@@ -312,4 +312,8 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
 
 
 def _secrets(text: str) -> tuple[Secret, ...]:
+    # The platform replaces a reference by the secret; if it cannot, the app sees the reference.
+    # https://learn.microsoft.com/azure/app-service/app-service-key-vault-references
+    if text.lower().startswith("@microsoft.keyvault("):
+        return ()
     return tuple(Secret.parse(word) for word in text.split())

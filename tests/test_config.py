@@ -181,6 +181,17 @@ def test_secrets_are_newest_first() -> None:
 
 
 @pytest.mark.parametrize(
+    "reference",
+    [
+        "@Microsoft.KeyVault(SecretUri=https://kv.vault.azure.net/secrets/callback-secrets)",
+        " @microsoft.keyvault(VaultName=kv;SecretName=callback-secrets)",
+    ],
+)
+def test_unresolved_vault_reference_counts_as_no_secret(reference: str) -> None:
+    assert settings(OPSWATCH_CALLBACK_SECRETS=reference).secrets == ()
+
+
+@pytest.mark.parametrize(
     ("text", "schedule"),
     [("0", [0]), ("0,5,300", [0, 5, 300]), (" 1.5 , 2 ", [1.5, 2]), ("604800", [604_800])],
 )

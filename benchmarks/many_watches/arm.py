@@ -1,4 +1,4 @@
-"""ARM with nothing but operations that go on, and a book of how it was polled."""
+"""ARM whose operations never end, and which records how it was polled."""
 
 import math
 from array import array
@@ -18,17 +18,17 @@ def url_of(number: int) -> str:
 
 
 def gap_at(age: float) -> float:
-    """Return how many seconds after a poll at `age` the next one is due.
+    """Return the seconds from a poll at `age` to the next one.
 
-    After the README, not after the code: 5 s, then 10 s, 20 s and so on, by the operation's age.
+    According to the README, not to the code: 5 s, then 10 s, 20 s …, by the operation's age.
     """
     return min(FIRST_GAP * 2.0 ** math.floor(math.log2(age / FIRST_GAP + 1)), LONGEST_GAP)
 
 
 class RunningArm:
-    """Operations that go on, by number; `note` is told how late each poll came, in seconds.
+    """Running operations, by number; calls `record` with each poll's lateness in seconds.
 
-    Its books do not grow, so that it can be part of a process whose memory is measured.
+    It takes no more memory with time, so it can run in the process that is measured.
     """
 
     def __init__(
@@ -36,19 +36,19 @@ class RunningArm:
         clock: Callable[[], datetime],
         started: Sequence[datetime],
         due: Sequence[datetime],
-        note: Callable[[float], object],
+        record: Callable[[float], object],
     ) -> None:
         self._clock = clock
-        self._note = note
+        self._record = record
         self._started = array("d", (instant.timestamp() for instant in started))
         self._due = array("d", (instant.timestamp() for instant in due))
         self.polls = array("i", repeat(0, len(started)))
 
     async def get(self, url: str) -> HttpResponse:
-        """Answer that the operation goes on, and write down the poll."""
+        """Answer that the operation is running, and record the poll."""
         number = int(url.rpartition("/op")[2].partition("?")[0])
         now = self._clock().timestamp()
-        self._note(now - self._due[number])
+        self._record(now - self._due[number])
         self._due[number] = now + gap_at(now - self._started[number])
         self.polls[number] += 1
         return HttpResponse(200, {}, b'{"status": "InProgress", "percentComplete": 40.0}')

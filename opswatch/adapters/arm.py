@@ -3,7 +3,6 @@
 import asyncio
 import re
 from base64 import b64decode
-from collections.abc import Mapping
 from datetime import timedelta
 from http import HTTPStatus
 
@@ -17,7 +16,9 @@ from azure.core.exceptions import (
 )
 from yarl import URL
 
-from opswatch.adapters.sessions import azure_session, environment_proxy
+from opswatch.adapters.answer_reader import is_json_document
+from opswatch.adapters.answers import AnswerConnector, joined_headers, unpack
+from opswatch.adapters.sessions import environment_proxy
 from opswatch.adapters.tokens import Tokens
 from opswatch.core.errors import RefusedError
 from opswatch.core.http import HttpResponse, Layer, NoAnswer
@@ -47,7 +48,11 @@ class HttpArm:
     ) -> None:
         self._endpoint = endpoint
         self._timeout = timeout.total_seconds()
-        self._session = azure_session()
+        self._session = aiohttp.ClientSession(
+            connector=AnswerConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,  # `unpack` does that, within a limit
+        )
         self._tokens = Tokens(credential, scope)
         self._proxy = environment_proxy(endpoint)
 
@@ -73,26 +78,37 @@ class HttpArm:
         return answer
 
     async def _ask(self, url: str, token: str) -> HttpResponse | NoAnswer:
+        trouble = None
+        raw = bytearray()
         async with self._session.get(
             URL(url, encoded=True),  # byte for byte: quoting it again would break a signature
             headers={**_HEADERS, "Authorization": f"Bearer {token}"},
             allow_redirects=False,
             proxy=self._proxy,
         ) as response:
-            body = bytearray()
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > _MAX_BODY:
-                    return NoAnswer("http", f"a body of more than {_MAX_BODY} bytes")
-            return HttpResponse(response.status, _lower(response.headers), bytes(body))
+            try:
+                async for chunk in response.content.iter_any():
+                    raw += chunk
+                    if len(raw) > _MAX_BODY:
+                        break
+            except aiohttp.ClientPayloadError:
+                trouble = f"{response.status} with a body that broke off"
+        headers = joined_headers(response.headers.items())
+        unpacked = unpack(bytes(raw), headers, _MAX_BODY)
+        body = unpacked.content
+        if not unpacked.is_whole:
+            trouble = f"{response.status} with a compressed body that broke off"
+        if len(raw) > _MAX_BODY or len(body) > _MAX_BODY:
+            trouble, body = f"a body of more than {_MAX_BODY} bytes", b""
+        # A broken body may still be whole JSON. A refusal counts even without its body.
+        is_success = response.status < HTTPStatus.MULTIPLE_CHOICES
+        if trouble and is_success and not is_json_document(body):
+            return NoAnswer("http", trouble)
+        return HttpResponse(response.status, headers, body)
 
     async def close(self) -> None:
         """Close every connection."""
         await self._session.close()
-
-
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
 
 
 def _challenge(answer: HttpResponse) -> str | None:

@@ -84,8 +84,9 @@ def parse_retry_after(headers: dict[str, str], now: datetime) -> timedelta | Non
     """Return how long an answer asks to wait, or None if it asks nothing usable.
 
     Milliseconds (`retry-after-ms`, `x-ms-retry-after-ms`), seconds, or an HTTP date (RFC 9110,
-    10.2.3), which counts from the answer's own `Date` so that our clock does not matter.
-    Zero and the past count as absent, as azure-core has it.
+    10.2.3), which counts from the answer's own `Date` so that our clock does not matter. A proxy
+    may add its own: the longest wait of a list counts. Zero and the past count as absent, as
+    azure-core has it.
     """
     milliseconds = timedelta(milliseconds=1)
     for name, unit in (
@@ -93,18 +94,23 @@ def parse_retry_after(headers: dict[str, str], now: datetime) -> timedelta | Non
         ("x-ms-retry-after-ms", milliseconds),
         ("retry-after", timedelta(seconds=1)),
     ):
-        if number := _NUMBER.fullmatch(headers.get(name, "")):
-            try:
-                wait = unit * float(number[1])
-            except OverflowError:
-                wait = timedelta.max
-            if wait:
-                return wait
-    then = _http_date(headers.get("retry-after", ""))
-    if then is None:
-        return None
-    wait = then - (_http_date(headers.get("date", "")) or now)
-    return wait if wait > timedelta(0) else None
+        values = headers.get(name, "").split(",")
+        waits = [wait for value in values if (wait := _wait(value, unit))]
+        if name == "retry-after":
+            start = _http_date(headers.get("date", "")) or now
+            # A date's comma follows the day of the week, without which the rest is a date as well.
+            waits += [date - start for value in values if (date := _http_date(value))]
+        if (longest := max(waits, default=timedelta(0))) > timedelta(0):
+            return longest
+    return None
+
+
+def _wait(text: str, unit: timedelta) -> timedelta | None:
+    number = _NUMBER.fullmatch(text)
+    try:
+        return unit * float(number[1]) if number else None
+    except OverflowError:
+        return timedelta.max
 
 
 def _http_date(text: str) -> datetime | None:

@@ -249,14 +249,6 @@ async def test_endless_chunked_answer_is_cut() -> None:
     assert (outcome.status_code, outcome.body) == (500, b"x" * MAX_BODY)
 
 
-async def test_compressed_answer_is_not_unpacked() -> None:
-    text = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\n\x1f\x8b\x08"
-    async with receiver(says(text)) as server:
-        outcome = await post(server.url())
-    assert isinstance(outcome, HttpResponse)
-    assert outcome.body == b"\x1f\x8b\x08"
-
-
 @pytest.mark.parametrize("end", [hangs, says], ids=["hangs", "breaks off"])
 async def test_incomplete_body_keeps_its_status(end: Callable[[bytes], Answer]) -> None:
     async with receiver(end(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\npart")) as server:
@@ -272,9 +264,8 @@ async def test_incomplete_body_keeps_its_status(end: Callable[[bytes], Answer]) 
     [
         hangs(),
         hangs(b"HTTP/1.1 200 OK\r\nX-Slow: a"),
-        repeats(b"HTTP/1.1 100 Continue\r\n\r\n"),
     ],
-    ids=["silence", "half a header", "endless interim answers"],
+    ids=["silence", "half a header"],
 )
 async def test_slow_answer_is_a_timeout(answer: Answer) -> None:
     async with receiver(answer) as server:
@@ -291,13 +282,8 @@ async def test_unaccepted_connection_is_a_timeout() -> None:
 MALFORMED = [
     b"",
     b"HTTP/1.1 200",
-    b"HTTP/1.1 200 OK\r\nX-Half: a",
     b"SSH-2.0-OpenSSH_9.6 ?t=hush-hush\r\n\r\n",
     b"HTTP/1.1 two hundred\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nno header ?t=hush-hush\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nX: \x00\x1b[2J hush-hush\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nX: " + b"hush-hush" * 20_000 + b"\r\n\r\n",
 ]
 

@@ -60,7 +60,7 @@ def missed(status_code: int = 500, **known: Any) -> Missed:
 
 
 SILENCE = Missed(reason="connect: refused")
-Followed = TypeVar("Followed", Watch, Result)
+HasFacts = TypeVar("HasFacts", Watch, Result)
 _FACTS = {field.name for field in fields(OperationFacts)}
 
 
@@ -86,7 +86,7 @@ def registration(**known: Any) -> Registration:
 
 
 def watch(**known: Any) -> Watch:
-    """Return a watch; `known` are fields of its own and of its facts."""
+    """Return a watch; `known` are its fields, or fields of its facts."""
     return change(Watch(facts=_facts(), due_at=NOW), **known)
 
 
@@ -96,7 +96,7 @@ def end(status: FinalStatus = FinalStatus.SUCCEEDED, **known: Any) -> End:
 
 
 def result(**known: Any) -> Result:
-    """Return a result; `known` are fields of its own and of its facts."""
+    """Return a result; `known` are its fields, or fields of its facts."""
     return change(Result(facts=_facts(), end=end()), **known)
 
 
@@ -105,7 +105,7 @@ def _facts() -> OperationFacts:
     return OperationFacts(operation=operation(), registered_at=NOW, deadline_at=deadline_at)
 
 
-def change(noun: Followed, **changes: Any) -> Followed:
+def change(noun: HasFacts, **changes: Any) -> HasFacts:
     """Return a watch or a result with changes to its fields, or to those of its facts."""
     of_facts = {name: value for name, value in changes.items() if name in _FACTS}
     own = {name: value for name, value in changes.items() if name not in _FACTS}

@@ -285,7 +285,9 @@ def _read_without_status(reading: _Reading) -> Observation:
         error = read_error(body)
         if not is_location:
             return reading.missed(f"malformed body: an error without a status: {error}")
-        return Ended(status="Failed", error=error, inferred_from="an error without a status")
+        code = (error and error.code) or "an error"
+        inferred_from = f"{code} without a status under {reading.code}"
+        return Ended(status="Failed", error=error, inferred_from=inferred_from)
     is_envelope = _is_envelope(reading) and not (is_location and "status" not in reading.fields)
     if (reading.polled.is_status_url or is_envelope) and reading.code != _NO_CONTENT:
         text = "no status"

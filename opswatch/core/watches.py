@@ -266,7 +266,11 @@ def polled_url(watch: Watch, endpoint: str) -> PolledUrl:
 
 
 def after_poll(watch: Watch, seen: Observation, now: datetime, policy: Policy) -> Action:
-    """Return what follows from a poll of `watch` that showed `seen`."""
+    """Return what follows from a poll of `watch` that showed `seen`.
+
+    An end that was inferred at the deadline gets one more poll, to be confirmed.
+    """
+    was_doubted = watch.doubted is not None
     facts = replace(watch.facts, polls=watch.facts.polls + 1, last_polled_at=now)
     watch = replace(watch, facts=facts, first_due_at=None)
     match seen:
@@ -288,7 +292,7 @@ def after_poll(watch: Watch, seen: Observation, now: datetime, policy: Policy) -
         case _:
             assert_never(seen)
     facts = watch.facts
-    if now >= facts.deadline_at:
+    if now >= facts.deadline_at and (was_doubted or watch.doubted is None):
         return Finish(_end(watch, FinalStatus.TIMED_OUT, now))
     age = now - (facts.start_time or facts.registered_at)
     delay = next_delay(age, facts.deadline_at - now, seen.retry_after, policy)

@@ -167,3 +167,21 @@ def test_two_urls_that_lead_to_one_another_are_polled_in_turn() -> None:
     assert isinstance(action, Wait)
     assert polled_url(action.watch, ENDPOINT).url == URL
     assert action.watch.route.posted_url is None
+
+
+def test_end_inferred_at_the_deadline_gets_one_more_poll() -> None:
+    failure = answer(CONFLICT, 409)
+    late = new_watch(deadline_at=at(15))
+    confirmed = polls(late, EMPTY_202, EMPTY_202, failure, failure)
+    assert isinstance(confirmed, Finish)
+    assert confirmed.watch.end is not None
+    assert confirmed.watch.end.status == "Failed"
+
+
+@pytest.mark.parametrize("last", [EMPTY_202, answer(None, 500), answer(None, 204)])
+def test_deadline_is_extended_only_once(last: Any) -> None:
+    late = new_watch(deadline_at=at(15))
+    action = polls(late, EMPTY_202, EMPTY_202, answer(CONFLICT, 409), last)
+    assert isinstance(action, Finish)
+    assert action.watch.end is not None
+    assert action.watch.end.status == ("Succeeded" if last.status_code == 204 else "TimedOut")

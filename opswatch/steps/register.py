@@ -35,8 +35,11 @@ async def register(services: Services, registration: Registration, now: datetime
     """
     key, results = registration.operation.key, services.store.results
     with events.span(services, "register", key, 1):
-        ended = await results.get(key) if registration.again else None
-        if ended is not None and can_be_watched_again(ended.value):
+        has_default = registration.is_default_callback and registration.callback_url is not None
+        ended = await results.get(key) if registration.again or has_default else None
+        if ended is not None and registration.is_default_callback:
+            registration = replace(registration, callback_url=None)  # it is for the first post
+        if ended is not None and registration.again and can_be_watched_again(ended.value):
             begun = await _begin_again(services, registration, ended.value, now)
         else:
             begun = begin(registration, now, services.policy)

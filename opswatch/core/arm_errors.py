@@ -108,7 +108,8 @@ def _canonical(value: object, level: int = 0) -> dict[str, Any]:
 def _renamed(error: dict[str, Any]) -> dict[str, Any]:
     """Return the members of an error under the contract's names, code and message as text.
 
-    If they are neither a text nor OData's, they are JSON in a text.
+    If they are neither a text nor OData's, they are JSON in a text. A second member of a name, in
+    another case, gets a name of its own.
     """
     renamed: dict[str, Any] = {}
     for name, member in error.items():
@@ -125,7 +126,10 @@ def _renamed(error: dict[str, Any]) -> dict[str, Any]:
         elif lower in _MESSAGE and text and "message" not in renamed:
             renamed["message"] = text
         else:
-            renamed[_NAMES.get(lower, name)] = member
+            target = _NAMES.get(lower, name)
+            while target in renamed:
+                target += "_"
+            renamed[target] = member
     return renamed
 
 

@@ -48,6 +48,14 @@ def test_code_is_the_first_one_found() -> None:
     assert (error.code, error.message, error.code_inner) == ("X", "outer", "X")
 
 
+def test_code_of_two_spellings_is_kept_twice() -> None:
+    error = failed(error={"errorCode": "A", "CODE": "B", "code": [""], "Target": 1, "target": 2})
+    assert error.code == "A"
+    assert json.loads(error.json) == {
+        "code": "A", "CODE": "B", "code_": [""], "target": 1, "target_": 2,
+    }  # fmt: skip
+
+
 def test_error_is_unpacked_from_json_twice() -> None:
     packed = json.dumps(json.dumps({"error": {"code": "Packed", "message": "m"}}))
     assert failed(error=packed).code == "Packed"

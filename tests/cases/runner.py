@@ -11,8 +11,9 @@ A case is an object of JSON. Its answers are `{"status" (200), "headers": [[name
   ended, one after another. An object is posted as JSON.
 - `expect`: see `Expectation`.
 
-In every text `{path}`, `{id}`, `{url}`, `{arm}`, `{sub}`, `{hook}` and `{60KB}` are replaced. Each
-case has a subscription of its own, so that many cases run at once in one app.
+In every text `{path}`, `{id}`, `{url}`, `{arm}`, `{sub}`, `{hook}`, `{60KB}` and `{dashes}` (of a
+key in PEM, which no file of the project may hold) are replaced. Each case has a subscription of its
+own, so that many cases run at once in one app.
 """
 
 import asyncio
@@ -246,7 +247,8 @@ class Play:
             case str():
                 for name in ("path", "id", "url", "sub", "hook"):
                     value = value.replace(f"{{{name}}}", getattr(self, name))
-                return value.replace("{arm}", self.arm_url).replace("{60KB}", "a" * 60_000)
+                value = value.replace("{60KB}", "a" * 60_000).replace("{dashes}", "-" * 5)
+                return value.replace("{arm}", self.arm_url)
             case list():
                 return [self._fill(item) for item in value]
             case dict():

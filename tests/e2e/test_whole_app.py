@@ -34,7 +34,7 @@ NEVER_ENDS_WELL = {
     "expired": FinalStatus.LOST,
     "gone": FinalStatus.LOST,
     "never-ending": FinalStatus.TIMED_OUT,
-    "group-conflict": FinalStatus.TIMED_OUT,  # a 409 is not a status of the operation
+    "group-conflict": FinalStatus.FAILED,  # a 409 at a Location URL is the operation's failure
 }
 
 

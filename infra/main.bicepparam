@@ -117,6 +117,7 @@ param settings = {
   OPSWATCH_CALLBACK_HOSTS: readEnvironmentVariable('OPSWATCH_CALLBACK_HOSTS', '')
   OPSWATCH_CALLBACK_NETWORKS: readEnvironmentVariable('OPSWATCH_CALLBACK_NETWORKS', '')
   OPSWATCH_CALLBACK_SCHEDULE: readEnvironmentVariable('OPSWATCH_CALLBACK_SCHEDULE', '')
+  OPSWATCH_CALLBACK_RESULT: readEnvironmentVariable('OPSWATCH_CALLBACK_RESULT', '')
   OPSWATCH_TIMEOUT: readEnvironmentVariable('OPSWATCH_TIMEOUT', '')
   OPSWATCH_POLL_MIN: readEnvironmentVariable('OPSWATCH_POLL_MIN', '')
   OPSWATCH_POLL_MAX: readEnvironmentVariable('OPSWATCH_POLL_MAX', '')

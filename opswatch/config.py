@@ -1,7 +1,7 @@
 """The settings: variables in, one checked `Settings` out. Nothing here reads the environment."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -12,6 +12,7 @@ from opswatch.core.callback_policy import CallbackRules, is_loopback_host
 from opswatch.core.errors import ConfigError
 from opswatch.core.intake import MAX_TIMEOUT, MIN_TIMEOUT, Defaults
 from opswatch.core.policy import DEFAULT_CALLBACK_SCHEDULE, MAX_DELAY, Policy
+from opswatch.core.redact import redact_text
 from opswatch.core.times import parse_duration
 from opswatch.core.webhook import Secret
 
@@ -120,7 +121,7 @@ class _Reader:
             return None
 
     def complain(self, problem: str) -> None:
-        self._problems.append(problem)
+        self._problems.append(redact_text(problem))  # a secret may be in the wrong variable
 
     def finish(self) -> None:
         if self._problems:
@@ -201,6 +202,7 @@ def _policy(reader: _Reader) -> Policy:
         "OPSWATCH_RETENTION", "P30D", _between(timedelta(hours=1), timedelta(days=3650))
     )
     schedule = reader.read("OPSWATCH_CALLBACK_SCHEDULE", "", _schedule)
+    result = reader.read("OPSWATCH_CALLBACK_RESULT", "redacted", _one_of(("redacted", "none")))
     cost = reader.read("OPSWATCH_POLL_COST", "2", _positive)
     defaults = Policy()
     return Policy(
@@ -211,6 +213,7 @@ def _policy(reader: _Reader) -> Policy:
         miss_grace=defaults.miss_grace if grace is None else grace,
         retention=retention or defaults.retention,
         callback_schedule=schedule or defaults.callback_schedule,
+        callback_result=result != "none",
     )
 
 
@@ -230,7 +233,7 @@ def _defaults(reader: _Reader, rules: CallbackRules) -> Defaults:
     )
 
 
-def _one_of(choices: Mapping[str, object]) -> Callable[[str], str]:
+def _one_of(choices: Collection[str]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.lower() not in choices:
             raise ValueError(f"{text!r} is none of {', '.join(choices)}")

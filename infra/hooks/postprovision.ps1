@@ -22,6 +22,7 @@ function Stop-Hook([string] $Reason, [string] $Advice) {
 
 # Runs az on the subscription that was deployed to; $Answer is its output, or its error if it failed.
 function Test-Az([string[]] $Arguments) {
+  $ErrorActionPreference = 'Continue' # text on stderr is no exception
   $Everything = & az @Arguments --subscription $env:AZURE_SUBSCRIPTION_ID --output tsv --only-show-errors 2>&1
   $Failed = $LASTEXITCODE -ne 0
   $Lines = $Everything | Where-Object { ($_ -is [System.Management.Automation.ErrorRecord]) -eq $Failed }

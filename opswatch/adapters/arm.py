@@ -18,12 +18,11 @@ from yarl import URL
 
 from opswatch.adapters.answer_reader import is_json_document
 from opswatch.adapters.answers import AnswerConnector, joined_headers, unpack
+from opswatch.adapters.failures import reason
 from opswatch.adapters.sessions import environment_proxy
 from opswatch.adapters.tokens import Tokens
 from opswatch.core.errors import RefusedError
 from opswatch.core.http import HttpResponse, Layer, NoAnswer
-from opswatch.core.redact import redact_text
-from opswatch.core.texts import one_line
 from opswatch.core.urls import own_url
 
 _TIMEOUT = timedelta(seconds=30)
@@ -66,7 +65,7 @@ class HttpArm:
             async with asyncio.timeout(self._timeout):
                 return await self._get(own)
         except (AzureError, aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-            return NoAnswer(_layer(error), one_line(redact_text(str(error) or repr(error))))
+            return NoAnswer(_layer(error), reason(error))
 
     async def _get(self, url: str) -> HttpResponse | NoAnswer:
         """Answer one challenge if the token is not sufficient; forget a token that is refused."""

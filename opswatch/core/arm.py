@@ -18,6 +18,7 @@ from opswatch.core.arm_errors import ArmError, read_error
 from opswatch.core.errors import RefusedError
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.keys import path_of
+from opswatch.core.redact import redact_text
 from opswatch.core.texts import JsonText, cut, decode_text, from_lenient_json, one_line, to_json
 from opswatch.core.times import parse_instant, parse_retry_after
 from opswatch.core.urls import (
@@ -191,7 +192,7 @@ class _Reading:
         return bool(self.problem) and ("html" in kind or start.startswith(("<!doctype", "<html")))
 
     def missed(self, text: str, **known: Any) -> Missed:
-        reason = one_line(f"{self.code} {text}")
+        reason = one_line(redact_text(f"{self.code} {text}"))
         return Missed(
             reason=reason,
             status_code=self.code,
@@ -202,7 +203,7 @@ class _Reading:
 def read(answer: HttpResponse | NoAnswer, polled: PolledUrl, now: datetime) -> Observation:
     """Return what the answer to a poll shows; never raise, for any answer."""
     if isinstance(answer, NoAnswer):
-        return Missed(reason=one_line(f"{answer.layer}: {answer.error}"))
+        return Missed(reason=one_line(redact_text(f"{answer.layer}: {answer.error}")))
     text = decode_text(answer.body)
     body, problem = None, ""
     try:

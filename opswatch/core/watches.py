@@ -20,6 +20,7 @@ from opswatch.core.intake import Registration
 from opswatch.core.keys import Key, Operation
 from opswatch.core.limits import cut_error
 from opswatch.core.policy import Policy
+from opswatch.core.redact import redact_text
 from opswatch.core.schedule import next_delay
 from opswatch.core.texts import MAX_PROPERTY, JsonText, cut, one_line, to_json, utf16_length
 
@@ -280,7 +281,7 @@ def after_poll(watch: Watch, seen: Observation, now: datetime, policy: Policy) -
             reason = f"to be confirmed: {seen.inferred_from}"
             reason += f": {seen.error.message}" if seen.error and seen.error.message else ""
             doubted = seen.inferred_from
-            seen = Missed(reason=one_line(reason), status_code=HTTPStatus.OK)
+            seen = Missed(reason=one_line(redact_text(reason)), status_code=HTTPStatus.OK)
             watch = replace(_missed(watch, seen, now), doubted=doubted)
         case Running():
             watch = _progressed(watch, seen)

@@ -1,4 +1,4 @@
-"""A stand-in for `az` on PATH, which answers as the test says, and for `sleep`, which does not."""
+"""Stand-ins on PATH: `az` gives the answers of a test, and `sleep` only records the time."""
 
 import json
 import os

@@ -6,6 +6,7 @@ from opswatch.core.http import HttpResponse
 from opswatch.core.keys import WakeUp
 from opswatch.steps.control import redeliver
 from opswatch.steps.finish import finish
+from opswatch.steps.maintenance import repair
 from opswatch.steps.poll import poll
 from tests.steps.conftest import answer, interrupt, live_rows
 from tests.support.harness import HOOK, KEY, OTHER, Harness, ended
@@ -57,6 +58,7 @@ async def test_same_message_continues_interrupted_end(harness: Harness, cut_afte
         harness.status = HttpResponse(404, {})  # ARM has forgotten it
     harness.advance(minutes=10)
     await poll(harness.services, WakeUp(KEY, 2))
+    await repair(harness.services)  # sends the wake-up of a delivery that the crash prevented
     await harness.settle()
     assert harness.result.end.status == "Failed"
     assert harness.called() == [HOOK, OTHER]

@@ -7,6 +7,7 @@ import pytest
 
 from opswatch.core.errors import Reason
 from opswatch.steps.control import stop
+from opswatch.steps.maintenance import repair
 from opswatch.steps.messages import operations_message
 from tests.steps.conftest import interrupt, live_rows, take_post
 from tests.support.harness import HOOK, KEY, OTHER, START, Harness, ended
@@ -129,6 +130,7 @@ async def test_same_message_continues_interrupted_late_registration(
     await interrupt(harness, operations_message(harness.services, body), after=cut_after)
     harness.advance(minutes=10)
     await operations_message(harness.services, body)
+    await repair(harness.services)  # sends the wake-up of a delivery that the crash prevented
     await harness.settle()
     assert harness.called() == [HOOK, OTHER]
     assert harness.result == before

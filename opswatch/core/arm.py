@@ -54,6 +54,8 @@ _RUNNING = frozenset(
         "started", "starting", "submitted", "updating", "validating", "waiting",
     }
 )  # fmt: skip
+# A provisioningState such as ResolvingDNS or InfrastructureCreating.
+_IN_PROGRESS = re.compile(r"ing(?![a-z])|InProgress")
 # The last segment but one of URLs whose bodies bear a status (Azure-AsyncOperation).
 _STATUS_COLLECTIONS = frozenset(
     {
@@ -188,8 +190,9 @@ class _Reading:
     @property
     def is_html(self) -> bool:
         kind = self.answer.headers.get("content-type", "").lower()
-        start = self.text[:16].lower()
-        return bool(self.problem) and ("html" in kind or start.startswith(("<!doctype", "<html")))
+        start = self.text[:1024].lower()
+        is_marked = start.startswith("<!doctype html") or "<html" in start
+        return bool(self.problem) and ("html" in kind or is_marked)
 
     def missed(self, text: str, **known: Any) -> Missed:
         reason = one_line(redact_text(f"{self.code} {text}"))
@@ -267,7 +270,8 @@ def _read_status(reading: _Reading, status: str) -> Observation | None:
         return _ended(reading, final, f"{final} under {reading.code}")
     if final is not None:
         return _ended(reading, final)
-    is_other = reading.is_location and status.lower() not in _RUNNING and not _is_envelope(reading)
+    word = "".join(status.lower().split())
+    is_other = reading.is_location and word not in _RUNNING and not _is_envelope(reading)
     if is_other and reading.code != HTTPStatus.ACCEPTED:
         return Ended(status="Succeeded", result=to_json(reading.body))
     # "any other value … the operation is still running"
@@ -300,7 +304,8 @@ def _read_without_status(reading: _Reading) -> Observation:
     if final is not None:
         error = None if final == "Succeeded" else read_error(body, _ENVELOPE_FOLDED)
         return Ended(status=final, error=error, result=to_json(body))
-    if state and not (is_location and state.lower() not in _RUNNING):
+    is_running = state.lower() in _RUNNING or _IN_PROGRESS.search(state)
+    if state and (is_running or not is_location):
         return _running(reading, state, has_status=None)
     return reading.missed(reading.problem) if reading.is_html else _read_resource(reading)
 
@@ -410,8 +415,8 @@ def _ended(reading: _Reading, status: _FinalWord, inferred_from: str | None = No
     fields, body = reading.fields, reading.body
     result = fields.get("properties")
     if result is None and status == "Succeeded":
-        known = _ENVELOPE_FOLDED | {"error"}
-        result = {name: body[name] for name in body if name.lower() not in known} or None
+        beside = {name: body[name] for name in body if name.lower() not in _ENVELOPE_FOLDED}
+        result = {n: value for n, value in beside.items() if value or n.lower() != "error"} or None
     return Ended(
         status=status,
         start_time=parse_instant(fields.get("startTime")),

@@ -1,5 +1,6 @@
 """Which answers end an operation, beyond `test_arm`: repetitions, resources, followed URLs."""
 
+import json
 from typing import Any
 
 import pytest
@@ -101,6 +102,38 @@ def test_refused_caller_fails_no_operation(url: str) -> None:
     assert isinstance(seen, Missed)
     assert "OnlyOriginalCaller" in seen.reason
     assert seen.unreadable is (url == SIGNED)
+
+
+@pytest.mark.parametrize("state", ["ResolvingDNS", "InfrastructureCreating", "Configuring"])
+def test_state_in_progress_ends_no_location_url(state: str) -> None:
+    seen = look(RESULTS_URL, UrlStyle.LOCATION, {"properties": {"provisioningState": state}})
+    assert isinstance(seen, Running)
+
+
+@pytest.mark.parametrize("state", ["Online", "CompletedWithWarnings"])
+def test_other_state_ends_a_location_url(state: str) -> None:
+    seen = look(RESULTS_URL, UrlStyle.LOCATION, {"properties": {"provisioningState": state}})
+    assert isinstance(seen, Ended)
+
+
+def test_running_word_with_a_space_ends_no_location_url() -> None:
+    assert isinstance(look(RESULTS_URL, UrlStyle.LOCATION, {"status": "In Progress"}), Running)
+
+
+@pytest.mark.parametrize(
+    "page", [b"<!-- 1 --><html>no</html>", b"<?xml version='1.0'?><!DOCTYPE html><html/>"]
+)
+def test_page_ends_no_location_url(page: bytes) -> None:
+    assert isinstance(look(RESULTS_URL, UrlStyle.LOCATION, page), Missed)
+
+
+def test_error_beside_a_success_is_in_its_result() -> None:
+    report = {"error": {"code": "0", "message": "0 errors reported"}, "installed": 3}
+    seen = look(URL, UrlStyle.STATUS, {"status": "Succeeded"} | report)
+    assert isinstance(seen, Ended)
+    assert seen.error is None
+    assert seen.result is not None
+    assert json.loads(seen.result) == report
 
 
 # --- over several polls

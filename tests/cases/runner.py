@@ -48,7 +48,7 @@ SETTINGS = {
     "IDENTITY_HEADER": "h",
 }
 TIMEOUT = "PT30S"  # of every watch
-PATIENCE = 110.0  # seconds for all cases
+PATIENCE = 180.0  # seconds for all cases
 AT_ONCE = 48  # cases
 INTERVAL = 0.7  # seconds
 QUIET = 1.5  # seconds without a change: a case that has ended is over

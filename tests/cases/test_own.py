@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.cases.runner import play, read_cases
 
 FILES = sorted(Path(__file__).with_name("own").glob("*.json"))
@@ -13,5 +15,6 @@ def test_own_cases_have_distinct_titles() -> None:
     assert len(set(titles)) == len(titles)
 
 
+@pytest.mark.timeout(240)
 async def test_own_cases_come_out_right() -> None:
     assert await play(read_cases(*FILES)) == {}

@@ -4,7 +4,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from opswatch.core.deliveries import new_delivery
-from opswatch.core.watches import Result, Watch, replace_result, timeline_entry
+from opswatch.core.watches import (
+    Result,
+    Watch,
+    can_be_watched_again,
+    replace_result,
+    timeline_entry,
+)
 from opswatch.ports import Row, Services
 from opswatch.steps import events
 from opswatch.steps.wakeups import send_wake_up
@@ -19,7 +25,7 @@ async def finish(services: Services, row: Row[Watch]) -> Result:
     """
     key = row.value.key
     result = await _store_result(services, row.value)
-    await services.store.timeline.put(timeline_entry(result.facts, result.end))
+    await _list_end(services, result)
     called: set[str] = set()
     current: Row[Watch] | None = row
     while current is not None and current.value.facts.round <= result.facts.round:
@@ -53,6 +59,24 @@ async def _store_result(services: Services, watch: Watch) -> Result:
             break
     events.record_finished(services, result)
     return result
+
+
+async def _list_end(services: Services, result: Result) -> None:
+    """Put the end into the timeline.
+
+    1. Worker A stores `Lost` and stalls; the operation is watched again, ends, and is listed.
+    2. A lists `Lost`, looks for the result, and lists the later one.
+
+    An end of ARM's is never replaced.
+    """
+    listed: Result | None = result
+    while listed is not None:
+        await services.store.timeline.put(timeline_entry(listed.facts, listed.end))
+        if not can_be_watched_again(listed):
+            return
+        row = await services.store.results.get(listed.key)
+        is_later = row is not None and row.value.facts.round > listed.facts.round
+        listed = row.value if row is not None and is_later else None
 
 
 async def finish_late_registration(services: Services, row: Row[Watch], ended: Result) -> None:

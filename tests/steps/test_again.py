@@ -231,6 +231,25 @@ async def test_new_round_begun_during_the_finish_is_left_alone(harness: Harness)
     ]  # fmt: skip
 
 
+async def test_slow_finish_lists_the_later_end(harness: Harness) -> None:
+    """A worker stores the end of round 1; round 2 begins and ends before it is listed."""
+    harness.status = GONE
+    harness.post(HOOK)
+
+    async def watch_again() -> None:
+        harness.advance(minutes=1)
+        harness.status = ended()
+        harness.post(again=True)
+        while await harness.pump():
+            pass
+
+    harness.effects.before["timeline.put"] = watch_again
+    await harness.settle()
+    (entry,) = harness.store.timeline.values()
+    assert harness.result.facts.round == 2
+    assert (entry.status, entry.finished_at) == ("Succeeded", harness.result.end.finished_at)
+
+
 async def test_slow_second_post_does_not_reopen_the_timeline(harness: Harness) -> None:
     """Two posts begin round 2; it ends before the slower one lists the watch."""
     await lose(harness, HOOK)

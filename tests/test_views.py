@@ -60,7 +60,7 @@ def test_watch_is_shown_as_its_row() -> None:
         "polls": 0,
         "misses": 0,
         "seq": 1,
-        "isDoubted": False,
+        "round": 1,
         "callbacks": [HOOK],
         "clientState": {"ticket": 42},
         "deliveries": [],

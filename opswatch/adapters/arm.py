@@ -23,6 +23,7 @@ from opswatch.adapters.sessions import environment_proxy
 from opswatch.adapters.tokens import Tokens
 from opswatch.core.errors import RefusedError
 from opswatch.core.http import HttpResponse, Layer, NoAnswer
+from opswatch.core.texts import from_json
 from opswatch.core.urls import own_url
 
 _TIMEOUT = timedelta(seconds=30)
@@ -32,7 +33,8 @@ _HEADERS = {
     "User-Agent": "opswatch",
 }
 _MAX_BODY = 4 * 1024 * 1024  # bytes; a status is some kilobytes
-_CLAIMS = re.compile(r'Bearer\b.*\bclaims="([^"]+)"', re.IGNORECASE)
+_URL_SAFE = str.maketrans("-_", "+/")
+_CLAIMS = re.compile(r'\bclaims="([^"]+)"', re.IGNORECASE)
 
 
 class HttpArm:
@@ -115,13 +117,17 @@ def _challenge(answer: HttpResponse) -> str | None:
 
     https://learn.microsoft.com/entra/identity-platform/claims-challenge
     """
-    found = _CLAIMS.search(answer.headers.get("www-authenticate", ""))
-    if not found:
-        return None
-    try:
-        return b64decode(found[1] + "==").decode()
-    except ValueError:
-        return None
+    header = answer.headers.get("www-authenticate", "")
+    for encoded in _CLAIMS.findall(header) if "bearer" in header.lower() else ():
+        # Base64, of the URL's alphabet as well.
+        try:
+            digits = encoded.rstrip("=").translate(_URL_SAFE)
+            claims = b64decode(digits + "=" * (-len(digits) % 4), validate=True)
+            from_json(claims)
+            return claims.decode()
+        except ValueError:
+            continue
+    return None
 
 
 def _layer(error: Exception) -> Layer:

@@ -166,7 +166,7 @@ class _Reading:
 
     answer: HttpResponse
     polled: PolledUrl
-    now: datetime
+    received_at: datetime
     body: Any
     fields: Mapping[str, Any]
     text: str
@@ -199,7 +199,7 @@ class _Reading:
         return Missed(
             reason=reason,
             status_code=self.code,
-            **({"retry_after": parse_retry_after(self.answer.headers, self.now)} | known),
+            **({"retry_after": parse_retry_after(self.answer.headers, self.received_at)} | known),
         )
 
 
@@ -362,7 +362,7 @@ def _read_failure(reading: _Reading) -> Observation:
     text = f"{(error and error.code) or phrase}{message}"
     if _ORIGINAL_CALLER.search(message):
         text = f"OnlyOriginalCaller: {text}"
-    retry_after = parse_retry_after(headers, reading.now)
+    retry_after = parse_retry_after(headers, reading.received_at)
     if retry_after is None and code == HTTPStatus.TOO_MANY_REQUESTS:
         # ResourceRequestsThrottled names the wait in its text alone.
         named = _WAIT_IN_TEXT.search(message)
@@ -400,7 +400,7 @@ def _running(reading: _Reading, status: str, *, has_status: bool | None = False)
         start_time=parse_instant(reading.fields.get("startTime")),
         percent_complete=_percent(reading.fields.get("percentComplete")),
         resource_id=_resource_id(reading.fields),
-        retry_after=parse_retry_after(headers, reading.now),
+        retry_after=parse_retry_after(headers, reading.received_at),
         style=style,
         next_url=None if next_url == polled.url else next_url,
         next_style=next_style if next_url not in (None, polled.url) else None,

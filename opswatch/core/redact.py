@@ -67,7 +67,7 @@ def _redact(value: Any, name: str, level: int) -> Any:
             return value
         case int() | float():
             return REDACTED if is_password(name) else value
-        case list() | dict() if value and (holds_secrets(name) or level >= _MAX_LEVELS):
+        case list() | dict() if level >= _MAX_LEVELS or (holds_secrets(name) and _has_text(value)):
             return REDACTED
         case list():
             return [_redact(inner, name, level + 1) for inner in value]
@@ -75,6 +75,19 @@ def _redact(value: Any, name: str, level: int) -> Any:
             return _redact_object(value, name, level)
         case _:
             return value
+
+
+def _has_text(value: Any) -> bool:
+    """Return whether there is a text in a value: `tokens: {"count": 1}` holds no secret."""
+    match value:
+        case str():
+            return bool(value)
+        case list():
+            return any(map(_has_text, value))
+        case dict():
+            return any(map(_has_text, value.values()))
+        case _:
+            return False
 
 
 def _redact_object(value: dict[str, Any], name: str, level: int) -> dict[str, Any]:

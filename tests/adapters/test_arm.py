@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import gzip
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -267,7 +267,44 @@ async def test_claims_challenge_gets_another_token() -> None:
     assert server.targets == [f"{PATH}?t=1%2f&s=+~"] * 2
 
 
-@pytest.mark.parametrize("header", [None, "Bearer", "Basic realm=x", 'Bearer claims="%%%"'])
+@pytest.mark.parametrize("is_padded", [True, False])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+async def test_claims_are_read_in_either_alphabet(
+    encode: Callable[[bytes], bytes], *, is_padded: bool
+) -> None:
+    claims = '{"access_token":{"acrs":{"value":">>>???"}}} '
+    encoded = encode(claims.encode()).decode()
+    assert set("+/-_") & set(encoded)
+    encoded = encoded if is_padded else encoded.rstrip("=")
+    header = f'Bearer realm="", authorization_uri="x", Bearer claims="{encoded}"'
+    responders = (says(answer("401 Unauthorized", WWW_Authenticate=header)), says(OK))
+    credential = Credential()
+    async with serving(*responders) as server, arm_at(server.endpoint, credential) as arm:
+        await arm.get(server.endpoint + PATH)
+    assert [claims for _, claims in credential.asked] == [None, claims]
+
+
+async def test_claims_are_found_in_any_of_several_headers() -> None:
+    claims = '{"access_token":{"nbf":{"essential":true}}}'
+    raw = answer("401 Unauthorized", WWW_Authenticate="Basic realm=x")
+    two = raw.replace(b"\r\n\r\n", f"\r\nWWW-Authenticate: {challenge(claims)}\r\n\r\n".encode(), 1)
+    credential = Credential()
+    async with serving(says(two), says(OK)) as server, arm_at(server.endpoint, credential) as arm:
+        await arm.get(server.endpoint + PATH)
+    assert [claims for _, claims in credential.asked] == [None, claims]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "Bearer",
+        "Basic realm=x",
+        'Bearer claims="%%%"',
+        'Bearer claims="eyJ"',
+        'X claims="e30"',
+    ],
+)
 async def test_other_401_is_an_answer(header: str | None) -> None:
     refusal = answer("401 Unauthorized", WWW_Authenticate=header) if header else answer("401 No")
     got = await get_once(says(refusal), says(OK))

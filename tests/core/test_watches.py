@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opswatch.core.arm import Observation
+from opswatch.core.arm import Observation, UrlStyle
 from opswatch.core.keys import Key
 from opswatch.core.policy import Policy
 from opswatch.core.texts import MAX_PROPERTY
@@ -15,6 +15,7 @@ from opswatch.core.watches import (
     End,
     FinalStatus,
     Finish,
+    Route,
     TimelineEntry,
     Wait,
     Watch,
@@ -85,6 +86,7 @@ def test_running_operation_is_polled_again() -> None:
         status="Creating",
         start_time=at(-30),
         percent_complete=10.0,
+        route=Route(url_style=UrlStyle.STATUS),
         last_polled_at=NOW,
         polls=1,
         seq=2,

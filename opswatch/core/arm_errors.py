@@ -33,7 +33,7 @@ def read_error(body: Mapping[str, Any], envelope: frozenset[str] | None = None) 
     """Return the error of a body, or None without one.
 
     With `envelope`, the lower-case names of an operation's own members, the operation has failed:
-    whatever else its body has is part of the error.
+    everything else in its body is part of the error.
 
     Shapes: `error: {…}`, `error: {error: {…}}` (the reference page of Redis Enterprise's
     `OperationsStatus_Get`), `error: […]`, `errors: […]` (Microsoft.Web), `odata.error` with
@@ -109,7 +109,7 @@ def _renamed(error: dict[str, Any]) -> dict[str, Any]:
     """Return the members of an error under the contract's names, code and message as text.
 
     If they are neither a text nor OData's, they are JSON in a text. A second member of a name, in
-    another case, gets a name of its own.
+    another case, gets a suffix.
     """
     renamed: dict[str, Any] = {}
     for name, member in error.items():

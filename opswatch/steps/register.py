@@ -69,7 +69,7 @@ async def _begin_again(
 ) -> Watch:
     """Return the watch of a new round, with every receiver of the rounds before.
 
-    The result names the receivers of its watch; those that were posted after the end have
+    The result names the receivers of its watch; receivers that were posted after the end have
     deliveries.
     """
     begun = begin(registration, now, services.policy, ended)

@@ -33,6 +33,7 @@ class Delivery:
     operation: Key
     delivery_id: str  # msg_…: the `webhook-id` of every attempt and every replay
     callback_url: str
+    callback_on: tuple[str, ...] | None = None  # the ends that the callback gets; None: all
     round: int = 1  # of the operation
     started_at: datetime  # of the current round: a replay begins the schedule again
     next_attempt_at: datetime | None = None  # None once settled

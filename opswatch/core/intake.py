@@ -198,9 +198,8 @@ def _is_utf16(body: bytes) -> bool:
     """Return whether a body is UTF-16: by its mark, or by the NULs of ASCII characters."""
     if body.startswith((b"\xff\xfe", b"\xfe\xff")):
         return True
-    return len(body) % 2 == 0 and any(
-        half and not any(half) for half in (body[:64:2], body[1:64:2])
-    )
+    first, second = any(body[:64:2]), any(body[1:64:2])
+    return len(body) % 2 == 0 and first is not second
 
 
 def _is_printable(body: bytes) -> bool:

@@ -6,7 +6,15 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import assert_never
 
-from opswatch.core.arm import Ended, Missed, Observation, PolledUrl, Running, UrlStyle
+from opswatch.core.arm import (
+    Ended,
+    Missed,
+    Observation,
+    PolledUrl,
+    Running,
+    UrlStyle,
+    says_nothing,
+)
 from opswatch.core.arm_errors import ArmError
 from opswatch.core.intake import Registration
 from opswatch.core.keys import Key, Operation
@@ -14,10 +22,13 @@ from opswatch.core.limits import cut_error
 from opswatch.core.policy import Policy
 from opswatch.core.redact import redact_text
 from opswatch.core.schedule import next_delay
-from opswatch.core.texts import JsonText, cut, one_line
+from opswatch.core.texts import MAX_PROPERTY, JsonText, cut, one_line, to_json, utf16_length
 
-_DEAD_ENDS = frozenset({403, 404, 410})  # codes after which a followed URL is left
+_DEAD_ENDS = frozenset({400, 403, 404, 410})  # codes after which a followed URL is left
+_DEAD_END_POLLS = 4  # it is tried again once in so many polls: a 404 may pass
+_BUSY = frozenset({408, 429})
 _LAST_MILLISECOND = 253_402_300_799_999  # of the year 9999
+_MOST_EARLIER_ENDS = 20  # of a result: the newest
 _SHORT = 512  # characters: an error's JSON of this length is within every limit
 
 
@@ -228,13 +239,20 @@ def add_callback(
     return replace(facts, callbacks=(*facts.callbacks, callback_url), callback_on=callback_on)
 
 
+def has_room(facts: OperationFacts) -> bool:
+    """Return whether the callbacks fit into the columns of a row."""
+    columns = (to_json(facts.callbacks), to_json(facts.callback_on))
+    return all(utf16_length(column) <= MAX_PROPERTY for column in columns)
+
+
 def replace_result(earlier: Result, later: Result) -> Result:
     """Return the result of a later round, with the ends of the rounds before it."""
     end = earlier.end
     replaced = EarlierEnd(
         status=end.status, finished_at=end.finished_at, lost_reason=end.lost_reason
     )
-    return replace(later, earlier_ends=(*earlier.earlier_ends, replaced))
+    earlier_ends = (*earlier.earlier_ends, replaced)[-_MOST_EARLIER_ENDS:]
+    return replace(later, earlier_ends=earlier_ends)
 
 
 def polled_url(watch: Watch, endpoint: str) -> PolledUrl:
@@ -249,7 +267,11 @@ def polled_url(watch: Watch, endpoint: str) -> PolledUrl:
 
 
 def after_poll(watch: Watch, seen: Observation, now: datetime, policy: Policy) -> Action:
-    """Return what follows from a poll of `watch` that showed `seen`."""
+    """Return what follows from a poll of `watch` that showed `seen`.
+
+    An end that was inferred at the deadline gets one more poll, to be confirmed.
+    """
+    was_doubted = watch.doubted is not None
     facts = replace(watch.facts, polls=watch.facts.polls + 1, last_polled_at=now)
     watch = replace(watch, facts=facts, first_due_at=None)
     match seen:
@@ -271,7 +293,7 @@ def after_poll(watch: Watch, seen: Observation, now: datetime, policy: Policy) -
         case _:
             assert_never(seen)
     facts = watch.facts
-    if now >= facts.deadline_at:
+    if now >= facts.deadline_at and (was_doubted or watch.doubted is None):
         return Finish(_end(watch, FinalStatus.TIMED_OUT, now))
     age = now - (facts.start_time or facts.registered_at)
     delay = next_delay(age, facts.deadline_at - now, seen.retry_after, policy)
@@ -282,7 +304,8 @@ def _progressed(watch: Watch, seen: Running) -> Watch:
     """Note what a running operation has shown, and follow the URL that it has given, if any."""
     facts, route = _with_times(watch.facts, seen), watch.route
     url = facts.operation.url
-    if seen.next_url and seen.next_url != route.dead_url:
+    is_dead_end = seen.next_url == route.dead_url and facts.polls % _DEAD_END_POLLS != 0
+    if seen.next_url and not is_dead_end:
         route = replace(
             route,
             url_style=seen.next_style,
@@ -301,7 +324,8 @@ def _progressed(watch: Watch, seen: Running) -> Watch:
 def _missed(watch: Watch, seen: Missed, now: datetime) -> Watch:
     """Count a miss, and go back to the posted URL if a followed one cannot be read.
 
-    A readable answer ends the grace of unreadable ones; silence neither begins nor ends it.
+    A readable answer ends the grace of unreadable ones; silence neither begins nor ends it. An end
+    that an answer has named, and that waits to be confirmed, survives silence and outages.
     """
     since = watch.unreadable_since
     if seen.unreadable:
@@ -313,8 +337,15 @@ def _missed(watch: Watch, seen: Missed, now: datetime) -> Watch:
         dead_url = facts.operation.url
         facts = replace(facts, operation=facts.operation.at(route.posted_url))
         route = Route(url_style=route.posted_style, dead_url=dead_url)
-    facts = replace(facts, misses=facts.misses + 1, last_miss=seen.reason)
-    return replace(watch, facts=facts, route=route, unreadable_since=since, doubted=None)
+    code = seen.status_code
+    is_outage = code is None or code in _BUSY or code >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return replace(
+        watch,
+        facts=replace(facts, misses=facts.misses + 1, last_miss=seen.reason),
+        route=route,
+        unreadable_since=since,
+        doubted=watch.doubted if is_outage and not says_nothing(watch.doubted) else None,
+    )
 
 
 def _ended(watch: Watch, seen: Ended, now: datetime) -> Watch:

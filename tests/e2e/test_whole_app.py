@@ -27,6 +27,10 @@ NEVER_ENDS_WELL = {
     "failed-null-error": FinalStatus.FAILED,
     "failed-empty-error": FinalStatus.FAILED,
     "failed-blank-code": FinalStatus.FAILED,
+    "failed-nested-error": FinalStatus.FAILED,
+    "failed-errors": FinalStatus.FAILED,
+    "timed-out": FinalStatus.FAILED,
+    "location-failed": FinalStatus.FAILED,
     "redis-enterprise-failed": FinalStatus.FAILED,
     "canceled": FinalStatus.CANCELED,
     "cancelled": FinalStatus.CANCELED,
@@ -34,7 +38,7 @@ NEVER_ENDS_WELL = {
     "expired": FinalStatus.LOST,
     "gone": FinalStatus.LOST,
     "never-ending": FinalStatus.TIMED_OUT,
-    "group-conflict": FinalStatus.TIMED_OUT,  # a 409 is not a status of the operation
+    "group-conflict": FinalStatus.FAILED,  # a 409 at a Location URL is the operation's failure
 }
 
 

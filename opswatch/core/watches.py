@@ -390,8 +390,9 @@ def merge_after_conflict(current: Watch, before: Watch, polled: Watch) -> Watch 
     The poll made `polled` of `before`; `current` is the row now.
 
     1. Same `seq`: only a receiver can have joined. The poll's outcome is written, with it.
-    2. Another worker has polled: its row is kept, but an end that only this poll read is added,
-       and so is a new URL: ARM may not show either of them again.
+    2. Another worker has polled: its row is kept, but an end that only this poll read is added
+       with its times, and so is a new URL, or what the URL has shown itself to be: ARM may not
+       show any of them again.
     3. A watch that began after the end is another one, and misses nothing.
     """
     ours, theirs = polled.facts, current.facts
@@ -401,10 +402,20 @@ def merge_after_conflict(current: Watch, before: Watch, polled: Watch) -> Watch 
         facts = replace(ours, callbacks=theirs.callbacks, callback_on=theirs.callback_on)
         return replace(polled, facts=facts)
     if polled.end and polled.end.status in _ARM_STATUSES:
-        return replace(current, facts=replace(theirs, status=ours.status), end=polled.end)
+        facts = replace(
+            theirs,
+            status=ours.status,
+            start_time=ours.start_time or theirs.start_time,
+            percent_complete=ours.percent_complete,
+            resource_id=theirs.resource_id or ours.resource_id,
+        )
+        return replace(current, facts=facts, end=polled.end)
     if ours.operation.url != before.facts.operation.url == theirs.operation.url:
         facts = replace(theirs, operation=ours.operation)
         return replace(current, facts=facts, route=polled.route)
+    style, is_known = polled.route.url_style, current.route.url_style is not None
+    if style is not None and not is_known and ours.operation.url == theirs.operation.url:
+        return replace(current, route=replace(current.route, url_style=style))
     return None
 
 

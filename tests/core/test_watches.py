@@ -313,6 +313,10 @@ def with_url(value: Watch, url: str = NEW_URL) -> Watch:
     return change(value, operation=replace(value.facts.operation, url=url))
 
 
+def with_style(value: Watch) -> Watch:
+    return replace(value, route=Route(url_style=UrlStyle.LOCATION))
+
+
 @cases(
     "current, polled, merged",
     {
@@ -321,6 +325,7 @@ def with_url(value: Watch, url: str = NEW_URL) -> Watch:
         ),
         "the poll showed nothing new": (THEIRS, OURS, None),
         "only the poll showed a new URL": (THEIRS, with_url(OURS), with_url(THEIRS)),
+        "only the poll showed the URL's style": (THEIRS, with_style(OURS), with_style(THEIRS)),
         "the row has another new URL": (with_url(THEIRS, f"{NEW_URL}&x=1"), with_url(OURS), None),
         "the row has ended": (
             change(THEIRS, end=end(FinalStatus.FAILED)), change(OURS, end=end()), None
@@ -345,6 +350,13 @@ def test_conflict_keeps_only_ends_of_arm(status: FinalStatus) -> None:
     is_arms = status in (FinalStatus.SUCCEEDED, FinalStatus.FAILED, FinalStatus.CANCELED)
     kept = change(THEIRS, status=status.value, end=end(status)) if is_arms else None
     assert merge_after_conflict(THEIRS, BEFORE, ours) == kept
+
+
+def test_end_that_is_added_brings_its_times() -> None:
+    known = {"start_time": at(-30), "percent_complete": 100.0, "resource_id": "/subscriptions/s"}
+    ended = {"status": "Succeeded", "end": end()}
+    merged = merge_after_conflict(THEIRS, BEFORE, change(OURS, **known, **ended))
+    assert merged == change(THEIRS, **known, **ended)
 
 
 def test_overdue_watch_is_due_at_once() -> None:

@@ -128,7 +128,7 @@ def _wrong_event(
         "details": [],
         "additionalInfo": [],
     }
-    expected = {
+    expected: dict[str, Any] = {
         "operationId": operation.operation_id,
         "provider": "microsoft.cache",
         "location": "westus",

@@ -11,8 +11,19 @@ from textwrap import dedent
 from types import FunctionType
 from typing import Any
 
-from opswatch.core.watches import merge_after_conflict
-from opswatch.steps.deliver import _attempt, _settle, deliver
+from opswatch.core import webhook
+from opswatch.core.arm import _read_failure
+from opswatch.core.deliveries import after_attempt
+from opswatch.core.schedule import next_delay
+from opswatch.core.watches import (
+    _missed,
+    _progressed,
+    after_poll,
+    merge_after_conflict,
+    polled_url,
+)
+from opswatch.steps.control import _requeue
+from opswatch.steps.deliver import _attempt, _post, _settle, deliver
 from opswatch.steps.finish import _create_delivery, finish, finish_late_registration
 from opswatch.steps.maintenance import _drain, _rescue
 from opswatch.steps.poll import poll
@@ -41,11 +52,16 @@ def mutated(edits: tuple[Edit, ...]) -> Iterator[None]:
 
 
 _COMMIT = "commit = await _commit(services, row, action.watch)\n"
-_READ_RESULT = "ended = await services.store.results.get(key)\n"
+_READ_RESULT = "ended = await results.get(key)\n        "
+_JOIN = "watch = await _insert_or_join("
 _FINISH = "await finish(services, replace(row, value=replace(row.value, end=ended.end)))"
 _DELETE = "await services.store.watches.delete(row.value.key, row.etag)"
-_INSERT = "row = await outbox.insert"
+_INSERT = "inserted = await outbox.insert(delivery)\n"
 _RECORD = "while await records.insert"
+
+_SINCE = "since = watch.unreadable_since"
+_LONG, _MISS = "timedelta(minutes=10)", "Missed(reason='')"
+_REGISTERED = "format_instant(facts.registered_at)"
 
 MUTANTS: dict[str, tuple[Edit, ...]] = {
     "a poll commits before it sends its successor": (
@@ -64,7 +80,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (load_current_row, "if wake.seq == row.value.seq:", "if row is not None:"),
     ),
     "rows are replaced without their ETag": (
-        (MemoryTable.replace, "has_changed = self.rows[key][1] != etag", "has_changed = False"),
+        (MemoryTable.replace, "if self.rows[key][1] == etag:", "if True:"),
     ),
     "a poll forgets receivers that join": (
         (merge_after_conflict, "callbacks=theirs.callbacks", "callbacks=ours.callbacks"),
@@ -75,29 +91,28 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (_rescue, "await queue.take_back(sent)", "pass"),
     ),
     "a repeated registration does not start": (
-        (register, "await watches.insert(begun)", "(inserted := await watches.insert(begun))"),
-        (register, "if ended is None and not is_polled:", "if ended is None and inserted:"),
+        (register, _JOIN, f"is_new = not await services.store.watches.get(key); {_JOIN}"),
+        (register, "if ended is None and facts.polls == 0:", "if ended is None and is_new:"),
     ),
     "the result is looked for before the watch": (
-        (register, _READ_RESULT, "pass\n"),
-        (register, "while watch is None:\n", f"while watch is None:\n            {_READ_RESULT}"),
+        (register, f"{_READ_RESULT}facts", "facts"),
+        (register, _JOIN, f"{_READ_RESULT}{_JOIN}"),
     ),
     "a receiver after the end is forgotten": ((finish_late_registration, _FINISH, _DELETE),),
     "a delivery's message goes before its row": (
         (
             _create_delivery,
-            f"    {_INSERT}",
+            _INSERT,
             (
-                "    if await services.store.deliveries.get(delivery.key) is None:\n"
-                "        await send_wake_up(services.deliveries, delivery.key, 1, None)\n"
-                "        await outbox.insert(delivery)\n"
-                "    return\n"
-                f"    {_INSERT}"
+                "if await records.get(delivery.key) is None:\n"
+                "            await send_wake_up(services.deliveries, delivery.key, 1, None)\n"
+                "            await outbox.insert(delivery)\n"
+                f"            return\n        {_INSERT}"
             ),
         ),
     ),
-    "a delivery cut off is not started": (
-        (_create_delivery, _INSERT, f"if await outbox.get(delivery.key): return\n    {_INSERT}"),
+    "every worker that finishes sends a delivery's wake-up": (
+        (_create_delivery, "if inserted is not None and existing is None:", "if True:"),
     ),
     "watches are deleted unconditionally": (
         (finish, "watches.delete(key, current.etag)", "watches.delete(key)"),
@@ -116,4 +131,54 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (_rescue, "await queue.take_back(sent)", "pass"),
     ),
     "poisoned posts are dropped": ((_drain, "if not is_wake_up:", "if False:"),),
+    "an answer of 429 counts as unreadable": (
+        (_missed, "if seen.unreadable:", "if seen.unreadable or seen.status_code == 429:"),
+        (after_poll, "since = watch.unreadable_since if seen.unreadable else None", _SINCE),
+    ),
+    "silence counts as unreadable": (
+        (_missed, "if seen.unreadable:", "if seen.unreadable or not seen.answered:"),
+        (after_poll, "since = watch.unreadable_since if seen.unreadable else None", _SINCE),
+    ),
+    "a readable answer does not end the grace": (
+        (_missed, "elif seen.answered:", "elif False:"),
+        (_progressed, "unreadable_since=None, ", ""),
+    ),
+    "a new URL is not followed": ((_progressed, "if seen.next_url and", "if False and"),),
+    "a followed URL gets no api-version": ((polled_url, "operation.api_version", "None"),),
+    "an operation is polled every ten minutes": (
+        (
+            next_delay,
+            "if retry_after is not None:",
+            "retry_after = timedelta(minutes=10)\n    if 1:",
+        ),
+    ),
+    "a watch ends at its deadline whatever ARM shows": (
+        (
+            after_poll,
+            "match seen:\n",
+            "match seen if now < facts.deadline_at else Missed(reason=''):\n",
+        ),
+    ),
+    "an error at a Location URL is a miss": ((_read_failure, "reading.is_location\n", "False\n"),),
+    "a replay does nothing": (
+        (_requeue, "await send_wake_up(", "await services.store.outbox.delete(row.value.key); ("),
+    ),
+    "attempts are made at full speed": (
+        (after_attempt, "delay = max(gap, ", "delay = min(gap * 0, "),
+    ),
+    "a receiver's Retry-After is ignored": (
+        (after_attempt, "reply.retry_after or timedelta(0)", "timedelta(0)"),
+    ),
+    "an event has the times of the registration": (
+        (webhook.event, "facts.start_time and format_instant(facts.start_time)", _REGISTERED),
+    ),
+    "an event has no error": ((webhook.event, "_error(end.error.json) if", "None if"),),
+    "an event has the status that ARM showed last": (
+        (webhook.event, '"clientState": None,', '"clientState": facts.kind,'),
+        (webhook.event, "from_json(facts.client_state)", "facts.status"),
+    ),
+    "every attempt is signed as of the first": (
+        (_post, "at = services.clock()", "at = delivery.started_at"),
+    ),
+    "a retry is signed without the body": ((webhook.request, "now, body)", "now, b'')"),),
 }

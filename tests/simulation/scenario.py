@@ -17,13 +17,15 @@ NEVER = 1e9  # seconds
 START_TIME = format_instant(START)  # of every operation
 _MISSES: tuple[HttpResponse | NoAnswer, ...] = (
     answer(b'{"status": '),
-    answer({"error": {"code": "NotFound", "message": "not there yet"}}, 404),
+    answer({"error": {"code": "NotFound", "message": "no"}}, 404, {"retry-after": "9"}),
     answer({"error": {"code": "InternalServerError", "message": "oops"}}, 500),
     answer({"error": {"code": "TooManyRequests", "message": "slow"}}, 429, {"retry-after": "9"}),
     answer(b"<html>bad gateway", 502, {"content-type": "text/html"}),
     NoAnswer("timeout", "no answer"),
     NoAnswer("connect", "refused"),
 )
+_NOT_FOUND, _THROTTLED, _SILENCE = _MISSES[1], _MISSES[3], _MISSES[5]
+_FLICKERS = ((_NOT_FOUND,), (_NOT_FOUND, _THROTTLED), (_NOT_FOUND, _SILENCE))
 _FAILURES: tuple[HttpResponse | NoAnswer, ...] = (
     HttpResponse(500, {}),
     HttpResponse(503, {"retry-after": "45"}),
@@ -45,6 +47,7 @@ class Operation:
     timeout: str | None
     is_location: bool = False  # 202 while it runs; then its result, without a status
     next_url: str | None = None  # its own URL shows nothing but this one, which shows the end
+    flicker: tuple[HttpResponse | NoAnswer, ...] = ()  # what alone it misses with, if any
     has_answered: bool = False
     # When each poll was answered, and with what.
     answers: list[tuple[float, HttpResponse | NoAnswer]] = field(default_factory=list)
@@ -56,6 +59,8 @@ class Operation:
 
     @property
     def _misses(self) -> tuple[HttpResponse | NoAnswer, ...]:
+        if self.flicker:
+            return self.flicker
         if self.is_location:
             return _MISSES[1:]  # any text would be its result
         return _MISSES[:1] + _MISSES[2:] if self.next_url else _MISSES  # a 404 leads back
@@ -234,7 +239,8 @@ def _operation(random: Random, number: int) -> Operation:
         next_url=next_url,
         ends_at=ends_at,
         gone_at=gone_at,
-        miss_rate=random.choice((0.0, 0.0, 0.2, 0.5)),
+        miss_rate=random.choice((0.0, 0.0, 0.2, 0.5, 0.8)),
+        flicker=() if next_url or random.random() < 0.6 else random.choice(_FLICKERS),
         timeout=timeout,
     )
 

@@ -21,7 +21,7 @@ def problems(run: Run) -> Iterator[str]:
         if result := results.get(key_of(operation)):
             yield from _untimely(run, operation, result)
     for receiver in run.scenario.receivers:
-        yield from _too_early(run, receiver)
+        yield from _wrong_posts(run, receiver)
     yield from _not_replayed(run)
 
 
@@ -69,8 +69,8 @@ def _untimely(run: Run, operation: Operation, result: Result) -> Iterator[str]:
                 yield f"{operation} was noticed at {at:.0f} s, not by {latest:.0f} s"
 
 
-def _too_early(run: Run, receiver: Receiver) -> Iterator[str]:
-    """Find an attempt that came sooner than the schedule, or than the receiver asked for."""
+def _wrong_posts(run: Run, receiver: Receiver) -> Iterator[str]:
+    """Find a POST that no record has, or sooner than the schedule or the receiver asked for."""
     made: dict[str, list[tuple[float, float]]] = {}  # by delivery: when, and the least gap after it
     replayed = {key_of(r.operation) for r in run.scenario.requests if r.verb == "redeliver"}
     ids = {d.delivery_id for d in run.store.deliveries.values() if d.operation in replayed}
@@ -82,6 +82,10 @@ def _too_early(run: Run, receiver: Receiver) -> Iterator[str]:
         asked = given.headers.get("retry-after", "0") if isinstance(given, HttpResponse) else "0"
         gap = POLICY.callback_schedule[len(earlier) + 1].total_seconds()
         earlier.append((at, max(0.8 * gap, float(asked) - _skew(run))))
+    records = {record.delivery_id: record for record in run.store.deliveries.values()}
+    for delivery_id, posts in made.items():
+        if len(posts) != records[delivery_id].attempts:
+            yield f"{len(posts)} POSTs of {records[delivery_id]}"
 
 
 def _not_replayed(run: Run) -> Iterator[str]:

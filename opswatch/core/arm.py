@@ -4,7 +4,6 @@ Clauses are those of Azure/azure-resource-manager-rpc, `v1.0/async-api-reference
 comment names another source. `arm_errors` reads the errors in a body.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,14 +11,27 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Literal
-from urllib.parse import unquote
 
+from opswatch.core.arm_bodies import (
+    ENVELOPE,
+    ENVELOPE_FOLDED,
+    FinalWord,
+    final_word,
+    fold,
+    is_error,
+    is_running_state,
+    is_running_word,
+    is_spelled_alike,
+    percent,
+    provisioning_state,
+    resource_id,
+)
 from opswatch.core.arm_errors import ArmError, read_error
 from opswatch.core.errors import RefusedError
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.keys import path_of
 from opswatch.core.redact import redact_text
-from opswatch.core.texts import JsonText, cut, decode_text, from_lenient_json, one_line, to_json
+from opswatch.core.texts import JsonText, decode_text, from_lenient_json, one_line, to_json
 from opswatch.core.times import parse_instant, parse_retry_after
 from opswatch.core.urls import (
     collection_of,
@@ -29,33 +41,7 @@ from opswatch.core.urls import (
     with_api_version,
 )
 
-_FinalWord = Literal["Succeeded", "Failed", "Canceled"]
 _NO_CONTENT = 204
-# "Terminal states": exactly Succeeded, Failed and Canceled. Some providers send the others, which
-# azure-core polls without end.
-_FINAL: dict[str, _FinalWord] = {
-    "succeeded": "Succeeded",
-    "success": "Succeeded",
-    "completed": "Succeeded",
-    "failed": "Failed",
-    "failure": "Failed",
-    "error": "Failed",
-    "aborted": "Failed",
-    "timedout": "Failed",  # Microsoft.Web
-    "canceled": "Canceled",
-    "cancelled": "Canceled",
-}
-# Seen while an operation runs. At a Location URL any other word is part of the result.
-_RUNNING = frozenset(
-    {
-        "accepted", "canceling", "cancelling", "creating", "deleting", "dequeued", "enqueued",
-        "executing", "initializing", "inprogress", "notstarted", "pending", "preparing",
-        "processing", "provisioning", "queued", "registering", "resolving", "running", "scheduled",
-        "started", "starting", "submitted", "updating", "validating", "waiting",
-    }
-)  # fmt: skip
-# A provisioningState such as ResolvingDNS or InfrastructureCreating.
-_IN_PROGRESS = re.compile(r"ing(?![a-z])|InProgress")
 # The last segment but one of URLs whose bodies bear a status (Azure-AsyncOperation).
 _STATUS_COLLECTIONS = frozenset(
     {
@@ -81,12 +67,7 @@ _REFUSALS = frozenset({400, 403, 404})
 _ORIGINAL_CALLER = re.compile(r"only the original caller", re.IGNORECASE)
 _WAIT_IN_TEXT = re.compile(r"after\s+'?(\d{1,5})'?\s+(second|minute)", re.IGNORECASE | re.ASCII)
 # Members of a status body, which is called an envelope here.
-_ENVELOPE = (
-    "id", "name", "status", "startTime", "endTime", "percentComplete", "properties", "resourceId",
-)  # fmt: skip
-_ENVELOPE_FOLDED = frozenset(name.lower() for name in _ENVELOPE)
 _EMPTY = "an empty "  # begins `inferred_from` of an answer that says nothing
-_ERROR_LISTS = frozenset({"errors", "odata.error"})
 _MAX_STATUS = 128  # UTF-16 units
 
 
@@ -213,10 +194,10 @@ def read(answer: HttpResponse | NoAnswer, polled: PolledUrl, now: datetime) -> O
         body = from_lenient_json(answer.body) if text else None
     except ValueError as error:
         problem = f"malformed body: {error}"
-    fields = _fold(body, _ENVELOPE) if isinstance(body, dict) else {}
+    fields = fold(body, ENVELOPE) if isinstance(body, dict) else {}
     reading = _Reading(answer, polled, now, body, fields, text, problem)
     # A resource may have a `status` of another kind: its `provisioningState` is the operation's.
-    has_state = is_resource_url(polled.url) and _provisioning_state(body)
+    has_state = is_resource_url(polled.url) and provisioning_state(body)
     if isinstance(fields.get("status"), str) and fields["status"].strip() and not has_state:
         seen = _read_status(reading, fields["status"].strip())
         if seen is not None:
@@ -263,15 +244,15 @@ def _read_status(reading: _Reading, status: str) -> Observation | None:
     Under a code of failure only a terminal status counts, in a whole envelope, if it repeats. At a
     Location URL the body may be a resource or a result with a status of another kind.
     """
-    final = _FINAL.get(status.lower())
+    final = final_word(status)
     if not reading.is_done and reading.code != HTTPStatus.ACCEPTED:
         if final is None or not _is_envelope(reading):
             return None
         return _ended(reading, final, f"{final} under {reading.code}")
     if final is not None:
         return _ended(reading, final)
-    word = "".join(status.lower().split())
-    is_other = reading.is_location and word not in _RUNNING and not _is_envelope(reading)
+    is_running = is_running_word("".join(status.split()))
+    is_other = reading.is_location and not is_running and not _is_envelope(reading)
     if is_other and reading.code != HTTPStatus.ACCEPTED:
         return Ended(status="Succeeded", result=to_json(reading.body))
     # "any other value … the operation is still running"
@@ -284,9 +265,9 @@ def _read_without_status(reading: _Reading) -> Observation:
     An error is never a success, nor is what only looks like a status body.
     """
     body, is_location = reading.body, reading.is_location
-    state = _provisioning_state(body)
-    final = _FINAL.get(state.lower())
-    if _is_error(body) and final is None:
+    state = provisioning_state(body)
+    final = final_word(state)
+    if is_error(body) and final is None:
         error = read_error(body)
         if not is_location:
             return reading.missed(f"malformed body: an error without a status: {error}")
@@ -302,9 +283,9 @@ def _read_without_status(reading: _Reading) -> Observation:
             text = "malformed body: the status is not a string"
         return reading.missed(reading.problem or text)
     if final is not None:
-        error = None if final == "Succeeded" else read_error(body, _ENVELOPE_FOLDED)
+        error = None if final == "Succeeded" else read_error(body, ENVELOPE_FOLDED)
         return Ended(status=final, error=error, result=to_json(body))
-    is_running = state.lower() in _RUNNING or _IN_PROGRESS.search(state)
+    is_running = is_running_state(state)
     if state and (is_running or not is_location):
         return _running(reading, state, has_status=None)
     return reading.missed(reading.problem) if reading.is_html else _read_resource(reading)
@@ -398,8 +379,8 @@ def _running(reading: _Reading, status: str, *, has_status: bool | None = False)
     return Running(
         status=one_line(status, _MAX_STATUS),
         start_time=parse_instant(reading.fields.get("startTime")),
-        percent_complete=_percent(reading.fields.get("percentComplete")),
-        resource_id=_resource_id(reading.fields),
+        percent_complete=percent(reading.fields.get("percentComplete")),
+        resource_id=resource_id(reading.fields),
         retry_after=parse_retry_after(headers, reading.received_at),
         style=style,
         next_url=None if next_url == polled.url else next_url,
@@ -407,7 +388,7 @@ def _running(reading: _Reading, status: str, *, has_status: bool | None = False)
     )
 
 
-def _ended(reading: _Reading, status: _FinalWord, inferred_from: str | None = None) -> Ended:
+def _ended(reading: _Reading, status: FinalWord, inferred_from: str | None = None) -> Ended:
     """Return the end that an envelope shows.
 
     The result is `properties`, or what is beside the envelope if that is absent.
@@ -415,15 +396,15 @@ def _ended(reading: _Reading, status: _FinalWord, inferred_from: str | None = No
     fields, body = reading.fields, reading.body
     result = fields.get("properties")
     if result is None and status == "Succeeded":
-        beside = {name: body[name] for name in body if name.lower() not in _ENVELOPE_FOLDED}
+        beside = {name: body[name] for name in body if name.lower() not in ENVELOPE_FOLDED}
         result = {n: value for n, value in beside.items() if value or n.lower() != "error"} or None
     return Ended(
         status=status,
         start_time=parse_instant(fields.get("startTime")),
         end_time=parse_instant(fields.get("endTime")),
-        percent_complete=_percent(fields.get("percentComplete")),
-        resource_id=_resource_id(fields),
-        error=None if status == "Succeeded" else read_error(body, _ENVELOPE_FOLDED),
+        percent_complete=percent(fields.get("percentComplete")),
+        resource_id=resource_id(fields),
+        error=None if status == "Succeeded" else read_error(body, ENVELOPE_FOLDED),
         result=None if result is None else to_json(result),
         inferred_from=inferred_from,
     )
@@ -438,64 +419,10 @@ def _is_envelope(reading: _Reading) -> bool:
     fields, url = reading.fields, reading.polled.url
     path = path_of(url)
     if not is_resource_url(url):
-        if _spelled_alike(fields.get("id"), path):
+        if is_spelled_alike(fields.get("id"), path):
             return True
         is_failure = not reading.is_done and reading.code != HTTPStatus.ACCEPTED
-        if is_failure and _spelled_alike(fields.get("name"), path.rpartition("/")[2]):
+        if is_failure and is_spelled_alike(fields.get("name"), path.rpartition("/")[2]):
             return True
     has_times = any(fields.get(name) is not None for name in ("startTime", "percentComplete"))
     return has_times and not reading.is_location
-
-
-def _spelled_alike(text: object, path: str) -> bool:
-    """Return whether `text` is `path` in another spelling: case, escapes, spaces, a slash."""
-    if not isinstance(text, str):
-        return False
-    first, second = ("".join(unquote(t).lower().rstrip("/").split()) for t in (text, path))
-    return first == second != ""
-
-
-def _provisioning_state(body: Any) -> str:
-    """Return the `provisioningState` of a resource or of its `properties`; empty without one."""
-    for holder in (body, body.get("properties")) if isinstance(body, dict) else ():
-        if isinstance(holder, dict):
-            state = _fold(holder, ("provisioningState",)).get("provisioningState")
-            if isinstance(state, str) and state.strip():
-                return state.strip()
-    return ""
-
-
-def _is_error(body: Any) -> bool:
-    """Return whether a body is an error: it has an `error`, or both `code` and `message`.
-
-    A result may have `errors`: they count if the body has nothing else.
-    """
-    if not isinstance(body, dict):
-        return False
-    fields = _fold(body, ("error", "code", "message"))
-    if fields.get("error") or (fields.get("code") and fields.get("message")):
-        return True
-    return {name.lower() for name in body} <= _ERROR_LISTS and read_error(body) is not None
-
-
-def _resource_id(fields: Mapping[str, Any]) -> str | None:
-    value = fields.get("resourceId")
-    return cut(value.strip()) or None if isinstance(value, str) else None
-
-
-def _fold(body: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """Return the properties `names` of a body; a name in another case counts if there is none."""
-    folded: dict[str, Any] = {}
-    for name, value in body.items():
-        folded.setdefault(name.lower(), value)
-    return {
-        name: body[name] if name in body else folded[name.lower()]
-        for name in names
-        if name.lower() in folded
-    }
-
-
-def _percent(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if 0 <= value <= 100 and math.isfinite(value) else None  # noqa: PLR2004

@@ -57,7 +57,7 @@ _ESCAPED_PASSWORD = re.compile(
 
 # --- other forms
 
-_TOKEN = r"[\w.~+/-]"  # noqa: S105 - a pattern
+_SYMBOL = r"[\w.~+/-]"  # of a token
 _PRIVATE_PEM = re.compile(
     r"-----BEGIN(?!(?:[ +]|%20)(?:CERTIFICATE|NEW CERTIFICATE|TRUSTED|X509|PUBLIC|RSA PUBLIC))"
     r"(?:[ +]|%20)[A-Z0-9 +%]{1,40}-----.*?(?:-----END[A-Z0-9 +%]{1,40}-----|\Z)",
@@ -74,15 +74,15 @@ _SIGNED_PARAMETER = re.compile(  # of ARM's signed URLs, and the key of a Functi
 )
 _AFTER_SCHEME = r"(?:\s|%20|\+|:|=)++"
 _BEFORE_JWT = r"(?:(?<![A-Za-z])|(?<=%[0-9A-F]{2})|(?<=\\u00[0-9a-f]{2}))"
-_OPAQUE = rf"{_TOKEN}{{0,64}}[0-9]|{_TOKEN}{{0,64}}[a-z][A-Z]|{_TOKEN}{{30}}"  # and no word
+_OPAQUE = rf"{_SYMBOL}{{0,64}}[0-9]|{_SYMBOL}{{0,64}}[a-z][A-Z]|{_SYMBOL}{{30}}"  # and no word
 _WEBHOOK = r"(?i:(?<=hooks\.slack\.com/services/)|(?<=/api/webhooks/)|(?<=\.webhook\.office\.com/))"
 _FORMS = tuple(
     re.compile(pattern, re.ASCII)
     for pattern in (
         # JSON web tokens, signed or encrypted, also after a percent-encoded space
         rf"{_BEFORE_JWT}eyJ[\w-]{{8,}}(?:\.[\w-]+|\.(?=\.[\w-]))*",
-        rf"(?i:\bBearer){_AFTER_SCHEME}(?={_OPAQUE}){_TOKEN}{{8,}}=*",
-        rf"(?i:\b(?:Negotiate|NTLM|ApiKey)){_AFTER_SCHEME}(?={_OPAQUE}){_TOKEN}{{16,}}=*",
+        rf"(?i:\bBearer){_AFTER_SCHEME}(?={_OPAQUE}){_SYMBOL}{{8,}}=*",
+        rf"(?i:\b(?:Negotiate|NTLM|ApiKey)){_AFTER_SCHEME}(?={_OPAQUE}){_SYMBOL}{{16,}}=*",
         r"(?i:\bSharedKey(?:Lite)?)\s++[\w.-]+:[\w+/=%-]+",
         r"(?i:\bSharedAccessSignature)\s++(?i:s[rigev]|skn)=[^\s\"'<>]+",
         r"whsec_[\w+/=-]+",
@@ -162,11 +162,17 @@ def _without_signed_urls(text: str) -> str:
     parts: list[str] = []
     done = 0
     for (start, after), end in zip(starts, ends, strict=False):
-        rest = _URL_REST.match(text, after, end)
-        assert rest is not None  # noqa: S101 - it matches the empty text
-        parts += [text[done:after], _clean_url(text[start:after].partition(":")[0], rest[0])]
-        done = rest.end()
+        rest = _match(_URL_REST, text, after, end)
+        parts += [text[done:after], _clean_url(text[start:after].partition(":")[0], rest)]
+        done = after + len(rest)
     return "".join(parts) + text[done:]
+
+
+def _match(pattern: re.Pattern[str], text: str, start: int = 0, end: int | None = None) -> str:
+    """Return what `pattern`, which matches the empty text, too, matches at `start`."""
+    found = pattern.match(text, start, len(text) if end is None else end)
+    assert found is not None, pattern  # noqa: S101 - narrows a type
+    return found[0]
 
 
 def _clean_url(scheme: str, rest: str) -> str:
@@ -174,19 +180,17 @@ def _clean_url(scheme: str, rest: str) -> str:
 
     A password may contain a slash, as keys of Azure do, though it should be percent-encoded.
     """
-    authority = _AUTHORITY.match(rest)
-    assert authority is not None  # noqa: S101 - it matches the empty text
-    user_info, at, host = authority[0].rpartition("@")
-    end = authority.end()
+    authority = _match(_AUTHORITY, rest)
+    user_info, at, host = authority.rpartition("@")
+    end = len(authority)
     if not at:
         user, colon, password = host.partition(":")
         is_port = user and (user.startswith("[") or _PORT.fullmatch(password))
         found = rest.find("@", end) if colon and not is_port else -1
         if found >= 0:
             user_info, at = rest[:found], "@"
-            following = _AUTHORITY.match(rest, found + 1)
-            assert following is not None  # noqa: S101
-            host, end = following[0], following.end()
+            host = _match(_AUTHORITY, rest, found + 1)
+            end = found + 1 + len(host)
     if ":" in user_info or (scheme.lower() in _HTTP and len(user_info) >= _MIN_USER):
         user_info = REDACTED
     beginning, path = f"{user_info}{at}{host}", rest[end:]

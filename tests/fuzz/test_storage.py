@@ -125,7 +125,7 @@ async def test_wake_ups_survive_the_queue(
     account: Account, posted: list[Registration | Rejection], polled: list[Watch]
 ) -> None:
     wakes = {WakeUp(watch.key, watch.seq) for watch in watches_of(posted) + polled}
-    assert any("\U0001f600" in wake.key.row for wake in wakes)
+    assert len({wake.key for wake in wakes}) > 5
     client = account.queue(f"q-{uuid4().hex}")
     await client.create_queue()
     queue = AzureQueue(account, client.queue_name)

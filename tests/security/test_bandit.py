@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 ACCEPTED = {
     ("opswatch/adapters/rest.py", "B311"): "spreads retries over time",
     ("opswatch/steps/finish.py", "B101"): "narrows a type: every caller has kept an end",
+    ("opswatch/core/secret_forms.py", "B101"): "narrows a type: the patterns match the empty text",
     ("opswatch/local/demo/app.py", "B101"): "narrows a type: the pipe was asked for",
     ("opswatch/cli/__init__.py", "B105"): "the summary of a command",
     ("opswatch/local/azurite.py", "B404"): "starts the storage emulator",

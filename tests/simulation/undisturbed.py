@@ -64,7 +64,7 @@ def _untimely(run: Run, operation: Operation, result: Result) -> Iterator[str]:
             began = (result.facts.registered_at - START).total_seconds()
             ends_at = max(operation.ends_at, began)
             # A gap is no longer than the operation is old, and some ends are to be confirmed.
-            latest = ends_at + 3 * (ends_at + 5) + _LATENESS + skew
+            latest = ends_at + 3 * (ends_at + 5 + skew) + _LATENESS + skew
             if operation.is_readable and at > latest:
                 yield f"{operation} was noticed at {at:.0f} s, not by {latest:.0f} s"
 

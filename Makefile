@@ -54,7 +54,7 @@ fuzz: .venv-fuzz/.installed
 
 .venv-fuzz/.installed:
 	$(PYTHON) -m venv .venv-fuzz
-	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0 hypothesis msgspec
+	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0 hypothesis isodate msgspec
 	touch $@
 
 # checkov brings old versions of much: it has an environment of its own.

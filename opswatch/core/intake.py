@@ -3,7 +3,7 @@
 import re
 from base64 import b64decode
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
@@ -58,7 +58,7 @@ class Rejection:
     @property
     def key(self) -> Key:
         """The UTC date, then the digest of the body."""
-        return Key(self.received_at.date().isoformat(), self.body_sha256)
+        return Key(self.received_at.astimezone(UTC).date().isoformat(), self.body_sha256)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,5 @@
 """Instants and spans as text: the forms that providers send, and the form that we write."""
 
-import math
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -93,13 +92,10 @@ def parse_retry_after(headers: dict[str, str], now: datetime) -> timedelta | Non
 
 
 def _http_date(text: str) -> datetime | None:
+    if not text:
+        return None
     try:
-        instant = parsedate_to_datetime(text) if text else None
+        instant = parsedate_to_datetime(text)
+        return instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError, TypeError):
         return None
-    return instant and instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
-
-
-def whole_seconds(delay: timedelta) -> int:
-    """Return `delay` in seconds, rounded up: a queue's resolution is one second."""
-    return max(0, math.ceil(delay.total_seconds()))

@@ -1,7 +1,7 @@
 """Watches and results: what is known of an operation, and what follows from a poll of it."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from http import HTTPStatus
 from typing import assert_never
@@ -178,7 +178,7 @@ class TimelineEntry:
         """The UTC date, then the time of registration: newest first within the date."""
         inverted = _LAST_MILLISECOND - int(self.registered_at.timestamp() * 1000)
         row = f"{inverted:015d}~{self.operation.partition}~{self.operation.row}"
-        return Key(self.registered_at.date().isoformat(), row)
+        return Key(self.registered_at.astimezone(UTC).date().isoformat(), row)
 
 
 @dataclass(frozen=True, slots=True)

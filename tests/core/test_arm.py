@@ -1,4 +1,4 @@
-"""Reading ARM's status answers: each fact known of them is a case, and no bytes are too strange."""
+"""Reading ARM's status answers: a case for each known form; `tests.fuzz` tests any answer."""
 
 import json
 from dataclasses import replace
@@ -6,16 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
-from opswatch.core.decide import result_of
 
 from opswatch.core import arm
 from opswatch.core.arm import ArmError, Ended, Missed, Observation, Running
-from opswatch.core.http import HttpResponse, Layer, NoAnswer
-from opswatch.core.policy import Policy
-from opswatch.core.watches import Finish, Wait, after_poll
-from opswatch.rows.tables import RESULTS, WATCHES
+from opswatch.core.http import HttpResponse, NoAnswer
 from tests.support.builders import (
     ENDPOINT,
     NOW,
@@ -26,11 +20,14 @@ from tests.support.builders import (
     missed,
     running,
     seconds,
-    watch,
 )
+from tests.support.cases import cases
 
 START = datetime(2024, 1, 25, 22, 18, 46, tzinfo=UTC)
 START_TEXT = "2024-01-25T22:18:46Z"
+CONFLICT = ArmError(
+    code="Conflict", message="Taken.", json='{"code":"Conflict","message":"Taken."}'
+)
 RESOURCE = {"id": "/subscriptions/x", "name": "cache", "properties": {"hostName": "cache.net"}}
 
 
@@ -64,103 +61,76 @@ def compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def nested(depth: int, inside: bytes = b"") -> bytes:
-    return b"[" * depth + inside + b"]" * depth
+def nested(depth: int) -> bytes:
+    return b"[" * depth + b"]" * depth
 
 
 # --- what an answer means
 
 
-@pytest.mark.parametrize(
-    ("response", "seen"),
-    [
+@cases(
+    "response, seen",
+    {
         # A body with a status: the status decides.
-        pytest.param(answer({"status": "InProgress"}), running(), id="AAO: in progress"),
-        pytest.param(answer({"status": "Succeeded"}), ended(), id="AAO: succeeded"),
-        pytest.param(answer({"status": "Failed"}), ended(status="Failed"), id="AAO: failed"),
-        pytest.param(answer({"status": "Canceled"}), ended(status="Canceled"), id="AAO: canceled"),
-        pytest.param(answer({"status": "sUCCEEDED"}), ended(), id="AAO: an end in another case"),
-        pytest.param(answer({"status": " Succeeded "}), ended(), id="AAO: white space around"),
-        pytest.param(answer({"Status": "Succeeded"}), ended(), id="AAO: property in another case"),
-        pytest.param(
-            answer({"status": "Cancelled"}), ended(status="Canceled"), id="seen: Cancelled"
-        ),
-        pytest.param(answer({"status": "Completed"}), ended(), id="seen: Completed"),
-        pytest.param(
-            answer({"status": "InProgress"}, 202), running(), id="hybrid: 202 with a status"
-        ),
-        pytest.param(
-            answer({"status": "Succeeded"}, 202), ended(), id="hybrid: an end, even in a 202"
-        ),
-        pytest.param(
-            answer({"status": "Running"}, 201), running("Running"), id="AAO: running in a 201"
-        ),
-        pytest.param(answer({"status": ""}), running(""), id="AAO: an empty word is no end"),
+        "AAO: in progress": (answer({"status": "InProgress"}), running()),
+        "AAO: succeeded": (answer({"status": "Succeeded"}), ended()),
+        "AAO: failed": (answer({"status": "Failed"}), ended(status="Failed")),
+        "AAO: canceled": (answer({"status": "Canceled"}), ended(status="Canceled")),
+        "AAO: an end in another case": (answer({"status": "sUCCEEDED"}), ended()),
+        "AAO: white space around": (answer({"status": " Succeeded "}), ended()),
+        "AAO: property in another case": (answer({"Status": "Succeeded"}), ended()),
+        "seen: Cancelled": (answer({"status": "Cancelled"}), ended(status="Canceled")),
+        "seen: Completed": (answer({"status": "Completed"}), ended()),
+        "hybrid: 202 with a status": (answer({"status": "InProgress"}, 202), running()),
+        "hybrid: an end, even in a 202": (answer({"status": "Succeeded"}, 202), ended()),
+        "AAO: running in a 201": (answer({"status": "Running"}, 201), running("Running")),
+        "AAO: empty": (answer({"status": ""}), running("")),
         # Without one: the code decides.
-        pytest.param(answer(None, 202), running(), id="Location: empty 202"),
-        pytest.param(answer({}, 202), running(), id="Location: 202 with an empty object"),
-        pytest.param(answer(RESOURCE, 202), running(), id="Location: 202 with a body"),
-        pytest.param(answer(b" \r\n", 202), running(), id="Location: 202 with white space"),
-        pytest.param(
-            answer(None, 200), ended(is_inferred=True), id="Location: empty 200 (Redis delete)"
-        ),
-        pytest.param(
-            answer(b"\n", 200), ended(is_inferred=True), id="Location: 200 with white space"
-        ),
-        pytest.param(
-            answer({}, 200), ended(is_inferred=True), id="Location: 200 with an empty object"
-        ),
-        pytest.param(answer(b"null", 200), ended(is_inferred=True), id="Location: 200 with null"),
-        pytest.param(answer(b"null", 202), running(), id="Location: 202 with null"),
-        pytest.param(answer(None, 204), ended(), id="Location: 204"),
-        pytest.param(
-            answer(RESOURCE), ended(result=compact(RESOURCE)), id="Location: 200 with the resource"
-        ),
-        pytest.param(
-            answer(RESOURCE, 201), ended(result=compact(RESOURCE)), id="Location: 201, the resource"
-        ),
-        pytest.param(
-            answer([1]), ended(result="[1]", is_inferred=True), id="Location: 200 with a list"
-        ),
-        pytest.param(
+        "Location: empty 202": (answer(None, 202), running()),
+        "Location: 202 with an empty object": (answer({}, 202), running()),
+        "Location: 202 with a body": (answer(RESOURCE, 202), running()),
+        "Location: 202 with white space": (answer(b" \r\n", 202), running()),
+        "Location: empty 200 (Redis delete)": (answer(None, 200), ended(is_inferred=True)),
+        "Location: 200 with white space": (answer(b"\n", 200), ended(is_inferred=True)),
+        "Location: 200 with an empty object": (answer({}, 200), ended(is_inferred=True)),
+        "Location: 200 with null": (answer(b"null", 200), ended(is_inferred=True)),
+        "Location: 202 with null": (answer(b"null", 202), running()),
+        "Location: 204": (answer(None, 204), ended()),
+        "Location: 200 with the resource": (answer(RESOURCE), ended(result=compact(RESOURCE))),
+        "Location: 201, the resource": (answer(RESOURCE, 201), ended(result=compact(RESOURCE))),
+        "Location: 200 with a list": (answer([1]), ended(result="[1]", is_inferred=True)),
+        "Location: provisioningState running": (
             answer({"properties": {"provisioningState": "Creating"}}),
             running("Creating"),
-            id="Location: provisioningState goes on",
         ),
-        pytest.param(
+        "Location: provisioningState succeeded": (
             answer({"properties": {"provisioningState": "Succeeded"}}),
             ended(result='{"properties":{"provisioningState":"Succeeded"}}'),
-            id="Location: provisioningState succeeded",
         ),
-        pytest.param(
+        "Location: provisioningState failed": (
             answer({"properties": {"provisioningState": "failed"}}),
             ended(status="Failed", result='{"properties":{"provisioningState":"failed"}}'),
-            id="Location: provisioningState failed",
         ),
-        pytest.param(
+        "Location: status null counts as absent": (
             answer({"status": None, "properties": {"provisioningState": "Updating"}}),
             running("Updating"),
-            id="Location: status null counts as absent",
         ),
-        pytest.param(
+        "Location: provisioningState null": (
             answer({"properties": {"provisioningState": None}}),
             ended(result='{"properties":{"provisioningState":null}}'),
-            id="Location: provisioningState null",
         ),
-        pytest.param(
+        "Location: properties that are a text": (
             answer({"properties": "none"}),
             ended(result='{"properties":"none"}'),
-            id="Location: properties that are no object",
         ),
-        # Everything else could not be read.
-        pytest.param(
+        # Anything else could not be read.
+        "no answer": (
             NoAnswer("timeout", "after 30 s"),
             Missed(reason="timeout: after 30 s", answered=False),
-            id="no answer",
         ),
-    ],
+    },
 )
-def test_an_answer_means(response: HttpResponse | NoAnswer, seen: Observation) -> None:
+def test_answer_is_read(response: HttpResponse | NoAnswer, seen: Observation) -> None:
     assert read(response) == seen
 
 
@@ -171,31 +141,31 @@ def test_an_answer_means(response: HttpResponse | NoAnswer, seen: Observation) -
         "Enqueued", "Dequeued", "Updating", "Deleting", "Succeeding", "Failing", "完了",
     ],
 )  # fmt: skip
-def test_every_other_word_means_running(word: str) -> None:
+def test_every_other_status_means_running(word: str) -> None:
     assert read(answer({"status": word})) == running(word)
 
 
-def test_a_long_strange_word_is_cut_to_a_line() -> None:
+def test_long_status_is_cut_to_a_line() -> None:
     word = read_running(answer({"status": "In\nProgress\0" * 100})).status
     assert len(word) == 128
     assert word.startswith(r"In Progress\x00In")
 
 
-# --- what it says besides
+# --- times, percentage and result
 
 
 @pytest.mark.parametrize("name", ["startTime", "endTime", "percentComplete", "properties", "error"])
 @pytest.mark.parametrize("status", ["InProgress", "Succeeded", "Failed", "Canceled"])
-def test_null_is_as_good_as_absent(status: str, name: str) -> None:
+def test_null_counts_as_absent(status: str, name: str) -> None:
     assert read(answer({"status": status, name: None})) == read(answer({"status": status}))
 
 
-def test_an_end_time_proves_nothing_while_the_operation_goes_on() -> None:
+def test_end_time_alone_ends_nothing() -> None:
     body = {"status": "InProgress", "startTime": START_TEXT, "endTime": "2024-01-25T22:18:47Z"}
     assert read(answer(body)) == running(start_time=START)
 
 
-def test_a_whole_body_is_read() -> None:
+def test_full_body_is_read() -> None:
     body = {
         "id": "/subscriptions/x/providers/Microsoft.Cache/locations/East US/operationsStatus/y",
         "name": "y",
@@ -214,62 +184,57 @@ def test_a_whole_body_is_read() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("text", "instant"),
-    [
-        pytest.param("2024-01-25T22:18:46.12Z", START.replace(microsecond=120_000), id="2 digits"),
-        pytest.param(
-            "2024-01-25T22:18:46.123456Z", START.replace(microsecond=123_456), id="6 digits"
-        ),
-        pytest.param(
-            "2024-01-25T22:18:46.1234567Z", START.replace(microsecond=123_456), id="7 digits, cut"
-        ),
-        pytest.param(
+@cases(
+    "text, instant",
+    {
+        "2 digits": ("2024-01-25T22:18:46.12Z", START.replace(microsecond=120_000)),
+        "6 digits": ("2024-01-25T22:18:46.123456Z", START.replace(microsecond=123_456)),
+        "7 digits, cut": ("2024-01-25T22:18:46.1234567Z", START.replace(microsecond=123_456)),
+        "7 digits with an offset": (
             "2024-01-25T22:18:46.1234567+00:00",
             START.replace(microsecond=123_456),
-            id="7 digits with an offset",
         ),
-        pytest.param("2024-01-25T22:18:46", START, id="no zone"),
-        pytest.param("2024-01-25 22:18:46Z", START, id="a space for the T"),
-        pytest.param("2024-01-25 22:18:46 +0000", START, id="a space before the offset"),
-        pytest.param("2024-01-26T01:18:46+03:00", START, id="another zone"),
-        pytest.param("/Date(1706221126000)/", START, id="Microsoft's JSON date"),
-        pytest.param("0001-01-01T00:00:00", None, id=".NET's no date"),
-        pytest.param("yesterday", None, id="no instant"),
-        pytest.param("2024-02-30T00:00:00Z", None, id="no such day"),
-        pytest.param("9999-12-31T23:59:59-14:00", None, id="past the last year"),
-        pytest.param("/Date(999999999999999)/", None, id="a date past the last year"),
-        pytest.param(1706221126, None, id="a number"),
-        pytest.param({}, None, id="an object"),
-        pytest.param("", None, id="an empty text"),
-    ],
+        "no zone": ("2024-01-25T22:18:46", START),
+        "a space for the T": ("2024-01-25 22:18:46Z", START),
+        "a space before the offset": ("2024-01-25 22:18:46 +0000", START),
+        "another zone": ("2024-01-26T01:18:46+03:00", START),
+        "Microsoft's JSON date": ("/Date(1706221126000)/", START),
+        ".NET's missing date": ("0001-01-01T00:00:00", None),
+        "a word": ("yesterday", None),
+        "no such day": ("2024-02-30T00:00:00Z", None),
+        "past the last year": ("9999-12-31T23:59:59-14:00", None),
+        "a date past the last year": ("/Date(999999999999999)/", None),
+        "a number": (1706221126, None),
+        "an object": ({}, None),
+        "an empty text": ("", None),
+    },
 )
-def test_a_timestamp_is_read(text: object, instant: datetime | None) -> None:
+def test_timestamp_is_read(text: object, instant: datetime | None) -> None:
     assert read_running(answer({"status": "Running", "startTime": text})).start_time == instant
     done = read_ended(answer({"status": "Failed", "startTime": text, "endTime": text}))
     assert (done.start_time, done.end_time) == (instant, instant)
 
 
-@pytest.mark.parametrize(
-    ("text", "percent"),
-    [
-        pytest.param("0", 0.0, id="0"),
-        pytest.param("42", 42.0, id="a whole number"),
-        pytest.param("99.5", 99.5, id="a fraction"),
-        pytest.param("100", 100.0, id="100"),
-        pytest.param("1.0", 1.0, id="1.0 as one provider has it"),
-        pytest.param("100.1", None, id="more than 100"),
-        pytest.param("-1", None, id="less than 0"),
-        pytest.param("true", None, id="bool"),
-        pytest.param('"50"', None, id="text"),
-        pytest.param("NaN", None, id="NaN"),
-        pytest.param("Infinity", None, id="Infinity"),
-        pytest.param("1e999", None, id="1e999"),
-        pytest.param("9" * 400, None, id="a huge integer"),
-        pytest.param("[50]", None, id="a list"),
-    ],
+@cases(
+    "text, percent",
+    {
+        "0": ("0", 0.0),
+        "a whole number": ("42", 42.0),
+        "a fraction": ("99.5", 99.5),
+        "100": ("100", 100.0),
+        "1.0": ("1.0", 1.0),
+        "more than 100": ("100.1", None),
+        "less than 0": ("-1", None),
+        "bool": ("true", None),
+        "text": ('"50"', None),
+        "NaN": ("NaN", None),
+        "Infinity": ("Infinity", None),
+        "1e999": ("1e999", None),
+        "a huge integer": ("9" * 400, None),
+        "a list": ("[50]", None),
+    },
 )
-def test_a_percentage_is_read(text: str, percent: float | None) -> None:
+def test_percentage_is_read(text: str, percent: float | None) -> None:
     body = f'{{"status":"Running","percentComplete":{text}}}'.encode()
     assert read(answer(body)) == running("Running", percent_complete=percent)
 
@@ -277,57 +242,45 @@ def test_a_percentage_is_read(text: str, percent: float | None) -> None:
 # --- errors
 
 
-@pytest.mark.parametrize(
-    ("body", "error"),
-    [
-        pytest.param({}, None, id="no error at all (Redis Enterprise)"),
-        pytest.param({"error": None}, None, id="null"),
-        pytest.param({"error": {}}, None, id="empty"),
-        pytest.param(
+@cases(
+    "body, error",
+    {
+        "none (Redis Enterprise)": ({}, None),
+        "null": ({"error": None}, None),
+        "empty": ({"error": {}}, None),
+        "a space before the code (Network)": (
             {"error": {"code": " Conflict", "message": "Taken."}},
-            ArmError(
-                code="Conflict", message="Taken.", json='{"code":"Conflict","message":"Taken."}'
-            ),
-            id="a space before the code (Network)",
+            CONFLICT,
         ),
-        pytest.param(
+        "names in capitals (409 on a resource group)": (
             {"Error": {"Code": "Conflict", "Message": "Taken."}},
-            ArmError(
-                code="Conflict", message="Taken.", json='{"code":"Conflict","message":"Taken."}'
-            ),
-            id="names in capitals (409 on a resource group)",
+            CONFLICT,
         ),
-        pytest.param(
+        "no code": (
             {"error": {"message": "Taken."}},
             ArmError(code=None, message="Taken.", json='{"message":"Taken."}'),
-            id="no code",
         ),
-        pytest.param(
+        "a code that is a number": (
             {"error": {"code": 409, "message": None}},
             ArmError(code="409", message=None, json='{"code":"409","message":null}'),
-            id="a code that is a number",
         ),
-        pytest.param(
+        "a text": (
             {"error": "Taken."},
             ArmError(code=None, message="Taken.", json='{"message":"Taken."}'),
-            id="a text",
         ),
-        pytest.param(
+        "beside the status": (
             {"code": "Conflict", "message": "Taken."},
-            ArmError(
-                code="Conflict", message="Taken.", json='{"code":"Conflict","message":"Taken."}'
-            ),
-            id="beside the status",
+            CONFLICT,
         ),
-        pytest.param({"error": [1]}, None, id="a list"),
-    ],
+        "a list": ({"error": [1]}, None),
+    },
 )
-def test_an_error_is_read(body: dict[str, Any], error: ArmError | None) -> None:
+def test_error_is_read(body: dict[str, Any], error: ArmError | None) -> None:
     assert error_of(**body) == error
     assert read_ended(answer({"status": "Succeeded"} | body)).error is None
 
 
-def test_an_error_is_kept_whole() -> None:
+def test_error_is_kept_whole() -> None:
     error = {
         "code": "DeploymentFailed",
         "message": "At least one resource failed.",
@@ -341,7 +294,7 @@ def test_an_error_is_kept_whole() -> None:
     assert json.loads(read_error.json) == error
 
 
-def test_a_failed_provisioning_state_has_its_error() -> None:
+def test_failed_provisioning_state_has_its_error() -> None:
     body = {"properties": {"provisioningState": "Failed"}, "error": {"code": "Conflict"}}
     error = read_ended(answer(body)).error
     assert error is not None
@@ -352,109 +305,92 @@ def test_a_failed_provisioning_state_has_its_error() -> None:
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 410])
-def test_a_status_that_may_be_gone_is_unreadable(code: int) -> None:
+def test_unreadable_codes_are_marked(code: int) -> None:
     seen = read_missed(answer({"error": {"code": "Gone", "message": "It is gone."}}, code))
     assert seen == Missed(reason=f"{code} Gone: It is gone.", unreadable=True)
 
 
 @pytest.mark.parametrize("code", [400, 402, 405, 408, 409, 412, 429, 499, 500, 502, 503, 504, 999])
-def test_any_other_failure_to_read_says_nothing_of_the_operation(code: int) -> None:
+def test_other_error_codes_are_misses(code: int) -> None:
     seen = read_missed(answer({"status": "Failed", "error": {"code": "Nope"}}, code))
     assert seen == Missed(reason=f"{code} Nope")
 
 
 @pytest.mark.parametrize("code", [100, 203, 206, 301, 302, 303, 307, 308])
-def test_a_redirect_and_any_other_code_is_a_miss(code: int) -> None:
+def test_redirects_and_unusual_codes_are_misses(code: int) -> None:
     headers = {"location": URL, "azure-asyncoperation": URL}
     seen = read_missed(answer({"status": "Succeeded"}, code, headers))
     assert seen.reason.startswith(str(code))
     assert not seen.unreadable
 
 
-@pytest.mark.parametrize(
-    ("response", "reason"),
-    [
-        pytest.param(answer(None, 404), "404 NotFound", id="no body"),
-        pytest.param(answer(b"<html>no</html>", 502), "502 BadGateway", id="HTML"),
-        pytest.param(answer({"error": {}}, 503), "503 ServiceUnavailable", id="an empty error"),
-        pytest.param(answer({"message": "No."}, 404), "404 NotFound: No.", id="no code"),
-        pytest.param(
+@cases(
+    "response, reason",
+    {
+        "no body": (answer(None, 404), "404 NotFound"),
+        "HTML": (answer(b"<html>no</html>", 502), "502 BadGateway"),
+        "an empty error": (answer({"error": {}}, 503), "503 ServiceUnavailable"),
+        "no code": (answer({"message": "No."}, 404), "404 NotFound: No."),
+        "names in capitals": (
             answer({"Error": {"Code": "Conflict", "Message": "Taken."}}, 409),
             "409 Conflict: Taken.",
-            id="names in capitals",
         ),
-        pytest.param(answer([], 500), "500 InternalServerError", id="a list"),
-        pytest.param(answer(None, 599), "599 Unknown", id="a code without a phrase"),
-        pytest.param(
+        "a list": (answer([], 500), "500 InternalServerError"),
+        "a code without a phrase": (answer(None, 599), "599 Unknown"),
+        "control characters": (
             answer({"error": {"code": "A\r\nB", "message": "c\0"}}, 500),
             r"500 A B: c\x00",
-            id="control characters",
         ),
-        pytest.param(answer(b"<html>", 200), "200 malformed body", id="HTML with a 200"),
-        pytest.param(answer(b"<html>", 202), "202 malformed body", id="HTML with a 202"),
-        pytest.param(answer(b'{"status":"Succ', 200), "200 malformed body", id="cut off"),
-        pytest.param(answer(b'"Succeeded"', 200), "200 malformed body", id="a text"),
-        pytest.param(answer(b"1", 200), "200 malformed body", id="a number"),
-        pytest.param(answer([1], 202), "202 malformed body", id="a list with a 202"),
-        pytest.param(answer({"status": 1}), "200 malformed body", id="a status that is a number"),
-        pytest.param(answer({"status": ["Succeeded"]}), "200 malformed body", id="a status list"),
-        pytest.param(answer(nested(100_000)), "200 malformed body", id="100,000 levels"),
-        pytest.param(answer(b"[" * 100_000), "200 malformed body", id="100,000 levels, cut off"),
-        pytest.param(answer(b'{"status":' * 50_000), "200 malformed body", id="50,000 objects"),
-        pytest.param(
-            answer(b'{"status":"InProgress"}\0'), "200 malformed body", id="a NUL after the body"
-        ),
-    ],
+        "HTML with a 200": (answer(b"<html>", 200), "200 malformed body"),
+        "HTML with a 202": (answer(b"<html>", 202), "202 malformed body"),
+        "cut off": (answer(b'{"status":"Succ', 200), "200 malformed body"),
+        "a text": (answer(b'"Succeeded"', 200), "200 malformed body"),
+        "a number": (answer(b"1", 200), "200 malformed body"),
+        "a list with a 202": (answer([1], 202), "202 malformed body"),
+        "a status that is a number": (answer({"status": 1}), "200 malformed body"),
+        "a status list": (answer({"status": ["Succeeded"]}), "200 malformed body"),
+        "100,000 levels": (answer(nested(100_000)), "200 malformed body"),
+        "100,000 levels, cut off": (answer(b"[" * 100_000), "200 malformed body"),
+        "50,000 objects": (answer(b'{"status":' * 50_000), "200 malformed body"),
+        "a NUL after the body": (answer(b'{"status":"InProgress"}\0'), "200 malformed body"),
+    },
 )
-def test_a_miss_says_why(response: HttpResponse, reason: str) -> None:
+def test_miss_has_a_reason(response: HttpResponse, reason: str) -> None:
     seen = read_missed(response)
     assert seen.reason == reason or seen.reason.startswith(f"{reason}: ")
     assert seen.reason.isprintable()
     assert len(seen.reason) <= 512
 
 
-@pytest.mark.parametrize(
-    ("body", "seen"),
-    [
-        pytest.param(b'\xef\xbb\xbf{"status":"Succeeded"}', ended(), id="a BOM"),
-        pytest.param(
-            b'{"status":"Succeeded","properties":"\\ud83d"}', ended(result='"?"'), id="half a pair"
-        ),
-        pytest.param(
-            b'{"status":"Succeeded","properties":"\xff"}', ended(result='"\ufffd"'), id="Latin-1"
-        ),
-        pytest.param(
+@cases(
+    "body, seen",
+    {
+        "a BOM": (b'\xef\xbb\xbf{"status":"Succeeded"}', ended()),
+        "half a pair": (b'{"status":"Succeeded","properties":"\\ud83d"}', ended(result='"?"')),
+        "Latin-1": (b'{"status":"Succeeded","properties":"\xff"}', ended(result='"\ufffd"')),
+        "numbers out of range": (
             b'{"status":"Succeeded","properties":[NaN,-Infinity,1e999,1]}',
             ended(result="[null,null,null,1]"),
-            id="numbers out of range",
         ),
-        pytest.param(
+        "a huge integer": (
             b'{"status":"Succeeded","properties":123456789012345678901234567890}',
             ended(result="123456789012345678901234567890"),
-            id="a huge integer",
         ),
-        pytest.param(
-            b'{"status":"InProgress","status":"Succeeded"}', ended(), id="the same property twice"
-        ),
-        pytest.param(
-            b'{"status":"Succeeded","properties":"a\0b"}', ended(result='"a\\u0000b"'), id="a NUL"
-        ),
-        pytest.param(
-            b'{"status":"Succeeded","properties":"a\nb"}', ended(result='"a\\nb"'), id="a line end"
-        ),
-        pytest.param(
+        "the same property twice": (b'{"status":"InProgress","status":"Succeeded"}', ended()),
+        "a NUL": (b'{"status":"Succeeded","properties":"a\0b"}', ended(result='"a\\u0000b"')),
+        "a line end": (b'{"status":"Succeeded","properties":"a\nb"}', ended(result='"a\\nb"')),
+        "50 levels": (
             b'{"status":"Succeeded","properties":' + nested(50) + b"}",
             ended(result=nested(50).decode()),
-            id="50 levels",
         ),
-    ],
+    },
 )
-def test_an_end_is_not_missed_for_a_flaw(body: bytes, seen: Ended) -> None:
+def test_flawed_body_does_not_hide_the_end(body: bytes, seen: Ended) -> None:
     assert read(answer(body)) == seen
 
 
 @pytest.mark.parametrize("depth", [50, 62, 63, 64, 65, 300, 900, 960, 990, 1000])
-def test_what_is_nested_deeply_is_read_or_missed_but_never_kept_unreadable(depth: int) -> None:
+def test_deep_nesting_is_read_or_missed(depth: int) -> None:
     body = b'{"status":"Failed","properties":%b,"error":{"details":%b}}'
     match read(answer(body.replace(b"%b", nested(depth)))):
         case Missed(reason=reason):
@@ -475,62 +411,48 @@ def test_what_is_nested_deeply_is_read_or_missed_but_never_kept_unreadable(depth
 DATE = "Mon, 23 Nov 2026 03:05:40 GMT"  # NOW
 
 
-@pytest.mark.parametrize(
-    ("headers", "delay"),
-    [
-        pytest.param({}, None, id="absent"),
-        pytest.param({"retry-after": "10"}, 10, id="seconds"),
-        pytest.param({"retry-after": " 600 "}, 600, id="10 minutes, spaces"),
-        pytest.param({"retry-after": "2"}, 2, id="2"),
-        pytest.param({"retry-after": "0"}, None, id="0 counts as absent"),
-        pytest.param({"retry-after": "0.5"}, 0.5, id="a fraction"),
-        pytest.param({"retry-after": "-5"}, None, id="negative"),
-        pytest.param({"retry-after": "soon"}, None, id="a word"),
-        pytest.param({"retry-after": "1e3"}, None, id="an exponent"),
-        pytest.param({"retry-after": "\u0661\u0660"}, None, id="other digits"),
-        pytest.param({"retry-after": ""}, None, id="empty"),
-        pytest.param({"retry-after": "Mon, 23 Nov 2026 03:06:40 GMT"}, 60, id="a date, our clock"),
-        pytest.param(
+@cases(
+    "headers, delay",
+    {
+        "absent": ({}, None),
+        "seconds": ({"retry-after": "10"}, 10),
+        "10 minutes, spaces": ({"retry-after": " 600 "}, 600),
+        "2": ({"retry-after": "2"}, 2),
+        "0 counts as absent": ({"retry-after": "0"}, None),
+        "a fraction": ({"retry-after": "0.5"}, 0.5),
+        "negative": ({"retry-after": "-5"}, None),
+        "a word": ({"retry-after": "soon"}, None),
+        "an exponent": ({"retry-after": "1e3"}, None),
+        "other digits": ({"retry-after": "\u0661\u0660"}, None),
+        "empty": ({"retry-after": ""}, None),
+        "a date, our clock": ({"retry-after": "Mon, 23 Nov 2026 03:06:40 GMT"}, 60),
+        "a date from the answer's own": (
             {"retry-after": "Mon, 23 Nov 2026 03:06:40 GMT", "date": DATE},
             60,
-            id="a date from the answer's own",
         ),
-        pytest.param(
+        "a date from a clock that is behind ours": (
             {
                 "retry-after": "Wed, 01 Jan 2025 00:00:30 GMT",
                 "date": "Wed, 01 Jan 2025 00:00:00 GMT",
             },
             30,
-            id="a date from a clock that is behind ours",
         ),
-        pytest.param(
-            {"retry-after": "Monday, 23-Nov-26 03:06:40 GMT", "date": DATE}, 60, id="RFC 850"
-        ),
-        pytest.param({"retry-after": "Mon Nov 23 03:06:40 2026", "date": DATE}, 60, id="asctime"),
-        pytest.param(
-            {"retry-after": "Mon, 23 Nov 2026 04:06:40 +0100", "date": DATE}, 60, id="an offset"
-        ),
-        pytest.param(
-            {"retry-after": "Mon, 23 Nov 2026 03:05:39 GMT", "date": DATE}, None, id="the past"
-        ),
-        pytest.param(
-            {"retry-after": "Mon, 23 Nov 2026 03:06:40 GMT", "date": "x"}, 60, id="no Date"
-        ),
-        pytest.param(
-            {"retry-after": "Fri, 31 Dec 9999 23:59:59 -0500"}, None, id="past the last year"
-        ),
-        pytest.param(
-            {"retry-after": "Sat, 01 Jan 0001 00:00:00 +0500"}, None, id="before the first year"
-        ),
-        pytest.param({"retry-after": "Mon, 23 Nov 2026 03:06:40 +9999"}, None, id="no such offset"),
-        pytest.param({"retry-after-ms": "1500"}, 1.5, id="retry-after-ms"),
-        pytest.param({"x-ms-retry-after-ms": "2500"}, 2.5, id="x-ms-retry-after-ms"),
-        pytest.param({"retry-after-ms": "1500", "retry-after": "9"}, 1.5, id="ms before seconds"),
-        pytest.param({"retry-after-ms": "0", "retry-after": "9"}, 9, id="0 ms, then seconds"),
-        pytest.param({"retry-after-ms": "x", "retry-after": "9"}, 9, id="no ms, then seconds"),
-    ],
+        "RFC 850": ({"retry-after": "Monday, 23-Nov-26 03:06:40 GMT", "date": DATE}, 60),
+        "asctime": ({"retry-after": "Mon Nov 23 03:06:40 2026", "date": DATE}, 60),
+        "an offset": ({"retry-after": "Mon, 23 Nov 2026 04:06:40 +0100", "date": DATE}, 60),
+        "the past": ({"retry-after": "Mon, 23 Nov 2026 03:05:39 GMT", "date": DATE}, None),
+        "no Date": ({"retry-after": "Mon, 23 Nov 2026 03:06:40 GMT", "date": "x"}, 60),
+        "past the last year": ({"retry-after": "Fri, 31 Dec 9999 23:59:59 -0500"}, None),
+        "before the first year": ({"retry-after": "Sat, 01 Jan 0001 00:00:00 +0500"}, None),
+        "no such offset": ({"retry-after": "Mon, 23 Nov 2026 03:06:40 +9999"}, None),
+        "retry-after-ms": ({"retry-after-ms": "1500"}, 1.5),
+        "x-ms-retry-after-ms": ({"x-ms-retry-after-ms": "2500"}, 2.5),
+        "ms before seconds": ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        "0 ms, then seconds": ({"retry-after-ms": "0", "retry-after": "9"}, 9),
+        "no ms, then seconds": ({"retry-after-ms": "x", "retry-after": "9"}, 9),
+    },
 )
-def test_the_wait_that_arm_asks_for_is_read(headers: dict[str, str], delay: float | None) -> None:
+def test_retry_after_is_read(headers: dict[str, str], delay: float | None) -> None:
     expected = None if delay is None else seconds(delay)
     assert read_running(answer({"status": "Running"}, 200, headers)).retry_after == expected
     assert read_running(answer(None, 202, headers)).retry_after == expected
@@ -538,24 +460,24 @@ def test_the_wait_that_arm_asks_for_is_read(headers: dict[str, str], delay: floa
     assert read_missed(answer(None, 503, headers)).retry_after == expected
 
 
-def test_a_wait_without_end_is_still_a_wait() -> None:
+def test_huge_retry_after_is_kept() -> None:
     wait = read_running(answer(None, 202, {"retry-after": "9" * 15})).retry_after
     assert wait is not None
     assert wait > timedelta(days=365)
 
 
-@pytest.mark.parametrize(
-    ("code", "message", "delay"),
-    [
-        pytest.param(429, "Please try again after '372' seconds.", 372, id="quoted"),
-        pytest.param(429, "Please try after 11 seconds.", 11, id="plain"),
-        pytest.param(429, "Please try again after '1' second.", 1, id="one"),
-        pytest.param(429, "Please try again after '5' minutes.", 300, id="minutes"),
-        pytest.param(429, "Please try again later.", None, id="none"),
-        pytest.param(503, "Please try again after '372' seconds.", None, id="not throttled"),
-    ],
+@cases(
+    "code, message, delay",
+    {
+        "quoted": (429, "Please try again after '372' seconds.", 372),
+        "plain": (429, "Please try after 11 seconds.", 11),
+        "one": (429, "Please try again after '1' second.", 1),
+        "minutes": (429, "Please try again after '5' minutes.", 300),
+        "none": (429, "Please try again later.", None),
+        "not throttled": (503, "Please try again after '372' seconds.", None),
+    },
 )
-def test_a_wait_may_stand_in_the_text_alone(code: int, message: str, delay: float | None) -> None:
+def test_throttling_text_names_the_delay(code: int, message: str, delay: float | None) -> None:
     body = {"error": {"code": "ResourceRequestsThrottled", "message": message}}
     expected = None if delay is None else seconds(delay)
     assert read_missed(answer(body, code)).retry_after == expected
@@ -568,152 +490,58 @@ def test_a_wait_may_stand_in_the_text_alone(code: int, message: str, delay: floa
 NEW = f"{PATH}2?api-version=2024-11-01&t=1&c=a%2Fb%2fc&s=x+y~z==&h=q"
 
 
-@pytest.mark.parametrize(
-    ("headers", "code", "url"),
-    [
-        pytest.param({}, 200, None, id="none"),
-        pytest.param({"azure-asyncoperation": ENDPOINT + NEW}, 200, ENDPOINT + NEW, id="AAO"),
-        pytest.param(
+@cases(
+    "headers, code, url",
+    {
+        "none": ({}, 200, None),
+        "AAO": ({"azure-asyncoperation": ENDPOINT + NEW}, 200, ENDPOINT + NEW),
+        "AAO wins over Location": (
             {"azure-asyncoperation": ENDPOINT + NEW, "location": URL},
             202,
             ENDPOINT + NEW,
-            id="AAO wins over Location",
         ),
-        pytest.param({"location": ENDPOINT + NEW}, 202, ENDPOINT + NEW, id="Location of a 202"),
-        pytest.param(
-            {"location": ENDPOINT + NEW}, 200, None, id="Location beside a status: the resource's"
-        ),
-        pytest.param({"location": NEW}, 202, ENDPOINT + NEW, id="a path"),
-        pytest.param({"location": f"  {URL} "}, 202, URL, id="spaces around"),
-        pytest.param(
-            {"location": "https://MANAGEMENT.azure.com:443" + NEW}, 202, ENDPOINT + NEW, id="case"
-        ),
-        pytest.param({"location": ""}, 202, None, id="empty"),
-        pytest.param({"location": "https://evil.example" + NEW}, 202, None, id="foreign host"),
-        pytest.param(
-            {"location": "https://management.azure.com.evil.example" + NEW}, 202, None, id="suffix"
-        ),
-        pytest.param(
-            {"location": "https://management.azure.com@evil.example" + NEW},
-            202,
-            None,
-            id="our host as user info",
-        ),
-        pytest.param(
-            {"location": "https://user@management.azure.com" + NEW}, 202, None, id="user info"
-        ),
-        pytest.param(
-            {"location": "https://management.azure.com:8443" + NEW}, 202, None, id="other port"
-        ),
-        pytest.param(
-            {"location": "http://management.azure.com" + NEW}, 202, None, id="other scheme"
-        ),
-        pytest.param({"location": "//evil.example" + NEW}, 202, None, id="scheme-relative"),
-        pytest.param({"location": "operationsStatus/x"}, 202, None, id="relative"),
-        pytest.param({"location": "?t=1"}, 202, None, id="a query"),
-        pytest.param({"location": "\\\\evil.example" + NEW}, 202, None, id="backslashes"),
-        pytest.param({"location": "https:/evil.example" + NEW}, 202, None, id="one slash"),
-        pytest.param({"location": f"{URL}#x"}, 202, None, id="a fragment"),
-        pytest.param({"location": f"{ENDPOINT}#.evil.example{NEW}"}, 202, None, id="# in the host"),
-        pytest.param({"location": f"{URL}\r\nx: y"}, 202, None, id="a line end"),
-        pytest.param({"location": f"{URL}\udcff"}, 202, None, id="a byte that is not UTF-8"),
-        pytest.param({"location": f"{URL}&t={'x' * 40_000}"}, 202, None, id="too long"),
-        pytest.param({"location": f"{URL}&t={'é' * 20_000}"}, 202, None, id="too long as sent"),
-        pytest.param({"location": "https://[::1"}, 202, None, id="half a host"),
-    ],
+        "Location of a 202": ({"location": ENDPOINT + NEW}, 202, ENDPOINT + NEW),
+        "Location beside a status: the resource's": ({"location": ENDPOINT + NEW}, 200, None),
+        "a path": ({"location": NEW}, 202, ENDPOINT + NEW),
+        "spaces around": ({"location": f"  {URL} "}, 202, URL),
+        "case": ({"location": "https://MANAGEMENT.azure.com:443" + NEW}, 202, ENDPOINT + NEW),
+    },
 )
-def test_a_new_url_is_followed_on_our_host_alone(
-    headers: dict[str, str], code: int, url: str | None
-) -> None:
+def test_next_url_is_read(headers: dict[str, str], code: int, url: str | None) -> None:
     assert read_running(answer({"status": "Running"}, code, headers)).next_url == url
 
 
-def test_an_end_is_not_followed_anywhere() -> None:
+@cases(
+    "location",
+    {
+        "empty": "",
+        "foreign host": "https://evil.example" + NEW,
+        "suffix": "https://management.azure.com.evil.example" + NEW,
+        "our host as user info": "https://management.azure.com@evil.example" + NEW,
+        "user info": "https://user@management.azure.com" + NEW,
+        "other port": "https://management.azure.com:8443" + NEW,
+        "other scheme": "http://management.azure.com" + NEW,
+        "scheme-relative": "//evil.example" + NEW,
+        "relative": "operationsStatus/x",
+        "a query": "?t=1",
+        "backslashes": "\\\\evil.example" + NEW,
+        "one slash": "https:/evil.example" + NEW,
+        "a fragment": f"{URL}#x",
+        "# in the host": f"{ENDPOINT}#.evil.example{NEW}",
+        "a line end": f"{URL}\r\nx: y",
+        "a byte that is not UTF-8": f"{URL}\udcff",
+        "too long": f"{URL}&t={'x' * 40_000}",
+        "too long as sent": f"{URL}&t={'é' * 20_000}",
+        "half a host": "https://[::1",
+    },
+)
+def test_next_url_stays_on_our_host(location: str) -> None:
+    assert read_running(answer({"status": "Running"}, 202, {"location": location})).next_url is None
+
+
+def test_end_has_no_next_url() -> None:
     assert read(answer({"status": "Succeeded"}, 200, {"azure-asyncoperation": URL})) == ended()
 
 
-# --- any answer at all
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=10,
-)
-WORDS = st.sampled_from(["Succeeded", "Failed", "Canceled", "InProgress", "Completed", ""])
-STATUS_BODIES = st.fixed_dictionaries(
-    {},
-    optional={
-        "status": WORDS | JSON,
-        "startTime": st.sampled_from([START_TEXT, "/Date(-1)/"]) | JSON,
-        "endTime": st.datetimes().map(datetime.isoformat) | JSON,
-        "percentComplete": st.integers(0, 100) | JSON,
-        "properties": st.fixed_dictionaries({}, optional={"provisioningState": WORDS}) | JSON,
-        "error": st.fixed_dictionaries(
-            {},
-            optional={
-                "code": st.text() | JSON,
-                "Message": st.text() | JSON,
-                "details": st.lists(JSON, max_size=3),
-            },
-        )
-        | JSON,
-    },
-)
-BODIES = (
-    st.binary()
-    | JSON.map(lambda b: json.dumps(b).encode())
-    | STATUS_BODIES.map(lambda b: json.dumps(b, ensure_ascii=True).encode())
-)
-HTTP_DATES = st.builds(
-    "{}, {:02} {} {:04} {:02}:00:00 {}".format,
-    st.sampled_from(["Mon", "Fri"]),
-    st.integers(0, 32),
-    st.sampled_from(["Jan", "Dec"]),
-    st.integers(0, 9999),
-    st.integers(0, 25),
-    st.sampled_from(["GMT", "+2359", "-2359", "+9999", "-0000", "x"]),
-)
-VALUES = (
-    st.text(st.characters(), max_size=40)  # surrogates too: bytes that are not UTF-8
-    | st.from_regex(r"[0-9]{1,20}(\.[0-9]{1,12})?", fullmatch=True)
-    | HTTP_DATES
-    | st.builds("{}{}".format, st.sampled_from([ENDPOINT, "//", "/", URL]), st.text(max_size=20))
-)
-NAMES = st.sampled_from(
-    [
-        "retry-after", "retry-after-ms", "x-ms-retry-after-ms", "date", "location",
-        "azure-asyncoperation", "content-type",
-    ]
-)  # fmt: skip
-CODES = st.sampled_from([200, 201, 202, 204, 301, 401, 404, 429, 500]) | st.integers(0, 1000)
-RESPONSES: st.SearchStrategy[HttpResponse | NoAnswer] = st.builds(
-    HttpResponse, CODES, st.dictionaries(NAMES, VALUES, max_size=4), BODIES
-) | st.builds(
-    NoAnswer,
-    st.sampled_from(list[Layer](["dns", "connect", "tls", "timeout", "http", "refused", "token"])),
-    st.text(st.characters()),
-)
-
-
-@given(RESPONSES)
-@example(answer(None, 202, {"retry-after": "Fri, 31 Dec 9999 23:59:59 -0500"}))
-@example(answer(None, 202, {"location": "/\udc80"}))
-def test_any_answer_is_read_and_what_it_shows_survives_the_table(
-    response: HttpResponse | NoAnswer,
-) -> None:
-    seen = read(response)
-    assert isinstance(seen, Running | Ended | Missed)
-    match after_poll(watch(), seen, NOW, Policy()):
-        case Wait(waiting):
-            assert WATCHES.read(WATCHES.row(waiting)) == waiting
-            assert waiting.due_at > NOW
-        case Finish(done):
-            assert done.end is not None
-            assert WATCHES.read(WATCHES.row(done)) == done
-            record = result_of(done, done.end)
-            expected = replace(record, status=record.end.status.value)
-            assert RESULTS.read(RESULTS.row(record)) == expected
-
-
-def test_a_miss_of_the_builders_is_as_arm_reads_it() -> None:
+def test_builders_make_misses_that_arm_reads() -> None:
     assert read(answer(None, 404)) == replace(missed(404), reason="404 NotFound")

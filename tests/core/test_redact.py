@@ -1,4 +1,4 @@
-"""What leaves the harness without its secrets; `test_webhook` shows the event as a whole."""
+"""Secrets are removed from what leaves the app; `test_webhook` tests the whole event."""
 
 import time
 from typing import Any
@@ -33,7 +33,7 @@ from opswatch.core.redact import redact, redact_text
         ("", ""),
     ],
 )
-def test_a_text_is_redacted(text: str, redacted: str) -> None:
+def test_text_is_redacted(text: str, redacted: str) -> None:
     assert redact_text(text) == redacted
 
 
@@ -49,12 +49,12 @@ def test_a_text_is_redacted(text: str, redacted: str) -> None:
         ({"sharedAccessKeys": ["x", "y"]}, {"sharedAccessKeys": "[redacted]"}),
     ],
 )
-def test_a_value_is_redacted(value: Any, redacted: Any) -> None:
+def test_value_is_redacted(value: Any, redacted: Any) -> None:
     assert redact(value) == redacted
 
 
 @given(st.text() | st.text("htps:/?a&=.[]red ct\"'<>eyJ-_Bearer "))
-def test_redacting_twice_is_redacting_once(text: str) -> None:
+def test_redaction_is_idempotent(text: str) -> None:
     assert redact_text(redact_text(text)) == redact_text(text)
 
 
@@ -65,7 +65,7 @@ def test_redacting_twice_is_redacting_once(text: str) -> None:
         "a" * 32_768, "Bearer " * 4_000, "a://b?" * 5_000, "\u017f" * 32_768,
     ],
 )  # fmt: skip
-def test_no_text_takes_long(text: str) -> None:
+def test_redaction_is_fast(text: str) -> None:
     begun = time.process_time()
     redact_text(text)
     assert time.process_time() - begun < 0.5

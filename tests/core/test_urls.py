@@ -1,4 +1,4 @@
-"""Whether a URL is ours to ask; `test_intake` and `test_arm` show what comes of the answer."""
+"""Which URLs may be polled; `test_intake` and `test_arm` show how users and ARM name them."""
 
 from urllib.parse import urlsplit
 
@@ -7,9 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from opswatch.core.errors import Reason, RefusedError
-from opswatch.core.keys import path_of
+from opswatch.core.keys import operation_from_url, path_of
 from opswatch.core.texts import MAX_PROPERTY
-from opswatch.core.urls import api_version_of, own_url, same_origin, with_api_version
+from opswatch.core.urls import own_url, same_origin, with_api_version
 from tests.support.builders import ENDPOINT, PATH, URL
 
 ENDPOINTS = [ENDPOINT, "http://localhost:7080", "https://[::1]:8443", "https://arm.example.com:443"]
@@ -27,7 +27,7 @@ ENDPOINTS = [ENDPOINT, "http://localhost:7080", "https://[::1]:8443", "https://a
         ("https", "[::1]:8443", "https://[::1]:8443"),
     ],
 )
-def test_an_origin_is_ours(scheme: str, authority: str, endpoint: str) -> None:
+def test_same_origin_is_accepted(scheme: str, authority: str, endpoint: str) -> None:
     assert same_origin(scheme, authority, endpoint)
 
 
@@ -44,7 +44,7 @@ def test_an_origin_is_ours(scheme: str, authority: str, endpoint: str) -> None:
         ("https", "[management.azure.com]"),
     ],
 )
-def test_another_origin_is_not(scheme: str, authority: str) -> None:
+def test_other_origin_is_refused(scheme: str, authority: str) -> None:
     assert not same_origin(scheme, authority, ENDPOINT)
 
 
@@ -58,7 +58,7 @@ TAILS = st.text(st.characters()) | st.text("/.:@?#%&=\\azAZ019~ \t\n[]")
 @example("https://management.azure.com", ".evil.example/x", ENDPOINT)
 @example("/", "/evil.example/x", ENDPOINT)
 @example("/x?", "\udc80", ENDPOINT)
-def test_any_text_leads_to_our_host_or_nowhere(start: str, tail: str, endpoint: str) -> None:
+def test_any_url_stays_on_our_host(start: str, tail: str, endpoint: str) -> None:
     try:
         url = own_url(start + tail, endpoint)
     except RefusedError:
@@ -74,7 +74,7 @@ def test_any_text_leads_to_our_host_or_nowhere(start: str, tail: str, endpoint: 
     assert path_of(url).startswith("/")
 
 
-def test_a_url_is_as_long_as_a_property_at_most() -> None:
+def test_longest_url_fits_a_property() -> None:
     longest = f"{URL}&t=".ljust(MAX_PROPERTY, "x")
     assert own_url(longest, ENDPOINT) == longest
     for text in (longest + "x", longest[:-1] + " ", longest[:-1] + "é"):
@@ -96,12 +96,12 @@ def test_a_url_is_as_long_as_a_property_at_most() -> None:
         ("?api-version=", ""),
     ],
 )
-def test_the_api_version_of_a_url(query: str, version: str | None) -> None:
+def test_api_version_is_read_from_the_url(query: str, version: str | None) -> None:
     url = ENDPOINT + PATH + query
-    assert api_version_of(url) == version
+    assert operation_from_url(url).api_version == version
     assert (with_api_version(url, "9") == url) is (version is not None)
 
 
-def test_a_path_is_as_it_is_sent() -> None:
+def test_path_is_that_which_is_sent() -> None:
     assert path_of(own_url("/a b/%2f?c/d", ENDPOINT)) == "/a%20b/%2f"
     assert path_of(ENDPOINT) == path_of(f"{ENDPOINT}?x=/y") == "/"

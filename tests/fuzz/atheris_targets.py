@@ -1,10 +1,10 @@
 """`python -m tests.fuzz.atheris_targets TARGET …`: the same properties under libFuzzer.
 
-`intake` and `arm` take bytes as they are; `shaped-intake` and `shaped-arm` draw from Hypothesis'
-strategies with them, which gets deeper than the syntax of JSON.
+`intake` and `arm` read the bytes as they are; `shaped-intake` and `shaped-arm` use them to draw
+from Hypothesis' strategies, which reach deeper than the syntax of JSON.
 
-What follows the target goes to libFuzzer: `-runs=N`, `-max_total_time=S`. What it learns is kept in
-`.fuzz`, and so is an input that breaks something: `make fuzz` runs both targets.
+Options after the target are libFuzzer's: `-runs=N`, `-max_total_time=S`. Its corpus is kept in
+`.fuzz`, and so is an input that breaks something. `make fuzz` runs every target.
 """
 
 import json
@@ -22,15 +22,14 @@ _NAMES = ("retry-after", "x-ms-retry-after-ms", "date", "location", "azure-async
 atheris: Any = import_module("atheris")
 
 with atheris.instrument_imports(include=["opswatch.core"]):
-    from opswatch.core.model import HttpResponse
-
+    from opswatch.core.http import HttpResponse
     from tests.fuzz.properties import check_answer, check_message
     from tests.fuzz.strategies import ANSWERS, MESSAGES
     from tests.support.builders import HOOK, ID, PATH, SUBSCRIPTION, URL
 
 
 def intake(data: bytes) -> None:
-    """Take in a message."""
+    """Read a message."""
     check_message(data)
 
 
@@ -49,14 +48,14 @@ def arm(data: bytes) -> None:
 @settings(database=None, deadline=None)
 @given(MESSAGES)
 def shaped_intake(body: bytes) -> None:
-    """Take in a message that is nearly one."""
+    """Read a message that is nearly valid."""
     check_message(body)
 
 
 @settings(database=None, deadline=None)
 @given(ANSWERS)
 def shaped_arm(response: HttpResponse) -> None:
-    """Read an answer that is nearly one."""
+    """Read an answer that is nearly valid."""
     check_answer(response)
 
 
@@ -94,7 +93,7 @@ SEEDS: dict[str, list[bytes]] = {
 
 
 def main() -> None:
-    """Run one target until libFuzzer ends the process; files that are named are run once each."""
+    """Run one target until libFuzzer ends the process; each file given is run once."""
     name, *options = sys.argv[1:]
     corpus = Path(".fuzz") / name
     corpus.mkdir(parents=True, exist_ok=True)

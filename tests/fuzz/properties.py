@@ -1,4 +1,4 @@
-"""What holds for any message and any answer, whoever made it up: Hypothesis or atheris."""
+"""What must hold for any message and any answer, whether Hypothesis or atheris made it."""
 
 import json
 import re
@@ -6,36 +6,34 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from opswatch.core.decide import result_of
-
 from opswatch.core import arm, webhook
 from opswatch.core.arm import Ended, Missed, Running
 from opswatch.core.deliveries import new_delivery
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.intake import MAX_CLIENT_STATE, MAX_MESSAGE, Registration, Rejection
-from opswatch.core.keys import WakeUp
+from opswatch.core.keys import Key, WakeUp
 from opswatch.core.policy import Policy
 from opswatch.core.texts import MAX_DEPTH, MAX_PROPERTY, utf16_length
-from opswatch.core.times import whole_seconds
-from opswatch.core.watches import Finish, Wait, Watch, after_poll, begin, timeline_entry
-from opswatch.rows.codec import Codec
+from opswatch.core.watches import Finish, Result, Wait, Watch, after_poll, begin, timeline_entry
+from opswatch.rows.codec import Codec, Noun
 from opswatch.rows.tables import OUTBOX, REJECTIONS, RESULTS, TIMELINE, WATCHES
-from opswatch.steps.wakeups import read_wake_up, wake_up_message
+from opswatch.steps.wakeups import read_wake_up
 from tests.support.builders import ENDPOINT, HOOK, NOW, intake, watch
+from tests.support.harness import wake_up_message
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Noun)
 
 # https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
 _MAX_KEY = 512  # UTF-16 units: 1 KiB
 _MAX_ENTITY = 512 * 1024  # UTF-16 units: 1 MiB
-_UNFIT_FOR_KEYS = frozenset("/\\#?") | {chr(c) for c in (*range(0x20), *range(0x7F, 0xA0))}
-_NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
+_NOT_IN_KEYS = frozenset("/\\#?%") | {chr(c) for c in (*range(0x20), *range(0x7F, 0xA0))}
+_NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
 _FIRST_YEAR = 1601
 _MAX_DELAY = timedelta(days=7)  # of a queue message
 
 
 def check_message(body: bytes) -> Registration | Rejection:
-    """Take in a message: it becomes a watch or a rejection, and either can be kept."""
+    """Read a message: it becomes a watch or a rejection, and either can be stored."""
     read_wake_up(body)
     posted = intake().read(body, NOW)
     assert intake().read(body, NOW) == posted
@@ -53,7 +51,7 @@ def check_message(body: bytes) -> Registration | Rejection:
 
 
 def check_answer(answer: HttpResponse | NoAnswer) -> Running | Ended | Missed:
-    """Read ARM's answer: it is an observation, and what follows from it can be kept and sent."""
+    """Read ARM's answer: it is an observation, and what follows from it can be stored and sent."""
     seen = arm.read(answer, endpoint=ENDPOINT, now=NOW)
     assert isinstance(seen, Running | Ended | Missed)
     if isinstance(seen, Running) and seen.next_url:
@@ -61,7 +59,7 @@ def check_answer(answer: HttpResponse | NoAnswer) -> Running | Ended | Missed:
     match after_poll(watch(callbacks=(HOOK,), is_doubted=True), seen, NOW, Policy()):
         case Wait(waiting):
             assert NOW < waiting.due_at <= NOW + _MAX_DELAY
-            assert whole_seconds(waiting.due_at - NOW) >= 1
+            assert waiting.due_at - NOW >= timedelta(seconds=1)
             check_watch(waiting)
         case Finish(done):
             check_watch(done)
@@ -80,19 +78,19 @@ def depth(value: object) -> int:
             return 0
 
 
-def check_watch(kept: Watch) -> None:
-    assert kept.facts.percent_complete is None or 0 <= kept.percent_complete <= 100
-    check_row(WATCHES, kept)
-    check_row(TIMELINE, timeline_entry(kept))
-    check_wake_up(WakeUp(kept.key, kept.seq))
+def check_watch(watch: Watch) -> None:
+    percent = watch.facts.percent_complete
+    assert percent is None or 0 <= percent <= 100
+    check_row(WATCHES, watch)
+    check_row(TIMELINE, timeline_entry(watch.facts, watch.end))
+    check_wake_up(WakeUp(watch.key, watch.seq))
 
 
 def check_end(done: Watch) -> None:
     assert done.end is not None
-    result = result_of(done, done.end)
+    result = Result(facts=done.facts, end=done.end)
     check_row(RESULTS, result)
-    check_row(TIMELINE, timeline_entry(result))
-    delivery = new_delivery(result.operation.key, HOOK, NOW, Policy())
+    delivery = new_delivery(result.key, HOOK, NOW, Policy())
     check_row(OUTBOX, delivery)
     check_wake_up(WakeUp(delivery.key, delivery.seq))
     event = webhook.event(result, delivery.delivery_id)
@@ -102,22 +100,26 @@ def check_end(done: Watch) -> None:
 
 def check_wake_up(wake: WakeUp) -> None:
     """The message fits into a queue, through its XML, and leads back to the row."""
-    text = wake_up_message(wake)
-    assert read_wake_up(text.encode()) == wake
-    assert len(text.encode()) < MAX_MESSAGE
-    assert not _NO_XML.search(text)
+    body = wake_up_message(wake)
+    assert read_wake_up(body) == wake
+    assert len(body) < MAX_MESSAGE
+    assert not _NOT_IN_XML.search(body.decode())
 
 
-def check_row(codec: Codec[T], value: T) -> None:
-    """The row is within the limits of Table Storage, and reads as what was written."""
-    row = codec.row(value)
-    for name in ("PartitionKey", "RowKey"):
-        assert 0 < utf16_length(row[name]) <= _MAX_KEY
-        assert not _UNFIT_FOR_KEYS & set(row[name])
-    for value in row.values():
+def check_row(codec: Codec[T], noun: T) -> None:
+    """The row is within the limits of Table Storage, and is read as it was written."""
+    entity = codec.encode(noun)
+    check_key(Key(entity["PartitionKey"], entity["RowKey"]))
+    for value in entity.values():
         check_value(value)
-    assert sum(utf16_length(str(value)) for value in row.values()) < _MAX_ENTITY
-    assert codec.read(row) == value
+    assert sum(utf16_length(str(value)) for value in entity.values()) < _MAX_ENTITY
+    assert codec.decode(entity) == noun
+
+
+def check_key(key: Key) -> None:
+    for text in (key.partition, key.row):
+        assert 0 < utf16_length(text) <= _MAX_KEY
+        assert not _NOT_IN_KEYS & set(text)
 
 
 def check_value(value: object) -> None:
@@ -133,4 +135,4 @@ def check_value(value: object) -> None:
             assert value.year >= _FIRST_YEAR
             assert value.tzinfo is not None
         case _:
-            raise AssertionError(f"{value!r} is no value of a property")
+            raise AssertionError(f"{value!r} cannot be the value of a property")

@@ -1,4 +1,4 @@
-"""Messages and answers that are nearly right, and wrong in the ways that parsers get wrong."""
+"""Messages and answers that are nearly valid, with the flaws that parsers mishandle."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ T = TypeVar("T")
 def mostly(
     usual: st.SearchStrategy[T], *others: st.SearchStrategy[T], share: int = 3
 ) -> st.SearchStrategy[T]:
-    """Draw from `usual` `share` times as often as from all others: `|` weighs all alike."""
+    """Draw from `usual` `share` times as often as from the others, which `|` would draw equally."""
     weighted = [usual] * (share * len(others)) + list(others)
     return st.sampled_from(weighted).flatmap(lambda chosen: chosen)
 
@@ -59,7 +59,7 @@ URLS = (
     | st.builds("{}{}".format, PATHS, QUERIES)
 )  # fmt: skip
 
-# --- JSON, as texts: what no `json.dumps` would write
+# --- JSON as texts, also such as `json.dumps` would not write
 
 NUMBERS = st.sampled_from(
     ["NaN", "-Infinity", "1e999", "-1e-999", "-0", "0.1e1", "18446744073709551616", "01", "+1",
@@ -93,7 +93,7 @@ def _members(
     values: st.SearchStrategy[str],
     first: st.SearchStrategy[str] | None = None,
 ) -> st.SearchStrategy[str]:
-    """Return objects, with duplicate names, and sometimes commas where none should be."""
+    """Return objects, with duplicate names and sometimes with superfluous commas."""
     member = st.builds("{}:{}".format, names.map(json.dumps), values)
     return st.builds(
         lambda first, members, comma, end: "{" + comma.join([*first, *members]) + end,
@@ -170,6 +170,7 @@ _GOOD = _members(
     | st.sampled_from(['"PT6H"', '"P9D"', f'"{HOOK}"']),
     first=st.just(f'"operation":"{PATH}"'),
 )
+OBJECTS = _GOOD | _POSTED
 _SHAPED = st.builds(_wrapped, mostly(_GOOD, URLS, TEXTS, ANY_JSON, _POSTED, share=1), WRAPPINGS)
 _BLIND = st.binary(max_size=200)
 MESSAGES = mostly(_SHAPED, _BLIND, _BLIND.map(base64.b64encode), share=6)

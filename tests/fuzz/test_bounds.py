@@ -1,4 +1,4 @@
-"""The worst inputs of full size: memory in proportion to them, and no more than a little CPU."""
+"""The worst inputs of full size cost memory in proportion to them, and little CPU."""
 
 import base64
 import time
@@ -12,11 +12,11 @@ from opswatch.core.intake import MAX_MESSAGE
 from tests.fuzz.properties import check_answer, check_message
 from tests.support.builders import HOOK, PATH, answer
 
-MAX_BODY = 4 * 1024 * 1024  # bytes, of which the adapter reads no more
+MAX_BODY = 4 * 1024 * 1024  # bytes, the most that the adapter reads
 # Bytes for each byte of input. A list of empty lists in JSON takes 64 + 8 for each three.
 MOST_MEMORY = 200
 FIXED_MEMORY = 2 * 1024 * 1024
-MOST_SECONDS = 20.0  # of CPU for the largest, on a slow machine; what is quadratic takes hours
+MOST_SECONDS = 20.0  # of CPU for the largest, on a slow machine; quadratic code takes hours
 
 
 def filled(unit: bytes, size: int, before: bytes = b"", after: bytes = b"") -> bytes:
@@ -24,7 +24,7 @@ def filled(unit: bytes, size: int, before: bytes = b"", after: bytes = b"") -> b
     return before + unit * ((size - len(before) - len(after)) // len(unit)) + after
 
 
-# Units that some parser, pattern or loop could take amiss.
+# Units that some parser, pattern or loop could mishandle.
 UNITS = [
     b"[", b"{", b'{"a":', b"[[],", b'"', b"\\", b"\\u0000", b"\\ud800", b"9", b"1,", b"0.", b"1e9",
     b"%", b"%2F", b"%%", b"/", b"/.", b"a/", b"//", b"?", b"&api-version=", b"=", b"~", b" ", b"\n",
@@ -52,14 +52,14 @@ BODIES: list[tuple[bytes, bytes]] = [
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=ascii)
-def test_no_message_takes_much(unit: bytes) -> None:
+def test_message_costs_are_bounded(unit: bytes) -> None:
     for before, after in FRAMES:
         check_bounds(check_message, filled(unit, MAX_MESSAGE, before, after))
     packed = base64.b64encode(filled(unit, MAX_MESSAGE * 3 // 4))
     check_bounds(check_message, packed)
 
 
-def test_no_answer_takes_much() -> None:
+def test_answer_costs_are_bounded() -> None:
     for unit in UNITS:
         for before, after in BODIES:
             for code in (200, 500):
@@ -68,14 +68,14 @@ def test_no_answer_takes_much() -> None:
 
 
 @pytest.mark.parametrize("unit", [b"[[],", b'{"a":', b"1,", b"\\ud800", b"\xff", b"https://x?"])
-def test_no_answer_of_full_size_takes_much(unit: bytes) -> None:
+def test_full_size_answer_costs_are_bounded(unit: bytes) -> None:
     for before, after in BODIES:
         body = filled(unit, MAX_BODY, before, after)
         check_bounds(check_answer, answer(body), size=len(body))
 
 
 def check_bounds(check: Callable[[Any], object], given: Any, size: int | None = None) -> None:
-    """Run `check` and hold its peak of memory and its CPU time to the bounds."""
+    """Run `check` and compare its peak of memory and its CPU time with the bounds."""
     size = size or len(given)
     tracemalloc.start()
     began = time.process_time()

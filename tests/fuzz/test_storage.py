@@ -1,14 +1,13 @@
-"""A sample of what fuzzing makes, written to a real table and sent through a real queue."""
+"""A sample of fuzzed input, written to a real table and sent through a real queue."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import TypeVar
 from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from opswatch.core.decide import result_of
 
 from opswatch.adapters.account import Account
 from opswatch.adapters.storage import AzureQueue, AzureTable
@@ -19,15 +18,17 @@ from opswatch.core.keys import WakeUp
 from opswatch.core.policy import Policy
 from opswatch.core.watches import Result, Watch, after_poll, begin
 from opswatch.local.azurite import Azurite
-from opswatch.rows.codec import Codec
+from opswatch.rows.codec import Codec, Noun
 from opswatch.rows.tables import REJECTIONS, RESULTS, WATCHES
 from opswatch.steps.wakeups import read_wake_up
 from tests.fuzz.strategies import ANSWERS, CONTROLS, MESSAGES, ODD
 from tests.support.builders import ENDPOINT, NOW, PATH, answer, intake, watch
+from tests.support.harness import wake_up_message
 
 T = TypeVar("T")
+N = TypeVar("N", bound=Noun)
 
-# Every character that some format somewhere cannot carry, in every value that can hold it.
+# Every character that some format cannot carry, in every value that can hold it.
 STRANGE = CONTROLS + ODD.encode("utf-8", "ignore").decode() + "\U0001f469\u200d\U0001f680 <&>]]>"
 STRANGE_ID = "a<&>'\"é\U0001f600]]>"
 POSTS = [
@@ -74,7 +75,11 @@ def posted() -> list[Registration | Rejection]:
 
 @pytest.fixture(scope="module")
 def polled() -> list[Watch]:
-    return list(after_polls())
+    return [
+        after_poll(watch(is_doubted=True), seen, NOW, Policy()).watch
+        for response in ANSWERED + drawn(ANSWERS, 150)
+        for seen in (arm.read(response, endpoint=ENDPOINT, now=NOW),)
+    ]
 
 
 @pytest.fixture
@@ -84,55 +89,48 @@ async def account(azurite: Azurite) -> AsyncIterator[Account]:
     await account.close()
 
 
-def after_polls() -> Iterator[Watch]:
-    for response in ANSWERED + drawn(ANSWERS, 150):
-        seen = arm.read(response, endpoint=ENDPOINT, now=NOW)
-        yield after_poll(watch(is_doubted=True), seen, NOW, Policy()).watch
-
-
 def watches_of(posted: list[Registration | Rejection]) -> list[Watch]:
-    return [begin(one, NOW, Policy()) for one in posted if isinstance(one, Registration)]
+    return [begin(read, NOW, Policy()) for read in posted if isinstance(read, Registration)]
 
 
-def results_of(polled: list[Watch]) -> list[Result]:
-    return [result_of(one, one.end) for one in polled if one.end]
-
-
-async def survive(account: Account, codec: Codec[T], values: list[T]) -> None:
-    """Write and read back; the sample has to be one."""
+async def check_survival(account: Account, codec: Codec[N], nouns: list[N]) -> None:
+    """Write the nouns and read them back; there must be some."""
     client = account.table(f"t{uuid4().hex}")
     await client.create_table()
     table = AzureTable(account, codec, client.table_name)
-    for value in values:
-        await table.put(value)
-        stored = await table.get(codec.key(value))
+    for noun in nouns:
+        await table.put(noun)
+        stored = await table.get(noun.key)
         assert stored is not None
-        assert stored.value == value
-    assert len(values) >= 10
+        assert stored.value == noun
+    assert len(nouns) >= 10
 
 
 async def test_posts_survive_the_table(
     account: Account, posted: list[Registration | Rejection]
 ) -> None:
-    await survive(account, WATCHES, watches_of(posted))
-    await survive(account, REJECTIONS, [one for one in posted if isinstance(one, Rejection)])
+    await check_survival(account, WATCHES, watches_of(posted))
+    await check_survival(
+        account, REJECTIONS, [read for read in posted if isinstance(read, Rejection)]
+    )
 
 
-async def test_what_polls_show_survives_the_table(account: Account, polled: list[Watch]) -> None:
-    await survive(account, WATCHES, polled)
-    await survive(account, RESULTS, results_of(polled))
+async def test_polls_survive_the_table(account: Account, polled: list[Watch]) -> None:
+    await check_survival(account, WATCHES, polled)
+    ended = [Result(facts=watch.facts, end=watch.end) for watch in polled if watch.end]
+    await check_survival(account, RESULTS, ended)
 
 
 async def test_wake_ups_survive_the_queue(
     account: Account, posted: list[Registration | Rejection], polled: list[Watch]
 ) -> None:
-    wakes = {WakeUp(one.key, one.seq) for one in watches_of(posted) + polled}
+    wakes = {WakeUp(watch.key, watch.seq) for watch in watches_of(posted) + polled}
     assert any("\U0001f600" in wake.key.row for wake in wakes)
     client = account.queue(f"q-{uuid4().hex}")
     await client.create_queue()
     queue = AzureQueue(account, client.queue_name)
     for wake in wakes:
-        await queue.send(wake)
+        await queue.send(wake_up_message(wake))
     received = {
         read_wake_up(message.content.encode()) async for message in client.receive_messages()
     }

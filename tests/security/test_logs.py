@@ -1,4 +1,4 @@
-"""Whole runs with every logger wide open: what is secret is in no line that anybody keeps."""
+"""Whole runs with every logger at DEBUG: no line that is kept holds a secret."""
 
 import asyncio
 import base64
@@ -24,15 +24,15 @@ from opswatch.local.simulator import SCRIPTS, Simulator
 from opswatch.rows.messages import OPERATIONS_QUEUE
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60  # seconds
+TIMEOUT = 60  # seconds
 SECOND = timedelta(seconds=1)
 PASSWORD = token_hex(16)  # in a callback's query, and in what users post
-LIVES = ["signed", "signed-location", "failed", "unauthorized-burst", "claims-challenge", "flaky"]
+NAMES = ["signed", "signed-location", "failed", "unauthorized-burst", "claims-challenge", "flaky"]
 _formatter = logging.Formatter("%(name)s %(message)s")
 
 
 class Listener(logging.Handler):
-    """Keeps each line as it would be written, its traceback and all its fields with it."""
+    """Keeps each line as it would be written, with its traceback and all its fields."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -45,7 +45,7 @@ class Listener(logging.Handler):
             self.missed_storage.set()
 
     async def heard(self, event: str, count: int) -> None:
-        """Return when that many lines have told of `event`."""
+        """Return when there are `count` lines of `event`."""
         name = f"opswatch.{event}"
         while sum(getattr(record, "event", "") == name for record, _ in self.lines) < count:
             await asyncio.sleep(0.1)
@@ -53,7 +53,7 @@ class Listener(logging.Handler):
 
 @contextmanager
 def listening() -> Iterator[Listener]:
-    """Yield what hears everything that is logged until the block ends."""
+    """Yield a listener to everything that is logged until the block ends."""
     listener, root = Listener(), logging.getLogger()
     named = [logging.getLogger(name) for name in ("", "opswatch", "azure", "aiohttp", "asyncio")]
     levels = [logger.level for logger in named]
@@ -72,7 +72,7 @@ def is_ours(record: logging.LogRecord) -> bool:
     return record.name.partition(".")[0] in ("opswatch", "root", "function_app")
 
 
-def told(listener: Listener, secret: str) -> list[str]:
+def lines_with(listener: Listener, secret: str) -> list[str]:
     """Return the lines that hold `secret` and should not."""
     return [
         text
@@ -82,8 +82,8 @@ def told(listener: Listener, secret: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class House:
-    """Everything that the app talks to, and its settings."""
+class Environment:
+    """The servers that the app uses, and its settings."""
 
     arm: Simulator
     receiver: Receiver
@@ -91,7 +91,7 @@ class House:
 
 
 @asynccontextmanager
-async def house(azurite: Azurite) -> AsyncIterator[House]:
+async def environment(azurite: Azurite) -> AsyncIterator[Environment]:
     async with Simulator(seed=11) as arm, Receiver() as receiver:
         env = arm.environment | {
             "AzureWebJobsStorage": azurite.connection_string,
@@ -99,40 +99,40 @@ async def house(azurite: Azurite) -> AsyncIterator[House]:
             "OPSWATCH_CALLBACK_URL": f"{receiver.url}/hook?code={PASSWORD}",
             "OPSWATCH_POLL_MAX": "PT1S",
         }
-        yield House(arm, receiver, env)
+        yield Environment(arm, receiver, env)
 
 
-def test_a_secret_that_is_logged_is_found() -> None:
+def test_logged_secret_is_found() -> None:
     with listening() as listener:
         logging.getLogger("opswatch.x").debug("a %s", PASSWORD)
         logging.getLogger("azure.x").debug("b %s", PASSWORD)
         logging.getLogger("azure.x").info("c", extra={"url": f"?code={PASSWORD}"})
-    assert [line.split()[1] for line in told(listener, PASSWORD)] == ["a", "c"]
+    assert [line.split()[1] for line in lines_with(listener, PASSWORD)] == ["a", "c"]
 
 
-async def test_no_line_of_a_whole_run_holds_a_secret() -> None:
+async def test_whole_run_logs_no_secret() -> None:
     with listening() as listener, running_azurite() as azurite:
-        async with house(azurite) as ours, LocalHost(ROOT, env=ours.env) as host:
+        async with environment(azurite) as ours, LocalHost(ROOT, env=ours.env) as host:
             await host.started()
-            urls = [ours.arm.start(SCRIPTS[life].with_duration(SECOND)).url for life in LIVES]
-            await post(ours.env, [*urls, *receivers(ours), *wrong_posts(ours)])
-            async with asyncio.timeout(PATIENCE):
-                await listener.heard("attempt", len(LIVES) + 2)
+            urls = [ours.arm.start(SCRIPTS[name].with_duration(SECOND)).url for name in NAMES]
+            await post(ours.env, [*urls, *unreachable_posts(ours), *wrong_posts(ours)])
+            async with asyncio.timeout(TIMEOUT):
+                await listener.heard("attempt", len(NAMES) + 2)
                 await listener.heard("rejected", len(wrong_posts(ours)))
                 os.kill(azurite.pid, signal.SIGKILL)
                 await listener.missed_storage.wait()
         secrets = secrets_of(ours, urls)
     assert {"opswatch", "azure"} <= {record.name.partition(".")[0] for record, _ in listener.lines}
-    found = {name: lines for name, text in secrets.items() if (lines := told(listener, text))}
+    found = {name: lines for name, text in secrets.items() if (lines := lines_with(listener, text))}
     assert found == {}
 
 
-async def test_no_line_about_wrong_settings_holds_a_secret() -> None:
+async def test_wrong_settings_log_no_secret() -> None:
     key = base64.b64encode(token_bytes(64)).decode()
-    nobody = f"http://127.0.0.1:{free_ports(1)[0]}/account"
+    unused = f"http://127.0.0.1:{free_ports(1)[0]}/account"
     env = {
-        "AzureWebJobsStorage": f"AccountName=account;AccountKey={key};QueueEndpoint={nobody};"
-        f"TableEndpoint={nobody};BlobEndpoint={nobody}",
+        "AzureWebJobsStorage": f"AccountName=account;AccountKey={key};QueueEndpoint={unused};"
+        f"TableEndpoint={unused};BlobEndpoint={unused}",
         "OPSWATCH_CALLBACK_SECRETS": f"whsec_{PASSWORD}!",
         "OPSWATCH_CALLBACK_URL": f"ftp://user:{PASSWORD}@example.com/?code={PASSWORD}",
         "OPSWATCH_ARM_ENDPOINT": f"https://user:{PASSWORD}@example.com",
@@ -141,8 +141,8 @@ async def test_no_line_about_wrong_settings_holds_a_secret() -> None:
         async with LocalHost(ROOT, env=env) as host:
             await host.started()
     assert "OPSWATCH_CALLBACK_SECRETS" in "".join(text for _, text in listener.lines)
-    assert told(listener, PASSWORD) == []
-    assert told(listener, key) == []
+    assert lines_with(listener, PASSWORD) == []
+    assert lines_with(listener, key) == []
 
 
 async def post(env: Mapping[str, str], texts: list[str]) -> None:
@@ -153,17 +153,18 @@ async def post(env: Mapping[str, str], texts: list[str]) -> None:
     await account.close()
 
 
-def receivers(ours: House) -> list[str]:
+def unreachable_posts(ours: Environment) -> list[str]:
     """Return posts whose receivers cannot be connected to, or do not speak TLS."""
     urls = [
         f"http://127.0.0.1:{free_ports(1)[0]}/?code={PASSWORD}",
         f"https://127.0.0.1:{urlsplit(ours.receiver.url).port}/?code={PASSWORD}",
     ]
-    life = SCRIPTS["succeeded"].with_duration(SECOND)
-    return [json.dumps({"operation": ours.arm.start(life).url, "callbackUrl": url}) for url in urls]
+    script = SCRIPTS["succeeded"].with_duration(SECOND)
+    started = ((ours.arm.start(script).url, url) for url in urls)
+    return [json.dumps({"operation": operation, "callbackUrl": url}) for operation, url in started]
 
 
-def wrong_posts(ours: House) -> list[str]:
+def wrong_posts(ours: Environment) -> list[str]:
     started = f"{ours.arm.endpoint}/subscriptions/s/operationsStatus/x"
     return [
         f"https://evil.example/subscriptions/s/operationsStatus/x?sig={PASSWORD}",
@@ -176,8 +177,8 @@ def wrong_posts(ours: House) -> list[str]:
     ]
 
 
-def secrets_of(ours: House, urls: list[str]) -> dict[str, str]:
-    """Return everything that a line must not hold: under a name, for the failure's sake."""
+def secrets_of(ours: Environment, urls: list[str]) -> dict[str, str]:
+    """Return each text that no line may hold, under a name for the failure message."""
     signed = {text for url in urls for text in re.findall(r"[\w-]{30,}", urlsplit(url).query)}
     signatures = {f"signature {number}": text for number, text in enumerate(signed)}
     tokens = {f"token {number}": text for number, text in enumerate(ours.arm.identity._tokens)}

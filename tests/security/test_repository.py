@@ -1,4 +1,4 @@
-"""No secret is in the repository: neither in what is tracked nor in what is about to be."""
+"""No file of the repository holds a secret, whether tracked or new."""
 
 import re
 import subprocess
@@ -12,9 +12,9 @@ import pytest
 from opswatch.config import DEVELOPMENT_KEY
 
 ROOT = Path(__file__).parents[2]
-# Public ones: the storage emulator's, and the known answer of the Standard Webhooks' specification.
+# The storage emulator's key, and the known answer of the Standard Webhooks specification.
 PUBLIC = frozenset({DEVELOPMENT_KEY, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
-LOOKS = {
+PATTERNS = {
     "signing secret": r"whsec_[A-Za-z0-9+/_-]{30,}=*",
     "storage account key": r"(?<!sha512-)(?<![A-Za-z0-9+/=])[A-Za-z0-9+/]{86}==",
     "other account key": r"(?:AccountKey|SharedAccessKey)=[A-Za-z0-9+/]{40,}=*",
@@ -27,11 +27,11 @@ LOOKS = {
     "AWS key": r"AKIA[0-9A-Z]{16}",
     "Application Insights": r"InstrumentationKey=(?!0{8})[0-9a-f]{8}-[0-9a-f-]{27}",
 }
-SECRET = re.compile("|".join(f"({look})" for look in LOOKS.values()))
+SECRET = re.compile("|".join(f"({pattern})" for pattern in PATTERNS.values()))
 
 
 def files() -> Iterator[Path]:
-    """Yield what is tracked, and what is new and not ignored."""
+    """Yield the files that are tracked, and new files that are not ignored."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -42,9 +42,9 @@ def files() -> Iterator[Path]:
 
 
 def secrets_in(text: str) -> list[str]:
-    """Return the kinds of what looks like a secret in `text`, and is not public."""
+    """Return the kinds of apparent secrets in `text`, except public ones."""
     return [
-        list(LOOKS)[(match.lastindex or 1) - 1]
+        list(PATTERNS)[(match.lastindex or 1) - 1]
         for match in SECRET.finditer(text)
         if not any(public in match[0] for public in PUBLIC)
     ]
@@ -57,17 +57,17 @@ def test_no_file_holds_a_secret() -> None:
     assert found == {}
 
 
-def test_settings_of_ones_own_are_kept_out() -> None:
+def test_local_settings_are_ignored() -> None:
     assert Path("local.settings.json") not in {path.relative_to(ROOT) for path in files()}
     ignored = subprocess.run(["git", "check-ignore", "local.settings.json"], cwd=ROOT, check=False)
     assert ignored.returncode == 0
 
 
-# --- does it bite? Made up here, so that this file passes as well
+# --- secrets to find, made here so that this file passes too
 
 
 def _key(size: int) -> str:
-    """Return what looks like chance and is the same in every process that collects the tests."""
+    """Return text that looks random and is the same in every process that collects the tests."""
     return b64encode(_digest(size)).decode()
 
 
@@ -95,9 +95,9 @@ def _digest(size: int) -> bytes:
         ("Application Insights", "InstrumentationKey=" + "1234abcd-" * 4 + "123"),
     ],
 )
-def test_a_secret_is_found(kind: str, text: str) -> None:
+def test_secret_is_found(kind: str, text: str) -> None:
     assert secrets_in(f"x = '{text}'") == [kind]
 
 
-def test_what_is_public_is_not() -> None:
+def test_public_key_is_accepted() -> None:
     assert secrets_in(f"AccountKey={DEVELOPMENT_KEY};") == []

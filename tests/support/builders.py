@@ -112,7 +112,7 @@ def change(noun: Followed, **changes: Any) -> Followed:
 
 def delivery(**known: Any) -> Delivery:
     """Return a delivery to `HOOK`, due now."""
-    return replace(new_delivery(KEY, HOOK, NOW, Policy()), next_attempt_at=NOW, **known)
+    return replace(new_delivery(KEY, HOOK, NOW, Policy()), **known)
 
 
 # --- what users post

@@ -1,4 +1,4 @@
-"""Rules on URLs and addresses: tables of cases, and what has to hold for any text or address."""
+"""Which callback URLs and addresses are permitted: cases, and properties of any input."""
 
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -52,7 +52,7 @@ ORDINARY = [
 ]  # fmt: skip
 NEVER = ["169.254.169.254", "168.63.129.16"]
 
-# Every way in which an IPv6 address carries an IPv4 address: prefix and places of the octets.
+# Every form in which an IPv6 address embeds an IPv4 address: the prefix and the octets' places.
 EMBEDDINGS: dict[str, Callable[[bytes], bytes]] = {
     "compatible": lambda v4: bytes(12) + v4,
     "mapped": lambda v4: bytes(10) + b"\xff\xff" + v4,
@@ -67,7 +67,7 @@ EMBEDDINGS: dict[str, Callable[[bytes], bytes]] = {
     "Teredo's client": lambda v4: bytes.fromhex("20010000") + bytes(8) + bytes(b ^ 255 for b in v4),
     "ISATAP": lambda v4: bytes.fromhex("2606470000000000") + bytes.fromhex("00005efe") + v4,
 }
-# A network's own translation prefix (RFC 6052 2.2): nothing but the operator knows it.
+# A network-specific translation prefix (RFC 6052 2.2), which only the operator knows.
 OWN_PREFIXES: dict[str, Callable[[bytes], bytes]] = {
     "/32": lambda v4: bytes.fromhex("2a012345") + v4 + bytes(8),
     "/40": lambda v4: bytes.fromhex("2a01234567") + v4[:3] + b"\0" + v4[3:] + bytes(6),
@@ -81,20 +81,20 @@ ANY_IPV4 = st.ip_addresses(v=4) | st.sampled_from([IPv4Address(text) for text in
     ("address", "reason"),
     [(address, reason) for reason, addresses in SPECIAL.items() for address in addresses],
 )
-def test_a_special_address_is_refused_by_name(address: str, reason: str) -> None:
+def test_special_address_is_refused_by_name(address: str, reason: str) -> None:
     assert PUBLIC.verdict(address, scheme="https") == reason
     assert PUBLIC.verdict(address, scheme="http") == reason
 
 
 @pytest.mark.parametrize("address", ORDINARY)
-def test_a_public_address_is_permitted_but_not_over_plain_http(address: str) -> None:
+def test_public_address_needs_https(address: str) -> None:
     assert PUBLIC.verdict(address, scheme="https") is None
     assert PUBLIC.verdict(address, scheme="http") == "plain-http"
     assert LOOPBACK.verdict(address, scheme="http") == "plain-http"
 
 
 @pytest.mark.parametrize("scheme", ["https", "http"])
-def test_a_permitted_network_is_permitted_and_nothing_beside_it(scheme: str) -> None:
+def test_permitted_network_permits_nothing_else(scheme: str) -> None:
     assert LOOPBACK.verdict("127.0.0.1", scheme=scheme) is None
     assert LOOPBACK.verdict("127.9.9.9", scheme=scheme) is None
     assert LOOPBACK.verdict("::1", scheme=scheme) == "loopback"
@@ -102,7 +102,7 @@ def test_a_permitted_network_is_permitted_and_nothing_beside_it(scheme: str) -> 
     assert LOOPBACK.verdict("10.0.0.1", scheme=scheme) == "private"
 
 
-def test_an_embedding_is_permitted_where_a_network_holds_it_as_it_stands() -> None:
+def test_permitted_network_may_hold_embeddings() -> None:
     rules = CallbackRules(networks=(ip_network("64:ff9b::/96"),))
     assert rules.verdict("64:ff9b::a00:1", scheme="https") is None
     assert rules.verdict("64:ff9b::a9fe:a9fe", scheme="https") == "metadata"
@@ -110,15 +110,13 @@ def test_an_embedding_is_permitted_where_a_network_holds_it_as_it_stands() -> No
 
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254", "168.63.129.16"])
-def test_metadata_and_wireserver_are_refused_though_everything_is_permitted(address: str) -> None:
+def test_metadata_and_wireserver_are_always_refused(address: str) -> None:
     assert EVERYTHING.verdict(address, scheme="https") in ("metadata", "wireserver")
 
 
 @pytest.mark.parametrize("form", [*EMBEDDINGS, *OWN_PREFIXES])
 @pytest.mark.parametrize("address", NEVER)
-def test_no_embedding_gets_metadata_or_wireserver_past_the_settings(
-    form: str, address: str
-) -> None:
+def test_embedded_metadata_is_always_refused(form: str, address: str) -> None:
     embed = (EMBEDDINGS | OWN_PREFIXES)[form]
     carrier = str(IPv6Address(embed(IPv4Address(address).packed)))
     for rules in (PUBLIC, EVERYTHING):
@@ -126,32 +124,32 @@ def test_no_embedding_gets_metadata_or_wireserver_past_the_settings(
 
 
 @given(form=st.sampled_from(sorted(EMBEDDINGS)), inner=ANY_IPV4)
-def test_an_embedded_ipv4_address_is_refused_whichever_it_is(form: str, inner: IPv4Address) -> None:
+def test_any_embedded_ipv4_address_is_refused(form: str, inner: IPv4Address) -> None:
     carrier = IPv6Address(EMBEDDINGS[form](inner.packed))
     assert PUBLIC.verdict(str(carrier), scheme="https") is not None
 
 
 @given(st.ip_addresses())
-def test_what_is_permitted_is_global_to_python_too(ip: IPv4Address | IPv6Address) -> None:
+def test_any_permitted_address_is_global_to_python(ip: IPv4Address | IPv6Address) -> None:
     if PUBLIC.verdict(str(ip), scheme="https") is None:
         assert ip.is_global
         assert not ip.is_multicast
 
 
 @given(st.ip_addresses())
-def test_permitting_a_network_changes_nothing_outside_it(ip: IPv4Address | IPv6Address) -> None:
+def test_permitted_network_changes_no_other_verdict(ip: IPv4Address | IPv6Address) -> None:
     if ip not in ip_network("127.0.0.0/8"):
         assert LOOPBACK.verdict(str(ip), scheme="https") == PUBLIC.verdict(str(ip), scheme="https")
 
 
 @given(st.ip_addresses())
-def test_the_spelling_of_an_address_does_not_matter(ip: IPv4Address | IPv6Address) -> None:
+def test_every_spelling_has_one_verdict(ip: IPv4Address | IPv6Address) -> None:
     spellings = {str(ip), ip.exploded, str(ip).upper()}
     assert len({PUBLIC.verdict(text, scheme="https") for text in spellings}) == 1
 
 
 @given(st.text(), st.sampled_from(["https", "http", "ftp"]))
-def test_a_verdict_on_any_text_never_raises(text: str, scheme: str) -> None:
+def test_verdict_never_raises(text: str, scheme: str) -> None:
     assert PUBLIC.verdict(text, scheme=scheme) is not None or ip_address(text).is_global
 
 
@@ -165,7 +163,7 @@ def test_a_verdict_on_any_text_never_raises(text: str, scheme: str) -> None:
         ("::2", False), ("127.0.0.1.nip.io", False), ("management.azure.com", False),
     ],
 )  # fmt: skip
-def test_a_loopback_host_is_known_by_its_name(host: str, expected: bool) -> None:
+def test_loopback_host_is_recognized(host: str, expected: bool) -> None:
     assert is_loopback_host(host) is expected
 
 
@@ -187,7 +185,7 @@ def test_a_loopback_host_is_known_by_its_name(host: str, expected: bool) -> None
         ("https://h.example/a/../b//c/%2e?x=%zz&y='\"<>`|;", None),
     ],
 )
-def test_a_target_is_the_url_with_its_host_in_ascii(url: str, sent: str | None) -> None:
+def test_target_has_its_host_in_ascii(url: str, sent: str | None) -> None:
     assert PUBLIC.refusal(url) is None
     assert CallbackTarget.parse(url).url == (sent or url)
 
@@ -229,25 +227,25 @@ def test_a_target_is_the_url_with_its_host_in_ascii(url: str, sent: str | None) 
         ("https://example.com/" + "a" * 2048, "longer"),
     ],
 )
-def test_a_refusal_is_one_sentence_that_says_what_is_wrong(url: str, detail: str) -> None:
+def test_refusal_names_the_fault(url: str, detail: str) -> None:
     refusal = PUBLIC.refusal(url)
     assert refusal is not None
     assert detail in refusal
     assert "\n" not in refusal
 
 
-def test_the_longest_url_is_2048_characters_long() -> None:
+def test_longest_url_has_2048_characters() -> None:
     url = "https://example.com/".ljust(2048, "a")
     assert PUBLIC.refusal(url) is None
     assert PUBLIC.refusal(url + "a") is not None
 
 
 @pytest.mark.parametrize("port", ["", ":443", ":1024", ":7071", ":65535"])
-def test_a_port_is_443_or_unprivileged(port: str) -> None:
+def test_port_is_443_or_unprivileged(port: str) -> None:
     assert PUBLIC.refusal(f"https://example.com{port}/") is None
 
 
-def test_http_with_port_80_is_for_permitted_networks() -> None:
+def test_http_needs_a_permitted_network() -> None:
     assert LOOPBACK.refusal("http://127.0.0.1/") is None
     assert LOOPBACK.refusal("http://127.0.0.1:80/") is None
     assert LOOPBACK.refusal("https://127.0.0.1:80/") is not None
@@ -257,7 +255,7 @@ def test_http_with_port_80_is_for_permitted_networks() -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "hooks.localhost"])
-def test_localhost_is_for_those_who_permit_loopback(host: str) -> None:
+def test_localhost_needs_a_loopback_network(host: str) -> None:
     only_six = CallbackRules(networks=(ip_network("::1/128"),))
     elsewhere = CallbackRules(networks=(ip_network("10.0.0.0/8"),))
     assert PUBLIC.refusal(f"https://{host}:8443/") is not None
@@ -283,12 +281,12 @@ def test_localhost_is_for_those_who_permit_loopback(host: str) -> None:
         ("xn--bcher-kva.example", "bücher.example", True),
     ],
 )
-def test_a_host_matches_a_pattern(pattern: str, host: str, permitted: bool) -> None:
+def test_host_must_match_a_pattern(pattern: str, host: str, permitted: bool) -> None:
     rules = CallbackRules(hosts=("first.example", pattern))
     assert (rules.refusal(f"https://{host}/hook") is None) is permitted
 
 
-# Texts near to URLs, which plain random text never comes near to.
+# Texts that are nearly URLs, which random text never is.
 NEARLY_URLS = st.lists(
     st.sampled_from(
         [
@@ -305,14 +303,14 @@ NEARLY_URLS = st.lists(
 
 @given(NEARLY_URLS | NEARLY_URLS.map("https://".__add__) | st.text())
 @example("https://xn--é")  # AttributeError inside the idna codec of newer CPythons
-def test_judging_any_text_never_raises(url: str) -> None:
+def test_refusal_never_raises(url: str) -> None:
     for rules in (PUBLIC, LOOPBACK, EVERYTHING):
         refusal = rules.refusal(url)
         assert refusal is None or refusal
 
 
 @given(NEARLY_URLS.map("https://".__add__))
-def test_a_target_read_again_is_the_same(url: str) -> None:
+def test_target_survives_its_url(url: str) -> None:
     if PUBLIC.refusal(url) is None:
         target = CallbackTarget.parse(url)
         assert target.url.isascii()
@@ -321,7 +319,7 @@ def test_a_target_read_again_is_the_same(url: str) -> None:
 
 
 @given(st.ip_addresses())
-def test_a_literal_address_is_judged_as_when_connecting(ip: IPv4Address | IPv6Address) -> None:
+def test_literal_address_is_judged_as_when_connecting(ip: IPv4Address | IPv6Address) -> None:
     host = str(ip) if ip.version == 4 else f"[{ip}]"
     for rules in (PUBLIC, LOOPBACK, EVERYTHING):
         refused = rules.refusal(f"https://{host}/") is not None

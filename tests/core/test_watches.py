@@ -1,0 +1,405 @@
+"""What follows from a poll of a watch, from a conflict between workers, and from a stop."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opswatch.core.arm import Observation
+from opswatch.core.keys import Key, operation_from_url
+from opswatch.core.policy import Policy
+from opswatch.core.texts import MAX_PROPERTY
+from opswatch.core.watches import (
+    End,
+    FinalStatus,
+    Finish,
+    TimelineEntry,
+    Wait,
+    Watch,
+    after_poll,
+    begin,
+    merge_after_conflict,
+    reschedule_overdue,
+    stop,
+    timeline_entry,
+)
+from tests.support.builders import (
+    HOOK,
+    KEY,
+    NOW,
+    SILENCE,
+    URL,
+    arm_error,
+    at,
+    change,
+    end,
+    ended,
+    missed,
+    registration,
+    result,
+    running,
+    watch,
+)
+from tests.support.cases import cases
+
+POLICY = Policy()
+GRACE = POLICY.miss_grace.total_seconds()
+OBSERVATIONS = [running(), missed(500), missed(404), SILENCE]
+
+
+def wait(value: Watch, seen: Observation, after: float = 0) -> Watch:
+    action = after_poll(value, seen, at(after), POLICY)
+    assert isinstance(action, Wait), action
+    return action.watch
+
+
+def finish(value: Watch, seen: Observation, after: float = 0) -> tuple[Watch, End]:
+    action = after_poll(value, seen, at(after), POLICY)
+    assert isinstance(action, Finish), action
+    assert action.watch.end is not None
+    return action.watch, action.watch.end
+
+
+# --- polls
+
+
+@pytest.mark.parametrize(
+    ("posted", "timeout"),
+    [(None, timedelta(hours=24)), (timedelta(seconds=30), timedelta(seconds=30))],
+)
+def test_registration_begins_a_watch(posted: timedelta | None, timeout: timedelta) -> None:
+    value = begin(
+        registration(kind="k", callback_url=HOOK, timeout=posted, client_state="1"), NOW, POLICY
+    )
+    assert value == watch(
+        kind="k", callbacks=(HOOK,), client_state="1", deadline_at=NOW + timeout, due_at=NOW, seq=1
+    )
+    assert begin(registration(), NOW, POLICY).facts.callbacks == ()
+
+
+def test_running_operation_is_polled_again() -> None:
+    value = wait(watch(), running("Creating", start_time=at(-30), percent_complete=10.0))
+    assert value == watch(
+        status="Creating",
+        start_time=at(-30),
+        percent_complete=10.0,
+        last_polled_at=NOW,
+        polls=1,
+        seq=2,
+        due_at=at(20),
+    )
+
+
+def test_poll_keeps_known_facts() -> None:
+    known = watch(start_time=at(-30), percent_complete=0.0, status="Creating", polls=4, seq=7)
+    value = wait(known, running("Updating"))
+    assert value.facts == replace(known.facts, status="Updating", polls=5, last_polled_at=NOW)
+    assert value.seq == 8
+    done = finish(known, ended())[0].facts
+    assert (done.start_time, done.percent_complete) == (at(-30), 0.0)
+    newer = finish(known, ended(start_time=at(-31), percent_complete=100.0))[0].facts
+    assert (newer.start_time, newer.percent_complete) == (at(-31), 100.0)
+    assert wait(known, running(percent_complete=0.5)).facts.percent_complete == 0.5
+
+
+def test_new_url_replaces_the_polled_one() -> None:
+    value = wait(watch(), running(next_url=f"{URL}&t=2"))
+    assert value.facts.operation == replace(watch().facts.operation, url=f"{URL}&t=2")
+    assert wait(value, running()).facts.operation.url == f"{URL}&t=2"
+
+
+@pytest.mark.parametrize("status", ["Succeeded", "Failed", "Canceled"])
+def test_end_is_kept(status: str) -> None:
+    error = None if status == "Succeeded" else arm_error()
+    seen = ended(status=status, end_time=at(-1), error=error, result='{"a":1}', start_time=at(-9))
+    value, kept = finish(watch(seq=3, unreadable_since=at(-50)), seen, 5)
+    assert kept == End(
+        status=FinalStatus(status),
+        finished_at=at(5),
+        end_time=at(-1),
+        error=error,
+        result='{"a":1}',
+    )
+    assert value == watch(
+        seq=3, status=status, start_time=at(-9), polls=1, last_polled_at=at(5), end=kept
+    )
+
+
+def test_long_result_is_cut() -> None:
+    _, kept = finish(watch(), ended(result="x" * (MAX_PROPERTY + 1)))
+    assert kept.truncated
+    assert kept.result is not None
+    assert len(kept.result) == MAX_PROPERTY
+
+
+@pytest.mark.parametrize("status", ["Succeeded", "Failed", "Canceled"])
+def test_end_after_the_deadline_counts(status: str) -> None:
+    _, kept = finish(watch(deadline_at=at(-100)), ended(status=status))
+    assert kept.status.value == status
+
+
+@pytest.mark.parametrize("seen", [running("Creating"), missed(500), missed(404), SILENCE])
+def test_watch_times_out_at_its_deadline(seen: Observation) -> None:
+    value, kept = finish(watch(deadline_at=at(10)), seen, 10)
+    assert kept == End(status=FinalStatus.TIMED_OUT, finished_at=at(10))
+    assert (value.facts.polls, value.seq) == (1, 1)
+    assert wait(watch(deadline_at=at(10)), seen, 9.9).due_at == at(10.9)
+
+
+@pytest.mark.parametrize("seen", [*OBSERVATIONS, ended()])
+def test_waiting_watch_has_no_end(seen: Observation) -> None:
+    action = after_poll(watch(), seen, NOW, POLICY)
+    assert (action.watch.end is None) is isinstance(action, Wait)
+    assert action.watch.facts.polls == 1
+    assert action.watch.facts.last_polled_at == NOW
+
+
+@pytest.mark.parametrize("seen", OBSERVATIONS)
+def test_miss_is_followed_by_the_usual_delay(seen: Observation) -> None:
+    assert wait(watch(), seen).due_at == at(5)
+
+
+def test_age_counts_from_arms_start_time() -> None:
+    assert wait(watch(registered_at=at(100), start_time=NOW), running(), 100).due_at == at(180)
+    assert wait(watch(registered_at=at(100)), running(), 100).due_at == at(105)
+
+
+# --- misses
+
+
+@cases(
+    "seen, since",
+    {
+        "404": (missed(404), at(100)),
+        "429": (missed(429), None),
+        "no answer": (SILENCE, None),
+        "running": (running(), None),
+    },
+)
+def test_unreadable_answer_begins_the_grace(seen: Observation, since: datetime | None) -> None:
+    assert wait(watch(), seen, 100).unreadable_since == since
+
+
+def test_inferred_end_of_status_url_must_repeat() -> None:
+    inferred = ended(is_inferred=True)
+    value = wait(watch(), inferred)
+    assert value.is_doubted
+    assert (value.facts.misses, value.facts.last_miss) == (1, "an answer without a status")
+    _, kept = finish(value, inferred, 5)
+    assert kept == End(status=FinalStatus.SUCCEEDED, finished_at=at(5))
+
+
+@pytest.mark.parametrize("between", OBSERVATIONS, ids=str)
+def test_other_answer_resets_a_doubted_end(between: Observation) -> None:
+    inferred = ended(is_inferred=True)
+    value = wait(wait(watch(), inferred), between, 5)
+    assert wait(value, inferred, 10).is_doubted
+
+
+def test_inferred_end_of_location_url_counts() -> None:
+    url = URL.replace("operationsStatus", "operationResults")
+    _, kept = finish(watch(operation=operation_from_url(url)), ended(is_inferred=True))
+    assert kept.status is FinalStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize("code", [401, 403, 404, 410])
+def test_watch_is_lost_after_the_grace(code: int) -> None:
+    value = wait(watch(), missed(code))
+    value = wait(value, missed(code), GRACE - 1)
+    assert value.unreadable_since == NOW
+    lost, kept = finish(value, missed(code), GRACE)
+    assert kept == End(status=FinalStatus.LOST, finished_at=at(GRACE), lost_reason=str(code))
+    assert (lost.facts.polls, lost.facts.misses, lost.facts.last_miss) == (3, 3, str(code))
+
+
+@cases("between", {"running": running(), "429": missed(429), "500": missed(500)})
+def test_readable_answer_restarts_the_grace(between: Observation) -> None:
+    value = wait(watch(), missed(404))
+    value = wait(value, between, 60)
+    assert value.unreadable_since is None
+    value = wait(value, missed(404), GRACE + 1)
+    assert value.unreadable_since == at(GRACE + 1)
+    finish(value, missed(404), 2 * GRACE + 1)
+
+
+def test_silence_ends_neither_grace_nor_watch() -> None:
+    value = wait(watch(), missed(404))
+    value = wait(value, SILENCE, 60)
+    assert value.unreadable_since == NOW
+    value = wait(value, SILENCE, GRACE + 1)
+    assert finish(value, missed(404), GRACE + 2)[1].lost_reason == "404"
+
+
+def test_silence_alone_is_never_lost() -> None:
+    value = watch()
+    for hour in range(23):
+        value = wait(value, SILENCE, hour * 3600)
+    assert value.facts.misses == 23
+
+
+def test_first_404_may_pass() -> None:
+    value = wait(watch(), missed(404))
+    value, kept = finish(value, ended(), 5)
+    assert kept.status is FinalStatus.SUCCEEDED
+    assert (value.facts.misses, value.facts.last_miss, value.unreadable_since) == (1, "404", None)
+
+
+def test_lost_precedes_timed_out() -> None:
+    value = watch(unreadable_since=NOW, deadline_at=at(GRACE))
+    assert finish(value, missed(404), GRACE)[1].status is FinalStatus.LOST
+
+
+def test_first_404_is_lost_without_a_grace() -> None:
+    action = after_poll(watch(), missed(404), NOW, Policy(miss_grace=timedelta(0)))
+    assert isinstance(action, Finish)
+
+
+@given(st.lists(st.tuples(st.sampled_from(OBSERVATIONS), st.integers(1, 400)), max_size=30))
+def test_only_unreadable_answers_lose_a_watch(
+    polls: list[tuple[Observation, int]],
+) -> None:
+    value, now = watch(), 0
+    unreadable_since: float | None = None
+    for seen, gap in polls:
+        if seen == missed(404):
+            unreadable_since = now if unreadable_since is None else unreadable_since
+        elif seen != SILENCE:
+            unreadable_since = None
+        action = after_poll(value, seen, at(now), POLICY)
+        is_lost = (
+            seen == missed(404) and unreadable_since is not None and now - unreadable_since >= GRACE
+        )
+        assert isinstance(action, Finish) is is_lost
+        if is_lost:
+            return
+        assert action.watch.seq == value.seq + 1
+        assert action.watch.due_at > at(now)
+        value, now = action.watch, now + gap
+
+
+# --- stops, conflicts and repairs
+
+
+def test_stop_keeps_the_facts() -> None:
+    value = watch(callbacks=(HOOK,), status="Creating", polls=3)
+    stopped = End(status=FinalStatus.STOPPED, finished_at=at(9))
+    assert stop(value, at(9)) == replace(value, end=stopped)
+
+
+NEW_URL = "https://management.azure.com/subscriptions/s/operations/new?api-version=1"
+BEFORE = watch(seq=3, polls=2)
+THEIRS = change(BEFORE, seq=4, polls=3, last_polled_at=at(2), callbacks=(HOOK,))
+OURS = change(BEFORE, seq=4, polls=3, last_polled_at=at(1))
+
+
+def with_url(value: Watch, url: str = NEW_URL) -> Watch:
+    return change(value, operation=replace(value.facts.operation, url=url))
+
+
+@cases(
+    "current, polled, merged",
+    {
+        "a callback has joined": (
+            change(BEFORE, callbacks=(HOOK,)), OURS, change(OURS, callbacks=(HOOK,))
+        ),
+        "the poll showed nothing new": (THEIRS, OURS, None),
+        "only the poll showed a new URL": (THEIRS, with_url(OURS), with_url(THEIRS)),
+        "the row has another new URL": (with_url(THEIRS, f"{NEW_URL}&x=1"), with_url(OURS), None),
+        "the row has ended": (
+            change(THEIRS, end=end(FinalStatus.FAILED)), change(OURS, end=end()), None
+        ),
+        "the row is a later watch": (
+            change(THEIRS, registered_at=at(5)), change(OURS, end=end()), None
+        ),
+        "the row is a later watch of the same seq": (
+            change(BEFORE, registered_at=at(5)), with_url(OURS), None
+        ),
+    },
+)  # fmt: skip
+def test_conflict_merges_news_of_the_poll(
+    current: Watch, polled: Watch, merged: Watch | None
+) -> None:
+    assert merge_after_conflict(current, BEFORE, polled) == merged
+
+
+@pytest.mark.parametrize("status", FinalStatus)
+def test_conflict_keeps_only_ends_of_arm(status: FinalStatus) -> None:
+    ours = change(OURS, status=status.value, end=end(status))
+    is_arms = status in (FinalStatus.SUCCEEDED, FinalStatus.FAILED, FinalStatus.CANCELED)
+    kept = change(THEIRS, status=status.value, end=end(status)) if is_arms else None
+    assert merge_after_conflict(THEIRS, BEFORE, ours) == kept
+
+
+def test_overdue_watch_is_due_at_once() -> None:
+    value = watch(due_at=at(-600), seq=4)
+    assert reschedule_overdue(value, NOW) == watch(due_at=NOW, seq=5, first_due_at=at(-600))
+
+
+def test_first_due_time_is_kept_until_polled() -> None:
+    again = reschedule_overdue(watch(due_at=at(-130), first_due_at=at(-600)), NOW)
+    assert again.first_due_at == at(-600)
+    assert wait(again, running(), 1).first_due_at is None
+
+
+# --- results and the timeline
+
+
+@cases(
+    "start, stop, duration",
+    {
+        "both": (NOW, at(490.25), 490.25),
+        "the same": (NOW, NOW, 0.0),
+        "no start": (None, NOW, None),
+        "no end": (NOW, None, None),
+        "an end before the start": (at(1), NOW, None),
+    },
+)
+def test_duration_is_arms(
+    start: datetime | None, stop: datetime | None, duration: float | None
+) -> None:
+    assert result(start_time=start, end=end(end_time=stop)).duration_seconds == duration
+
+
+def test_timeline_entry_follows_the_operation() -> None:
+    facts = watch(status="Creating", kind="k", start_time=at(-9)).facts
+    entry = TimelineEntry(
+        operation=KEY,
+        registered_at=NOW,
+        status="Creating",
+        kind="k",
+        location="westus",
+        start_time=at(-9),
+    )
+    assert timeline_entry(facts, None) == entry
+    kept = end(FinalStatus.FAILED, end_time=at(-1), error=arm_error())
+    assert timeline_entry(facts, kept) == replace(
+        entry, status="Failed", end_time=at(-1), finished_at=NOW, error_code="Conflict"
+    )
+
+
+def entry_key(registered_at: datetime) -> Key:
+    return TimelineEntry(operation=KEY, registered_at=registered_at).key
+
+
+@given(st.lists(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)), min_size=2))  # noqa: DTZ001 - hypothesis asks for it
+def test_timeline_is_ordered_newest_first(naive: list[datetime]) -> None:
+    keys = {at: entry_key(at) for at in (instant.replace(tzinfo=UTC) for instant in naive)}
+    for first, first_key in keys.items():
+        for second, second_key in keys.items():
+            if first.date() != second.date():
+                assert (first_key.partition < second_key.partition) == (first < second)
+            elif abs(first - second) >= timedelta(milliseconds=1):
+                assert (first_key.row < second_key.row) == (first > second)
+
+
+def test_timeline_key_names_its_operation() -> None:
+    key = entry_key(datetime(2026, 11, 23, 3, 5, 40, 500_000, tzinfo=UTC))
+    inverted = 253_402_300_799_999 - 1_795_403_140_500
+    assert key == Key("2026-11-23", f"{inverted}~{KEY.partition}~{KEY.row}")
+
+
+def test_timeline_dates_are_utc() -> None:
+    local = datetime(2026, 1, 1, 1, tzinfo=timezone(timedelta(hours=2)))
+    assert entry_key(local).partition == "2025-12-31"

@@ -54,10 +54,10 @@ def running(status: str = "InProgress", **known: Any) -> Running:
 
 def missed(status_code: int = 500, **known: Any) -> Missed:
     unreadable = status_code in (401, 403, 404, 410)
-    return Missed(reason=str(status_code), unreadable=unreadable, **known)
+    return Missed(reason=str(status_code), status_code=status_code, unreadable=unreadable, **known)
 
 
-SILENCE = Missed(reason="connect: refused", answered=False)
+SILENCE = Missed(reason="connect: refused")
 Followed = TypeVar("Followed", Watch, Result)
 _FACTS = {field.name for field in fields(OperationFacts)}
 

@@ -18,6 +18,7 @@ from opswatch.core.intake import Rejection
 from opswatch.core.keys import Key, WakeUp
 from opswatch.core.metrics import ATTEMPTS, LAG, MISSES, POLLS, REJECTIONS, SETTLED
 from opswatch.core.redact import redact_text
+from opswatch.core.texts import one_line
 from opswatch.core.times import format_instant
 from opswatch.core.watches import Action, Result, Watch
 from opswatch.core.webhook import Attempt, Reply
@@ -125,6 +126,22 @@ def record_poll(
     services.telemetry.measure(POLLS, 1, decision=decision)
     if miss is not None:
         services.telemetry.measure(MISSES, 1, **answered)
+
+
+def record_poll_deferred(watch: Watch, until: datetime) -> None:
+    """Record a poll that is postponed, for ARM's budget of reads."""
+    _log("poll_deferred", key=watch.key, seq=watch.seq, until=until)
+
+
+def record_slow(watch: Watch, now: datetime) -> None:
+    """Record that an operation runs longer than 99 of 100 of its kind."""
+    age = now - watch.facts.began_at(now)
+    _log("slow", logging.WARNING, key=watch.key, kind=watch.facts.kind, age=age)
+
+
+def record_durations_failed(error: Exception) -> None:
+    """Record that learned durations cannot be read or written; polls go on without them."""
+    _log("durations_failed", logging.WARNING, error=redact_text(one_line(str(error))))
 
 
 def record_finished(services: Services, result: Result) -> None:

@@ -1,11 +1,12 @@
 """A post becomes a watch, a further receiver of a known operation, or a rejection."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from opswatch.core.errors import Reason
 from opswatch.core.intake import Registration, Rejection, rejection
 from opswatch.core.keys import Key
+from opswatch.core.kinds import kind_key
 from opswatch.core.texts import MAX_PROPERTY, to_json, utf16_length
 from opswatch.core.watches import (
     Watch,
@@ -35,7 +36,11 @@ async def register(services: Services, registration: Registration, now: datetime
         ended = await results.get(key) if registration.again else None
         is_again = ended is not None and can_be_watched_again(ended.value)
         begun = begin(
-            registration, now, services.policy, ended.value if ended and is_again else None
+            registration,
+            now,
+            services.policy,
+            ended.value if ended and is_again else None,
+            services.durations.expectation(kind_key(registration.operation, registration.kind)),
         )
         watch = await _insert_or_join(services, begun, registration, now)
         ended = await results.get(key)
@@ -50,7 +55,8 @@ async def register(services: Services, registration: Registration, now: datetime
             else:
                 await services.store.timeline.insert(entry)
             traceparent = services.telemetry.traceparent()
-            await send_wake_up(services.operations, key, watch.value.seq, traceparent)
+            delay = max(watch.value.due_at - now, timedelta(0))
+            await send_wake_up(services.operations, key, watch.value.seq, traceparent, delay)
         elif ended is not None and not (facts.polls and watch.value.end):  # else its poll does
             if registration.is_default_callback and facts.polls == 0:
                 # The settings' receiver is for the first post alone.

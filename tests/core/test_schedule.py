@@ -149,7 +149,8 @@ def test_jitter_depends_on_key_and_seq() -> None:
 
 @pytest.mark.parametrize("seen", [missed(500), missed(429), SILENCE])
 def test_misses_back_off_and_never_hasten_a_poll(seen: Observation) -> None:
-    value, now, gaps = watch(last_running_at=NOW), NOW, []
+    value, now = watch(last_running_at=NOW), NOW
+    gaps: list[timedelta] = []
     for _ in range(12):
         now += seconds(5) if not gaps else gaps[-1]
         gaps.append(gap_after(value, seen, now, Policy()))

@@ -148,5 +148,6 @@ def least_used(kinds: Sequence[KindDurations], now: datetime) -> Sequence[KindDu
 
 
 def _pairs(history: History) -> tuple[tuple[int, float], ...]:
-    """Return the bins that have any weight, to six digits: what a row stores."""
-    return tuple((i, float(f"{w:.6g}")) for i, w in enumerate(history.weights) if w)
+    """Return the bins that have any weight, to five digits: what a row stores."""
+    rounded = [(i, float(f"{weight:.5g}")) for i, weight in enumerate(history.weights)]
+    return tuple((i, int(w) if w.is_integer() else w) for i, w in rounded if w)

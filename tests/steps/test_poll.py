@@ -48,7 +48,7 @@ async def test_a_poll_sends_its_successor_before_it_commits(harness: Harness) ->
     )
     assert harness.seqs(harness.operations) == [2]
     (message,) = harness.operations.messages.values()
-    assert message.visible_at == harness.watch.due_at == START + timedelta(seconds=5)
+    assert message.visible_at == harness.watch.due_at == START + timedelta(seconds=7)
 
 
 @pytest.mark.parametrize(

@@ -275,7 +275,7 @@ class MemoryBudget:
 
 
 class MemoryDurations:
-    """Learned durations in memory: an operation counts at once; `kinds` has what was counted."""
+    """Learned durations in memory; `samples` has the operations, which count at once."""
 
     def __init__(self, policy: Policy | None = None) -> None:
         self._policy = policy or Policy()
@@ -285,12 +285,12 @@ class MemoryDurations:
 
     def expectation(self, kind: Key) -> Expectation:
         """Return what follows from the samples of a kind, or the prior."""
-        if kind not in self.kinds:
+        known = self.kinds.get(kind)
+        if known is None or known.updated_at is None:
             return expect_unknown(self._policy)
         if kind not in self._expectations:
-            at = self.samples[-1].at
-            history = self.kinds[kind].history(at)
-            self._expectations[kind] = expect(history, at, self._policy)
+            at = known.updated_at
+            self._expectations[kind] = expect(known.history(at), at, self._policy)
         return self._expectations[kind]
 
     def add(self, sample: Sample) -> None:

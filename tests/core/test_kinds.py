@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -80,16 +81,16 @@ def test_kind_naming_the_operations_id_is_ignored() -> None:
 # --- samples
 
 
-def ended(status: str = "Succeeded", seen: float = 100, **known: object) -> Watch:
-    end = End(
-        status=FinalStatus(status), finished_at=at(seen), end_time=known.pop("end_time", None)
-    )  # type: ignore[arg-type]
+def ended(
+    status: str = "Succeeded", seen: float = 100, end_time: datetime | None = None, **known: Any
+) -> Watch:
+    end = End(status=FinalStatus(status), finished_at=at(seen), end_time=end_time)
     return watch(end=end, **known)
 
 
 def interval(value: Watch) -> tuple[float, float] | None:
     found = duration_sample(value)
-    return found and (found.low, found.high)
+    return (found.low, found.high) if found else None
 
 
 @pytest.mark.parametrize("status", ["Succeeded", "Failed", "Canceled"])
@@ -129,9 +130,9 @@ def test_arms_times_are_exact(status: str) -> None:
     ],
 )  # fmt: skip
 def test_interval_is_what_polls_have_shown(
-    known: dict[str, object], expected: tuple[float, float] | None
+    known: dict[str, Any], expected: tuple[float, float] | None
 ) -> None:
-    assert interval(ended(**known)) == expected  # type: ignore[arg-type]
+    assert interval(ended(**known)) == expected
 
 
 @pytest.mark.parametrize("status", ["Lost", "TimedOut", "Stopped"])

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from random import Random
-from statistics import NormalDist
+from statistics import NormalDist, fmean
 
 from opswatch.adapters.read_budget import ReadBudget
 from opswatch.core import arm
@@ -33,7 +33,7 @@ from opswatch.local.simulator.throttle import Buckets, Limit
 from opswatch.testing import MemoryBudget
 
 _START = datetime(2026, 11, 26, tzinfo=UTC)
-_MEDIAN, _SIGMA = 600.0, 0.25  # of the durations, seconds
+_MEDIAN, _SIGMA = 600.0, 0.1  # of the durations, in seconds and on the logarithmic scale
 _WARM_UP = 20 * 60.0  # seconds
 _LATENCY = 0.1  # seconds from a request to its answer
 _RETRY_AFTER = "5"  # seconds that a 429 asks for
@@ -86,24 +86,24 @@ class Simulation:
             history = history.add(duration, duration, _START)
         self._expectation = expect(history, _START, self._policy)
 
-    def run(self, seconds: float) -> Outcome:
+    def run(self, seconds: float, warm_up: float = _WARM_UP) -> Outcome:
         """Run for a warm-up and then for so long; return what was measured after the warm-up."""
         self._at(0.0, self._begin)
         is_warm = False
         while self._events:
             now, _, act = heapq.heappop(self._events)
-            if not is_warm and now > _WARM_UP:
+            if not is_warm and now > warm_up:
                 is_warm = True
                 self.granted = self.refused = self.postponed = 0
                 self.lags.clear()
-            if now > _WARM_UP + seconds:
+            if now > warm_up + seconds:
                 break
             act(now)
         total = self.granted + self.refused
         return Outcome(
             refused=self.refused / total,
             reads=self.granted / seconds,
-            lag=sum(self.lags) / len(self.lags),
+            lag=fmean(self.lags) if self.lags else math.inf,
             postponed=self.postponed / seconds,
         )
 

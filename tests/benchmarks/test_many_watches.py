@@ -13,8 +13,8 @@ from tests.support.storage import SimulatedClock, StandIn, running_stand_in
 WATCHES = 200
 START = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 HOUR, QUARTER = timedelta(hours=1), timedelta(minutes=15)
-# The ages at which an operation is polled that says nothing of when: seconds, up to an hour.
-AGES = [0, 5, 15, 35, 75, 155, *range(315, 3601, 300)]
+# The ages at which an operation is polled whose ARM asks for five minutes: seconds, up to an hour.
+AGES = range(0, 3601, 300)
 
 
 def rows(storage: StandIn) -> dict[str, int]:

@@ -3,8 +3,8 @@
     python -m benchmarks.schedule [--durations FILE] [--cost 2] [--picture FILE.svg]
 
 Operations come from a CSV file (see `recordings`), or are made up. A poller is judged by operations
-that it has not learned from. An operation whose end is known as an interval stands for ten of
-durations within it, so that nothing is drawn at random. opswatch makes its first poll at an age of
+that it has not learned from. If an operation's end is known as an interval, ten durations within it
+count a tenth each, so that nothing is drawn at random. opswatch makes its first poll at an age of
 1 s: no post reaches it sooner. The last line is JSON: all kinds, random folds, the first poll at
 once.
 """

@@ -21,7 +21,7 @@ class Recording:
 
     @property
     def durations(self) -> tuple[float, ...]:
-        """The durations that it stands for, equally likely."""
+        """Its possible durations, equally likely."""
         if self.exact is not None:
             return (self.exact,)
         part = (self.high - self.low) / _PARTS

@@ -85,7 +85,7 @@ class LearnedDurations:
             known = await self._load(kind)
             self._known.pop(kind, None)
             self._known[kind] = known
-            if len(self._known) > _MOST_KINDS:  # the one that was read least lately goes
+            if len(self._known) > _MOST_KINDS:  # drop the least recently read
                 del self._known[next(iter(self._known))]
             del self._to_read[kind]
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from opswatch.adapters.durations import LearnedDurations
+from opswatch.bootstrap import open_services
 from opswatch.core.keys import Key
 from opswatch.core.kinds import KindDurations, Sample, count_sample
 from opswatch.core.policy import Policy
@@ -17,6 +18,7 @@ from opswatch.ports import Durations, Row
 from opswatch.rows.tables import DURATIONS
 from opswatch.testing import MemoryDurations, MemoryTable
 from tests.support.builders import NOW
+from tests.support.storage import running_stand_in
 
 KIND, OTHER = Key("microsoft.cache", "redis~create"), Key("microsoft.cache", "redis~delete")
 POLICY = Policy()
@@ -226,6 +228,43 @@ async def test_garbled_answer_costs_no_history(app: App) -> None:
     app.table.failure = None
     await fill(app, 600)
     assert app.rows[KIND.row].operations == 8
+
+
+# --- over the storage
+
+
+@asynccontextmanager
+async def storage_settings() -> AsyncIterator[dict[str, str]]:
+    async with running_stand_in() as storage:
+        yield {"AzureWebJobsStorage": storage.connection_string}
+
+
+async def test_closing_the_services_merges_into_the_table() -> None:
+    async with storage_settings() as env:
+        for _ in range(2):  # the second process adds to the first one's row
+            async with open_services(env, create=True, clock=lambda: NOW) as services:
+                for _ in range(3):
+                    services.durations.add(sample())
+        async with open_services(env) as services:
+            row = await services.store.durations.get(KIND)
+            assert row is not None
+            assert row.value.operations == 6
+            assert row.value.recent == ((600.0, "Succeeded", NOW),) * 6
+            assert row.value.p50 is not None
+            services.durations.expectation(KIND)
+            async with asyncio.timeout(10):
+                while services.durations.expectation(KIND).samples != 6:
+                    await asyncio.sleep(0.01)
+
+
+async def test_missing_table_means_the_prior(caplog: pytest.LogCaptureFixture) -> None:
+    async with storage_settings() as env:
+        async with open_services(env) as services:
+            services.durations.add(sample())
+            services.durations.expectation(KIND)
+        assert services.durations.expectation(KIND).samples == 0
+    events = [getattr(record, "event", "") for record in caplog.records]
+    assert events.count("opswatch.durations_failed") == 1
 
 
 # --- merging

@@ -35,7 +35,7 @@ from opswatch.testing import MemoryBudget
 _START = datetime(2026, 11, 26, tzinfo=UTC)
 _MEDIAN, _SIGMA = 600.0, 0.1  # of the durations, in seconds and on the logarithmic scale
 _WARM_UP = 20 * 60.0  # seconds
-_LATENCY = 0.1  # seconds from a request to its answer
+_LATENCY = (0.05, 0.3)  # seconds from a request to its answer
 _RETRY_AFTER = "5"  # seconds that a 429 asks for
 _READS = "x-ms-ratelimit-remaining-subscription-reads"
 _ENDPOINT = "https://management.azure.com"
@@ -145,7 +145,8 @@ class Simulation:
         else:
             self.refused += 1
             answer = HttpResponse(429, {"retry-after": _RETRY_AFTER}, b"{}")
-        self._at(now + _LATENCY, lambda at: self._read(operation, answer, budget, at))
+        latency = self._random.uniform(*_LATENCY)
+        self._at(now + latency, lambda at: self._read(operation, answer, budget, at))
 
     def _read(
         self,
@@ -181,7 +182,7 @@ def main() -> None:
     parser.add_argument("--others", action="store_true")
     asked = parser.parse_args()
     seconds = asked.minutes * 60
-    figures: dict[str, dict[str, float]] = {}
+    figures: dict[str, dict[str, float | None]] = {}
 
     def measure(name: str, processes: int, *, has_gate: bool, interval: float | None) -> None:
         simulation = Simulation(asked.operations, processes, has_gate=has_gate, interval=interval)
@@ -190,7 +191,7 @@ def main() -> None:
         figures[name] = {
             "refused": round(outcome.refused, 5),
             "reads": round(outcome.reads, 2),
-            "lag": round(outcome.lag, 1),
+            "lag": round(outcome.lag, 1) if math.isfinite(outcome.lag) else None,
         }
 
     if asked.others:

@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: setup demo test check simulate chaos kills load fuzz infra-check clean requirements
+.PHONY: setup demo test check simulate chaos kills load fuzz infra-check snapshots clean requirements
 setup: $(VENV)/.installed node_modules/.installed
 
 $(VENV)/.installed: pyproject.toml
@@ -20,19 +20,27 @@ node_modules/.installed: package-lock.json
 demo: setup
 	$(BIN)/opswatch demo $(if $(KEEP),--keep)
 
-test: setup
+test: setup .venv-fastapi/.installed
 	$(BIN)/python -m pytest -n auto
+
+# A receiver of 2022 for the tests, in an environment of its own: it needs pydantic 1.
+.venv-fastapi/.installed:
+	$(PYTHON) -m venv .venv-fastapi
+	.venv-fastapi/bin/python -m pip install --quiet --disable-pip-version-check \
+	  fastapi==0.75.0 httptools uvicorn==0.17.6
+	touch $@
 
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/mypy
 
 # 100,000 runs of the deterministic simulation; SEED and RUNS can be given.
 simulate: setup
 	$(BIN)/python -m tests.simulation --runs $(or $(RUNS),100000) --jobs 2 $(if $(SEED),--seed $(SEED))
 
-# Real processes, killed, paused and starved for some minutes; then the books must balance.
+# Real processes, killed, paused and starved for some minutes; then everything must add up.
 chaos: setup
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))
 
@@ -57,8 +65,9 @@ fuzz: .venv-fuzz/.installed
 	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0 hypothesis isodate msgspec
 	touch $@
 
-# checkov brings old versions of much: it has an environment of its own.
+# checkov needs old versions of many packages, so it has its own environment.
 infra-check: .venv-checkov/.installed
+	$(PYTHON) tests/infra/as_arm.py .venv-checkov/templates
 	.venv-checkov/bin/checkov --config-file infra/checkov.yaml
 
 .venv-checkov/.installed:
@@ -66,8 +75,16 @@ infra-check: .venv-checkov/.installed
 	.venv-checkov/bin/python -m pip install --quiet --disable-pip-version-check checkov==3.3.30
 	touch $@
 
+# Writes the kept snapshots of the templates, after a deliberate change; needs the Bicep CLI.
+snapshots: setup
+	$(BIN)/python -m tests.infra.snapshots
+
+# Locks what Azure installs, for every supported Python and platform; needs the package index.
 requirements: setup
-	$(BIN)/python -m opswatch.local.requirements > requirements.txt
+	{ echo '# What Azure installs, locked from pyproject.toml by `make requirements`.'; \
+	  $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet; \
+	} > requirements.new
+	mv requirements.new requirements.txt
 
 clean:
-	rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-fuzz .fuzz node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-fastapi .venv-fuzz .fuzz node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,1 +1,4 @@
-"""Measurements: ratios against peers, and how punctual the whole is; never run as tests."""
+"""Measurements: ratios to peers, and the punctuality of the whole app; never run as tests.
+
+Of `tests` they import `tests.support` and nothing else.
+"""

@@ -1,8 +1,8 @@
-"""What a cold start imports: the function app beside the packages that it stands on.
+"""What a cold start imports: the function app, beside the packages that it uses.
 
-Each measurement is a process of its own, all of them in turn, round after round. Printed is the
-CPU time of the imports, less that of a bare interpreter: the median, and its ratio to importing the
-five packages as their guides do. Then, for the app, what each package adds.
+Each measurement is one process; they alternate, round after round. Printed is the CPU time of the
+imports: the median, and its ratio to importing the five packages as their guides do. Then, for the
+app, what each package adds.
 
     python -m benchmarks.cold_start --rounds 15
 """
@@ -19,8 +19,8 @@ CONTENDERS = {
     NAIVE: "import azure.functions, azure.identity, azure.storage.queue, azure.data.tables\n"
     "import aiohttp",
     APP: "import function_app",
-    # What the first function that runs imports besides: the adapters, and azure-identity.
-    "function_app, at work": "import function_app, opswatch.bootstrap, azure.identity.aio",
+    # The first function that runs also imports the adapters and azure-identity.
+    "function_app, running": "import function_app, opswatch.bootstrap, azure.identity.aio",
     "azure.functions alone": "import azure.functions",
 }
 _TIMED = """
@@ -29,18 +29,18 @@ before = time.process_time()
 exec(sys.argv[1])
 print(time.process_time() - before)
 """
-_TOLD = 8
+_PRINTED = 8
 
 
-def imported(statement: str) -> float:
+def import_time(statement: str) -> float:
     """Return the CPU seconds that a fresh process takes for `statement`."""
     return float(_python("-c", _TIMED, statement).stdout)
 
 
 def contributors(statement: str) -> list[tuple[str, float]]:
-    """Return what each package adds to `statement`, in seconds, the heaviest first.
+    """Return what each package adds to `statement`, in seconds, the slowest first.
 
-    What several of them import counts for the first.
+    A module that several packages import counts for the first of them.
     """
     lines = _python("-X", "importtime", "-c", statement).stderr.splitlines()
     seconds: defaultdict[str, float] = defaultdict(float)
@@ -48,7 +48,7 @@ def contributors(statement: str) -> list[tuple[str, float]]:
         own, _, name = line.removeprefix("import time:").split("|")
         if own.strip().isdigit():
             seconds[_package(name.strip())] += int(own) / 1e6
-    return sorted(seconds.items(), key=lambda one: -one[1])
+    return sorted(seconds.items(), key=lambda package: -package[1])
 
 
 def _python(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -57,7 +57,7 @@ def _python(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def _package(module: str) -> str:
-    """Return what a reader knows a module by."""
+    """Return the package of a module, as readers know it."""
     parts = module.split(".")
     if parts[0] in sys.stdlib_module_names:
         return "the standard library"
@@ -72,13 +72,13 @@ def main() -> None:
     measured: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     for _ in range(rounds):
         for name, statement in CONTENDERS.items():
-            measured[name].append(imported(statement))
+            measured[name].append(import_time(statement))
     medians = {name: median(seconds) for name, seconds in measured.items()}
     for name in CONTENDERS:
         ratio = medians[name] / medians[NAIVE]
         print(f"{name:24} {medians[name] * 1000:6.0f} ms  {ratio:5.2f}x")
-    print(f"\nself time within {APP}, as -X importtime has it (which costs time itself):")
-    for package, seconds in contributors(CONTENDERS[APP])[:_TOLD]:
+    print(f"\nself time within {APP}, according to -X importtime (which takes time itself):")
+    for package, seconds in contributors(CONTENDERS[APP])[:_PRINTED]:
         print(f"{package:24} {seconds * 1000:6.1f} ms")
 
 

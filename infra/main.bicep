@@ -3,6 +3,8 @@ targetScope = 'subscription'
 metadata name = 'opswatch'
 metadata description = 'A Flex Consumption function app that watches ARM operations to their end and calls back.'
 
+// main.bicepparam sets these, with their defaults.
+
 // Where it runs
 
 @minLength(1)
@@ -25,119 +27,103 @@ param location string
   '3.13'
 ])
 @description('Python version of the function app.')
-param pythonVersion string = '3.13'
+param pythonVersion string
 
 @allowed([
   512
   2048
   4096
 ])
-@description('Memory of one instance, in MB. Polling waits for the network, so the smallest is enough to begin with.')
+@description('Memory of one instance, in MB. Polls mostly wait for the network, so start with the smallest.')
 param instanceMemoryMB int = 512
 
-@minValue(40)
+@minValue(1)
 @maxValue(1000)
-@description('Most instances of each function group. The queue scaler counts delayed messages too, so this cap is what bounds the bill.')
-param maximumInstanceCount int = 40
+@description('Upper limit of instances for each function. It bounds the bill, because the queue scaler also counts delayed messages. Not every region accepts a limit below 40 yet.')
+param maximumInstanceCount int
 
-@description('Spread plan and storage over the availability zones of the region.')
-param zoneRedundant bool = false
+@minValue(0)
+@maxValue(1)
+@description('Always-ready instances of the function that polls. 1 avoids a cold start between sparse polls, and is billed all the time.')
+param alwaysReadyCount int
 
-@description('Put storage and vault behind private endpoints and the app into a virtual network.')
-param privateNetworking bool = false
+@description('Spread plan and storage over the availability zones of the region. Azure then keeps two instances of each function always ready.')
+param zoneRedundant bool
 
-@description('Address space of that network: a /24, of which the app gets the lower and the endpoints the upper half.')
-param networkAddressPrefix string = '10.41.0.0/24'
+@description('Reach storage and vault through private endpoints, from a virtual network that the app joins.')
+param privateNetworking bool
 
-// What it may read
+@description('Address space of that network, a /24: the lower half is for the app, the upper half for the endpoints.')
+param networkAddressPrefix string
 
-@description('Comma-separated subscriptions whose operations are watched. Empty: the one deployed to.')
-param watchedSubscriptionIds string = ''
+// What it watches
 
-@description('Comma-separated read actions for operations of other providers, for instance Microsoft.Compute/locations/operations/read. Whatever is no single read action is left out.')
-param additionalReadActions string = ''
+@description('Subscriptions whose operations are watched, each once. Empty: the one deployed to.')
+param watchedSubscriptionIds string[]
 
-// Who is told, and who may use it
+@description('Read actions for operations of other providers, for example Microsoft.Compute/locations/operations/read. ARM refuses the whole role if a provider does not have an action, or if a status action cannot be part of a role.')
+param additionalReadActions string[]
 
-@description('E-mail address that receives the alerts. Empty: alerts fire, and nobody is told.')
-param alertEmail string = ''
+@description('Resource id of a role that an administrator created from modules/operation-reader-role.bicep. Empty: this template creates the roles.')
+param readerRoleId string
 
-@description('Object id of the operators who may post operations, read results and store the callback secrets. Empty: nobody but the app.')
-param operatorPrincipalId string = ''
+// Alerts, operators and readers
 
-@allowed([
-  'Group'
-  'ServicePrincipal'
-  'User'
-])
-@description('What that object id stands for.')
-param operatorPrincipalType string = 'Group'
+@description('E-mail address that receives the alerts. Empty: alerts fire, but no e-mail is sent.')
+param alertEmail string
+
+@description('Object id of the operators: they may post, read, stop, deliver again, and store the callback secrets. Empty: the identity that deploys.')
+param operatorPrincipalId string
+
+@description('Type of the operators\' object id.')
+param operatorPrincipalType principalType
+
+@description('Object id of the readers: they may read the tables. Empty: only the app and the operators can.')
+param readerPrincipalId string
+
+@description('Type of the readers\' object id.')
+param readerPrincipalType principalType
 
 // Telemetry
 
 @minValue(30)
 @maxValue(730)
-@description('Days that logs are kept. The first 30 are free of charge.')
+@description('Days that logs are kept. The first 30 are free.')
 param logRetentionDays int = 30
 
 @minValue(1)
-@description('Gigabytes of telemetry a day after which the workspace stops taking more, as a bound on the bill.')
+@description('Gigabytes of telemetry a day after which the workspace drops the rest. It bounds the bill.')
 param logDailyCapGb int = 5
 
-@description('Share of traces that is kept, between 0 and 1. Metrics and logs are always kept.')
-param traceSamplingRatio string = '1.0'
+@description('Share of traces to keep, between 0 and 1. Metrics and logs are always kept.')
+param traceSamplingRatio string
 
-// Secrets
+@description('Recover the deleted vault of the same name instead of creating one.')
+param recoverKeyVault bool
 
-@description('Set once the secret callback-secrets is in the vault; until then callbacks wait and the log says so.')
-param callbackSecretsStored bool = false
+@description('Settings of the app, as README.md lists them. An empty one is left out, so the app uses its default.')
+param settings appSettings
 
-@description('Recover a vault of the same name that was deleted and cannot be purged yet.')
-param recoverKeyVault bool = false
+type principalType = 'Group' | 'ServicePrincipal' | 'User'
 
-// Settings of the app; README explains them. Empty: the default.
-
-@description('OPSWATCH_SUBSCRIPTION_ID')
-param defaultSubscriptionId string = ''
-
-@description('OPSWATCH_LOCATION')
-param defaultLocation string = ''
-
-@description('OPSWATCH_PROVIDER')
-param defaultProvider string = ''
-
-@description('OPSWATCH_API_VERSION')
-param defaultApiVersion string = ''
-
-@description('OPSWATCH_CALLBACK_URL')
-param callbackUrl string = ''
-
-@description('OPSWATCH_CALLBACK_HOSTS')
-param callbackHosts string = ''
-
-@description('OPSWATCH_CALLBACK_NETWORKS')
-param callbackNetworks string = ''
-
-@description('OPSWATCH_CALLBACK_SCHEDULE')
-param callbackSchedule string = ''
-
-@description('OPSWATCH_TIMEOUT')
-param timeout string = ''
-
-@description('OPSWATCH_POLL_MIN')
-param pollMin string = ''
-
-@description('OPSWATCH_POLL_MAX')
-param pollMax string = ''
-
-@description('OPSWATCH_POLL_COST')
-param pollCost string = ''
-
-@description('OPSWATCH_MISS_GRACE')
-param missGrace string = ''
-
-@description('OPSWATCH_RETENTION')
-param retention string = ''
+@sealed()
+type appSettings = {
+  OPSWATCH_SUBSCRIPTION_ID: string?
+  OPSWATCH_LOCATION: string?
+  OPSWATCH_PROVIDER: string?
+  OPSWATCH_API_VERSION: string?
+  OPSWATCH_CALLBACK_URL: string?
+  OPSWATCH_CALLBACK_HOSTS: string?
+  OPSWATCH_CALLBACK_NETWORKS: string?
+  OPSWATCH_CALLBACK_SCHEDULE: string?
+  OPSWATCH_CALLBACK_RESULT: string?
+  OPSWATCH_TIMEOUT: string?
+  OPSWATCH_POLL_MIN: string?
+  OPSWATCH_POLL_MAX: string?
+  OPSWATCH_POLL_COST: string?
+  OPSWATCH_MISS_GRACE: string?
+  OPSWATCH_RETENTION: string?
+}
 
 var abbrs = loadJsonContent('./abbreviations.json')
 var resourceToken = toLower(uniqueString(subscription().id, environmentName, location))
@@ -149,34 +135,26 @@ var clouds = {
   AzureUSGovernment: 'usgov'
   AzureChinaCloud: 'china'
 }
-var watched = empty(watchedSubscriptionIds)
-  ? [subscription().subscriptionId]
-  : split(replace(watchedSubscriptionIds, ' ', ''), ',')
-var storageAccountName = '${abbrs.storageStorageAccounts}${resourceToken}'
+var watched = empty(watchedSubscriptionIds) ? [subscription().subscriptionId] : watchedSubscriptionIds
+// Modules get names and not each other's outputs: a preview can only show resources whose names are known before the
+// deployment. Outputs would also order the modules; without them the order is in `dependsOn`.
+var applicationName = '${abbrs.webSitesFunctions}${resourceToken}'
+var componentName = '${abbrs.insightsComponents}${resourceToken}'
 var keyVaultName = '${abbrs.keyVaultVaults}${resourceToken}'
+var storageAccountName = '${abbrs.storageStorageAccounts}${resourceToken}'
 
-var settings = {
+var isDeployerOperator = empty(operatorPrincipalId)
+var deployerType = empty(deployer().userPrincipalName) ? 'ServicePrincipal' : 'User'
+
+var ownSettings = {
   OPSWATCH_CLOUD: clouds[environment().name]
-  OPSWATCH_SUBSCRIPTION_ID: defaultSubscriptionId
-  OPSWATCH_LOCATION: defaultLocation
-  OPSWATCH_PROVIDER: defaultProvider
-  OPSWATCH_API_VERSION: defaultApiVersion
-  OPSWATCH_CALLBACK_URL: callbackUrl
-  OPSWATCH_CALLBACK_HOSTS: callbackHosts
-  OPSWATCH_CALLBACK_NETWORKS: callbackNetworks
-  OPSWATCH_CALLBACK_SCHEDULE: callbackSchedule
-  OPSWATCH_TIMEOUT: timeout
-  OPSWATCH_POLL_MIN: pollMin
-  OPSWATCH_POLL_MAX: pollMax
-  OPSWATCH_POLL_COST: pollCost
-  OPSWATCH_MISS_GRACE: missGrace
-  OPSWATCH_RETENTION: retention
+  // Without a version, so that a rotated secret needs no deployment. Azure caches the value for up to 24 hours.
+  OPSWATCH_CALLBACK_SECRETS: '@Microsoft.KeyVault(SecretUri=https://${keyVaultName}${environment().suffixes.keyvaultDns}/secrets/callback-secrets)'
 }
-// An empty one is left out, so that the app's own default holds.
 var givenSettings = toObject(
-  filter(items(settings), setting => !empty(setting.value)),
+  filter(items(settings), setting => !empty(setting.?value)),
   setting => setting.key,
-  setting => setting.value
+  setting => setting.?value
 )
 
 resource rg 'Microsoft.Resources/resourceGroups@2024-11-01' = {
@@ -200,7 +178,7 @@ module monitoring 'modules/monitoring.bicep' = {
   scope: rg
   params: {
     workspaceName: '${abbrs.operationalInsightsWorkspaces}${resourceToken}'
-    componentName: '${abbrs.insightsComponents}${resourceToken}'
+    componentName: componentName
     location: location
     tags: tags
     retentionDays: logRetentionDays
@@ -243,48 +221,62 @@ module network 'modules/network.bicep' = if (privateNetworking) {
     addressPrefix: networkAddressPrefix
     appSubnetPrefix: cidrSubnet(networkAddressPrefix, 25, 0)
     endpointSubnetPrefix: cidrSubnet(networkAddressPrefix, 25, 1)
-    storageAccountId: storage.outputs.id
-    keyVaultId: vault.outputs.id
+    storageAccountName: storageAccountName
+    keyVaultName: keyVaultName
   }
+  dependsOn: [
+    storage
+    vault
+  ]
 }
 
 module roles 'modules/roles.bicep' = {
   name: 'roles'
   scope: rg
   params: {
-    storageAccountName: storage.outputs.name
-    keyVaultName: vault.outputs.name
-    componentName: monitoring.outputs.componentName
+    storageAccountName: storageAccountName
+    keyVaultName: keyVaultName
+    componentName: componentName
+    // The preview cannot show these assignments, because their names contain the id of the principal. They must: Azure
+    // cannot change the principal of an assignment, and an assignment survives the identity that it was made for. With
+    // a fixed name, the next deployment after the identity was recreated would be refused.
+    #disable-next-line what-if-short-circuiting
     identityPrincipalId: identity.outputs.principalId
-    operatorPrincipalId: operatorPrincipalId
-    operatorPrincipalType: operatorPrincipalType
+    operatorPrincipalId: isDeployerOperator ? deployer().objectId : operatorPrincipalId
+    operatorPrincipalType: isDeployerOperator ? deployerType : operatorPrincipalType
+    readerPrincipalId: readerPrincipalId
+    readerPrincipalType: readerPrincipalType
   }
+  dependsOn: [
+    monitoring
+    storage
+    vault
+  ]
 }
 
 module app 'modules/function-app.bicep' = {
   name: 'function-app'
   scope: rg
   params: {
-    name: '${abbrs.webSitesFunctions}${resourceToken}'
+    name: applicationName
     planName: '${abbrs.webServerFarms}${resourceToken}'
     location: location
     tags: tags
     identityId: identity.outputs.id
     identityClientId: identity.outputs.clientId
-    storageAccountName: storage.outputs.name
+    storageAccountName: storageAccountName
     deploymentContainerName: storage.outputs.deploymentContainerName
     applicationInsightsConnectionString: monitoring.outputs.connectionString
     subnetId: privateNetworking ? network!.outputs.appSubnetId : ''
     pythonVersion: pythonVersion
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount
+    alwaysReadyCount: alwaysReadyCount
     zoneRedundant: zoneRedundant
     traceSamplingRatio: traceSamplingRatio
-    settings: union(givenSettings, callbackSecretsStored ? {
-      OPSWATCH_CALLBACK_SECRETS: vault.outputs.callbackSecretsReference
-    } : {})
+    settings: union(givenSettings, ownSettings)
   }
-  // The host reaches for its storage as it starts, so its rights come first.
+  // The host opens its storage when it starts, so its roles come first.
   dependsOn: [
     roles
   ]
@@ -311,15 +303,18 @@ module workbook 'modules/workbook.bicep' = {
   }
 }
 
-// One deployment for each watched subscription: the role is defined and assigned there.
+// One deployment for each watched subscription, which assigns the role there.
 module operationReader 'modules/operation-reader.bicep' = [
   for id in watched: {
     name: 'operation-reader-${uniqueString(id, resourceToken)}'
     scope: subscription(id)
     params: {
       instanceName: '${environmentName}-${resourceToken}'
+      // The assignment's name contains the principal: see the roles above.
+      #disable-next-line what-if-short-circuiting
       principalId: identity.outputs.principalId
       additionalReadActions: additionalReadActions
+      existingRoleId: readerRoleId
     }
   }
 ]
@@ -327,7 +322,7 @@ module operationReader 'modules/operation-reader.bicep' = [
 output AZURE_LOCATION string = location
 output AZURE_TENANT_ID string = tenant().tenantId
 output AZURE_RESOURCE_GROUP string = rg.name
-output AZURE_FUNCTION_NAME string = app.outputs.name
-output AZURE_KEY_VAULT_NAME string = vault.outputs.name
-output OPSWATCH_STORAGE_ACCOUNT string = storage.outputs.name
+output AZURE_FUNCTION_NAME string = applicationName
+output AZURE_KEY_VAULT_NAME string = keyVaultName
+output OPSWATCH_STORAGE_ACCOUNT string = storageAccountName
 output OPSWATCH_URL string = app.outputs.uri

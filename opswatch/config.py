@@ -1,7 +1,7 @@
 """The settings: variables in, one checked `Settings` out. Nothing here reads the environment."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -12,6 +12,7 @@ from opswatch.core.callback_policy import CallbackRules, is_loopback_host
 from opswatch.core.errors import ConfigError
 from opswatch.core.intake import MAX_TIMEOUT, MIN_TIMEOUT, Defaults
 from opswatch.core.policy import DEFAULT_CALLBACK_SCHEDULE, MAX_DELAY, Policy
+from opswatch.core.redact import redact_text
 from opswatch.core.times import parse_duration
 from opswatch.core.webhook import Secret
 
@@ -80,8 +81,7 @@ class Settings:
         """Check `env` and return the settings; raise one `ConfigError` that names every mistake."""
         reader = _Reader(env)
         storage = _storage(reader, STORAGE)
-        cloud = reader.read("OPSWATCH_CLOUD", "public", _one_of(CLOUDS))
-        endpoint, scope = CLOUDS[cloud or "public"]
+        endpoint, scope = _arm(reader)
         policy = _policy(reader)
         rules = CallbackRules(
             hosts=reader.read("OPSWATCH_CALLBACK_HOSTS", "", _host_patterns) or (),
@@ -89,7 +89,7 @@ class Settings:
         )
         settings = cls(
             storage=storage,
-            arm_endpoint=reader.read("OPSWATCH_ARM_ENDPOINT", endpoint, _arm_endpoint) or endpoint,
+            arm_endpoint=endpoint,
             arm_scope=scope,
             client_id=env.get("AZURE_CLIENT_ID", "").strip() or storage.client_id,
             defaults=_defaults(reader, rules),
@@ -102,7 +102,7 @@ class Settings:
 
 
 class _Reader:
-    """Reads one variable after another and keeps every complaint for the end."""
+    """Reads one variable after another and keeps every problem for the end."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
@@ -112,15 +112,15 @@ class _Reader:
         return self._env.get(name, "").strip()
 
     def read(self, name: str, default: str, parse: Callable[[str], T]) -> T | None:
-        """Return the parsed value (an empty variable counts as absent); None after a complaint."""
+        """Return the parsed value (an empty variable counts as absent); None after a problem."""
         try:
             return parse(self.get(name) or default)
         except ValueError as error:
-            self.complain(f"{name}: {error}")
+            self.report(f"{name}: {error}")
             return None
 
-    def complain(self, problem: str) -> None:
-        self._problems.append(problem)
+    def report(self, problem: str) -> None:
+        self._problems.append(redact_text(problem))  # a secret may be in the wrong variable
 
     def finish(self) -> None:
         if self._problems:
@@ -142,14 +142,14 @@ def _storage(reader: _Reader, name: str) -> Storage:
         for service in ("queue", "table")
     )
     if not (queue_uri and table_uri):
-        reader.complain(
+        reader.report(
             f"{name}: missing; set a connection string, {name}__accountName, "
             f"or {name}__queueServiceUri and {name}__tableServiceUri"
         )
     for uri in filter(None, (queue_uri, table_uri)):
         if not re.fullmatch(r"https://[^\s/?#@]+(/[^\s?#]*)?", uri):
             # Not quoted: a query may be a signature.
-            reader.complain(f"{name}: a service URI is an https URL without a query")
+            reader.report(f"{name}: a service URI is an https URL without a query")
     return Storage(
         queue_uri=queue_uri.rstrip("/"),
         table_uri=table_uri.rstrip("/"),
@@ -165,7 +165,7 @@ def _connection_string(reader: _Reader, name: str, text: str) -> str:
     has_key = {"accountname", "accountkey"} <= parts.keys()
     has_sas = {"sharedaccesssignature", "queueendpoint", "tableendpoint"} <= parts.keys()
     if not (has_key or has_sas) or not all(parts.values()):
-        reader.complain(
+        reader.report(
             f"{name}: not a connection string (AccountName and AccountKey, or "
             "SharedAccessSignature with QueueEndpoint and TableEndpoint)"
         )
@@ -195,12 +195,13 @@ def _policy(reader: _Reader) -> Policy:
     poll_min = reader.read("OPSWATCH_POLL_MIN", "PT1S", _whole_seconds)
     poll_max = reader.read("OPSWATCH_POLL_MAX", "PT5M", _whole_seconds)
     if poll_min and poll_max and poll_min > poll_max:
-        reader.complain("OPSWATCH_POLL_MIN: more than OPSWATCH_POLL_MAX")
+        reader.report("OPSWATCH_POLL_MIN: more than OPSWATCH_POLL_MAX")
     grace = reader.read("OPSWATCH_MISS_GRACE", "PT15M", _between(timedelta(0), MAX_TIMEOUT))
     retention = reader.read(
         "OPSWATCH_RETENTION", "P30D", _between(timedelta(hours=1), timedelta(days=3650))
     )
     schedule = reader.read("OPSWATCH_CALLBACK_SCHEDULE", "", _schedule)
+    result = reader.read("OPSWATCH_CALLBACK_RESULT", "redacted", _one_of(("redacted", "none")))
     cost = reader.read("OPSWATCH_POLL_COST", "2", _positive)
     defaults = Policy()
     return Policy(
@@ -211,6 +212,7 @@ def _policy(reader: _Reader) -> Policy:
         miss_grace=defaults.miss_grace if grace is None else grace,
         retention=retention or defaults.retention,
         callback_schedule=schedule or defaults.callback_schedule,
+        callback_result=result != "none",
     )
 
 
@@ -230,7 +232,7 @@ def _defaults(reader: _Reader, rules: CallbackRules) -> Defaults:
     )
 
 
-def _one_of(choices: Mapping[str, object]) -> Callable[[str], str]:
+def _one_of(choices: Collection[str]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.lower() not in choices:
             raise ValueError(f"{text!r} is none of {', '.join(choices)}")
@@ -244,6 +246,20 @@ def _segment(text: str) -> str:
     if re.search(r"[/\\?#%&]|[^ -~]", text):
         raise ValueError(f"{text!r} holds a character that has no place in a URL's segment")
     return text
+
+
+def _arm(reader: _Reader) -> tuple[str, str]:
+    """Return ARM's endpoint and the scope of its tokens: an endpoint brings its cloud's scope."""
+    cloud = reader.read("OPSWATCH_CLOUD", "public", _one_of(CLOUDS)) or "public"
+    endpoint, scope = CLOUDS[cloud]
+    endpoint = reader.read("OPSWATCH_ARM_ENDPOINT", endpoint, _arm_endpoint) or endpoint
+    for name, (known, its_scope) in CLOUDS.items():
+        host, known_host = urlsplit(endpoint).hostname or "", urlsplit(known).hostname
+        if host == known_host or host.endswith(f".{known_host}"):
+            if name != cloud and reader.get("OPSWATCH_CLOUD"):
+                reader.report(f"OPSWATCH_ARM_ENDPOINT: {host} is of the cloud {name}, not {cloud}")
+            scope = its_scope
+    return endpoint, scope
 
 
 def _arm_endpoint(text: str) -> str:
@@ -312,4 +328,8 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
 
 
 def _secrets(text: str) -> tuple[Secret, ...]:
+    # The platform replaces a reference by the secret; if it cannot, the app sees the reference.
+    # https://learn.microsoft.com/azure/app-service/app-service-key-vault-references
+    if text.lower().startswith("@microsoft.keyvault("):
+        return ()
     return tuple(Secret.parse(word) for word in text.split())

@@ -1,6 +1,7 @@
 """The read side: operations with their deliveries, and lists of them; writes nothing."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
@@ -93,7 +94,9 @@ async def list_operations(
     text.
     """
     newest = min(now, wanted.until or now).date()
-    day, token = _parse(continuation) if continuation else (newest, None)
+    day, token = newest, None
+    if continuation is not None:
+        day, token = _parse(continuation, newest)
     entries: list[TimelineEntry] = []
     while day >= wanted.since.date():
         # Never more than are missing: a page cannot be continued in its middle.
@@ -134,6 +137,14 @@ async def _with_current_status(store: Store, entry: TimelineEntry) -> TimelineEn
     return replace(entry, status=status or REGISTERED)
 
 
-def _parse(continuation: str) -> tuple[date, str | None]:
-    day, _, token = continuation.partition(".")
-    return date.fromisoformat(day), token or None
+def _parse(continuation: str, newest: date) -> tuple[date, str | None]:
+    """Return the day of a continuation and its place in that day; a later day is refused.
+
+    Each day costs a request: a made-up one in the year 9999 would cost millions.
+    """
+    text, dot, token = continuation.partition(".")
+    with suppress(ValueError):
+        day = date.fromisoformat(text)
+        if dot and day <= newest:
+            return day, token or None
+    raise ValueError("not a continuation")

@@ -56,8 +56,12 @@ class MemoryTable(Generic[T]):
     async def replace(self, noun: T, etag: str) -> Row[T] | None:
         """Overwrite the row that has `etag`; return None if it has changed or is gone."""
         key = noun.key
-        is_current = key in self.rows and self.rows[key][1] == etag
-        return self._write(key, noun) if is_current else None
+        if key not in self.rows:
+            return None
+        if self.rows[key][1] == etag:
+            return self._write(key, noun)
+        current = self._read(key)  # a repeated write conflicts with itself
+        return current if self._codec.encode(current.value) == self._codec.encode(noun) else None
 
     async def put(self, noun: T) -> None:
         """Write the row, unconditionally."""

@@ -10,7 +10,12 @@ from opswatch.queries import OperationView
 from opswatch.rows import tables
 from opswatch.rows.codec import Entity
 
-_JSON_COLUMNS = frozenset({"callbacks", "clientState", "errorJson", "resultJson", "attemptLog"})
+_JSON_COLUMNS = frozenset(
+    {
+        "attemptLog", "callbackOn", "callbacks", "clientState", "earlierEnds", "end", "errorJson",
+        "resultJson",
+    }
+)  # fmt: skip
 
 
 def operation_as_json(view: OperationView) -> dict[str, Any]:

@@ -135,6 +135,27 @@ def test_endpoint_can_be_set(text: str, endpoint: str) -> None:
     assert made.arm_scope == "https://management.core.usgovcloudapi.net/.default"
 
 
+@pytest.mark.parametrize("region", ["", "westeurope."])
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_endpoint_of_a_cloud_brings_its_scope(cloud: str, region: str) -> None:
+    endpoint, scope = CLOUDS[cloud]
+    endpoint = endpoint.replace("//", f"//{region}")
+    made = settings(OPSWATCH_ARM_ENDPOINT=endpoint)
+    assert (made.arm_endpoint, made.arm_scope) == (endpoint, scope)
+    assert settings(OPSWATCH_ARM_ENDPOINT=endpoint, OPSWATCH_CLOUD=cloud).arm_scope == scope
+
+
+def test_endpoint_of_another_cloud_than_the_set_one_is_an_error() -> None:
+    endpoint, _ = CLOUDS["usgov"]
+    with pytest.raises(ConfigError, match="is of the cloud usgov, not public"):
+        settings(OPSWATCH_ARM_ENDPOINT=endpoint, OPSWATCH_CLOUD="public")
+
+
+def test_host_that_ends_like_a_cloud_is_not_of_it() -> None:
+    made = settings(OPSWATCH_ARM_ENDPOINT="https://notmanagement.usgovcloudapi.net")
+    assert made.arm_scope == CLOUDS["public"][1]
+
+
 def test_message_defaults_can_be_set() -> None:
     made = settings(
         OPSWATCH_SUBSCRIPTION_ID=" 123 ",
@@ -178,6 +199,17 @@ def test_secrets_are_newest_first() -> None:
     other = "whsec_" + "aHVu" * 10
     made = settings(OPSWATCH_CALLBACK_SECRETS=f"  {other}\n{SECRET} ")
     assert made.secrets == (Secret.parse(other), Secret.parse(SECRET))
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "@Microsoft.KeyVault(SecretUri=https://kv.vault.azure.net/secrets/callback-secrets)",
+        " @microsoft.keyvault(VaultName=kv;SecretName=callback-secrets)",
+    ],
+)
+def test_unresolved_vault_reference_counts_as_no_secret(reference: str) -> None:
+    assert settings(OPSWATCH_CALLBACK_SECRETS=reference).secrets == ()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The world of a worker process: opened once, at its first use, and closed with the event loop."""
+"""The services of a worker process: opened at their first use, closed with the event loop."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from opswatch.ports import Services
 from opswatch.process import Process
 
 
-async def test_all_who_ask_share_one_world(azurite: Azurite) -> None:
+async def test_callers_share_the_services(azurite: Azurite) -> None:
     process = Process({"AzureWebJobsStorage": azurite.connection_string})
     first, *others = await asyncio.gather(*(process.services() for _ in range(5)))
     assert all(other is first for other in others)
@@ -20,7 +20,7 @@ async def test_all_who_ask_share_one_world(azurite: Azurite) -> None:
     assert await first.store.watches.get(Key("p", "r")) is None
 
 
-async def test_an_opening_that_failed_is_tried_again(azurite: Azurite) -> None:
+async def test_failed_opening_is_tried_again(azurite: Azurite) -> None:
     env: dict[str, str] = {}
     process = Process(env)
     for _ in range(2):
@@ -30,15 +30,15 @@ async def test_an_opening_that_failed_is_tried_again(azurite: Azurite) -> None:
     assert isinstance(await process.services(), Services)
 
 
-async def test_whoever_gives_up_waiting_leaves_the_others_their_world(azurite: Azurite) -> None:
+async def test_cancelled_caller_does_not_stop_the_opening(azurite: Azurite) -> None:
     process = Process({"AzureWebJobsStorage": azurite.connection_string})
-    impatient, patient = (asyncio.create_task(process.services()) for _ in range(2))
+    cancelled, waiting = (asyncio.create_task(process.services()) for _ in range(2))
     await asyncio.sleep(0)
-    impatient.cancel()
-    assert isinstance(await patient, Services)
+    cancelled.cancel()
+    assert isinstance(await waiting, Services)
 
 
-def test_the_end_of_the_event_loop_closes_it_without_a_complaint(
+def test_end_of_event_loop_closes_services(
     azurite: Azurite, caplog: pytest.LogCaptureFixture
 ) -> None:
     process = Process({"AzureWebJobsStorage": azurite.connection_string})

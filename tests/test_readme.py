@@ -60,9 +60,3 @@ def test_linked_files_exist(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
     assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
-
-
-def test_requirements_match_project() -> None:
-    from opswatch.local.requirements import requirements  # noqa: PLC0415
-
-    assert (ROOT / "requirements.txt").read_text(encoding="utf-8") == requirements()

@@ -2,9 +2,9 @@
 
     python -m benchmarks.many_watches --watches 20000
 
-`hour` polls them for an hour of simulated time, and prints how the process's memory goes;
-`punctuality` polls them in real time, prints how late polls come, and fails where one is later than
-promised; `rate` prints how many polls one process makes in a second when all are due. Without
+`hour` polls them for an hour of simulated time, and prints the memory of the process;
+`punctuality` polls them in real time, prints how late polls are, and fails if one is later than
+promised; `rate` prints how many polls one process makes in a second if all are due. Without
 `--only`, all three are measured.
 """
 
@@ -15,13 +15,12 @@ from datetime import timedelta
 from statistics import median, quantiles
 
 from benchmarks.many_watches.measures import measure_hour, measure_punctuality, measure_rate
-from benchmarks.many_watches.usage import Usage
 
 _QUARTER = 15  # minutes
 _KB = 1024
 _MEASURES = ("hour", "punctuality", "rate")
 _DUE_AT_ONCE = 5000
-# Seconds: 2 that the host may pause for want of messages (host.json), and 3 for what it then finds.
+# Seconds: the host may pause for 2 if it finds no messages (host.json), and has 3 for the polls.
 _PROMISED = 5.0
 
 
@@ -52,17 +51,14 @@ def _print_hour(watches: int, minutes: int) -> None:
         used = hour.usages[minute]
         print(f"  after {minute:2} min: {used.resident:.1f} MB resident, {used.blocks} blocks")
     if minutes > _QUARTER:
-        _print_growth(hour.usages[_QUARTER], last, watches, minutes - _QUARTER)
-
-
-def _print_growth(before: Usage, after: Usage, watches: int, minutes: int) -> None:
-    grown = after.resident - before.resident
-    per_watch = grown * _KB * _KB / watches
-    print(
-        f"  growth over the last {minutes} min: {grown:+.1f} MB, {per_watch:+.0f} bytes a watch; "
-        f"{after.blocks - before.blocks:+} blocks",
-        flush=True,
-    )
+        before = hour.usages[_QUARTER]
+        grown = last.resident - before.resident
+        print(
+            f"  growth over the last {minutes - _QUARTER} min: {grown:+.1f} MB, "
+            f"{grown * _KB * _KB / watches:+.0f} bytes a watch; "
+            f"{last.blocks - before.blocks:+} blocks",
+            flush=True,
+        )
 
 
 def _print_punctuality(watches: int, minutes: int) -> None:

@@ -1,4 +1,4 @@
-"""ARM with nothing but operations that go on, and a book of how it was polled."""
+"""ARM whose operations never end, and which records how it was polled."""
 
 from array import array
 from collections.abc import Callable, Sequence
@@ -17,9 +17,9 @@ def url_of(number: int) -> str:
 
 
 class RunningArm:
-    """Operations that go on, by number; `note` is told how late each poll came, in seconds.
+    """Running operations, by number; calls `record` with each poll's lateness in seconds.
 
-    Its books do not grow, so that it can be part of a process whose memory is measured.
+    It takes no more memory with time, so it can run in the process that is measured.
     """
 
     def __init__(
@@ -27,18 +27,18 @@ class RunningArm:
         clock: Callable[[], datetime],
         started: Sequence[datetime],
         due: Sequence[datetime],
-        note: Callable[[float], object],
+        record: Callable[[float], object],
     ) -> None:
         self._clock = clock
-        self._note = note
+        self._record = record
         self._due = array("d", (instant.timestamp() for instant in due))
         self.polls = array("i", repeat(0, len(started)))
 
     async def get(self, url: str) -> HttpResponse:
-        """Answer that the operation goes on, and write down the poll."""
+        """Answer that the operation is running, and record the poll."""
         number = int(url.rpartition("/op")[2].partition("?")[0])
         now = self._clock().timestamp()
-        self._note(now - self._due[number])
+        self._record(now - self._due[number])
         self._due[number] = now + LONGEST_GAP
         self.polls[number] += 1
         # A Retry-After as long as the longest gap is met exactly, whatever was learned.

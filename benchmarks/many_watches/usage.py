@@ -1,4 +1,4 @@
-"""What a process has used: memory and CPU, as Linux tells it."""
+"""The memory and CPU that a process has used, as Linux reports them."""
 
 import os
 import sys
@@ -10,15 +10,15 @@ _MB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a process has used up to now."""
+    """The memory and CPU that a process has used up to now."""
 
     resident: float  # MB
     cpu: float  # seconds, of user and system
-    blocks: int  # that Python's allocator has given out, in this process
+    blocks: int  # of Python's allocator, in this process
 
 
 def usage(pid: int | str = "self") -> Usage:
-    """Return what a process has used; `blocks` are always this one's."""
+    """Return what a process has used; `blocks` are always of this process."""
     process = Path("/proc") / str(pid)
     pages = int((process / "statm").read_text().split()[1])
     # The fields after the program's name, which may hold spaces: utime and stime are 14 and 15.

@@ -1,1 +1,1 @@
-"""What a poll costs: opswatch, which writes each one down, beside the SDK's pollers in memory."""
+"""The cost of a poll: opswatch, which stores each one, beside the SDK's pollers in memory."""

@@ -1,9 +1,9 @@
 """CPU of a poll: opswatch beside the SDK's pollers, which keep everything in memory.
 
-Each poller has a process of its own and polls `--operations` operations once a second; measured is
-its CPU time, user and system, over `--seconds`, by the polls that ARM saw. ARM and the storage are
-other processes. The pollers take turns, round after round; printed are medians, and how often the
-cost of opswatch's poll fits into theirs.
+Each poller runs in one process and polls `--operations` operations once a second; measured is its
+CPU time, user and system, over `--seconds`, divided by the polls that ARM saw. ARM and the storage
+are other processes. The pollers alternate, round after round; printed are medians, and the ratio of
+their cost to that of opswatch.
 
     python -m benchmarks.polls --operations 300 --rounds 5
 """
@@ -21,8 +21,8 @@ import aiohttp
 from benchmarks.polls.arm import COUNT_PATH
 from benchmarks.polls.ours import opswatch
 from benchmarks.polls.sdk import async_lro_poller, lean_async_lro_poller, lro_poller
-from benchmarks.programs import program
-from tests.support.storage import stand_in_elsewhere
+from tests.support.processes import running_program
+from tests.support.storage.process import stand_in_process
 
 OURS = "opswatch"
 POLLERS = {
@@ -31,13 +31,13 @@ POLLERS = {
     "AsyncLROPoller, lean": lean_async_lro_poller,
     OURS: opswatch,
 }
-_WARM_UP = 2.0  # seconds, once each operation was polled about twice
+_WARM_UP = 2.0  # seconds, after each operation was polled about twice
 
 
 async def measure(name: str, operations: int, seconds: float) -> tuple[int, float]:
-    """Run a poller in a process of its own; return its polls, and its CPU seconds."""
-    arm_elsewhere = program("benchmarks.polls.arm")
-    async with arm_elsewhere as (_, (port,)), stand_in_elsewhere() as storage:
+    """Run a poller in another process; return its polls, and its CPU seconds."""
+    arm_process = running_program("benchmarks.polls.arm")
+    async with arm_process as (_, (port,)), stand_in_process() as storage:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "benchmarks.polls", "--operations", str(operations)),
             *("--seconds", str(seconds), "--only", name),
@@ -83,7 +83,7 @@ def main() -> None:
         name, arm, storage = asked.only
         run = poll_here(name, asked.operations, asked.seconds, arm, storage)
         print(json.dumps(asyncio.run(run)), flush=True)
-        os._exit(0)  # threads that poll for ever
+        os._exit(0)  # threads that never end
     _compare(asked.operations, asked.seconds, asked.rounds)
 
 

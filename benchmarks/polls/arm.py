@@ -13,7 +13,7 @@ _JSON = {"Content-Type": "application/json; charset=utf-8"}
 
 
 async def serve() -> None:
-    """Say on which port ARM is, and serve until standard input ends."""
+    """Print the port of ARM, and serve until standard input ends."""
     polls = 0
 
     def answer(request: Request) -> Response:

@@ -4,54 +4,35 @@ import asyncio
 from threading import Thread
 from typing import Any
 
-from azure.core.pipeline.policies import (
-    AsyncRedirectPolicy,
-    AsyncRetryPolicy,
-    ContentDecodePolicy,
-    CustomHookPolicy,
-    DistributedTracingPolicy,
-    HeadersPolicy,
-    HttpLoggingPolicy,
-    NetworkTraceLoggingPolicy,
-    ProxyPolicy,
-    RedirectPolicy,
-    RequestIdPolicy,
-    RetryPolicy,
-    SensitiveHeaderCleanupPolicy,
-    UserAgentPolicy,
-)
+from azure.core.pipeline import policies as core
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.core.polling import AsyncLROPoller, LROPoller
 from azure.core.rest import HttpRequest
 from azure.mgmt.core import ARMPipelineClient, AsyncARMPipelineClient
-from azure.mgmt.core.policies import (
-    ARMAutoResourceProviderRegistrationPolicy,
-    ARMChallengeAuthenticationPolicy,
-    AsyncARMAutoResourceProviderRegistrationPolicy,
-    AsyncARMChallengeAuthenticationPolicy,
-)
+from azure.mgmt.core import policies as mgmt
 from azure.mgmt.core.polling.arm_polling import ARMPolling
 from azure.mgmt.core.polling.async_arm_polling import AsyncARMPolling
 
-from benchmarks.polls.operations import INTERVAL, SCOPE, AsyncCredential, Credential, status_path
+from benchmarks.polls.operations import INTERVAL, SCOPE, SyncCredential, url_path
+from tests.support.servers import Credential
 
-_PLAIN: dict[str, Any] = {"enforce_https": False}  # there is no TLS here
+_WITHOUT_TLS: dict[str, Any] = {"enforce_https": False}
 
 
 async def lro_poller(arm: str, _: str, operations: int) -> None:
     """Poll with azure-core's `LROPoller`: a thread for each operation."""
     policies = _policies(
-        registration=ARMAutoResourceProviderRegistrationPolicy(),
-        redirect=RedirectPolicy(),
-        retry=RetryPolicy(),
-        authentication=ARMChallengeAuthenticationPolicy(Credential(), SCOPE),
+        registration=mgmt.ARMAutoResourceProviderRegistrationPolicy(),
+        redirect=core.RedirectPolicy(),
+        retry=core.RetryPolicy(),
+        authentication=mgmt.ARMChallengeAuthenticationPolicy(SyncCredential(), SCOPE),
     )
     client: ARMPipelineClient[Any, Any] = ARMPipelineClient(arm, policies=policies)
 
     def poll(number: int) -> None:
-        request = HttpRequest("PUT", f"{arm}{status_path(number)}", json={})
-        started = client._pipeline.run(request, stream=False, **_PLAIN)  # noqa: SLF001 - as they do
-        LROPoller(client, started, lambda _: None, ARMPolling(INTERVAL, **_PLAIN)).result()
+        request = HttpRequest("PUT", f"{arm}{url_path(number)}", json={})
+        started = client._pipeline.run(request, stream=False, **_WITHOUT_TLS)  # noqa: SLF001 - as they do
+        LROPoller(client, started, lambda _: None, ARMPolling(INTERVAL, **_WITHOUT_TLS)).result()
 
     for number in range(operations):
         Thread(target=poll, args=(number,), daemon=True).start()
@@ -60,21 +41,21 @@ async def lro_poller(arm: str, _: str, operations: int) -> None:
 
 
 async def async_lro_poller(arm: str, _: str, operations: int) -> None:
-    """Poll with azure-core's `AsyncLROPoller`, as it comes: a task for each operation."""
+    """Poll with azure-core's `AsyncLROPoller`, with its defaults: a task for each operation."""
     await _async_lro_poller(arm, operations, AioHttpTransport())
 
 
 async def lean_async_lro_poller(arm: str, _: str, operations: int) -> None:
-    """Poll with an `AsyncLROPoller` that leaves the environment's settings alone."""
+    """Poll with an `AsyncLROPoller` that does not read the environment's settings."""
     await _async_lro_poller(arm, operations, AioHttpTransport(use_env_settings=False))
 
 
 async def _async_lro_poller(arm: str, operations: int, transport: AioHttpTransport) -> None:
     policies = _policies(
-        registration=AsyncARMAutoResourceProviderRegistrationPolicy(),
-        redirect=AsyncRedirectPolicy(),
-        retry=AsyncRetryPolicy(),
-        authentication=AsyncARMChallengeAuthenticationPolicy(AsyncCredential(), SCOPE),
+        registration=mgmt.AsyncARMAutoResourceProviderRegistrationPolicy(),
+        redirect=core.AsyncRedirectPolicy(),
+        retry=core.AsyncRetryPolicy(),
+        authentication=mgmt.AsyncARMChallengeAuthenticationPolicy(Credential(), SCOPE),
     )
     client: AsyncARMPipelineClient[Any, Any] = AsyncARMPipelineClient(
         arm, policies=policies, transport=transport
@@ -82,9 +63,9 @@ async def _async_lro_poller(arm: str, operations: int, transport: AioHttpTranspo
 
     async def poll(number: int) -> None:
         await asyncio.sleep(INTERVAL * number / operations)
-        request = HttpRequest("PUT", f"{arm}{status_path(number)}", json={})
-        started = await client._pipeline.run(request, stream=False, **_PLAIN)  # noqa: SLF001
-        polling = AsyncARMPolling(INTERVAL, **_PLAIN)
+        request = HttpRequest("PUT", f"{arm}{url_path(number)}", json={})
+        started = await client._pipeline.run(request, stream=False, **_WITHOUT_TLS)  # noqa: SLF001
+        polling = AsyncARMPolling(INTERVAL, **_WITHOUT_TLS)
         await AsyncLROPoller(client, started, lambda _: None, polling).result()
 
     async with client, asyncio.TaskGroup() as polls:
@@ -95,18 +76,18 @@ async def _async_lro_poller(arm: str, operations: int, transport: AioHttpTranspo
 def _policies(*, registration: Any, redirect: Any, retry: Any, authentication: Any) -> list[Any]:
     """Return the policies of a generated client, in its order."""
     return [
-        RequestIdPolicy(),
-        HeadersPolicy(),
-        UserAgentPolicy("benchmark"),
-        ProxyPolicy(),
-        ContentDecodePolicy(),
+        core.RequestIdPolicy(),
+        core.HeadersPolicy(),
+        core.UserAgentPolicy("benchmark"),
+        core.ProxyPolicy(),
+        core.ContentDecodePolicy(),
         registration,
         redirect,
         retry,
         authentication,
-        CustomHookPolicy(),
-        NetworkTraceLoggingPolicy(),
-        DistributedTracingPolicy(),
-        SensitiveHeaderCleanupPolicy(),
-        HttpLoggingPolicy(),
+        core.CustomHookPolicy(),
+        core.NetworkTraceLoggingPolicy(),
+        core.DistributedTracingPolicy(),
+        core.SensitiveHeaderCleanupPolicy(),
+        core.HttpLoggingPolicy(),
     ]

@@ -1,4 +1,4 @@
-// Who is told, and when. Each rule has a section of the same name in docs/runbook.md.
+// The alert rules and their recipients. Each rule has a section of the same name in docs/runbook.md.
 
 param location string
 param tags object
@@ -12,13 +12,15 @@ resource operators 'Microsoft.Insights/actionGroups@2023-01-01' = {
   properties: {
     groupShortName: 'opswatch'
     enabled: true
-    emailReceivers: empty(alertEmail) ? [] : [
-      {
-        name: 'operators'
-        emailAddress: alertEmail
-        useCommonAlertSchema: true
-      }
-    ]
+    emailReceivers: empty(alertEmail)
+      ? []
+      : [
+          {
+            name: 'operators'
+            emailAddress: alertEmail
+            useCommonAlertSchema: true
+          }
+        ]
   }
 }
 
@@ -52,7 +54,7 @@ var rules = [
     displayName: 'The timer has not run for a quarter of an hour'
     severity: 1
     query: loadTextContent('../queries/heartbeat.kql')
-    measure: 'Beats'
+    measure: 'Runs'
     aggregation: 'Total'
     operator: 'LessThan'
     threshold: 1
@@ -61,7 +63,7 @@ var rules = [
   }
   {
     name: 'abandoned'
-    displayName: 'A callback was given up'
+    displayName: 'A callback was abandoned'
     severity: 2
     query: loadTextContent('../queries/abandoned.kql')
     measure: 'Deliveries'
@@ -138,8 +140,8 @@ resource queryRules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
       evaluationFrequency: rule.frequency
       windowSize: rule.window
       autoMitigate: true
-      // A workspace that was made a moment ago may not know its tables yet, and Azure would refuse the rule.
-      // Every query is held against the tables' columns by tests/infra/checks/kusto.py.
+      // A new workspace may not have its tables yet, and Azure would refuse the rule. tests/infra/checks/kusto.py
+      // checks every query against the columns of the tables instead.
       skipQueryValidation: true
       criteria: {
         allOf: [

@@ -13,6 +13,7 @@ param subnetId string
 param pythonVersion string
 param instanceMemoryMB int
 param maximumInstanceCount int
+param alwaysReadyCount int
 param zoneRedundant bool
 param traceSamplingRatio string
 param settings object
@@ -26,8 +27,12 @@ var platformSettings = {
   AZURE_CLIENT_ID: identityClientId
   APPLICATIONINSIGHTS_CONNECTION_STRING: applicationInsightsConnectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
+  // For azure-identity: outside the public cloud its default would be the wrong authority.
+  AZURE_AUTHORITY_HOST: environment().authentication.loginEndpoint
+  // The workers of Python 3.11 and 3.12 read the first name, later workers the second.
+  PYTHON_ENABLE_OPENTELEMETRY: 'true'
   PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY: 'true'
-  // Without it the Azure SDKs' log of every request is sent too: several lines for each of ours.
+  // Without it the worker also sends the Azure SDKs' log: several lines for each request.
   PYTHON_APPLICATIONINSIGHTS_LOGGER_NAME: 'opswatch'
   OTEL_TRACES_SAMPLER: 'microsoft.fixed_percentage'
   OTEL_TRACES_SAMPLER_ARG: traceSamplingRatio
@@ -85,13 +90,22 @@ resource site 'Microsoft.Web/sites@2024-04-01' = {
       scaleAndConcurrency: {
         instanceMemoryMB: instanceMemoryMB
         maximumInstanceCount: maximumInstanceCount
+        // For the function that polls: no cold start between sparse polls.
+        alwaysReady: alwaysReadyCount == 0
+          ? []
+          : [
+              {
+                name: 'function:operations'
+                instanceCount: alwaysReadyCount
+              }
+            ]
       }
       runtime: {
         name: 'python'
         version: pythonVersion
       }
     }
-    // Nothing of FTP here: Flex Consumption has none and refuses to be asked.
+    // No ftpsState: Flex Consumption has no FTP and refuses the property.
     siteConfig: {
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
@@ -100,6 +114,8 @@ resource site 'Microsoft.Web/sites@2024-04-01' = {
     }
   }
 }
+
+// These three wait for each other: a new site answers 409 to two changes at once.
 
 resource appSettings 'Microsoft.Web/sites/config@2024-04-01' = {
   parent: site
@@ -113,6 +129,9 @@ resource ftp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01'
   properties: {
     allow: false
   }
+  dependsOn: [
+    appSettings
+  ]
 }
 
 resource scm 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
@@ -121,7 +140,9 @@ resource scm 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01'
   properties: {
     allow: false
   }
+  dependsOn: [
+    ftp
+  ]
 }
 
-output name string = site.name
 output uri string = 'https://${site.properties.defaultHostName}'

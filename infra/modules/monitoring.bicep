@@ -1,4 +1,5 @@
-// Where telemetry goes. Both take it from Entra identities only: nobody can write with the key in the connection string.
+// Log Analytics and Application Insights. Both accept telemetry from Entra identities only; the key in the connection
+// string is not enough.
 
 param workspaceName string
 param componentName string
@@ -39,5 +40,4 @@ resource component 'Microsoft.Insights/components@2020-02-02' = {
 }
 
 output workspaceId string = workspace.id
-output componentName string = component.name
 output connectionString string = component.properties.ConnectionString

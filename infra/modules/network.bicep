@@ -1,4 +1,4 @@
-// Optional: a network of the app's own, with private endpoints for its storage and its vault.
+// Optional: a virtual network for the app, with private endpoints for its storage and its vault.
 
 param name string
 param location string
@@ -6,28 +6,36 @@ param tags object
 param addressPrefix string
 param appSubnetPrefix string
 param endpointSubnetPrefix string
-param storageAccountId string
-param keyVaultId string
+param storageAccountName string
+param keyVaultName string
+
+resource account 'Microsoft.Storage/storageAccounts@2024-01-01' existing = {
+  name: storageAccountName
+}
+
+resource vault 'Microsoft.KeyVault/vaults@2024-11-01' existing = {
+  name: keyVaultName
+}
 
 var endpoints = [
   {
     groupId: 'blob'
-    serviceId: storageAccountId
+    serviceId: account.id
     zone: 'privatelink.blob.${environment().suffixes.storage}'
   }
   {
     groupId: 'queue'
-    serviceId: storageAccountId
+    serviceId: account.id
     zone: 'privatelink.queue.${environment().suffixes.storage}'
   }
   {
     groupId: 'table'
-    serviceId: storageAccountId
+    serviceId: account.id
     zone: 'privatelink.table.${environment().suffixes.storage}'
   }
   {
     groupId: 'vault'
-    serviceId: keyVaultId
+    serviceId: vault.id
     zone: replace(environment().suffixes.keyvaultDns, '.vault.', 'privatelink.vaultcore.')
   }
 ]
@@ -139,7 +147,7 @@ resource zoneGroups 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@202
         }
       ]
     }
-    // A name that resolves must be reachable, and one that is reachable must resolve: links first.
+    // Without the link the app would still resolve the public address.
     dependsOn: [
       links
     ]

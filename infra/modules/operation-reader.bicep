@@ -1,47 +1,37 @@
-// The right to read the status of operations in one subscription, and nothing else. No built-in role is this narrow.
+// Lets the app read the status of operations in one subscription, by a role made here or by an existing role.
 targetScope = 'subscription'
 
 param instanceName string
 param principalId string
-param additionalReadActions string
+param additionalReadActions string[]
 
-var cacheReadActions = [
-  'Microsoft.Cache/locations/operationsStatus/read'
-  'Microsoft.Cache/locations/asyncOperations/read'
-  'Microsoft.Cache/locations/operationResults/read'
-]
-// One exact read action each; a wildcard or a write would make this role more than it says.
-var moreReadActions = filter(
-  split(replace(additionalReadActions, ' ', ''), ','),
-  action => endsWith(action, '/read') && !contains(action, '*')
+@description('Resource id of an existing role that can be assigned here. Empty: this module creates one.')
+param existingRoleId string
+
+var ownRoleName = guid(subscription().id, 'opswatch-operation-reader', instanceName)
+// A role has the same name in each of its assignable scopes, so the id can be written for this subscription.
+var roleId = subscriptionResourceId(
+  'Microsoft.Authorization/roleDefinitions',
+  empty(existingRoleId) ? ownRoleName : last(split(existingRoleId, '/'))
 )
 
-// The display name of a custom role must be unique in its tenant, hence instance and subscription in it.
-resource role 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
-  name: guid(subscription().id, 'opswatch-operation-reader', instanceName)
-  properties: {
-    roleName: 'opswatch operation reader (${instanceName}, ${subscription().subscriptionId})'
-    description: 'Read the status of long-running operations; nothing else.'
-    type: 'CustomRole'
-    permissions: [
-      {
-        actions: union(cacheReadActions, moreReadActions)
-        notActions: []
-        dataActions: []
-        notDataActions: []
-      }
-    ]
-    assignableScopes: [
-      subscription().id
-    ]
+module definition 'operation-reader-role.bicep' = if (empty(existingRoleId)) {
+  name: 'operation-reader-role-${uniqueString(ownRoleName)}'
+  params: {
+    instanceName: instanceName
+    name: ownRoleName
+    additionalReadActions: additionalReadActions
   }
 }
 
 resource assignment 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(subscription().id, principalId, role.id)
+  name: guid(subscription().id, principalId, roleId)
   properties: {
-    roleDefinitionId: role.id
+    roleDefinitionId: roleId
     principalId: principalId
     principalType: 'ServicePrincipal'
   }
+  dependsOn: [
+    definition
+  ]
 }

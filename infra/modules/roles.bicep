@@ -1,4 +1,4 @@
-// The data-plane rights, each on the one resource that it is for.
+// The data-plane roles, each on one resource.
 
 param storageAccountName string
 param keyVaultName string
@@ -6,6 +6,8 @@ param componentName string
 param identityPrincipalId string
 param operatorPrincipalId string
 param operatorPrincipalType string
+param readerPrincipalId string
+param readerPrincipalType string
 
 var roleIds = {
   keyVaultSecretsOfficer: 'b86a8fe4-44ce-4948-aee5-eccb2c155cd7'
@@ -18,12 +20,17 @@ var roleIds = {
   storageTableDataReader: '76199698-9eea-4c19-bc75-cec21354c6b6'
 }
 
-// The host keeps function keys and timer leases in blobs (owner is what it asks for) and reads the queues; the
-// app makes queues and tables that are missing, sends messages, and writes rows.
+// The host keeps function keys and timer leases in blobs (it requires Owner) and receives messages. The app sends
+// messages, writes rows, and creates missing queues and tables.
 var appStorageRoleIds = [
   roleIds.storageBlobDataOwner
   roleIds.storageQueueDataContributor
   roleIds.storageTableDataContributor
+]
+
+var operatorQueueNames = [
+  'operations'
+  'deliveries'
 ]
 
 resource account 'Microsoft.Storage/storageAccounts@2024-01-01' existing = {
@@ -35,10 +42,12 @@ resource queueService 'Microsoft.Storage/storageAccounts/queueServices@2024-01-0
   name: 'default'
 }
 
-resource operations 'Microsoft.Storage/storageAccounts/queueServices/queues@2024-01-01' existing = {
-  parent: queueService
-  name: 'operations'
-}
+resource queues 'Microsoft.Storage/storageAccounts/queueServices/queues@2024-01-01' existing = [
+  for name in operatorQueueNames: {
+    parent: queueService
+    name: name
+  }
+]
 
 resource vault 'Microsoft.KeyVault/vaults@2024-11-01' existing = {
   name: keyVaultName
@@ -74,40 +83,63 @@ resource appOnComponent 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(component.id, identityPrincipalId, roleIds.monitoringMetricsPublisher)
   scope: component
   properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roleIds.monitoringMetricsPublisher)
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roleIds.monitoringMetricsPublisher
+    )
     principalId: identityPrincipalId
     principalType: 'ServicePrincipal'
   }
 }
 
-// Operators post to one queue, read the tables, and store the callback secrets.
+// Operators post and deliver again (queues), read and stop (tables), and store the callback secrets (vault).
 
-resource operatorOnQueue 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(operatorPrincipalId)) {
-  name: guid(operations.id, operatorPrincipalId, roleIds.storageQueueDataMessageSender)
-  scope: operations
-  properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roleIds.storageQueueDataMessageSender)
-    principalId: operatorPrincipalId
-    principalType: operatorPrincipalType
+resource operatorOnQueues 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for (name, i) in operatorQueueNames: {
+    name: guid(queues[i].id, operatorPrincipalId, roleIds.storageQueueDataMessageSender)
+    scope: queues[i]
+    properties: {
+      roleDefinitionId: subscriptionResourceId(
+        'Microsoft.Authorization/roleDefinitions',
+        roleIds.storageQueueDataMessageSender
+      )
+      principalId: operatorPrincipalId
+      principalType: operatorPrincipalType
+    }
   }
-}
+]
 
-resource operatorOnTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(operatorPrincipalId)) {
-  name: guid(account.id, operatorPrincipalId, roleIds.storageTableDataReader)
+resource operatorOnTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(account.id, operatorPrincipalId, roleIds.storageTableDataContributor)
   scope: account
   properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roleIds.storageTableDataReader)
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roleIds.storageTableDataContributor
+    )
     principalId: operatorPrincipalId
     principalType: operatorPrincipalType
   }
 }
 
-resource operatorOnVault 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(operatorPrincipalId)) {
+resource operatorOnVault 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(vault.id, operatorPrincipalId, roleIds.keyVaultSecretsOfficer)
   scope: vault
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roleIds.keyVaultSecretsOfficer)
     principalId: operatorPrincipalId
     principalType: operatorPrincipalType
+  }
+}
+
+// Readers read the tables.
+
+resource readerOnTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(readerPrincipalId)) {
+  name: guid(account.id, readerPrincipalId, roleIds.storageTableDataReader)
+  scope: account
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roleIds.storageTableDataReader)
+    principalId: readerPrincipalId
+    principalType: readerPrincipalType
   }
 }

@@ -1,4 +1,4 @@
-// The storage account: queues, tables and the deployment container. Identities only; no key opens it.
+// The storage account: queues, tables and the deployment container. Access is by identity; shared keys are off.
 
 param name string
 param location string
@@ -6,8 +6,8 @@ param tags object
 param zoneRedundant bool
 param privateNetworking bool
 
-// The queues and tables of opswatch/core/wire. The app makes what is missing; declared here, rights can be
-// given on them and alerts see them before the first message.
+// The queues and tables that the app uses; a test compares them with the code. The app would create missing ones, but
+// roles are assigned on the queues, and operators must not need the right to create tables.
 var queueNames = [
   'operations'
   'operations-poison'
@@ -97,6 +97,4 @@ resource tables 'Microsoft.Storage/storageAccounts/tableServices/tables@2024-01-
   }
 ]
 
-output id string = account.id
-output name string = account.name
 output deploymentContainerName string = deploymentContainer.name

@@ -1,4 +1,4 @@
-// The vault of the callback secrets. Operators write the secret; the template never sees it.
+// The vault of the callback secrets. An operator or the hook stores the secret; no template contains it.
 
 param name string
 param location string
@@ -33,7 +33,7 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
   }
 }
 
-// Who read or changed a secret, and when.
+// An audit log of every access to a secret.
 resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-workspace'
   scope: vault
@@ -47,9 +47,3 @@ resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
     ]
   }
 }
-
-output id string = vault.id
-output name string = vault.name
-
-// Without a version: the platform takes up a new one within a day, or at the next restart.
-output callbackSecretsReference string = '@Microsoft.KeyVault(SecretUri=${vault.properties.vaultUri}secrets/callback-secrets)'

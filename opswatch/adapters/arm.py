@@ -3,7 +3,6 @@
 import asyncio
 import re
 from base64 import b64decode
-from collections.abc import Mapping
 from datetime import timedelta
 from http import HTTPStatus
 
@@ -17,12 +16,14 @@ from azure.core.exceptions import (
 )
 from yarl import URL
 
-from opswatch.adapters.sessions import azure_session, environment_proxy
+from opswatch.adapters.answer_reader import is_json_document
+from opswatch.adapters.answers import AnswerConnector, joined_headers, unpack
+from opswatch.adapters.failures import reason
+from opswatch.adapters.sessions import environment_proxy
 from opswatch.adapters.tokens import Tokens
 from opswatch.core.errors import RefusedError
 from opswatch.core.http import HttpResponse, Layer, NoAnswer
-from opswatch.core.redact import redact_text
-from opswatch.core.texts import one_line
+from opswatch.core.texts import from_json
 from opswatch.core.urls import own_url
 
 _TIMEOUT = timedelta(seconds=30)
@@ -32,7 +33,8 @@ _HEADERS = {
     "User-Agent": "opswatch",
 }
 _MAX_BODY = 4 * 1024 * 1024  # bytes; a status is some kilobytes
-_CLAIMS = re.compile(r'Bearer\b.*\bclaims="([^"]+)"', re.IGNORECASE)
+_URL_SAFE = str.maketrans("-_", "+/")
+_CLAIMS = re.compile(r'\bclaims="([^"]+)"', re.IGNORECASE)
 
 
 class HttpArm:
@@ -47,7 +49,11 @@ class HttpArm:
     ) -> None:
         self._endpoint = endpoint
         self._timeout = timeout.total_seconds()
-        self._session = azure_session()
+        self._session = aiohttp.ClientSession(
+            connector=AnswerConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,  # `unpack` does that, within a limit
+        )
         self._tokens = Tokens(credential, scope)
         self._proxy = environment_proxy(endpoint)
 
@@ -61,7 +67,7 @@ class HttpArm:
             async with asyncio.timeout(self._timeout):
                 return await self._get(own)
         except (AzureError, aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-            return NoAnswer(_layer(error), one_line(redact_text(str(error) or repr(error))))
+            return NoAnswer(_layer(error), reason(error))
 
     async def _get(self, url: str) -> HttpResponse | NoAnswer:
         """Answer one challenge if the token is not sufficient; forget a token that is refused."""
@@ -73,26 +79,37 @@ class HttpArm:
         return answer
 
     async def _ask(self, url: str, token: str) -> HttpResponse | NoAnswer:
+        trouble = None
+        raw = bytearray()
         async with self._session.get(
             URL(url, encoded=True),  # byte for byte: quoting it again would break a signature
             headers={**_HEADERS, "Authorization": f"Bearer {token}"},
             allow_redirects=False,
             proxy=self._proxy,
         ) as response:
-            body = bytearray()
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > _MAX_BODY:
-                    return NoAnswer("http", f"a body of more than {_MAX_BODY} bytes")
-            return HttpResponse(response.status, _lower(response.headers), bytes(body))
+            try:
+                async for chunk in response.content.iter_any():
+                    raw += chunk
+                    if len(raw) > _MAX_BODY:
+                        break
+            except aiohttp.ClientPayloadError:
+                trouble = f"{response.status} with a body that broke off"
+        headers = joined_headers(response.headers.items())
+        unpacked = unpack(bytes(raw), headers, _MAX_BODY)
+        body = unpacked.content
+        if not unpacked.is_whole:
+            trouble = f"{response.status} with a compressed body that broke off"
+        if len(raw) > _MAX_BODY or len(body) > _MAX_BODY:
+            trouble, body = f"a body of more than {_MAX_BODY} bytes", b""
+        # A broken body may still be whole JSON. A refusal counts even without its body.
+        is_success = response.status < HTTPStatus.MULTIPLE_CHOICES
+        if trouble and is_success and not is_json_document(body):
+            return NoAnswer("http", trouble)
+        return HttpResponse(response.status, headers, body)
 
     async def close(self) -> None:
         """Close every connection."""
         await self._session.close()
-
-
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
 
 
 def _challenge(answer: HttpResponse) -> str | None:
@@ -100,13 +117,17 @@ def _challenge(answer: HttpResponse) -> str | None:
 
     https://learn.microsoft.com/entra/identity-platform/claims-challenge
     """
-    found = _CLAIMS.search(answer.headers.get("www-authenticate", ""))
-    if not found:
-        return None
-    try:
-        return b64decode(found[1] + "==").decode()
-    except ValueError:
-        return None
+    header = answer.headers.get("www-authenticate", "")
+    for encoded in _CLAIMS.findall(header) if "bearer" in header.lower() else ():
+        # Base64, of the URL's alphabet as well.
+        try:
+            digits = encoded.rstrip("=").translate(_URL_SAFE)
+            claims = b64decode(digits + "=" * (-len(digits) % 4), validate=True)
+            from_json(claims)
+            return claims.decode()
+        except ValueError:
+            continue
+    return None
 
 
 def _layer(error: Exception) -> Layer:

@@ -11,6 +11,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from opswatch.adapters.answers import AnswerConnector, joined_headers, unpack
 from opswatch.adapters.host_limiter import HostLimiter
 from opswatch.adapters.resolver import CallbackResolver
 from opswatch.core.callback_policy import CallbackRules, CallbackTarget
@@ -101,10 +102,10 @@ class HttpCallbacks:
             return NoAnswer("timeout", f"no answer within {self._timeout.total_seconds():g} s")
         except (aiohttp.ClientError, OSError) as error:
             return _no_answer(error)
-        names = {name.lower() for name in response.headers}
-        # Repeated headers are joined: RFC 9110 5.2.
-        headers = {name: ", ".join(response.headers.getall(name)) for name in names}
-        return HttpResponse(response.status, headers, body)
+        headers = joined_headers(response.headers.items())
+        return HttpResponse(
+            response.status, headers, unpack(body, headers, MAX_BODY).content[:MAX_BODY]
+        )
 
 
 class _RefusedError(OSError):
@@ -173,7 +174,8 @@ def _session(
     guard: AddressGuard, resolver: AbstractResolver, tls: ssl.SSLContext
 ) -> aiohttp.ClientSession:
     """Return a session that reads nothing from the environment and keeps no state."""
-    connector = aiohttp.TCPConnector(
+    connector = AnswerConnector(
+        cut_head_counts=True,
         resolver=_PermittedAddresses(guard, resolver),
         socket_factory=guard.open,
         use_dns_cache=False,
@@ -185,7 +187,7 @@ def _session(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,  # neither proxies nor netrc
-        auto_decompress=False,
+        auto_decompress=False,  # `unpack` does that, within a limit
         headers=_HEADERS,
         timeout=aiohttp.ClientTimeout(),  # none: `_send` has one for the whole exchange
     )
@@ -211,6 +213,8 @@ def _no_answer(error: aiohttp.ClientError | OSError) -> NoAnswer:
             return NoAnswer("refused", _printable(str(refused)))
         case aiohttp.ClientConnectorDNSError(os_error=cause):
             return NoAnswer("dns", _reason(cause))
+        case aiohttp.ClientConnectorCertificateError(certificate_error=OSError() as cause):
+            return NoAnswer("tls", _reason(cause))  # without an `os_error` before aiohttp 3.13.1
         case aiohttp.ClientSSLError(os_error=cause):
             return NoAnswer("tls", _reason(cause))
         case aiohttp.ClientConnectorError(os_error=cause):

@@ -1,8 +1,15 @@
 """Tokens from azure-identity, which is imported at the first one: it is the heaviest import."""
 
-from typing import Any, Self
+import logging
+from collections.abc import Awaitable
+from typing import Any, Self, TypeVar
 
 from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
+from azure.core.exceptions import AzureError, ClientAuthenticationError
+
+from opswatch.adapters.failures import clean
+
+T = TypeVar("T")
 
 
 def credential_for(*, managed_identity: bool, client_id: str | None) -> "LazyCredential":
@@ -20,15 +27,13 @@ class LazyCredential:
 
     async def get_token(self, *scopes: str, **options: Any) -> AccessToken:
         """Return a token for `scopes`; raise azure-core's `ClientAuthenticationError`."""
-        token: AccessToken = await self._credential().get_token(*scopes, **options)
-        return token
+        return await _readable(self._credential().get_token(*scopes, **options))
 
     async def get_token_info(
         self, *scopes: str, options: TokenRequestOptions | None = None
     ) -> AccessTokenInfo:
         """Return a token for `scopes`, and when to refresh it."""
-        token: AccessTokenInfo = await self._credential().get_token_info(*scopes, options=options)
-        return token
+        return await _readable(self._credential().get_token_info(*scopes, options=options))
 
     async def close(self) -> None:
         """Close its connections."""
@@ -48,6 +53,11 @@ class LazyCredential:
                 ManagedIdentityCredential,
             )
 
+            # It logs an answer that it cannot read, with the token in it. The failure is reported
+            # by its caller.
+            logger = logging.getLogger("azure.identity")
+            if logger.level == logging.NOTSET:
+                logger.setLevel(logging.ERROR)
             # A step must not sleep in retries: the schedule waits instead.
             retries: dict[str, Any] = {"retry_total": 1, "retry_backoff_factor": 0.2}
             if self._managed_identity:
@@ -57,3 +67,14 @@ class LazyCredential:
                     managed_identity_client_id=self._client_id, **retries
                 )
         return self._made
+
+
+async def _readable(answer: Awaitable[T]) -> T:
+    """Return a token; raise an `AzureError` without the answer, in which there may be one."""
+    try:
+        return await answer
+    except AzureError as error:
+        raise clean(error) from None
+    except Exception as error:  # it reads some answers without a check
+        unreadable = type(error).__name__
+    raise ClientAuthenticationError(f"the identity's answer cannot be read ({unreadable})")

@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 import aiohttp
 from azure.core.exceptions import (
+    AzureError,
     ClientAuthenticationError,
     HttpResponseError,
     ResourceExistsError,
@@ -25,7 +26,9 @@ from azure.core.exceptions import (
 )
 from yarl import URL
 
+from opswatch.adapters.failures import reason
 from opswatch.adapters.signing import Request, Signer
+from opswatch.core.redact import redact_text
 from opswatch.core.texts import one_line
 
 # A function never sleeps longer than a second or two in a retry: the schedule waits instead.
@@ -92,6 +95,7 @@ class Service:
 
     async def _try(self, request: Request) -> Answer:
         signed = await self.signer.sign(request)
+        failed: tuple[type[AzureError], str]
         try:
             async with self.session.request(
                 signed.method,
@@ -105,11 +109,18 @@ class Service:
             ) as response:
                 body = await response.read()
         except aiohttp.ClientConnectorError as error:
-            raise ServiceRequestError(str(error), error=error) from error
-        except TimeoutError as error:
-            raise ServiceResponseTimeoutError("no answer in time", error=error) from error
+            failed = ServiceRequestError, reason(error)
+        except TimeoutError:
+            failed = ServiceResponseTimeoutError, "no answer in time"
         except (aiohttp.ClientError, OSError) as error:
-            raise ServiceResponseError(str(error) or repr(error), error=error) from error
+            failed = ServiceResponseError, reason(error)
+        else:
+            return self._read(response, body)
+        # Here, because an `AzureError` keeps the text of the exception that is being handled.
+        kind, text = failed
+        raise kind(text)
+
+    def _read(self, response: aiohttp.ClientResponse, body: bytes) -> Answer:
         if response.status == HTTPStatus.UNAUTHORIZED:
             self.signer.refused()
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
@@ -135,7 +146,8 @@ def _error(response: aiohttp.ClientResponse, body: bytes) -> HttpResponseError:
     kind = _ERRORS.get(response.status, HttpResponseError)
     if code and code.endswith("BeingDeleted"):
         kind = HttpResponseError
-    error = kind(one_line(f"{response.status} {code or response.reason}: {said} ({request_id})"))
+    text = f"{response.status} {code or response.reason}: {redact_text(said)} ({request_id})"
+    error = kind(one_line(text))
     error.status_code, error.reason = response.status, response.reason
     error.error_code = code  # type: ignore[attr-defined]  # as the SDKs have it
     return error

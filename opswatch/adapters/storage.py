@@ -21,6 +21,7 @@ from azure.core.exceptions import (
 
 from opswatch.adapters.account import Account
 from opswatch.adapters.entities import decode_entity, encode_entity, to_utc
+from opswatch.adapters.failures import clean_errors
 from opswatch.adapters.rest import NO_HEADERS, is_repeated
 from opswatch.core.keys import Key
 from opswatch.ports import Page, Poisoned, Query, Row, Sent
@@ -47,9 +48,9 @@ _decode_next_keys = msgspec.json.Decoder(_NextKeys).decode
 class AzureTable(Generic[T]):
     """A table of Azure Table Storage.
 
-    A write whose answer got lost is repeated, and then conflicts with itself: so a repeated write
-    that conflicts with just what was to be written is a success. A first write is not: another
-    worker may have written the same.
+    A write whose answer got lost is repeated, and then conflicts with itself: so a conflict with
+    just what was to be written is a success. An insert that was not repeated is not: another worker
+    may have inserted the same, and only one of them may act on it.
     """
 
     def __init__(self, account: Account, codec: Codec[T], name: str | None = None) -> None:
@@ -76,8 +77,8 @@ class AzureTable(Generic[T]):
         """Overwrite the row that has `etag`; return None if it has changed or is gone."""
         try:
             return await self._write("PUT", self._path(noun.key), noun, {"If-Match": etag})
-        except ResourceModifiedError as error:
-            return await self._row_if_same(noun) if is_repeated(error) else None
+        except ResourceModifiedError:  # aiohttp repeats a PUT, too, if a kept connection breaks
+            return await self._row_if_same(noun)
         except ResourceNotFoundError:
             return None
 
@@ -100,8 +101,9 @@ class AzureTable(Generic[T]):
         """Yield the rows that `query` selects, in the order of their keys."""
         text, parameters = self._filter(query)
         entities = self._account.table(self._name).query_entities(text, parameters=parameters)
-        async for entity in entities:
-            yield self._row(entity)
+        with clean_errors():
+            async for entity in entities:
+                yield self._row(entity)
 
     async def find_page(
         self, query: Query, limit: int, continuation: str | None = None
@@ -120,7 +122,8 @@ class AzureTable(Generic[T]):
             .query_entities(text, parameters=parameters, results_per_page=limit)
             .by_page(continuation_token=token)
         )
-        rows = [self._row(entity) async for entity in await anext(pages)]
+        with clean_errors():
+            rows = [self._row(entity) async for entity in await anext(pages)]
         following: Any = pages.continuation_token  # type: ignore[attr-defined]  # the SDK's pages
         if not following:
             return Page(rows)
@@ -130,8 +133,9 @@ class AzureTable(Generic[T]):
         """Yield since when each row of a live table is due, or will be; read only that column."""
         columns = list(self._codec.due_columns)
         entities = self._account.table(self._name).list_entities(select=columns)
-        async for entity in entities:
-            yield to_utc(self._codec.effective_due_at(entity))
+        with clean_errors():
+            async for entity in entities:
+                yield to_utc(self._codec.effective_due_at(entity))
 
     async def _write(
         self, method: str, path: str, noun: T, headers: Mapping[str, str] = NO_HEADERS
@@ -220,16 +224,17 @@ class AzurePoisonQueue:
 
     async def take(self) -> list[Poisoned]:
         """Return some of its messages, and hide them from other callers for a while."""
+        received = self._account.queue(self._name).receive_messages(
+            messages_per_page=_POISON_BATCH,
+            max_messages=_POISON_BATCH,
+            visibility_timeout=_POISON_LEASE,
+        )
         try:
-            received = self._account.queue(self._name).receive_messages(
-                messages_per_page=_POISON_BATCH,
-                max_messages=_POISON_BATCH,
-                visibility_timeout=_POISON_LEASE,
-            )
-            return [
-                Poisoned(str(message.content).encode(), Sent(message.id, message.pop_receipt or ""))
-                async for message in received
-            ]
+            with clean_errors():
+                return [
+                    Poisoned(str(found.content).encode(), Sent(found.id, found.pop_receipt or ""))
+                    async for found in received
+                ]
         except ResourceNotFoundError:
             return []
 
@@ -246,7 +251,9 @@ class AzurePoisonQueue:
 
 
 async def _depth(account: Account, name: str) -> int:
-    return (await account.queue(name).get_queue_properties()).approximate_message_count or 0
+    with clean_errors():
+        properties = await account.queue(name).get_queue_properties()
+    return properties.approximate_message_count or 0
 
 
 async def delete_message(account: Account, queue: str, sent: Sent) -> None:

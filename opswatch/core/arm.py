@@ -18,6 +18,7 @@ from opswatch.core.arm_errors import ArmError, read_error
 from opswatch.core.errors import RefusedError
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.keys import path_of
+from opswatch.core.redact import redact_text
 from opswatch.core.texts import JsonText, cut, decode_text, from_lenient_json, one_line, to_json
 from opswatch.core.times import parse_instant, parse_retry_after
 from opswatch.core.urls import (
@@ -53,6 +54,8 @@ _RUNNING = frozenset(
         "started", "starting", "submitted", "updating", "validating", "waiting",
     }
 )  # fmt: skip
+# A provisioningState such as ResolvingDNS or InfrastructureCreating.
+_IN_PROGRESS = re.compile(r"ing(?![a-z])|InProgress")
 # The last segment but one of URLs whose bodies bear a status (Azure-AsyncOperation).
 _STATUS_COLLECTIONS = frozenset(
     {
@@ -67,6 +70,13 @@ _UNREADABLE = frozenset({401, 403, 404, 410})
 _DONE = frozenset({200, 201, 203, 204})
 # Codes that say nothing about the operation, also at a Location URL.
 _NO_FINAL_CODES = _UNREADABLE | {408, 429}
+# Error codes (in lower case) that say so, too: they are about the poll's own request.
+_REQUEST_FAULTS = frozenset(
+    {
+        "invalidapiversion", "invalidapiversionparameter", "missingapiversionparameter",
+        "noregisteredproviderfound", "unsupportedapiversion",
+    }
+)  # fmt: skip
 _REFUSALS = frozenset({400, 403, 404})
 _ORIGINAL_CALLER = re.compile(r"only the original caller", re.IGNORECASE)
 _WAIT_IN_TEXT = re.compile(r"after\s+'?(\d{1,5})'?\s+(second|minute)", re.IGNORECASE | re.ASCII)
@@ -75,6 +85,8 @@ _ENVELOPE = (
     "id", "name", "status", "startTime", "endTime", "percentComplete", "properties", "resourceId",
 )  # fmt: skip
 _ENVELOPE_FOLDED = frozenset(name.lower() for name in _ENVELOPE)
+_EMPTY = "an empty "  # begins `inferred_from` of an answer that says nothing
+_ERROR_LISTS = frozenset({"errors", "odata.error"})
 _MAX_STATUS = 128  # UTF-16 units
 
 
@@ -154,7 +166,7 @@ class _Reading:
 
     answer: HttpResponse
     polled: PolledUrl
-    now: datetime
+    received_at: datetime
     body: Any
     fields: Mapping[str, Any]
     text: str
@@ -165,28 +177,36 @@ class _Reading:
         return self.answer.status_code
 
     @property
+    def is_done(self) -> bool:
+        """Whether the code is that of a final answer: at a Location URL any 2xx but 202."""
+        is_success = HTTPStatus.OK <= self.code < HTTPStatus.MULTIPLE_CHOICES
+        is_final = self.is_location and is_success and self.code != HTTPStatus.ACCEPTED
+        return is_final or self.code in _DONE
+
+    @property
     def is_location(self) -> bool:
         return self.polled.style is UrlStyle.LOCATION
 
     @property
     def is_html(self) -> bool:
         kind = self.answer.headers.get("content-type", "").lower()
-        start = self.text[:16].lower()
-        return bool(self.problem) and ("html" in kind or start.startswith(("<!doctype", "<html")))
+        start = self.text[:1024].lower()
+        is_marked = start.startswith("<!doctype html") or "<html" in start
+        return bool(self.problem) and ("html" in kind or is_marked)
 
     def missed(self, text: str, **known: Any) -> Missed:
-        reason = one_line(f"{self.code} {text}")
+        reason = one_line(redact_text(f"{self.code} {text}"))
         return Missed(
             reason=reason,
             status_code=self.code,
-            **({"retry_after": parse_retry_after(self.answer.headers, self.now)} | known),
+            **({"retry_after": parse_retry_after(self.answer.headers, self.received_at)} | known),
         )
 
 
 def read(answer: HttpResponse | NoAnswer, polled: PolledUrl, now: datetime) -> Observation:
     """Return what the answer to a poll shows; never raise, for any answer."""
     if isinstance(answer, NoAnswer):
-        return Missed(reason=one_line(f"{answer.layer}: {answer.error}"))
+        return Missed(reason=one_line(redact_text(f"{answer.layer}: {answer.error}")))
     text = decode_text(answer.body)
     body, problem = None, ""
     try:
@@ -195,15 +215,22 @@ def read(answer: HttpResponse | NoAnswer, polled: PolledUrl, now: datetime) -> O
         problem = f"malformed body: {error}"
     fields = _fold(body, _ENVELOPE) if isinstance(body, dict) else {}
     reading = _Reading(answer, polled, now, body, fields, text, problem)
-    if isinstance(fields.get("status"), str) and fields["status"].strip():
+    # A resource may have a `status` of another kind: its `provisioningState` is the operation's.
+    has_state = is_resource_url(polled.url) and _provisioning_state(body)
+    if isinstance(fields.get("status"), str) and fields["status"].strip() and not has_state:
         seen = _read_status(reading, fields["status"].strip())
         if seen is not None:
             return seen
     if answer.status_code == HTTPStatus.ACCEPTED:
         return reading.missed(problem) if reading.is_html else _running(reading, "InProgress")
-    if answer.status_code not in _DONE:
+    if not reading.is_done:
         return _read_failure(reading)
     return _read_without_status(reading)
+
+
+def says_nothing(inferred_from: str | None) -> bool:
+    """Return whether an end was inferred from an empty answer, which an outage can send, too."""
+    return inferred_from is None or inferred_from.startswith(_EMPTY)
 
 
 def may_have_refused_signature(seen: Observation, polled: PolledUrl) -> bool:
@@ -237,13 +264,14 @@ def _read_status(reading: _Reading, status: str) -> Observation | None:
     Location URL the body may be a resource or a result with a status of another kind.
     """
     final = _FINAL.get(status.lower())
-    if reading.code not in _DONE and reading.code != HTTPStatus.ACCEPTED:
+    if not reading.is_done and reading.code != HTTPStatus.ACCEPTED:
         if final is None or not _is_envelope(reading):
             return None
         return _ended(reading, final, f"{final} under {reading.code}")
     if final is not None:
         return _ended(reading, final)
-    is_other = reading.is_location and status.lower() not in _RUNNING and not _is_envelope(reading)
+    word = "".join(status.lower().split())
+    is_other = reading.is_location and word not in _RUNNING and not _is_envelope(reading)
     if is_other and reading.code != HTTPStatus.ACCEPTED:
         return Ended(status="Succeeded", result=to_json(reading.body))
     # "any other value … the operation is still running"
@@ -262,15 +290,22 @@ def _read_without_status(reading: _Reading) -> Observation:
         error = read_error(body)
         if not is_location:
             return reading.missed(f"malformed body: an error without a status: {error}")
-        return Ended(status="Failed", error=error, inferred_from="an error without a status")
-    if (reading.polled.is_status_url or _is_envelope(reading)) and reading.code != _NO_CONTENT:
-        has_other = reading.fields.get("status") not in (None, "")
-        text = "malformed body: the status is not a string" if has_other else "no status"
+        code = (error and error.code) or "an error"
+        inferred_from = f"{code} without a status under {reading.code}"
+        return Ended(status="Failed", error=error, inferred_from=inferred_from)
+    is_envelope = _is_envelope(reading) and not (is_location and "status" not in reading.fields)
+    if (reading.polled.is_status_url or is_envelope) and reading.code != _NO_CONTENT:
+        text = "no status"
+        if not isinstance(body, dict | None):
+            text = "malformed body: not an object"
+        elif reading.fields.get("status") not in (None, ""):
+            text = "malformed body: the status is not a string"
         return reading.missed(reading.problem or text)
     if final is not None:
         error = None if final == "Succeeded" else read_error(body, _ENVELOPE_FOLDED)
         return Ended(status=final, error=error, result=to_json(body))
-    if state and not (is_location and state.lower() not in _RUNNING):
+    is_running = state.lower() in _RUNNING or _IN_PROGRESS.search(state)
+    if state and (is_running or not is_location):
         return _running(reading, state, has_status=None)
     return reading.missed(reading.problem) if reading.is_html else _read_resource(reading)
 
@@ -278,16 +313,23 @@ def _read_without_status(reading: _Reading) -> Observation:
 def _read_resource(reading: _Reading) -> Observation:
     """Read a body that may be the result: any at a Location URL.
 
-    At a URL of unknown style a resource is believed at once, an empty answer if it repeats.
+    At a URL of unknown style a resource is believed at once, an empty answer if it repeats; any
+    other value, too, if the URL's name says that it has results: it may have been posted late.
     """
     body = reading.text if reading.problem else reading.body
     result = None if body is None or body == {} else to_json(body)
+    is_broken = bool(reading.problem) and reading.text.startswith(("{", "["))
+    inferred_from = None
     if reading.is_location:
-        return Ended(status="Succeeded", result=result)
+        if is_broken or _is_envelope(reading):
+            inferred_from = reading.problem or "a body without a status"
+        return Ended(status="Succeeded", result=result, inferred_from=inferred_from)
     if result is None:
-        return Ended(status="Succeeded", inferred_from=f"an empty {reading.code}")
-    if isinstance(body, list):  # of resources
-        return Ended(status="Succeeded", result=result, inferred_from="a list")
+        return Ended(status="Succeeded", inferred_from=f"{_EMPTY}{reading.code}")
+    has_results = "operationresult" in collection_of(reading.polled.url)
+    if isinstance(body, list) or (has_results and not isinstance(body, dict) and not is_broken):
+        kind = "a list" if isinstance(body, list) else "not an object"
+        return Ended(status="Succeeded", result=result, inferred_from=kind)
     if isinstance(body, dict) and not isinstance(reading.fields.get("status"), int | float):
         return Ended(status="Succeeded", result=result)
     return reading.missed(reading.problem or "malformed body: not an object with a status")
@@ -297,7 +339,8 @@ def _read_failure(reading: _Reading) -> Observation:
     """Read a code that is not a success: a miss, which says nothing about the operation.
 
     "202 Accepted and Location Headers", point 5: the final answer at a Location URL is what the
-    request would have got synchronously. So a 4xx with an error is its failure, if it repeats.
+    request would have got synchronously. So a 4xx with an error is its failure, if it repeats,
+    unless the error is about the poll itself.
     """
     code, headers = reading.code, reading.answer.headers
     body = {"errors": reading.body} if isinstance(reading.body, list) else reading.body
@@ -307,6 +350,8 @@ def _read_failure(reading: _Reading) -> Observation:
         and error is not None
         and HTTPStatus.BAD_REQUEST <= code < HTTPStatus.INTERNAL_SERVER_ERROR
         and code not in _NO_FINAL_CODES
+        and (error.code or "").lower() not in _REQUEST_FAULTS
+        and not _ORIGINAL_CALLER.search(error.message or "")
     ):
         return Ended(status="Failed", error=error, inferred_from=f"{error.code} under {code}")
     try:
@@ -317,7 +362,7 @@ def _read_failure(reading: _Reading) -> Observation:
     text = f"{(error and error.code) or phrase}{message}"
     if _ORIGINAL_CALLER.search(message):
         text = f"OnlyOriginalCaller: {text}"
-    retry_after = parse_retry_after(headers, reading.now)
+    retry_after = parse_retry_after(headers, reading.received_at)
     if retry_after is None and code == HTTPStatus.TOO_MANY_REQUESTS:
         # ResourceRequestsThrottled names the wait in its text alone.
         named = _WAIT_IN_TEXT.search(message)
@@ -355,10 +400,10 @@ def _running(reading: _Reading, status: str, *, has_status: bool | None = False)
         start_time=parse_instant(reading.fields.get("startTime")),
         percent_complete=_percent(reading.fields.get("percentComplete")),
         resource_id=_resource_id(reading.fields),
-        retry_after=parse_retry_after(headers, reading.now),
+        retry_after=parse_retry_after(headers, reading.received_at),
         style=style,
         next_url=None if next_url == polled.url else next_url,
-        next_style=next_style,
+        next_style=next_style if next_url not in (None, polled.url) else None,
     )
 
 
@@ -370,8 +415,8 @@ def _ended(reading: _Reading, status: _FinalWord, inferred_from: str | None = No
     fields, body = reading.fields, reading.body
     result = fields.get("properties")
     if result is None and status == "Succeeded":
-        known = _ENVELOPE_FOLDED | {"error"}
-        result = {name: body[name] for name in body if name.lower() not in known} or None
+        beside = {name: body[name] for name in body if name.lower() not in _ENVELOPE_FOLDED}
+        result = {n: value for n, value in beside.items() if value or n.lower() != "error"} or None
     return Ended(
         status=status,
         start_time=parse_instant(fields.get("startTime")),
@@ -395,9 +440,8 @@ def _is_envelope(reading: _Reading) -> bool:
     if not is_resource_url(url):
         if _spelled_alike(fields.get("id"), path):
             return True
-        if reading.code not in _DONE and _spelled_alike(
-            fields.get("name"), path.rpartition("/")[2]
-        ):
+        is_failure = not reading.is_done and reading.code != HTTPStatus.ACCEPTED
+        if is_failure and _spelled_alike(fields.get("name"), path.rpartition("/")[2]):
             return True
     has_times = any(fields.get(name) is not None for name in ("startTime", "percentComplete"))
     return has_times and not reading.is_location
@@ -422,11 +466,16 @@ def _provisioning_state(body: Any) -> str:
 
 
 def _is_error(body: Any) -> bool:
-    """Return whether a body is an error: it has an `error`, or both `code` and `message`."""
+    """Return whether a body is an error: it has an `error`, or both `code` and `message`.
+
+    A result may have `errors`: they count if the body has nothing else.
+    """
     if not isinstance(body, dict):
         return False
     fields = _fold(body, ("error", "code", "message"))
-    return bool(fields.get("error") or (fields.get("code") and fields.get("message")))
+    if fields.get("error") or (fields.get("code") and fields.get("message")):
+        return True
+    return {name.lower() for name in body} <= _ERROR_LISTS and read_error(body) is not None
 
 
 def _resource_id(fields: Mapping[str, Any]) -> str | None:

@@ -33,41 +33,52 @@ def read_error(body: Mapping[str, Any], envelope: frozenset[str] | None = None) 
     """Return the error of a body, or None without one.
 
     With `envelope`, the lower-case names of an operation's own members, the operation has failed:
-    whatever else its body has is part of the error.
+    everything else in its body is part of the error.
 
     Shapes: `error: {…}`, `error: {error: {…}}` (the reference page of Redis Enterprise's
     `OperationsStatus_Get`), `error: […]`, `errors: […]` (Microsoft.Web), `odata.error` with
     `message: {value}`, `{}` beside `code` and `message`, JSON in a text, names in any case, codes
-    with a space before them, and the error as the body itself.
+    with a space before them, the error as the body itself, and any of them in `properties`.
     """
     folded = {name.lower(): value for name, value in reversed(list(body.items()))}
-    error: dict[str, Any] = {}
-    for holder in _HOLDERS:
-        error = _canonical(folded.get(holder))
-        if error:
-            break
+    error = _held_error(body)
     own_names = {*_CODE, *_MESSAGE, *_NAMES}
     own = _canonical({name: body[name] for name in body if name.lower() in own_names})
-    if own.get("code") or own.get("message"):
-        error = own | error
+    if _is_named(own) or (own and envelope is not None):
+        hidden = {name: own[name] for name in own if own[name] != error.get(name, own[name])}
+        error = own | error | ({"body": hidden} if hidden else {})
     if envelope is not None:
         known = envelope | own_names | set(_HOLDERS)
         rest = {name: value for name, value in body.items() if name.lower() not in known}
-        held = {h: folded[h] for h in _HOLDERS if folded.get(h) and not _canonical(folded[h])}
+        read = next((holder for holder in _HOLDERS if _canonical(folded.get(holder))), None)
+        held = {name: folded[name] for name in _HOLDERS if folded.get(name) and name != read}
         error = rest | held | error
+        properties = folded.get("properties")
+        if not _is_named(error) and isinstance(properties, dict):  # of a resource that has failed
+            error |= _held_error(properties)
     if not error:
         return None
     path = list(_inwards(error))
-    found = [node for node in path if node.get("code") or node.get("message")]
-    outer = found[0] if found else {}
+    found = [node for node in path if _is_named(node)]
     inner = found[-1] if len(found) > 1 else {}
     return ArmError(
-        code=outer.get("code"),
-        message=outer.get("message"),
+        code=next((node["code"] for node in found if node.get("code")), None),
+        message=next((node["message"] for node in found if node.get("message")), None),
         code_inner=inner.get("code"),
         message_inner=inner.get("message"),
         json=to_json(error),
     )
+
+
+def _held_error(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the first error among the members that hold one; empty without any."""
+    folded = {name.lower(): value for name, value in reversed(list(body.items()))}
+    errors = (_canonical(folded.get(holder)) for holder in _HOLDERS)
+    return next(filter(None, errors), {})
+
+
+def _is_named(error: Mapping[str, Any]) -> bool:
+    return bool(error.get("code") or error.get("message"))
 
 
 def _canonical(value: object, level: int = 0) -> dict[str, Any]:
@@ -95,18 +106,30 @@ def _canonical(value: object, level: int = 0) -> dict[str, Any]:
 
 
 def _renamed(error: dict[str, Any]) -> dict[str, Any]:
-    """Return the members of an error under the contract's names, code and message as text."""
+    """Return the members of an error under the contract's names, code and message as text.
+
+    If they are neither a text nor OData's, they are JSON in a text. A second member of a name, in
+    another case, gets a suffix.
+    """
     renamed: dict[str, Any] = {}
     for name, member in error.items():
         if member is None:
             continue
         lower, text = name.lower(), _text(member)
+        is_name = lower in (*_CODE, *_MESSAGE)
+        if is_name and text is None:
+            if not member or isinstance(member, str):
+                continue
+            text = to_json(member)
         if lower in _CODE and text and "code" not in renamed:
             renamed["code"] = text
         elif lower in _MESSAGE and text and "message" not in renamed:
             renamed["message"] = text
         else:
-            renamed[_NAMES.get(lower, name)] = member
+            target = _NAMES.get(lower, name)
+            while target in renamed:
+                target += "_"
+            renamed[target] = member
     return renamed
 
 
@@ -119,7 +142,8 @@ def _unwrapped(error: dict[str, Any], level: int) -> dict[str, Any]:
     else:
         wrappers = {name: error[name] for name in error if name.lower() in _HOLDERS}
     for name, wrapped in wrappers.items():
-        if inner := _canonical(wrapped, level + 1):
+        inner = _canonical(wrapped, level + 1)
+        if inner and (name != "message" or _is_named(inner)):
             return inner | {n: member for n, member in error.items() if n not in (name, *inner)}
     return error
 
@@ -146,15 +170,16 @@ def _wrapped(value: object) -> dict[str, Any]:
     if isinstance(value, list):
         return next((error for item in value if (error := _wrapped(item))), {})
     error = _canonical(value) if isinstance(value, dict) else {}
-    return error if error.get("code") or error.get("message") else {}
+    return error if _is_named(error) else {}
 
 
 def _json_in(value: object) -> object:
-    """Return the JSON object or array that a text consists of, or None."""
-    if not isinstance(value, str) or not value.strip().startswith(("{", "[")):
+    """Return the JSON object or array that a text consists of, or a text that is it, or None."""
+    text = value.strip() if isinstance(value, str) else ""
+    if not text.startswith(("{", "[", '"{', '"[')):
         return None
     try:
-        return from_json(value.strip())
+        return from_json(text)
     except ValueError:
         return None
 

@@ -9,10 +9,10 @@ from typing import assert_never
 from opswatch.core import webhook
 from opswatch.core.keys import Key, stable_random
 from opswatch.core.policy import MAX_DELAY, Policy
-from opswatch.core.watches import Result
 from opswatch.core.webhook import Attempt
 
 _LOG_LENGTH = 20  # attempts
+_DIGITS = 16  # hexadecimal ones, of a URL's digest
 _JITTER = 0.2
 _SECOND = timedelta(seconds=1)
 
@@ -33,6 +33,7 @@ class Delivery:
     operation: Key
     delivery_id: str  # msg_…: the `webhook-id` of every attempt and every replay
     callback_url: str
+    callback_on: tuple[str, ...] | None = None  # the ends that the callback gets; None: all
     round: int = 1  # of the operation
     started_at: datetime  # of the current round: a replay begins the schedule again
     next_attempt_at: datetime | None = None  # None once settled
@@ -63,15 +64,20 @@ class Settle:
 
 
 def new_delivery(
-    result: Result, callback_url: str, now: datetime, policy: Policy, digits: int = 16
+    operation: Key,
+    callback_url: str,
+    now: datetime,
+    policy: Policy,
+    *,
+    of_round: int = 1,
+    digits: int = _DIGITS,
 ) -> Delivery:
-    """Return the delivery of `result` to `callback_url`, due at once.
+    """Return the delivery of the result of `operation` to `callback_url`, due at once.
 
     Its key has so many hexadecimal `digits` of the URL's digest, and the round from the second on.
     """
-    operation, number = result.key, result.facts.round
     digest = sha256(callback_url.encode("utf-8", "surrogatepass")).hexdigest()[:digits]
-    row = f"{operation.row}~{digest}" + (f"~{number}" if number > 1 else "")
+    row = f"{operation.row}~{digest}" + (f"~{of_round}" if of_round > 1 else "")
     key = Key(operation.partition, row)
     identity = f"{key.partition}/{key.row}/{callback_url}".encode("utf-8", "surrogatepass")
     return Delivery(
@@ -79,7 +85,7 @@ def new_delivery(
         operation=operation,
         delivery_id=f"msg_{sha256(identity).hexdigest()[:32]}",
         callback_url=callback_url,
-        round=number,
+        round=of_round,
         started_at=now,
         next_attempt_at=now + _jittered(key, 0, policy.callback_schedule[0]),
     )

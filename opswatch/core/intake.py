@@ -88,7 +88,7 @@ class Intake:
                 return Registration(
                     operation=operation_from_url(self._url(text, {})),
                     callback_url=self.defaults.callback_url,
-                    is_default_callback=True,
+                    is_default_callback=self.defaults.callback_url is not None,
                 )
             posted = _object(text)
             return Registration(
@@ -96,7 +96,9 @@ class Intake:
                 kind=_label(posted, "kind", MAX_KIND),
                 resource_id=_label(posted, "resourceId", MAX_RESOURCE_ID),
                 callback_url=self._callback(posted),
-                is_default_callback=posted.get("callbackUrl") is None,
+                is_default_callback=(
+                    posted.get("callbackUrl") is None and self.defaults.callback_url is not None
+                ),
                 callback_on=_callback_on(posted),
                 start_time=parse_instant(posted.get("startTime")),
                 timeout=_timeout(posted),
@@ -196,9 +198,8 @@ def _is_utf16(body: bytes) -> bool:
     """Return whether a body is UTF-16: by its mark, or by the NULs of ASCII characters."""
     if body.startswith((b"\xff\xfe", b"\xfe\xff")):
         return True
-    return len(body) % 2 == 0 and any(
-        half and not any(half) for half in (body[:64:2], body[1:64:2])
-    )
+    first, second = any(body[:64:2]), any(body[1:64:2])
+    return len(body) % 2 == 0 and first is not second
 
 
 def _is_printable(body: bytes) -> bool:

@@ -1,7 +1,7 @@
 """Identity: the keys of rows, the operation that a URL names, and the host of a callback."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from urllib.parse import unquote, urlsplit
 
@@ -54,11 +54,17 @@ class Operation:
     location: str | None = None
     collection: str | None = None
     api_version: str | None = None
+    posted_path: str | None = None  # if a URL of another path is polled now
 
     @property
     def path(self) -> str:
-        """The path of the URL, without the query, which may be a signature."""
-        return path_of(self.url)
+        """The path that was posted, without the query, which may be a signature."""
+        return self.posted_path or path_of(self.url)
+
+    def at(self, url: str) -> "Operation":
+        """Return the operation with `url` as the one to poll; its path stays the posted one."""
+        posted_path = self.path if path_of(url) != self.path else None
+        return replace(self, url=url, posted_path=posted_path)
 
 
 def path_of(url: str) -> str:
@@ -86,7 +92,7 @@ def operation_from_url(url: str) -> Operation:
     folded = ["".join(segment.split()).lower() for segment in segments[:-1]]
     named = {word: folded[at + 1] for at, word in enumerate(words[:-3])}  # the last one counts
     provider, location, collection = (
-        part and _key_part(part, _MAX_PART)
+        None if part is None else _key_part(part, _MAX_PART)
         for part in (named.get("providers"), named.get("locations"), folded[-1])
     )
     operation_id = segments[-1].lower() if GUID.fullmatch(segments[-1]) else segments[-1]

@@ -1,4 +1,4 @@
-"""The numbers of the settings that decisions depend on."""
+"""The settings that decisions depend on."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +14,7 @@ MAX_DELAY = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The numbers of the settings that decisions depend on."""
+    """The settings that decisions depend on."""
 
     timeout: timedelta = timedelta(hours=24)  # of a watch, unless its post gives another
     poll_min: timedelta = timedelta(seconds=1)
@@ -23,3 +23,4 @@ class Policy:
     miss_grace: timedelta = timedelta(minutes=15)  # of unreadable answers, before `Lost`
     retention: timedelta = timedelta(days=30)  # of results and rejections
     callback_schedule: tuple[timedelta, ...] = DEFAULT_CALLBACK_SCHEDULE  # the gap before each
+    callback_result: bool = True  # whether an event has a `result`, which is redacted

@@ -7,8 +7,13 @@ from email.utils import parsedate_to_datetime
 import isodate
 
 _MICROSOFT_INSTANT = re.compile(r"/DATE\((-?\d{1,15})(?:[+-]\d{4})?\)/", re.ASCII)
-# .NET's texts in American and invariant culture: 9/6/2022 6:35:25 AM, 09/06/2022 06:35:25
-_DOTNET_INSTANT = re.compile(r"\d{1,2}/\d{1,2}/\d{4} \d{1,2}:\d{2}:\d{2}( [AP]M)?", re.ASCII)
+# .NET's texts in American and invariant culture, also of a DateTimeOffset:
+# 9/6/2022 6:35:25 AM, 09/06/2022 06:35:25 +00:00
+_DOTNET_INSTANT = re.compile(
+    r"(?P<month>\d{1,2})/(?P<day>\d{1,2})/(?P<year>\d{4})"
+    r" (?P<hour>\d{1,2}):(?P<rest>\d\d(:\d\d(\.\d+)?)?)( ?(?P<half>[AP])M)?(?P<zone> ?[A-Z+-].*)?",
+    re.ASCII,
+)
 # White space before a zone, and the names of UTC.
 _ZONE = re.compile(r"\s*(?:(UTC|GMT|Z)|([+-]\d\d(?::?\d\d)?))\Z", re.ASCII)
 _ISO_DATE = re.compile(r"\d{4}-?\d\d", re.ASCII)
@@ -22,7 +27,7 @@ def parse_instant(text: object) -> datetime | None:
 
     Accepts ISO 8601 with `T` or a space, a fraction of any length after a point or a comma (cut to
     microseconds), and `Z`, `UTC`, `GMT`, an offset or none of them (UTC); `/Date(milliseconds)/`;
-    RFC 1123; and .NET's `9/6/2022 6:35:25 AM` and `09/06/2022 06:35:25`.
+    RFC 1123; and .NET's `9/6/2022 6:35:25 AM` and `09/06/2022 06:35:25`, also with a zone.
     """
     if not isinstance(text, str):
         return None
@@ -30,9 +35,9 @@ def parse_instant(text: object) -> datetime | None:
     try:
         if milliseconds := _MICROSOFT_INSTANT.fullmatch(text):
             instant = _EPOCH + timedelta(milliseconds=int(milliseconds[1]))
-        elif dotnet := _DOTNET_INSTANT.fullmatch(text):
-            hours = "%I:%M:%S %p" if dotnet[1] else "%H:%M:%S"
-            instant = datetime.strptime(text, f"%m/%d/%Y {hours}").replace(tzinfo=UTC)
+        elif _DOTNET_INSTANT.fullmatch(text):
+            text = _DOTNET_INSTANT.sub(_dotnet_to_iso, text)
+            instant = datetime.fromisoformat(_ZONE.sub(lambda zone: zone[2] or "Z", text))
         elif _ISO_DATE.match(text):
             instant = datetime.fromisoformat(_ZONE.sub(lambda zone: zone[2] or "Z", text))
         else:
@@ -41,6 +46,17 @@ def parse_instant(text: object) -> datetime | None:
     except (ValueError, OverflowError, TypeError):
         return None
     return instant if instant.year >= _FIRST_YEAR else None
+
+
+def _dotnet_to_iso(match: re.Match[str]) -> str:
+    """Return .NET's text in the order of ISO 8601; raise `ValueError` for a 13 o'clock PM."""
+    hour = int(match["hour"])
+    if match["half"]:
+        if not 1 <= hour <= 12:  # noqa: PLR2004 - hours of a clock
+            raise ValueError("not an hour of a 12-hour clock")
+        hour = hour % 12 + (12 if match["half"] == "P" else 0)
+    date = f"{match['year']}-{match['month']:0>2}-{match['day']:0>2}"
+    return f"{date}T{hour:02}:{match['rest']}{match['zone'] or ''}"
 
 
 def format_instant(instant: datetime) -> str:
@@ -68,8 +84,9 @@ def parse_retry_after(headers: dict[str, str], now: datetime) -> timedelta | Non
     """Return how long an answer asks to wait, or None if it asks nothing usable.
 
     Milliseconds (`retry-after-ms`, `x-ms-retry-after-ms`), seconds, or an HTTP date (RFC 9110,
-    10.2.3), which counts from the answer's own `Date` so that our clock does not matter.
-    Zero and the past count as absent, as azure-core has it.
+    10.2.3), which counts from the answer's own `Date` so that our clock does not matter. A proxy
+    may add its own: the longest wait of a list counts. Zero and the past count as absent, as
+    azure-core has it.
     """
     milliseconds = timedelta(milliseconds=1)
     for name, unit in (
@@ -77,18 +94,23 @@ def parse_retry_after(headers: dict[str, str], now: datetime) -> timedelta | Non
         ("x-ms-retry-after-ms", milliseconds),
         ("retry-after", timedelta(seconds=1)),
     ):
-        if number := _NUMBER.fullmatch(headers.get(name, "")):
-            try:
-                wait = unit * float(number[1])
-            except OverflowError:
-                wait = timedelta.max
-            if wait:
-                return wait
-    then = _http_date(headers.get("retry-after", ""))
-    if then is None:
-        return None
-    wait = then - (_http_date(headers.get("date", "")) or now)
-    return wait if wait > timedelta(0) else None
+        values = headers.get(name, "").split(",")
+        waits = [wait for value in values if (wait := _wait(value, unit))]
+        if name == "retry-after":
+            start = _http_date(headers.get("date", "")) or now
+            # A date's comma follows the day of the week, without which the rest is a date as well.
+            waits += [date - start for value in values if (date := _http_date(value))]
+        if (longest := max(waits, default=timedelta(0))) > timedelta(0):
+            return longest
+    return None
+
+
+def _wait(text: str, unit: timedelta) -> timedelta | None:
+    number = _NUMBER.fullmatch(text)
+    try:
+        return unit * float(number[1]) if number else None
+    except OverflowError:
+        return timedelta.max
 
 
 def _http_date(text: str) -> datetime | None:

@@ -6,12 +6,21 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import assert_never
 
-from opswatch.core.arm import Ended, Missed, Observation, PolledUrl, Running, UrlStyle
+from opswatch.core.arm import (
+    Ended,
+    Missed,
+    Observation,
+    PolledUrl,
+    Running,
+    UrlStyle,
+    says_nothing,
+)
 from opswatch.core.arm_errors import ArmError
 from opswatch.core.intake import Registration
 from opswatch.core.keys import Key, Operation, stable_random
 from opswatch.core.limits import cut_error
 from opswatch.core.policy import Policy
+from opswatch.core.redact import redact_text
 from opswatch.core.schedule import (
     Expectation,
     ExpectedEnd,
@@ -21,10 +30,13 @@ from opswatch.core.schedule import (
     is_slow,
     next_delay,
 )
-from opswatch.core.texts import JsonText, cut, one_line
+from opswatch.core.texts import MAX_PROPERTY, JsonText, cut, one_line, to_json, utf16_length
 
-_DEAD_ENDS = frozenset({403, 404, 410})  # codes after which a followed URL is left
+_DEAD_ENDS = frozenset({400, 403, 404, 410})  # codes after which a followed URL is left
+_DEAD_END_POLLS = 4  # it is tried again once in so many polls: a 404 may pass
+_BUSY = frozenset({408, 429})
 _LAST_MILLISECOND = 253_402_300_799_999  # of the year 9999
+_MOST_EARLIER_ENDS = 20  # of a result: the newest
 _SHORT = 512  # characters: an error's JSON of this length is within every limit
 # A start is not believed if it is longer before the registration (ARM keeps a status for about a
 # day), or later than now by more than clocks differ.
@@ -55,7 +67,7 @@ class End:
     error: ArmError | None = None
     result: JsonText | None = None
     lost_reason: str | None = None
-    last_status: str | None = None  # ARM's word as last seen, of an end that is not ARM's
+    last_status: str | None = None  # of `TimedOut`: ARM's word as last seen
     truncated: bool = False  # a value was longer than a table property, and was cut
 
 
@@ -260,13 +272,20 @@ def add_callback(
     return replace(facts, callbacks=(*facts.callbacks, callback_url), callback_on=callback_on)
 
 
+def has_room(facts: OperationFacts) -> bool:
+    """Return whether the callbacks fit into the columns of a row."""
+    columns = (to_json(facts.callbacks), to_json(facts.callback_on))
+    return all(utf16_length(column) <= MAX_PROPERTY for column in columns)
+
+
 def replace_result(earlier: Result, later: Result) -> Result:
     """Return the result of a later round, with the ends of the rounds before it."""
     end = earlier.end
     replaced = EarlierEnd(
         status=end.status, finished_at=end.finished_at, lost_reason=end.lost_reason
     )
-    return replace(later, earlier_ends=(*earlier.earlier_ends, replaced))
+    earlier_ends = (*earlier.earlier_ends, replaced)[-_MOST_EARLIER_ENDS:]
+    return replace(later, earlier_ends=earlier_ends)
 
 
 def polled_url(watch: Watch, endpoint: str) -> PolledUrl:
@@ -289,8 +308,10 @@ def after_poll(
 ) -> Action:
     """Return what follows from a poll of `watch` that showed `seen`.
 
-    `expectation` is that of the operation's kind, None if the kind is unknown.
+    `expectation` is that of the operation's kind, None if the kind is unknown. An end that was
+    inferred at the deadline gets one more poll, to be confirmed.
     """
+    was_doubted = watch.doubted is not None
     facts = replace(watch.facts, polls=watch.facts.polls + 1, last_polled_at=now)
     watch = replace(watch, facts=facts, first_due_at=None, postponed_since=None)
     match seen:
@@ -300,7 +321,7 @@ def after_poll(
             reason = f"to be confirmed: {seen.inferred_from}"
             reason += f": {seen.error.message}" if seen.error and seen.error.message else ""
             doubted = seen.inferred_from
-            seen = Missed(reason=one_line(reason), status_code=HTTPStatus.OK)
+            seen = Missed(reason=one_line(redact_text(reason)), status_code=HTTPStatus.OK)
             watch = replace(_missed(watch, seen, now), doubted=doubted)
         case Running():
             watch = replace(_progressed(watch, seen), last_running_at=now)
@@ -312,7 +333,7 @@ def after_poll(
         case _:
             assert_never(seen)
     facts = watch.facts
-    if now >= facts.deadline_at:
+    if now >= facts.deadline_at and (was_doubted or watch.doubted is None):
         return Finish(_end(watch, FinalStatus.TIMED_OUT, now))
     began_at, least = facts.began_at(now), seen.retry_after
     if isinstance(seen, Missed):
@@ -357,7 +378,8 @@ def _progressed(watch: Watch, seen: Running) -> Watch:
     """Note what a running operation has shown, and follow the URL that it has given, if any."""
     facts, route = _with_times(watch.facts, seen), watch.route
     url = facts.operation.url
-    if seen.next_url and seen.next_url != route.dead_url:
+    is_dead_end = seen.next_url == route.dead_url and facts.polls % _DEAD_END_POLLS != 0
+    if seen.next_url and not is_dead_end:
         route = replace(
             route,
             url_style=seen.next_style,
@@ -369,14 +391,15 @@ def _progressed(watch: Watch, seen: Running) -> Watch:
         url = seen.next_url
     else:
         route = replace(route, url_style=seen.style)
-    facts = replace(facts, operation=replace(facts.operation, url=url), status=seen.status)
+    facts = replace(facts, operation=facts.operation.at(url), status=seen.status)
     return replace(watch, facts=facts, route=route, unreadable_since=None, doubted=None)
 
 
 def _missed(watch: Watch, seen: Missed, now: datetime) -> Watch:
     """Count a miss, and go back to the posted URL if a followed one cannot be read.
 
-    A readable answer ends the grace of unreadable ones; silence neither begins nor ends it.
+    A readable answer ends the grace of unreadable ones; silence neither begins nor ends it. An end
+    that an answer has named, and that waits to be confirmed, survives silence and outages.
     """
     since = watch.unreadable_since
     if seen.unreadable:
@@ -386,10 +409,17 @@ def _missed(watch: Watch, seen: Missed, now: datetime) -> Watch:
     facts, route = watch.facts, watch.route
     if route.posted_url is not None and seen.status_code in _DEAD_ENDS:
         dead_url = facts.operation.url
-        facts = replace(facts, operation=replace(facts.operation, url=route.posted_url))
+        facts = replace(facts, operation=facts.operation.at(route.posted_url))
         route = Route(url_style=route.posted_style, dead_url=dead_url)
-    facts = replace(facts, misses=facts.misses + 1, last_miss=seen.reason)
-    return replace(watch, facts=facts, route=route, unreadable_since=since, doubted=None)
+    code = seen.status_code
+    is_outage = code is None or code in _BUSY or code >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return replace(
+        watch,
+        facts=replace(facts, misses=facts.misses + 1, last_miss=seen.reason),
+        route=route,
+        unreadable_since=since,
+        doubted=watch.doubted if is_outage and not says_nothing(watch.doubted) else None,
+    )
 
 
 def _ended(watch: Watch, seen: Ended, now: datetime) -> Watch:
@@ -413,7 +443,7 @@ def _end(
     watch: Watch, status: FinalStatus, now: datetime, *, lost_reason: str | None = None
 ) -> Watch:
     """Keep an end that is not ARM's."""
-    last = watch.facts.status
+    last = watch.facts.status if status is FinalStatus.TIMED_OUT else None
     end = End(status=status, finished_at=now, lost_reason=lost_reason, last_status=last)
     return replace(watch, end=end)
 
@@ -434,8 +464,9 @@ def merge_after_conflict(current: Watch, before: Watch, polled: Watch) -> Watch 
     The poll made `polled` of `before`; `current` is the row now.
 
     1. Same `seq`: only a receiver can have joined. The poll's outcome is written, with it.
-    2. Another worker has polled: its row is kept, but an end that only this poll read is added,
-       and so is a new URL: ARM may not show either of them again.
+    2. Another worker has polled: its row is kept, but an end that only this poll read is added
+       with its times, and so is a new URL, or what the URL has shown itself to be: ARM may not
+       show any of them again.
     3. A watch that began after the end is another one, and misses nothing.
     """
     ours, theirs = polled.facts, current.facts
@@ -445,10 +476,20 @@ def merge_after_conflict(current: Watch, before: Watch, polled: Watch) -> Watch 
         facts = replace(ours, callbacks=theirs.callbacks, callback_on=theirs.callback_on)
         return replace(polled, facts=facts)
     if polled.end and polled.end.status in ARM_STATUSES:
-        return replace(current, facts=replace(theirs, status=ours.status), end=polled.end)
+        facts = replace(
+            theirs,
+            status=ours.status,
+            start_time=ours.start_time or theirs.start_time,
+            percent_complete=ours.percent_complete,
+            resource_id=theirs.resource_id or ours.resource_id,
+        )
+        return replace(current, facts=facts, end=polled.end)
     if ours.operation.url != before.facts.operation.url == theirs.operation.url:
         facts = replace(theirs, operation=ours.operation)
         return replace(current, facts=facts, route=polled.route)
+    style, is_known = polled.route.url_style, current.route.url_style is not None
+    if style is not None and not is_known and ours.operation.url == theirs.operation.url:
+        return replace(current, route=replace(current.route, url_style=style))
     return None
 
 

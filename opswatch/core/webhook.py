@@ -102,22 +102,28 @@ def request(  # noqa: PLR0913 - a signed request has so many parts
 # --- the event
 
 
-def event(result: Result, message_id: str) -> bytes:
-    """Return the event of how an operation ended: under 20 kB, and the same each time."""
+def event(result: Result, message_id: str, *, with_result: bool = True) -> bytes:
+    """Return the event of how an operation ended: under 20 kB, and the same each time.
+
+    Its data is redacted, but for the names of the operation, and for `clientState`, which goes back
+    to the user that posted it. Without `with_result` it has no member `result`.
+    """
     operation, end, facts = result.facts.operation, result.end, result.facts
     value: Any = None
     is_whole = True
     if end.result is not None and not is_resource_url(operation.url):
         try:
-            value = redact(from_json(end.result))
+            value = from_json(end.result)
         except ValueError:  # its row had to be cut
             is_whole = False
     subscription = operation.key.partition
-    data = {
+    names = {
         "subscriptionId": None if subscription == NOTHING else subscription,
         "provider": operation.provider,
         "location": operation.location,
         "operationId": cut(operation.operation_id, _MAX_SUBJECT),
+    }
+    known: dict[str, Any] = {
         "kind": facts.kind,
         "status": end.status.value,
         "startTime": facts.start_time and format_instant(facts.start_time),
@@ -127,15 +133,21 @@ def event(result: Result, message_id: str) -> bytes:
         "resourceId": facts.resource_id,
         "reason": _reason(result),
         "result": value,
-        "clientState": from_json(facts.client_state) if facts.client_state else None,
+        "clientState": None,
         "truncated": end.truncated or not is_whole,
     }
+    if not with_result:
+        del known["result"]
+    data = names | redact(known)
+    data["clientState"] = from_json(facts.client_state) if facts.client_state else None
     kind = f"opswatch.operation.{end.status.value.lower()}"
     subject = cut(operation.path, _MAX_SUBJECT)
     at = end.end_time or end.finished_at
     body = _encoded(message_id, kind, subject, at, data)
     if len(body) >= MAX_BODY:
-        data |= {"result": None, "truncated": True}
+        data["truncated"] = True
+        if with_result:
+            data["result"] = None
         body = _encoded(message_id, kind, subject, at, data)
     for budget in _ERROR_BUDGETS:
         if len(body) < MAX_BODY or data["error"] is None:
@@ -150,11 +162,11 @@ def _reason(result: Result) -> str | None:
     end, facts = result.end, result.facts
     match end.status:
         case FinalStatus.LOST:
-            return end.lost_reason and redact_text(end.lost_reason)
+            return end.lost_reason
         case FinalStatus.TIMED_OUT:
             word = f"the last status was {end.last_status or 'never read'}"
             miss = f"; the last miss was {facts.last_miss}" if facts.last_miss else ""
-            return redact_text(word + miss)
+            return word + miss
         case _:
             return None
 
@@ -179,8 +191,8 @@ def _encoded(message_id: str, kind: str, subject: str, at: datetime, data: dict[
 
 
 def _error(json: str) -> dict[str, Any]:
-    """Return an ARM error with all its five members, free of secrets."""
-    error = redact(from_json(json))
+    """Return an ARM error with all its five members."""
+    error = from_json(json)
     return {
         "code": error.get("code"),
         "message": error.get("message"),
@@ -267,13 +279,15 @@ def is_host_failure(answer: HttpResponse | NoAnswer) -> bool:
 
 
 def attempt_of(answer: HttpResponse | NoAnswer, at: datetime, seconds: float) -> Attempt:
-    """Return the attempt that ended with `answer`: its error is short and printable."""
+    """Return the attempt that ended with `answer`: its error is short, printable, redacted."""
     duration = round(seconds, 3)
     match answer:
         case NoAnswer(layer, error):
-            return Attempt(at=at, duration=duration, layer=layer, error=one_line(error))
+            text = one_line(redact_text(error))
+            return Attempt(at=at, duration=duration, layer=layer, error=text)
         case HttpResponse(code) if HTTPStatus.OK <= code < HTTPStatus.MULTIPLE_CHOICES:
             return Attempt(at=at, duration=duration, status_code=code)
         case HttpResponse(code, _, body):
-            error = one_line(f"{code} {body.decode('utf-8', 'replace')}").strip()
+            text = redact_text(body.decode("utf-8", "replace"))
+            error = one_line(f"{code} {text}").strip()
             return Attempt(at=at, duration=duration, status_code=code, layer="http", error=error)

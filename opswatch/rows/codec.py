@@ -52,6 +52,12 @@ class Codec(Generic[T]):
         self._derived = tuple(_Column(name, (path,)) for name, path in derived.items())
 
     @property
+    def column_names(self) -> frozenset[str]:
+        """The names of the columns that a row can have."""
+        columns = (*self._columns, *self._derived)
+        return frozenset(column.packed_in or column.name for column in columns)
+
+    @property
     def due(self) -> str:
         """The column of a live table that says when a row is due."""
         return self.due_columns[0]

@@ -39,13 +39,15 @@ async def stop(services: Services, key: Key) -> StopOutcome:
 async def redeliver(services: Services, operation: Key) -> int:
     """Deliver the result of `operation` again to every receiver whose delivery has settled.
 
-    Returns how many deliveries were queued. A pending delivery is left alone.
+    Returns how many deliveries were queued. A pending delivery is left alone, and so is that of an
+    earlier round, whose result has been replaced.
     """
     now = services.clock()
     count = 0
     query = Query(partition=operation.partition, row_prefix=f"{operation.row}~")
     async for settled in services.store.deliveries.find(query):
-        if settled.value.operation == operation:
+        is_of_operation = settled.value.operation == operation
+        if is_of_operation and await _is_of_last_round(services, settled.value):
             count += await _requeue(services, settled.value, now)
     return count
 
@@ -60,9 +62,15 @@ async def redeliver_abandoned(services: Services, since: datetime) -> int:
     count = 0
     async for settled in services.store.deliveries.find(Query()):
         last = settled.value.last_attempt_at or settled.value.started_at
-        if settled.value.state is DeliveryState.ABANDONED and last >= since:
+        is_wanted = settled.value.state is DeliveryState.ABANDONED and last >= since
+        if is_wanted and await _is_of_last_round(services, settled.value):
             count += await _requeue(services, settled.value, now)
     return count
+
+
+async def _is_of_last_round(services: Services, settled: Delivery) -> bool:
+    result = await services.store.results.get(settled.operation)
+    return result is None or result.value.facts.round == settled.round
 
 
 async def _requeue(services: Services, settled: Delivery, now: datetime) -> bool:

@@ -96,7 +96,7 @@ async def _post(
     request = webhook.request(
         delivery.callback_url,
         delivery.delivery_id,
-        webhook.event(result, delivery.delivery_id),
+        webhook.event(result, delivery.delivery_id, with_result=services.policy.callback_result),
         services.secrets,
         at,
         attempt=delivery.attempts + 1,

@@ -1,10 +1,13 @@
 """Everything that steps report: log lines, metrics and spans, one function for each event.
 
-A log line has a stable name, then facts as fields, in its text and on its record. A fact is never a
-token, a secret or a URL's query.
+A log line has a stable name, then facts as fields, in its text and on its record. A text is
+redacted and on one line, and quoted if it is more than a word: what ARM or a user wrote can add no
+field and no line.
 """
 
+import json
 import logging
+import re
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from enum import Enum
@@ -12,6 +15,7 @@ from typing import Literal
 
 from opswatch.core.arm import Missed, Observation
 from opswatch.core.deliveries import Delivery, Retry, Settle
+from opswatch.core.errors import OpswatchError
 from opswatch.core.hosts import HostCircuit
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.intake import Rejection
@@ -25,6 +29,8 @@ from opswatch.core.webhook import Attempt, Reply
 from opswatch.ports import Services
 
 _logger = logging.getLogger("opswatch")
+_PLAIN = re.compile(r"[\w.,:;/~+@%*$!()-]+", re.ASCII)
+_MAX_FACT = 1024  # UTF-16 units
 
 
 def _log(name: str, level: int = logging.INFO, /, **fields: object) -> None:
@@ -38,16 +44,27 @@ def _log(name: str, level: int = logging.INFO, /, **fields: object) -> None:
                 continue
             case Enum():
                 facts[field] = value.name.lower()
-            case str() | int() | float():
+            case str():
+                facts[field] = one_line(redact_text(value), _MAX_FACT)
+            case int() | float():
                 facts[field] = value
             case datetime():
                 facts[field] = format_instant(value)
             case timedelta():
                 facts[field] = value.total_seconds()
-            case _:
+            case _:  # a key, which is what other rows and lines have
                 facts[field] = str(value)
-    text = " ".join([f"opswatch.{name}", *(f"{field}={value}" for field, value in facts.items())])
+    text = " ".join([f"opswatch.{name}", *(f"{k}={_quoted(v)}" for k, v in facts.items())])
     _logger.log(level, "%s", text, extra={"event": f"opswatch.{name}", **facts})
+
+
+def _quoted(value: object) -> str:
+    """Return a value as a log line has it: a text that is not a plain word, as a JSON string.
+
+    So no text adds a field or a line: JSON escapes quotes, and `json.dumps` all but ASCII.
+    """
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)
 
 
 def span(
@@ -108,7 +125,7 @@ def record_poll(
         if isinstance(answer, HttpResponse)
         else {"layer": answer.layer}
     )
-    miss = redact_text(seen.reason) if isinstance(seen, Missed) else None
+    miss = seen.reason if isinstance(seen, Missed) else None
     decision, after = type(action).__name__.lower(), action.watch
     delay = after.due_at - (after.facts.last_polled_at or after.due_at)
     _log(
@@ -196,7 +213,7 @@ def record_attempt(
 def record_settled(services: Services, delivery: Delivery) -> None:
     """Record how a delivery ended; a metric's reason is the part before the colon."""
     state, reason = delivery.state.value, delivery.reason
-    _log("settled", key=delivery.key, state=state, reason=reason and redact_text(reason))
+    _log("settled", key=delivery.key, state=state, reason=reason)
     why = {"reason": reason.partition(":")[0]} if reason else {}
     services.telemetry.measure(SETTLED, 1, state=state, **why)
 
@@ -237,8 +254,10 @@ def record_poison_message(*, is_wake_up: bool) -> None:
 
 
 def record_poison_failed(error: Exception) -> None:
-    """Record a poison message that failed again."""
-    _logger.error("a poison message failed again", exc_info=error)
+    """Record a poison message that failed again, and where; the error's own text is redacted."""
+    failure = OpswatchError(f"{type(error).__name__}: {one_line(redact_text(str(error)))}")
+    exc_info = (OpswatchError, failure, error.__traceback__)
+    _logger.error("a poison message failed again", exc_info=exc_info)
 
 
 def record_repaired(*, watches: int, deliveries: int, poisoned: int) -> None:

@@ -5,7 +5,13 @@ from datetime import datetime
 
 from opswatch.core.deliveries import new_delivery
 from opswatch.core.kinds import duration_sample
-from opswatch.core.watches import Result, Watch, replace_result, timeline_entry
+from opswatch.core.watches import (
+    Result,
+    Watch,
+    can_be_watched_again,
+    replace_result,
+    timeline_entry,
+)
 from opswatch.ports import Row, Services
 from opswatch.steps import events
 from opswatch.steps.wakeups import send_wake_up
@@ -15,20 +21,21 @@ async def finish(services: Services, row: Row[Watch]) -> Result:
     """Write the result of a watch whose end is kept, create its deliveries, and remove the watch.
 
     Each effect can be repeated. The removal comes last, and only of the row that was read: a
-    receiver that has joined since gets its delivery first. Returns the result that is stored: the
-    first end of a round counts.
+    receiver that has joined since gets its delivery first, and a new round that has begun since is
+    left alone. Returns the result that is stored: the first end of a round counts.
     """
     key = row.value.key
     result = await _store_result(services, row.value)
-    await services.store.timeline.put(timeline_entry(result.facts, result.end))
+    await _list_end(services, result)
     called: set[str] = set()
     current: Row[Watch] | None = row
-    while current is not None:
+    while current is not None and current.value.facts.round <= result.facts.round:
         facts = current.value.facts
         since = max(result.end.finished_at, facts.registered_at)
         for url in facts.callbacks:
             if url not in called and facts.wants(url, result.end.status):
-                await _create_delivery(services, result, url, since)
+                ends = (facts.callback_on or {}).get(url)
+                await _create_delivery(services, result, url, ends, since)
             called.add(url)
         if await services.store.watches.delete(key, current.etag):
             break
@@ -63,13 +70,35 @@ async def _store_result(services: Services, watch: Watch) -> Result:
     return result
 
 
+async def _list_end(services: Services, result: Result) -> None:
+    """Put the end into the timeline.
+
+    1. Worker A stores `Lost` and stalls; the operation is watched again, ends, and is listed.
+    2. A lists `Lost`, looks for the result, and lists the later one.
+
+    An end of ARM's is never replaced.
+    """
+    listed: Result | None = result
+    while listed is not None:
+        await services.store.timeline.put(timeline_entry(listed.facts, listed.end))
+        if not can_be_watched_again(listed):
+            return
+        row = await services.store.results.get(listed.key)
+        is_later = row is not None and row.value.facts.round > listed.facts.round
+        listed = row.value if row is not None and is_later else None
+
+
 async def finish_late_registration(services: Services, row: Row[Watch], ended: Result) -> None:
     """Finish a watch that was begun when its operation already had a result."""
     await finish(services, replace(row, value=replace(row.value, end=ended.end)))
 
 
 async def _create_delivery(
-    services: Services, result: Result, callback_url: str, since: datetime
+    services: Services,
+    result: Result,
+    callback_url: str,
+    ends: tuple[str, ...] | None,
+    since: datetime,
 ) -> None:
     """Create the delivery of `result` to `callback_url`, unless it exists or has settled.
 
@@ -80,7 +109,15 @@ async def _create_delivery(
     """
     outbox, records = services.store.outbox, services.store.deliveries
     for digits in (16, 64):  # of the URL's digest; more if another URL has the same 16
-        delivery = new_delivery(result, callback_url, since, services.policy, digits)
+        delivery = new_delivery(
+            result.key,
+            callback_url,
+            since,
+            services.policy,
+            of_round=result.facts.round,
+            digits=digits,
+        )
+        delivery = replace(delivery, callback_on=ends)
         inserted = await outbox.insert(delivery)
         existing = await records.get(delivery.key)
         if inserted is None and existing is None:

@@ -1,7 +1,6 @@
-"""Hostile and permitted callback URLs: what each would connect to, without connecting anywhere.
+"""Hostile and permitted callback URLs, and the addresses that each would connect to.
 
-The sockets that the adapter asks for are noted and withheld: nothing here leaves the machine, and
-nothing even opens a socket.
+The adapter's sockets are recorded and refused: no test here opens one.
 """
 
 import json
@@ -28,9 +27,9 @@ from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 PUBLIC = CallbackRules()
 LOOPBACK = CallbackRules(networks=(ip_network("127.0.0.0/8"),))
 TLS = ssl.create_default_context()  # once: reading the CAs takes longer than any test here
-EVERYTHING = CallbackRules(networks=(ip_network("0.0.0.0/0"), ip_network("::/0")))
+ALL_NETWORKS = CallbackRules(networks=(ip_network("0.0.0.0/0"), ip_network("::/0")))
 
-# Groups of URLs and of addresses, by the trick that they try.
+# URLs and addresses, grouped by the trick that they try.
 CORPUS: dict[str, dict[str, list[str]]] = json.loads(
     Path(__file__).with_name("callback_corpus.json").read_text(encoding="utf-8")
 )
@@ -41,8 +40,8 @@ def corpus(name: str) -> list[str]:
 
 
 @dataclass
-class Names(AbstractResolver):
-    """A name server: every name has `addresses`, or what `answer` says this time."""
+class FakeResolver(AbstractResolver):
+    """A name server: each name has `addresses`, or the ones from `answer`."""
 
     addresses: tuple[str, ...] = ("8.8.8.8",)
     answer: Callable[[], tuple[str, ...]] | None = None
@@ -67,8 +66,8 @@ class Names(AbstractResolver):
 
 
 @dataclass
-class Withheld:
-    """Takes note of the addresses that a socket was wanted for, and gives none."""
+class RecordingSockets:
+    """Records the address of each socket, and refuses to open it."""
 
     wanted: list[str] = field(default_factory=list)
 
@@ -79,10 +78,10 @@ class Withheld:
 
 @asynccontextmanager
 async def sender(
-    rules: CallbackRules, names: Names | None = None
-) -> AsyncIterator[tuple[HttpCallbacks, Withheld]]:
-    sockets = Withheld()
-    callbacks = HttpCallbacks(rules, open_socket=sockets, resolver=names or Names(), tls=TLS)
+    rules: CallbackRules, names: FakeResolver | None = None
+) -> AsyncIterator[tuple[HttpCallbacks, RecordingSockets]]:
+    sockets = RecordingSockets()
+    callbacks = HttpCallbacks(rules, open_socket=sockets, resolver=names or FakeResolver(), tls=TLS)
     try:
         yield callbacks, sockets
     finally:
@@ -90,23 +89,28 @@ async def sender(
 
 
 async def attempt(
-    url: str, *, rules: CallbackRules = PUBLIC, names: Names | None = None
+    url: str, *, rules: CallbackRules = PUBLIC, names: FakeResolver | None = None
 ) -> tuple[HttpResponse | NoAnswer, set[str]]:
-    """Post to `url`; return the outcome and the addresses that a socket was wanted for."""
+    """Post to `url`; return the outcome and the addresses of the sockets."""
     async with sender(rules, names) as (callbacks, sockets):
         outcome = await callbacks.post(CallbackRequest(url, {}, b"{}"))
     return outcome, set(sockets.wanted)
 
 
-def test_the_corpus_is_large_and_holds_nothing_twice() -> None:
+def layer_of(outcome: HttpResponse | NoAnswer) -> str:
+    assert isinstance(outcome, NoAnswer)
+    return outcome.layer
+
+
+def test_corpus_is_large_and_without_duplicates() -> None:
     assert len(corpus("hostile_urls")) >= 100
     for name in CORPUS:
         assert len(corpus(name)) == len(set(corpus(name)))
 
 
 @pytest.mark.parametrize("url", corpus("hostile_urls"), ids=ascii)
-async def test_a_hostile_url_is_refused_when_registered_and_reaches_no_socket(url: str) -> None:
-    names = Names()
+async def test_hostile_url_reaches_no_socket(url: str) -> None:
+    names = FakeResolver()
     outcome, wanted = await attempt(url, names=names)
     assert PUBLIC.refusal(url)
     assert isinstance(outcome, NoAnswer)
@@ -116,8 +120,8 @@ async def test_a_hostile_url_is_refused_when_registered_and_reaches_no_socket(ur
 
 
 @pytest.mark.parametrize("address", corpus("hostile_addresses"))
-async def test_a_name_that_resolves_to_a_forbidden_address_reaches_no_socket(address: str) -> None:
-    outcome, wanted = await attempt("https://hook.example/", names=Names((address,)))
+async def test_name_of_forbidden_address_reaches_no_socket(address: str) -> None:
+    outcome, wanted = await attempt("https://hook.example/", names=FakeResolver((address,)))
     assert isinstance(outcome, NoAnswer)
     assert outcome.layer == "refused"
     assert outcome.error == f"{PUBLIC.verdict(address, scheme='https')} ({address})"
@@ -125,7 +129,7 @@ async def test_a_name_that_resolves_to_a_forbidden_address_reaches_no_socket(add
 
 
 @pytest.mark.parametrize("url", corpus("permitted_urls"))
-async def test_a_permitted_url_gets_as_far_as_a_socket(url: str) -> None:
+async def test_permitted_url_reaches_a_socket(url: str) -> None:
     outcome, wanted = await attempt(url)
     assert PUBLIC.refusal(url) is None
     assert outcome == NoAnswer("connect", "withheld")
@@ -133,54 +137,54 @@ async def test_a_permitted_url_gets_as_far_as_a_socket(url: str) -> None:
 
 
 @pytest.mark.parametrize("address", corpus("permitted_addresses"))
-async def test_a_public_address_gets_as_far_as_a_socket(address: str) -> None:
+async def test_public_address_reaches_a_socket(address: str) -> None:
     literal = f"[{address}]" if ":" in address else address
     for url in ("https://hook.example/", f"https://{literal}:8443/"):
-        outcome, wanted = await attempt(url, names=Names((address,)))
+        outcome, wanted = await attempt(url, names=FakeResolver((address,)))
         assert outcome == NoAnswer("connect", "withheld")
         assert wanted == {address}
 
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254", "64:ff9b::a83f:8110"])
-async def test_metadata_stays_out_of_reach_though_everything_is_permitted(address: str) -> None:
+async def test_metadata_address_is_never_permitted(address: str) -> None:
     literal = f"[{address}]" if ":" in address else address
     for url in ("http://hook.example/", f"http://{literal}/"):
-        outcome, wanted = await attempt(url, rules=EVERYTHING, names=Names((address,)))
-        assert isinstance(outcome, NoAnswer)
-        assert outcome.layer == "refused"
-        assert wanted == set()
+        outcome, wanted = await attempt(url, rules=ALL_NETWORKS, names=FakeResolver((address,)))
+        assert (layer_of(outcome), wanted) == ("refused", set())
 
 
-async def test_of_several_addresses_the_forbidden_ones_are_left_out() -> None:
-    names = Names(("10.0.0.1", "2606:4700::1111", "127.0.0.1", "::1", "8.8.8.8", "169.254.169.254"))
+async def test_forbidden_addresses_of_a_name_are_skipped() -> None:
+    names = FakeResolver(
+        ("10.0.0.1", "2606:4700::1111", "127.0.0.1", "::1", "8.8.8.8", "169.254.169.254")
+    )
     outcome, wanted = await attempt("https://hook.example/", names=names)
     assert outcome == NoAnswer("connect", "withheld")
     assert wanted == {"2606:4700::1111", "8.8.8.8"}
 
 
-async def test_a_refusal_names_every_address() -> None:
-    names = Names(("127.0.0.1", "10.0.0.1"))
+async def test_refusal_names_every_address() -> None:
+    names = FakeResolver(("127.0.0.1", "10.0.0.1"))
     outcome, _ = await attempt("https://hook.example/", names=names)
     assert outcome == NoAnswer("refused", "loopback (127.0.0.1), private (10.0.0.1)")
 
 
-async def test_localhost_is_tried_on_the_permitted_network_alone() -> None:
-    names = Names(("::1", "127.0.0.1"))
+async def test_localhost_is_tried_on_permitted_networks_only() -> None:
+    names = FakeResolver(("::1", "127.0.0.1"))
     outcome, wanted = await attempt("http://localhost:8080/", rules=LOOPBACK, names=names)
     assert outcome == NoAnswer("connect", "withheld")
     assert wanted == {"127.0.0.1"}
 
 
-async def test_plain_http_does_not_leave_the_permitted_networks() -> None:
-    names = Names(("8.8.8.8",))
+async def test_plain_http_stays_in_permitted_networks() -> None:
+    names = FakeResolver(("8.8.8.8",))
     outcome, wanted = await attempt("http://hook.example/", rules=LOOPBACK, names=names)
     assert outcome == NoAnswer("refused", "plain-http (8.8.8.8)")
     assert wanted == set()
 
 
-async def test_a_name_is_resolved_and_judged_anew_each_time() -> None:
+async def test_name_is_resolved_and_checked_each_time() -> None:
     answers: Iterator[tuple[str, ...]] = iter([("8.8.8.8",), ("127.0.0.1",), ("8.8.4.4",)])
-    async with sender(PUBLIC, Names(answer=lambda: next(answers))) as (callbacks, sockets):
+    async with sender(PUBLIC, FakeResolver(answer=lambda: next(answers))) as (callbacks, sockets):
         request = CallbackRequest("https://rebinding.example/", {}, b"{}")
         outcomes = [await callbacks.post(request) for _ in range(3)]
     assert outcomes == [
@@ -191,8 +195,8 @@ async def test_a_name_is_resolved_and_judged_anew_each_time() -> None:
     assert set(sockets.wanted) == {"8.8.8.8", "8.8.4.4"}
 
 
-class Chameleon(dict[str, Any]):
-    """A name server's answer that turns into loopback once it has been looked at."""
+class ChangingResult(dict[str, Any]):
+    """A resolver's result that changes to loopback after it has been read once."""
 
     def __getitem__(self, key: str) -> Any:
         value = super().__getitem__(key)
@@ -201,48 +205,46 @@ class Chameleon(dict[str, Any]):
         return value
 
 
-async def test_the_gate_judges_the_address_that_the_socket_is_for() -> None:
-    outcome, wanted = await attempt("https://hook.example/", names=Names(result=Chameleon))
+async def test_guard_checks_the_address_of_the_socket() -> None:
+    outcome, wanted = await attempt(
+        "https://hook.example/", names=FakeResolver(result=ChangingResult)
+    )
     assert outcome == NoAnswer("refused", "loopback (127.0.0.1)")
     assert wanted == set()
 
 
-class Careless(CallbackRules):
-    """Rules that let every URL be registered."""
+class PermissiveRules(CallbackRules):
+    """Rules that accept every URL."""
 
     def refusal(self, url: str) -> None:
-        """Find nothing wrong with `url`."""
+        """Accept `url`."""
 
 
 @pytest.mark.parametrize("address", [a for a in corpus("hostile_addresses") if "%" not in a])
-async def test_the_gate_holds_were_any_url_registered(address: str) -> None:
+async def test_guard_refuses_urls_that_rules_accepted(address: str) -> None:
     literal = f"[{address}]" if ":" in address else address
-    names = Names(("127.0.0.1",))
+    names = FakeResolver(("127.0.0.1",))
     try:
-        outcome, wanted = await attempt(f"https://{literal}/", rules=Careless(), names=names)
+        outcome, wanted = await attempt(f"https://{literal}/", rules=PermissiveRules(), names=names)
     except ValueError:
-        return  # no URL at all
-    assert isinstance(outcome, NoAnswer)
-    assert outcome.layer == "refused"
-    assert wanted == set()
+        return  # not a URL
+    assert (layer_of(outcome), wanted) == ("refused", set())
 
 
-async def test_rules_that_have_changed_since_registration_apply() -> None:
+async def test_rules_changed_since_registration_apply() -> None:
     narrow = CallbackRules(hosts=("*.example.com",))
     outcome, wanted = await attempt("https://hook.example/", rules=narrow)
-    assert isinstance(outcome, NoAnswer)
-    assert outcome.layer == "refused"
-    assert wanted == set()
+    assert (layer_of(outcome), wanted) == ("refused", set())
 
 
-async def test_the_name_server_is_asked_for_the_name_in_ascii() -> None:
-    names = Names()
+async def test_name_is_resolved_in_ascii() -> None:
+    names = FakeResolver()
     await attempt("https://Bücher.example/", names=names)
     assert names.asked == ["xn--bcher-kva.example"]
 
 
 @given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E)))
-def test_what_the_rules_read_is_what_aiohttp_sends(tail: str) -> None:
+def test_aiohttp_sends_the_url_that_rules_read(tail: str) -> None:
     url = f"https://hook.example:8443/{tail}"
     if PUBLIC.refusal(url) is None:
         sent = URL(CallbackTarget.parse(url).url, encoded=True)
@@ -252,22 +254,22 @@ def test_what_the_rules_read_is_what_aiohttp_sends(tail: str) -> None:
         assert sent.raw_path_qs == (f"/{path}?{query}" if query else f"/{path}")
 
 
-async def test_a_name_without_addresses_is_an_answer_of_the_name_server() -> None:
-    outcome, _ = await attempt("https://hook.example/", names=Names(()))
+async def test_name_without_addresses_fails_at_dns() -> None:
+    outcome, _ = await attempt("https://hook.example/", names=FakeResolver(()))
     assert outcome == NoAnswer("dns", "the name has no address")
 
 
-async def test_a_name_server_that_fails_is_a_value() -> None:
+async def test_failing_name_server_is_a_value() -> None:
     def fail() -> tuple[str, ...]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known\x07")
 
-    outcome, _ = await attempt("https://hook.example/?t=secret", names=Names(answer=fail))
+    outcome, _ = await attempt("https://hook.example/?t=secret", names=FakeResolver(answer=fail))
     assert outcome == NoAnswer("dns", "Name or service not known\\x07")
 
 
-async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_environments_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    for url, rules in (("https://hook.example/", PUBLIC), ("http://hook.example/", EVERYTHING)):
+    for url, rules in (("https://hook.example/", PUBLIC), ("http://hook.example/", ALL_NETWORKS)):
         _, wanted = await attempt(url, rules=rules)
         assert wanted == {"8.8.8.8"}

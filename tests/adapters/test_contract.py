@@ -1,9 +1,7 @@
-"""One contract for the tables and queues in memory, and those of the storage emulator.
-
-The stand-in of the benchmarks keeps it too, so that what they measure is the real thing.
-"""
+"""One contract for the fakes, the storage emulator, and the stand-in that benchmarks use."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -14,22 +12,22 @@ import pytest
 from opswatch.adapters.account import Account
 from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable
 from opswatch.config import Storage
-from opswatch.core.arm import ArmError
+from opswatch.core.arm_errors import ArmError
 from opswatch.core.deliveries import Delivery, DeliveryState
 from opswatch.core.errors import Reason
 from opswatch.core.hosts import HostCircuit
 from opswatch.core.intake import Rejection
 from opswatch.core.keys import Key, WakeUp
-from opswatch.core.watches import End, FinalStatus, TimelineEntry, Watch
+from opswatch.core.watches import End, FinalStatus, TimelineEntry, Watch, reschedule_overdue
 from opswatch.core.webhook import Attempt
 from opswatch.local.azurite import Azurite
-from opswatch.ports import Page, PoisonQueue, Query, Queue, Table
+from opswatch.ports import Page, PoisonQueue, Query, Queue, Row, Table
 from opswatch.rows.codec import Codec
 from opswatch.rows.tables import DELIVERIES, HOSTS, OUTBOX, REJECTIONS, RESULTS, TIMELINE, WATCHES
 from opswatch.steps.wakeups import read_wake_up
 from opswatch.testing import MemoryPoisonQueue, MemoryQueue, MemoryTable
 from tests.support import builders
-from tests.support.builders import result
+from tests.support.builders import KEY, result
 from tests.support.harness import wake_up_message
 from tests.support.storage import running_stand_in
 
@@ -37,32 +35,26 @@ T = TypeVar("T")
 MakeTable = Callable[[Codec[Any]], Awaitable[Table[Any]]]
 NOW = datetime(2026, 11, 23, 3, 0, 0, 123456, UTC)
 MICROSECOND = timedelta(microseconds=1)
-LONG = "é" * 32 * 1024  # all that a property holds
+LONG = "é" * 32 * 1024  # the longest that a property holds
 EMOJI = "\U0001f469\u200d\U0001f680" * 6_500
 ODD = 'it\'s "ünï" 50% + <&> = \t\r\n \U0001f600'
 
 
-@pytest.fixture(params=["in memory", "azurite", "stand-in"])
-async def connection(request: pytest.FixtureRequest) -> AsyncIterator[str | None]:
-    match request.param:
-        case "in memory":
-            yield None
-        case "azurite":
-            azurite: Azurite = request.getfixturevalue("azurite")
-            yield azurite.connection_string
-        case _:
-            async with running_stand_in() as stand_in:
-                yield stand_in.connection_string
-
-
-@pytest.fixture
-async def account(connection: str | None) -> AsyncIterator[Account | None]:
-    if connection is None:
+@pytest.fixture(params=["in memory", "Azurite", "stand-in"])
+async def account(request: pytest.FixtureRequest) -> AsyncIterator[Account | None]:
+    """The account that the tables and queues are in; None if they are fakes."""
+    if request.param == "in memory":
         yield None
         return
-    account = Account(Storage(connection_string=connection))
-    yield account
-    await account.close()
+    async with AsyncExitStack() as stack:
+        if request.param == "Azurite":
+            azurite: Azurite = request.getfixturevalue("azurite")
+            connection = azurite.connection_string
+        else:
+            connection = (await stack.enter_async_context(running_stand_in())).connection_string
+        account = Account(Storage(connection_string=connection))
+        stack.push_async_callback(account.close)
+        yield account
 
 
 @pytest.fixture
@@ -83,15 +75,12 @@ def watch(row: str = "row", partition: str = "subscription", **known: Any) -> Wa
 
 
 def delivery(**known: Any) -> Delivery:
-    usual: dict[str, Any] = {
-        "key": Key("subscription", "row~hash"),
-        "operation": Key("subscription", "row"),
-        "delivery_id": "msg_1",
-        "callback_url": "https://hooks.example.com/",
-        "started_at": NOW,
-        "next_attempt_at": NOW,
-    }
-    return Delivery(**(usual | known))
+    return replace(builders.delivery(), **({"started_at": NOW, "next_attempt_at": NOW} | known))
+
+
+def existing(row: Row[T] | None) -> Row[T]:
+    assert row is not None
+    return row
 
 
 # --- rows
@@ -102,105 +91,95 @@ async def table(make_table: MakeTable) -> Table[Watch]:
     return await make_table(WATCHES)
 
 
-async def found(table: Table[T], where: Query) -> list[T]:
-    return [row.value async for row in table.find(where)]
+@pytest.fixture
+async def first(table: Table[Watch]) -> Row[Watch]:
+    """The row of `watch()`, just inserted."""
+    return existing(await table.insert(watch()))
 
 
-async def test_a_row_is_read_as_it_was_written(table: Table[Watch]) -> None:
-    written = await table.insert(watch())
-    assert written is not None
-    assert await table.get(watch().key) == written
-    assert written.value == watch()
+async def found(table: Table[T], query: Query) -> list[T]:
+    return [row.value async for row in table.find(query)]
 
 
-async def test_a_row_that_is_not_there_is_none(table: Table[Watch]) -> None:
+async def test_row_is_read_as_it_was_written(table: Table[Watch], first: Row[Watch]) -> None:
+    assert await table.get(watch().key) == first
+    assert first.value == watch()
+
+
+async def test_missing_row_is_none(table: Table[Watch]) -> None:
     await table.insert(watch())
     assert await table.get(Key("subscription", "other")) is None
     assert await table.get(Key("other", "row")) is None
 
 
-async def test_an_insert_changes_nothing_where_another_row_stands(table: Table[Watch]) -> None:
-    written = await table.insert(watch())
+async def test_insert_of_a_taken_key_changes_nothing(
+    table: Table[Watch], first: Row[Watch]
+) -> None:
     assert await table.insert(watch(seq=2)) is None
-    assert await table.get(watch().key) == written
+    assert await table.get(watch().key) == first
 
 
-async def test_an_insert_where_the_same_row_stands_has_succeeded(table: Table[Watch]) -> None:
-    written = await table.insert(watch())
-    assert await table.insert(watch()) == written
+async def test_same_row_is_inserted_once(table: Table[Watch], first: Row[Watch]) -> None:
+    assert await table.insert(watch()) is None
+    assert await table.get(watch().key) == first
 
 
-async def test_a_replacement_moves_the_version(table: Table[Watch]) -> None:
-    first = await table.insert(watch())
-    assert first is not None
-    second = await table.replace(watch(seq=2), first.etag)
-    assert second is not None
+async def test_replacement_changes_the_etag(table: Table[Watch], first: Row[Watch]) -> None:
+    second = existing(await table.replace(watch(seq=2), first.etag))
     assert second.etag != first.etag
     assert await table.get(watch().key) == second
     assert second.value == watch(seq=2)
 
 
-async def test_a_replacement_leaves_nothing_of_the_row_before(table: Table[Watch]) -> None:
-    first = await table.insert(watch(kind="create", unreadable_since=NOW, last_miss="404"))
-    assert first is not None
-    second = await table.replace(watch(), first.etag)
-    assert second is not None
+async def test_replacement_leaves_no_old_column(table: Table[Watch]) -> None:
+    first = existing(
+        await table.insert(watch(kind="create", unreadable_since=NOW, last_miss="404"))
+    )
+    existing(await table.replace(watch(), first.etag))
     await table.put(watch())
-    read = await table.get(watch().key)
-    assert read is not None
+    read = existing(await table.get(watch().key))
     assert read.value == watch()
 
 
-async def test_a_replacement_of_a_changed_row_is_refused(table: Table[Watch]) -> None:
-    first = await table.insert(watch())
-    assert first is not None
+async def test_replacement_of_changed_row_is_refused(
+    table: Table[Watch], first: Row[Watch]
+) -> None:
     second = await table.replace(watch(seq=2), first.etag)
     assert await table.replace(watch(seq=3), first.etag) is None
     assert await table.get(watch().key) == second
 
 
-async def test_a_replacement_that_stands_already_has_succeeded(table: Table[Watch]) -> None:
-    first = await table.insert(watch())
-    assert first is not None
+async def test_repeated_replacement_succeeds(table: Table[Watch], first: Row[Watch]) -> None:
     second = await table.replace(watch(seq=2), first.etag)
     assert await table.replace(watch(seq=2), first.etag) == second
 
 
-async def test_a_replacement_of_a_row_that_is_gone_is_refused(table: Table[Watch]) -> None:
-    first = await table.insert(watch())
-    assert first is not None
+async def test_replacement_of_removed_row_is_refused(
+    table: Table[Watch], first: Row[Watch]
+) -> None:
     await table.delete(watch().key)
     assert await table.replace(watch(seq=2), first.etag) is None
     assert await table.get(watch().key) is None
 
 
-async def test_a_row_that_comes_again_has_another_version(table: Table[Watch]) -> None:
-    first = await table.insert(watch())
-    assert first is not None
+async def test_reinserted_row_has_another_etag(table: Table[Watch], first: Row[Watch]) -> None:
     await table.delete(watch().key)
     await table.insert(watch(seq=7))
     assert await table.replace(watch(seq=2), first.etag) is None
     assert not await table.delete(watch().key, first.etag)
 
 
-async def test_put_writes_whatever_stands(table: Table[Watch]) -> None:
+async def test_put_overwrites_any_row(table: Table[Watch]) -> None:
     await table.put(watch())
-    first = await table.get(watch().key)
+    first = existing(await table.get(watch().key))
     await table.put(watch(seq=9))
-    second = await table.get(watch().key)
-    assert first is not None
-    assert second is not None
+    second = existing(await table.get(watch().key))
     assert (first.value.seq, second.value.seq) == (1, 9)
     assert first.etag != second.etag
 
 
-async def test_a_row_is_removed_whatever_its_version_unless_one_is_given(
-    table: Table[Watch],
-) -> None:
-    first = await table.insert(watch())
-    assert first is not None
-    second = await table.replace(watch(seq=2), first.etag)
-    assert second is not None
+async def test_delete_compares_only_a_given_etag(table: Table[Watch], first: Row[Watch]) -> None:
+    second = existing(await table.replace(watch(seq=2), first.etag))
     assert not await table.delete(watch().key, first.etag)
     assert await table.get(watch().key) == second
     assert await table.delete(watch().key, second.etag)
@@ -210,30 +189,24 @@ async def test_a_row_is_removed_whatever_its_version_unless_one_is_given(
     assert await table.get(watch().key) is None
 
 
-async def test_to_remove_what_is_gone_is_a_success(table: Table[Watch]) -> None:
-    first = await table.insert(watch())
-    assert first is not None
+async def test_delete_of_missing_row_succeeds(table: Table[Watch], first: Row[Watch]) -> None:
     await table.delete(watch().key)
     assert await table.delete(watch().key)
     assert await table.delete(watch().key, first.etag)
 
 
-async def test_an_attempt_log_is_the_same_row_though_it_tells_only_milliseconds(
-    make_table: MakeTable,
-) -> None:
+async def test_attempt_log_does_not_conflict_with_itself(make_table: MakeTable) -> None:
     table = await make_table(OUTBOX)
-    first = await table.insert(delivery())
-    assert first is not None
+    first = existing(await table.insert(delivery()))
     tried = delivery(attempts=1, attempt_log=(Attempt(at=NOW, duration=0.123456789),))
     assert await table.replace(tried, first.etag) is not None
     assert await table.replace(tried, first.etag) is not None
-    assert await table.insert(tried) is not None
 
 
 # --- finding
 
 
-async def test_all_rows_are_found_in_the_order_of_their_keys(table: Table[Watch]) -> None:
+async def test_rows_are_found_in_order_of_keys(table: Table[Watch]) -> None:
     for partition, row in (("b", "1"), ("a", "2"), ("a", "1"), ("B", "3")):
         await table.insert(watch(row, partition))
     keys = [value.key for value in await found(table, Query())]
@@ -241,7 +214,7 @@ async def test_all_rows_are_found_in_the_order_of_their_keys(table: Table[Watch]
 
 
 @pytest.mark.parametrize(
-    ("where", "expected"),
+    ("query", "expected"),
     [
         (Query(partition="b"), ["b/x", "b/xy", "b/xy~1"]),
         (Query(partition="it's"), ["it's/x"]),
@@ -254,16 +227,16 @@ async def test_all_rows_are_found_in_the_order_of_their_keys(table: Table[Watch]
         (Query(partition="b", row_prefix="xy~", partition_before="b"), []),
     ],
 )
-async def test_rows_are_found_by_their_keys(
-    table: Table[Watch], where: Query, expected: list[str]
+async def test_rows_are_found_by_keys(
+    table: Table[Watch], query: Query, expected: list[str]
 ) -> None:
     for partition, row in (("a", "x"), ("b", "x"), ("b", "xy"), ("b", "xy~1"), ("it's", "x")):
         await table.insert(watch(row, partition))
-    assert [f"{n.key.partition}/{n.key.row}" for n in await found(table, where)] == expected
+    assert [f"{n.key.partition}/{n.key.row}" for n in await found(table, query)] == expected
 
 
-async def test_what_is_due_is_found_to_the_millisecond(table: Table[Watch]) -> None:
-    """The emulator compares no finer."""
+async def test_due_rows_are_found_to_the_millisecond(table: Table[Watch]) -> None:
+    """The emulator compares no smaller units."""
     step = timedelta(milliseconds=1)
     for row, due_at in (("1", NOW - step), ("2", NOW), ("3", NOW + step)):
         await table.insert(watch(row, due_at=due_at))
@@ -276,21 +249,24 @@ async def test_what_is_due_is_found_to_the_millisecond(table: Table[Watch]) -> N
         assert [n.key.row for n in await found(table, Query(due_before=before))] == expected
 
 
-async def test_a_settled_delivery_is_never_due(make_table: MakeTable) -> None:
+async def test_settled_delivery_is_never_due(make_table: MakeTable) -> None:
     table = await make_table(OUTBOX)
     await table.insert(delivery(next_attempt_at=None))
     assert await found(table, Query(due_before=NOW + timedelta(days=9))) == []
-    assert await found(table, Query(partition="subscription", row_prefix="row~")) != []
+    assert await found(table, Query(partition=KEY.partition, row_prefix=f"{KEY.row}~")) != []
 
 
-async def test_a_table_tells_when_its_rows_are_due(table: Table[Watch]) -> None:
+async def test_due_times_are_those_before_any_repair(table: Table[Watch]) -> None:
+    assert [due_at async for due_at in table.iter_due_at()] == []
     late = NOW - timedelta(hours=1)
     await table.insert(watch("1", due_at=NOW))
-    await table.insert(watch("2", due_at=NOW, first_due_at=late))
-    assert sorted([due_at async for due_at in table.iter_due_at()]) == [late, NOW]
+    await table.insert(reschedule_overdue(watch("2", due_at=late), NOW))
+    due_times = [due_at async for due_at in table.iter_due_at()]
+    assert sorted(due_times) == [late, NOW]
+    assert {type(due_at) for due_at in due_times} == {datetime}
 
 
-async def test_rows_may_be_removed_while_they_are_found(table: Table[Watch]) -> None:
+async def test_rows_may_be_removed_during_a_query(table: Table[Watch]) -> None:
     for number in "123":
         await table.insert(watch(number))
     async for row in table.find(Query()):
@@ -356,7 +332,7 @@ NOUNS: dict[str, tuple[Codec[Any], Any]] = {
     ),
     "a bare delivery": (OUTBOX, delivery()),
     "a settled delivery": (DELIVERIES, SETTLED),
-    "a line": (
+    "a timeline entry": (
         TIMELINE,
         TimelineEntry(
             operation=OPERATION.key,
@@ -381,22 +357,19 @@ NOUNS: dict[str, tuple[Codec[Any], Any]] = {
             count=2**31 - 1,
         ),
     ),
-    "a host": (HOSTS, HostCircuit(name="hooks.example.com:8443", failures=7, open_until=LAST)),
+    "a circuit": (HOSTS, HostCircuit(name="hooks.example.com:8443", failures=7, open_until=LAST)),
 }
 
 
 @pytest.mark.parametrize(("codec", "value"), NOUNS.values(), ids=NOUNS)
-async def test_every_noun_comes_back_as_it_was(
+async def test_every_noun_is_read_as_written(
     make_table: MakeTable, codec: Codec[Any], value: Any
 ) -> None:
     table = await make_table(codec)
-    written = await table.insert(value)
-    assert written is not None
-    read = await table.get(value.key)
-    assert read is not None
+    existing(await table.insert(value))
+    read = existing(await table.get(value.key))
     assert read.value == value
     assert await found(table, Query(partition=value.key.partition)) == [value]
-    assert await table.insert(value) == written
     assert await table.replace(value, read.etag) is not None
 
 
@@ -414,8 +387,7 @@ async def read_pages(table: Table[Watch], query: Query, limit: int) -> list[list
         continuation = page.continuation
 
 
-async def test_pages_hold_every_row_once_in_order(make_table: MakeTable) -> None:
-    table = await make_table(WATCHES)
+async def test_pages_hold_every_row_once_in_order(table: Table[Watch]) -> None:
     for partition in ("a", "b"):
         for number in (3, 1, 4, 0, 2):
             await table.insert(watch(f"{partition}{number}", partition))
@@ -423,22 +395,20 @@ async def test_pages_hold_every_row_once_in_order(make_table: MakeTable) -> None
     assert [row for page in pages for row in page] == ["a0", "a1", "a2", "a3", "a4"]
     assert all(len(page) <= 2 for page in pages)
     assert len(pages) >= 3
-    everything = await read_pages(table, Query(), 3)
-    assert [row for page in everything for row in page] == [
+    all_pages = await read_pages(table, Query(), 3)
+    assert [row for page in all_pages for row in page] == [
         f"{p}{n}" for p in "ab" for n in range(5)
     ]
 
 
-async def test_page_of_all_rows_is_the_last(make_table: MakeTable) -> None:
-    table = await make_table(WATCHES)
+async def test_page_of_all_rows_is_the_last(table: Table[Watch]) -> None:
     assert await table.find_page(Query(partition="a"), 1000) == Page([])
     await table.insert(watch("a1", "a"))
     page = await table.find_page(Query(partition="a"), 1000)
     assert ([row.value for row in page.values], page.continuation) == ([watch("a1", "a")], None)
 
 
-async def test_rows_removed_between_pages_are_skipped(make_table: MakeTable) -> None:
-    table = await make_table(WATCHES)
+async def test_rows_removed_between_pages_are_skipped(table: Table[Watch]) -> None:
     for number in range(4):
         await table.insert(watch(f"r{number}", "a"))
     first = await table.find_page(Query(partition="a"), 2)
@@ -449,9 +419,8 @@ async def test_rows_removed_between_pages_are_skipped(make_table: MakeTable) -> 
 
 @pytest.mark.parametrize("continuation", ["", "x", "e30", "e30=", "bm8=", "\n\n\n"])
 async def test_foreign_continuation_is_a_value_error(
-    make_table: MakeTable, continuation: str
+    table: Table[Watch], continuation: str
 ) -> None:
-    table = await make_table(WATCHES)
     with pytest.raises(ValueError, match="not a continuation"):
         await table.find_page(Query(), 1, continuation)
 
@@ -463,7 +432,7 @@ WAKE = WakeUp(Key("subscription", f"p~l~o~{ODD}"), 7, "00-trace-span-01")
 
 @pytest.fixture
 async def queues(account: Account | None) -> tuple[Queue, PoisonQueue]:
-    """A queue, and the same one seen from its other end."""
+    """A queue, and the same one as its receiver."""
     if account is None:
         queue = MemoryQueue(lambda: NOW)
         return queue, MemoryPoisonQueue(queue)
@@ -472,40 +441,37 @@ async def queues(account: Account | None) -> tuple[Queue, PoisonQueue]:
     return AzureQueue(account, client.queue_name), AzurePoisonQueue(account, client.queue_name)
 
 
-async def test_a_wake_up_arrives_as_it_was_sent(queues: tuple[Queue, PoisonQueue]) -> None:
-    queue, other_end = queues
+async def test_wake_up_is_received_as_sent(queues: tuple[Queue, PoisonQueue]) -> None:
+    queue, receiving = queues
     await queue.send(wake_up_message(WAKE))
-    (arrived,) = await other_end.take()
+    (arrived,) = await receiving.take()
     assert read_wake_up(arrived.body) == WAKE
 
 
 @pytest.mark.parametrize("delay", [timedelta(milliseconds=200), timedelta(days=7)])
-async def test_a_message_that_waits_is_not_to_be_seen(
+async def test_delayed_message_is_hidden(
     queues: tuple[Queue, PoisonQueue], delay: timedelta
 ) -> None:
-    queue, other_end = queues
+    queue, receiving = queues
     await queue.send(wake_up_message(WAKE), delay)
-    assert await other_end.take() == []
+    assert await receiving.take() == []
     assert await queue.depth() == 1
 
 
-async def test_a_delay_in_the_past_is_none(queues: tuple[Queue, PoisonQueue]) -> None:
-    queue, other_end = queues
+async def test_negative_delay_is_none(queues: tuple[Queue, PoisonQueue]) -> None:
+    queue, receiving = queues
     await queue.send(wake_up_message(WAKE), timedelta(seconds=-5))
-    assert len(await other_end.take()) == 1
+    assert len(await receiving.take()) == 1
 
 
-async def test_a_longer_delay_than_a_queue_has_is_refused(
-    queues: tuple[Queue, PoisonQueue],
-) -> None:
-    with pytest.raises(
-        Exception, match=r"(?i)wait for 7 days, 0:00:01|outside the permissible range"
-    ):
+async def test_delay_beyond_seven_days_is_refused(queues: tuple[Queue, PoisonQueue]) -> None:
+    refusal = "a queue cannot wait for 7 days, 0:00:01|400 OutOfRangeQueryParameterValue"
+    with pytest.raises(Exception, match=refusal):
         await queues[0].send(wake_up_message(WAKE), timedelta(days=7, seconds=1))
 
 
 @pytest.mark.parametrize("delay", [timedelta(0), timedelta(hours=1)])
-async def test_a_message_can_be_taken_back_and_that_twice(
+async def test_message_can_be_taken_back_twice(
     queues: tuple[Queue, PoisonQueue], delay: timedelta
 ) -> None:
     queue, _ = queues
@@ -518,30 +484,36 @@ async def test_a_message_can_be_taken_back_and_that_twice(
     assert await queue.depth() == 0
 
 
-async def test_a_message_that_somebody_holds_is_not_taken_back(
-    queues: tuple[Queue, PoisonQueue],
-) -> None:
-    queue, other_end = queues
+async def test_leased_message_is_not_taken_back(queues: tuple[Queue, PoisonQueue]) -> None:
+    queue, receiving = queues
     sent = await queue.send(wake_up_message(WAKE))
-    (held,) = await other_end.take()
+    (held,) = await receiving.take()
     await queue.take_back(sent)
     assert await queue.depth() == 1
-    await other_end.remove(held)
-    await other_end.remove(held)
+    await receiving.remove(held)
+    await receiving.remove(held)
     assert await queue.depth() == 0
 
 
-async def test_what_was_taken_is_hidden_from_others(queues: tuple[Queue, PoisonQueue]) -> None:
-    queue, other_end = queues
+async def test_depth_counts_delayed_messages(queues: tuple[Queue, PoisonQueue]) -> None:
+    queue, _ = queues
+    assert await queue.depth() == 0
     await queue.send(wake_up_message(WAKE))
-    assert len(await other_end.take()) == 1
-    assert await other_end.take() == []
-    assert await other_end.depth() == 1
+    await queue.send(wake_up_message(WAKE), timedelta(hours=1))
+    assert await queue.depth() == 2
 
 
-async def test_some_of_many_are_taken_at_a_time(queues: tuple[Queue, PoisonQueue]) -> None:
-    queue, other_end = queues
+async def test_taken_message_is_hidden(queues: tuple[Queue, PoisonQueue]) -> None:
+    queue, receiving = queues
+    await queue.send(wake_up_message(WAKE))
+    assert len(await receiving.take()) == 1
+    assert await receiving.take() == []
+    assert await receiving.depth() == 1
+
+
+async def test_at_most_thirty_two_messages_are_taken(queues: tuple[Queue, PoisonQueue]) -> None:
+    queue, receiving = queues
     for seq in range(40):
         await queue.send(wake_up_message(replace(WAKE, seq=seq)))
-    assert len(await other_end.take()) == 32
-    assert len(await other_end.take()) == 8
+    assert len(await receiving.take()) == 32
+    assert len(await receiving.take()) == 8

@@ -1,3 +1,5 @@
+"""How many attempts at a host may run at a time, and which others wait for a slot."""
+
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -13,28 +15,28 @@ FULL = Busy(timedelta(0))
 
 
 @dataclass
-class Crowd:
-    """Those who ask for turns at one host, each in a task of its own."""
+class Attempts:
+    """Attempts at one host, each in a separate task, and the slots that they got."""
 
-    turns: HostLimiter
-    got: list[Slot] = field(default_factory=list)
+    limiter: HostLimiter
+    slots: list[Slot] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
-    async def come(self, count: int) -> None:
-        """Let some more ask, until each has an answer or waits for it."""
-        self._tasks += [asyncio.create_task(self._ask()) for _ in range(count)]
+    async def start(self, count: int) -> None:
+        """Start attempts, until each has an answer or waits for it."""
+        self._tasks += [asyncio.create_task(self._attempt()) for _ in range(count)]
         await self._settle()
 
-    async def leave(self, count: int) -> None:
-        """Let those who have had their turns for longest give them back."""
+    async def end(self, count: int) -> None:
+        """End the oldest attempts under way; each releases its slot."""
         for task in [task for task in self._tasks if not task.done()][:count]:
             task.cancel()
         await self._settle()
 
-    async def _ask(self) -> None:
-        async with self.turns.slot(HOST) as turn:
-            self.got.append(turn)
-            if isinstance(turn, Acquired):
+    async def _attempt(self) -> None:
+        async with self.limiter.slot(HOST) as slot:
+            self.slots.append(slot)
+            if isinstance(slot, Acquired):
                 await asyncio.Event().wait()
 
     async def _settle(self) -> None:
@@ -42,83 +44,80 @@ class Crowd:
             await asyncio.sleep(0)
 
 
-async def held(turns: HostLimiter, host: str, count: int, stack: AsyncExitStack) -> list[Slot]:
-    return [await stack.enter_async_context(turns.slot(host)) for _ in range(count)]
+async def acquire(limiter: HostLimiter, host: str, count: int, stack: AsyncExitStack) -> list[Slot]:
+    return [await stack.enter_async_context(limiter.slot(host)) for _ in range(count)]
 
 
-def standing(seconds: float) -> Busy:
-    return Busy(timedelta(seconds=seconds))
-
-
-async def test_no_more_than_the_most_are_let_through_at_a_time() -> None:
-    turns = HostLimiter(most=2, patience=0, clock=lambda: 0.0)
+async def test_slots_of_a_host_are_limited() -> None:
+    limiter = HostLimiter(most=2, patience=0, clock=lambda: 0.0)
     async with AsyncExitStack() as stack:
-        assert await held(turns, HOST, 3, stack) == [Acquired(), Acquired(), FULL]
+        assert await acquire(limiter, HOST, 3, stack) == [Acquired(), Acquired(), FULL]
 
 
-async def test_hosts_do_not_share_their_room() -> None:
-    turns = HostLimiter(most=1, patience=0, clock=lambda: 0.0)
+async def test_hosts_do_not_share_slots() -> None:
+    limiter = HostLimiter(most=1, patience=0, clock=lambda: 0.0)
     async with AsyncExitStack() as stack:
-        assert await held(turns, "a", 2, stack) == [Acquired(), FULL]
-        assert await held(turns, "b", 1, stack) == [Acquired()]
+        assert await acquire(limiter, "a", 2, stack) == [Acquired(), FULL]
+        assert await acquire(limiter, "b", 1, stack) == [Acquired()]
 
 
-async def test_who_waits_gets_the_room_that_is_given_back() -> None:
-    crowd = Crowd(HostLimiter(most=1, patience=60))
-    await crowd.come(2)
-    assert crowd.got == [Acquired()]
-    await crowd.leave(1)
-    assert crowd.got == [Acquired(), Acquired()]
+async def test_waiting_attempt_gets_a_released_slot() -> None:
+    attempts = Attempts(HostLimiter(most=1, patience=60))
+    await attempts.start(2)
+    assert attempts.slots == [Acquired()]
+    await attempts.end(1)
+    assert attempts.slots == [Acquired(), Acquired()]
 
 
-async def test_until_an_attempt_has_ended_few_wait_and_others_are_sent_away_at_once() -> None:
-    crowd = Crowd(HostLimiter(most=2, patience=60, clock=lambda: 0.0))
-    await crowd.come(2 + 6 + 3)
-    assert crowd.got == [Acquired(), Acquired(), FULL, FULL, FULL]
+async def test_few_wait_until_an_attempt_has_ended() -> None:
+    attempts = Attempts(HostLimiter(most=2, patience=60, clock=lambda: 0.0))
+    await attempts.start(2 + 6 + 3)
+    assert attempts.slots == [Acquired(), Acquired(), FULL, FULL, FULL]
 
 
 @pytest.mark.parametrize(("took", "waiting"), [(0.5, 4), (0.1, 20), (2.0, 1)])
-async def test_then_as_many_wait_as_get_their_turns_in_time(took: float, waiting: int) -> None:
+async def test_as_many_wait_as_get_a_slot_in_time(took: float, waiting: int) -> None:
     now = [0.0]
-    crowd = Crowd(HostLimiter(most=2, patience=1, clock=lambda: now[0]))
-    await crowd.come(3)
+    attempts = Attempts(HostLimiter(most=2, patience=1, clock=lambda: now[0]))
+    await attempts.start(3)
     now[0] = took
-    await crowd.leave(1)
-    crowd.got.clear()
-    await crowd.come(waiting + 5)
-    assert crowd.got == [FULL] * 5
+    await attempts.end(1)
+    attempts.slots.clear()
+    await attempts.start(waiting + 5)
+    assert attempts.slots == [FULL] * 5
 
 
-async def test_nobody_waits_where_no_attempt_has_begun_or_ended_for_long() -> None:
+async def test_no_attempt_waits_at_a_stuck_host() -> None:
+    """No attempt has begun or ended there for longer than the patience."""
     now = [0.0]
-    crowd = Crowd(HostLimiter(most=2, patience=60, clock=lambda: now[0]))
-    await crowd.come(1)
+    attempts = Attempts(HostLimiter(most=2, patience=60, clock=lambda: now[0]))
+    await attempts.start(1)
     now[0] = 50.0
-    await crowd.come(1)
+    await attempts.start(1)
     now[0] = 111.0
-    await crowd.come(1)
-    assert crowd.got == [Acquired(), Acquired(), standing(61)]
+    await attempts.start(1)
+    assert attempts.slots == [Acquired(), Acquired(), Busy(timedelta(seconds=61))]
 
 
-async def test_an_attempt_that_is_slow_keeps_nobody_from_waiting_for_quick_ones() -> None:
+async def test_slow_attempt_does_not_end_waiting_for_quick_ones() -> None:
     now = [0.0]
-    crowd = Crowd(HostLimiter(most=2, patience=1, clock=lambda: now[0]))
-    async with crowd.turns.slot(HOST):
+    attempts = Attempts(HostLimiter(most=2, patience=1, clock=lambda: now[0]))
+    async with attempts.limiter.slot(HOST):
         now[0] = 10.0
-        await crowd.come(2)
+        await attempts.start(2)
         now[0] = 10.9
-        await crowd.leave(1)
+        await attempts.end(1)
         now[0] = 11.8
-        await crowd.come(2)
-        await crowd.leave(2)
-    assert crowd.got == [Acquired()] * 3
+        await attempts.start(2)
+        await attempts.end(2)
+    assert attempts.slots == [Acquired()] * 3
 
 
-async def test_an_error_gives_the_room_back_and_nothing_is_remembered_of_an_idle_host() -> None:
-    turns = HostLimiter(most=1, patience=0)
+async def test_error_releases_slot_and_idle_host_is_forgotten() -> None:
+    limiter = HostLimiter(most=1, patience=0)
     with pytest.raises(ValueError, match="gone wrong"):
-        async with turns.slot(HOST):
+        async with limiter.slot(HOST):
             raise ValueError("gone wrong")
-    async with turns.slot(HOST) as turn:
-        assert turn == Acquired()
-    assert turns._hosts == {}
+    async with limiter.slot(HOST) as slot:
+        assert slot == Acquired()
+    assert limiter._hosts == {}

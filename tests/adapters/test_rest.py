@@ -1,4 +1,4 @@
-"""A storage service over REST: who may ask, what is tried again, and what an error says."""
+"""A storage service over REST: authentication, retries, errors, and requests as the SDK's."""
 
 import base64
 import json
@@ -45,7 +45,6 @@ from tests.support.receivers import certified
 from tests.support.servers import (
     Credential,
     Server,
-    Temper,
     answer,
     breaks_off_after,
     says,
@@ -56,11 +55,20 @@ WAKE = WakeUp(Key("subscription", "row"), 1)
 FINE = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
-# --- who may ask: a real emulator says
+@asynccontextmanager
+async def opened(storage: Storage, credential: Credential | None = None) -> AsyncIterator[Account]:
+    account = Account(storage, credential)
+    try:
+        yield account
+    finally:
+        await account.close()
+
+
+# --- authentication, by a real emulator
 
 
 async def use(account: Account, queue: str, table: str) -> None:
-    """Make every call that there is, and see that it took place."""
+    """Make each kind of call, and check its effect."""
     sent = await AzureQueue(account, queue).send(wake_up_message(WAKE), timedelta(seconds=1))
     await AzureQueue(account, queue).take_back(sent)
     rows = AzureTable(account, WATCHES, table)
@@ -78,39 +86,33 @@ async def use(account: Account, queue: str, table: str) -> None:
 @pytest.fixture
 async def names(azurite: Azurite) -> tuple[str, str]:
     """A queue and a table."""
-    account = Account(Storage(connection_string=azurite.connection_string))
     queue, table = f"q{uuid4().hex}", f"t{uuid4().hex}"
-    await create_missing(account, [queue], [table])
-    await account.close()
+    async with opened(Storage(connection_string=azurite.connection_string)) as account:
+        await create_missing(account, [queue], [table])
     return queue, table
 
 
-async def test_the_accounts_key_opens_both_services(
-    azurite: Azurite, names: tuple[str, str]
-) -> None:
-    account = Account(Storage(connection_string=azurite.connection_string))
-    await use(account, *names)
-    await account.close()
+async def test_account_key_opens_both_services(azurite: Azurite, names: tuple[str, str]) -> None:
+    async with opened(Storage(connection_string=azurite.connection_string)) as account:
+        await use(account, *names)
 
 
-async def test_a_wrong_key_opens_neither(azurite: Azurite, names: tuple[str, str]) -> None:
+async def test_wrong_key_opens_no_service(azurite: Azurite, names: tuple[str, str]) -> None:
     other = base64.b64encode(b"x" * 64).decode()
     text = azurite.connection_string.replace(DEVELOPMENT_KEY, other)
-    account = Account(Storage(connection_string=text))
-    with pytest.raises(HttpResponseError) as queue:
-        await AzureQueue(account, names[0]).send(wake_up_message(WAKE))
-    with pytest.raises(HttpResponseError) as table:
-        await AzureTable(account, WATCHES, names[1]).get(watch().key)
+    async with opened(Storage(connection_string=text)) as account:
+        with pytest.raises(HttpResponseError) as queue:
+            await AzureQueue(account, names[0]).send(wake_up_message(WAKE))
+        with pytest.raises(HttpResponseError) as table:
+            await AzureTable(account, WATCHES, names[1]).get(watch().key)
     assert (queue.value.status_code, table.value.status_code) == (403, 403)
-    await account.close()
 
 
-async def test_half_a_key_is_told_from_a_wrong_one() -> None:
-    for service in ("queues", "tables"):
-        account = Account(Storage(connection_string="AccountName=a;AccountKey=abcde"))
-        with pytest.raises(ClientAuthenticationError, match="not base64"):
-            await getattr(account, service).call("GET", "x")
-        await account.close()
+async def test_malformed_key_is_reported_as_such() -> None:
+    async with opened(Storage(connection_string="AccountName=a;AccountKey=abcde")) as account:
+        for service in (account.queues, account.tables):
+            with pytest.raises(ClientAuthenticationError, match="not base64"):
+                await service.call("GET", "x")
 
 
 def signed_storage(azurite: Azurite, signature: str) -> Storage:
@@ -121,7 +123,7 @@ def signed_storage(azurite: Azurite, signature: str) -> Storage:
     return Storage(connection_string=f"{ends};SharedAccessSignature={signature}")
 
 
-async def test_a_shared_access_signature_opens_what_it_is_for(
+async def test_shared_access_signature_opens_its_service(
     azurite: Azurite, names: tuple[str, str]
 ) -> None:
     queue, table = names
@@ -139,18 +141,18 @@ async def test_a_shared_access_signature_opens_what_it_is_for(
         permission=TableSasPermissions(read=True, add=True, update=True, delete=True),
         expiry=until,
     )
-    first = Account(signed_storage(azurite, for_queue))
-    second = Account(signed_storage(azurite, f"?{for_table}"))
-    first.tables = second.tables
-    await use(first, queue, table)
-    with pytest.raises(HttpResponseError):
-        await AzureQueue(second, queue).send(wake_up_message(WAKE))
-    await first.close()
-    await second.close()
+    async with (
+        opened(signed_storage(azurite, for_queue)) as first,
+        opened(signed_storage(azurite, f"?{for_table}")) as second,
+    ):
+        first.tables = second.tables
+        await use(first, queue, table)
+        with pytest.raises(HttpResponseError):
+            await AzureQueue(second, queue).send(wake_up_message(WAKE))
 
 
 class Entra(Credential):
-    """Issues what the emulator takes for a token of Entra's: it reads it, and believes it."""
+    """Issues unsigned tokens of Entra's form, which the emulator accepts."""
 
     async def get_token(self, *scopes: str, claims: str | None = None, **_: Any) -> AccessToken:
         await super().get_token(*scopes, claims=claims)
@@ -169,47 +171,46 @@ class Entra(Credential):
 
 @pytest.fixture
 def secure(tmp_path: Path) -> Iterator[tuple[Azurite, ssl.SSLContext]]:
-    """An emulator that takes tokens, and what trusts its certificate."""
+    """An emulator that accepts tokens, and a context that trusts its certificate."""
     trusting = certified(tmp_path).client
     pem = str(tmp_path / "server.pem")
     with running_azurite(more=("--oauth", "basic", "--cert", pem, "--key", pem)) as azurite:
         yield azurite, trusting
 
 
-async def test_an_identity_opens_both_services(secure: tuple[Azurite, ssl.SSLContext]) -> None:
+async def test_identity_opens_both_services(secure: tuple[Azurite, ssl.SSLContext]) -> None:
     azurite, trusting = secure
     uris = {
         service: f"https://localhost:{azurite.ports[service]}/{DEVELOPMENT_ACCOUNT}"
         for service in ("queue", "table")
     }
     entra = Entra()
-    account = Account(Storage(queue_uri=uris["queue"], table_uri=uris["table"]), entra)
     connector = aiohttp.TCPConnector(ssl=trusting)
-    async with aiohttp.ClientSession(connector=connector) as session:
+    async with (
+        opened(Storage(queue_uri=uris["queue"], table_uri=uris["table"]), entra) as account,
+        aiohttp.ClientSession(connector=connector) as session,
+    ):
         account.queues = replace(account.queues, session=session)
         account.tables = replace(account.tables, session=session)
         await create_missing(account, ["letters"], ["books"])
         await use(account, "letters", "books")
-    await account.close()
     assert entra.asked == [(("https://storage.azure.com/.default",), None)] * 2
 
 
-# --- what is tried again
+# --- retries
 
 
 @asynccontextmanager
 async def service_of(server: Server, reading: float = 5) -> AsyncIterator[Service]:
-    account = Account(Storage(queue_uri=server.endpoint, table_uri=server.endpoint), Credential())
+    storage = Storage(queue_uri=server.endpoint, table_uri=server.endpoint)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=reading)
-    try:
+    async with opened(storage, Credential()) as account:
         yield replace(account.tables, pauses=(0, 0), timeout=timeout)
-    finally:
-        await account.close()
 
 
-async def put(*tempers: Temper, reading: float = 5) -> int:
-    """PUT once to a server of these tempers; return how many requests came."""
-    async with serving(*tempers) as server, service_of(server, reading) as service:
+async def put(*responders: Any, reading: float = 5) -> int:
+    """PUT once to a server with these responders; return how many requests it received."""
+    async with serving(*responders) as server, service_of(server, reading) as service:
         try:
             await service.call("PUT", "x", body=b"{}")
         finally:
@@ -218,13 +219,13 @@ async def put(*tempers: Temper, reading: float = 5) -> int:
 
 
 @pytest.mark.parametrize("code", [408, 429, 500, 502, 503, 504])
-async def test_what_can_pass_is_tried_again(code: int) -> None:
+async def test_passing_failure_is_retried(code: int) -> None:
     trouble = says(answer(f"{code} Trouble", b"oops"))
     assert await put(trouble, trouble, says(FINE)) == 3
 
 
 @pytest.mark.parametrize("code", [301, 400, 401, 403, 404, 409, 412, 413, 501])
-async def test_what_cannot_is_not(code: int) -> None:
+async def test_lasting_refusal_is_not_retried(code: int) -> None:
     moved = says(answer(f"{code} No", Location="/y"))
     async with serving(moved) as server, service_of(server) as service:
         with pytest.raises(HttpResponseError) as error:
@@ -233,38 +234,38 @@ async def test_what_cannot_is_not(code: int) -> None:
     assert len(server.heads) == 1
 
 
-async def test_a_token_that_is_refused_is_fetched_anew() -> None:
+async def test_refused_token_is_replaced() -> None:
     credential = Credential()
     async with serving(says(answer("401 No")), says(FINE)) as server:
-        account = Account(Storage(queue_uri=server.endpoint, table_uri="http://x"), credential)
-        with pytest.raises(ClientAuthenticationError):
-            await account.queues.call("GET", "x")
-        for _ in range(2):
-            await account.queues.call("GET", "x")
-        await account.close()
+        storage = Storage(queue_uri=server.endpoint, table_uri="http://x")
+        async with opened(storage, credential) as account:
+            with pytest.raises(ClientAuthenticationError):
+                await account.queues.call("GET", "x")
+            for _ in range(2):
+                await account.queues.call("GET", "x")
     assert len(credential.asked) == 2
 
 
-async def test_trouble_that_lasts_is_an_error() -> None:
+async def test_lasting_failure_is_an_error() -> None:
     with pytest.raises(HttpResponseError) as error:
         await put(says(answer("503 Busy", x_ms_error_code="ServerBusy")))
     assert error.value.status_code == 503
 
 
-async def test_an_answer_that_breaks_off_is_asked_for_again() -> None:
+async def test_truncated_answer_is_retried() -> None:
     half = breaks_off_after(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")
     assert await put(half, half, says(FINE)) == 3
     with pytest.raises(ServiceResponseError):
         await put(half)
 
 
-async def test_an_answer_that_does_not_come_is_asked_for_again() -> None:
+async def test_missing_answer_is_retried() -> None:
     assert await put(says(b""), says(FINE), reading=0.1) == 2
     with pytest.raises(ServiceResponseTimeoutError):
         await put(says(b""), reading=0.1)
 
 
-async def test_nobody_there_is_an_error() -> None:
+async def test_closed_port_is_an_error() -> None:
     async with serving() as server:
         pass
     async with service_of(server) as service:
@@ -272,7 +273,7 @@ async def test_nobody_there_is_an_error() -> None:
             await service.call("GET", "x")
 
 
-# --- what an error says
+# --- errors
 
 
 @pytest.mark.parametrize(
@@ -287,9 +288,7 @@ async def test_nobody_there_is_an_error() -> None:
         ("403 No", "AuthorizationPermissionMismatch", HttpResponseError),
     ],
 )
-async def test_an_error_is_the_one_that_the_sdk_raises(
-    status: str, code: str, kind: type[HttpResponseError]
-) -> None:
+async def test_error_is_the_sdks(status: str, code: str, kind: type[HttpResponseError]) -> None:
     with pytest.raises(HttpResponseError) as raised:
         await put(says(answer(status, x_ms_error_code=code, x_ms_request_id="7")))
     error = raised.value
@@ -306,12 +305,12 @@ async def test_an_error_is_the_one_that_the_sdk_raises(
         b"<?xml version='1.0'?><Error><Code>X</Code><Message>Not so.</Message></Error>",
     ],
 )
-async def test_an_error_tells_what_the_service_said(body: bytes) -> None:
+async def test_error_holds_the_services_message(body: bytes) -> None:
     with pytest.raises(HttpResponseError, match=r"400 No: Not so\. \(None\)"):
         await put(says(answer("400 No", body)))
 
 
-# --- what goes out: the same as the SDK's clients send
+# --- requests, compared with those of the SDK's clients
 
 SENT = answer(
     "201 Created",
@@ -327,15 +326,13 @@ ODD_KEYS = [
 
 
 @asynccontextmanager
-async def account_of(*tempers: Temper) -> AsyncIterator[tuple[Account, Server]]:
-    async with serving(*tempers) as server:
+async def account_of(*responders: Any) -> AsyncIterator[tuple[Account, Server]]:
+    async with serving(*responders) as server:
         key = base64.b64encode(b"key").decode()
         ends = f"QueueEndpoint={server.endpoint}/a;TableEndpoint={server.endpoint}/a"
-        account = Account(Storage(connection_string=f"AccountName=a;AccountKey={key};{ends}"))
-        try:
+        storage = Storage(connection_string=f"AccountName=a;AccountKey={key};{ends}")
+        async with opened(storage) as account:
             yield account, server
-        finally:
-            await account.close()
 
 
 def requests(server: Server) -> list[tuple[str, str, str | None]]:
@@ -345,20 +342,25 @@ def requests(server: Server) -> list[tuple[str, str, str | None]]:
     return list(zip(verbs, targets, server.header("if-match"), strict=True))
 
 
+IMPLIED_TYPES = {str: "Edm.String", bool: "Edm.Boolean", int: "Edm.Int32"}
+
+
 def properties(body: bytes) -> dict[str, tuple[str, Any]]:
-    """Return each property of an entity with its type, which may go without saying."""
+    """Return each property of an entity with its type, which JSON may imply."""
     entity = json.loads(body)
     found = {}
     for name, value in entity.items():
         if not name.endswith("@odata.type"):
-            untold = {str: "Edm.String", bool: "Edm.Boolean", int: "Edm.Int32"}.get(type(value), "")
-            kind = entity.get(f"{name}@odata.type", untold)
+            implied = {str: "Edm.String", bool: "Edm.Boolean", int: "Edm.Int32"}.get(
+                type(value), ""
+            )
+            kind = entity.get(f"{name}@odata.type", implied)
             found[name] = kind, datetime.fromisoformat(value) if "Date" in kind else value
     return found
 
 
 @pytest.mark.parametrize("key", ODD_KEYS)
-async def test_rows_go_where_the_sdk_puts_them(key: Key) -> None:
+async def test_rows_are_written_as_the_sdk_does(key: Key) -> None:
     value = watch(operation=replace(operation(), key=key), percent_complete=1.0, due_at=NOW)
     row = WATCHES.encode(value)
     async with account_of(says(answer("204 No", ETag='W/"1"'))) as (account, server):
@@ -387,7 +389,7 @@ async def test_rows_go_where_the_sdk_puts_them(key: Key) -> None:
 
 
 @pytest.mark.parametrize("key", ODD_KEYS)
-async def test_a_row_is_read_where_the_sdk_reads_it(key: Key) -> None:
+async def test_row_is_read_as_the_sdk_does(key: Key) -> None:
     missing = answer("404 No", b'{"odata.error": {"code": "ResourceNotFound"}}')
     async with account_of(says(missing)) as (account, server):
         assert await AzureTable(account, WATCHES).get(key) is None
@@ -401,7 +403,7 @@ async def test_a_row_is_read_where_the_sdk_reads_it(key: Key) -> None:
     assert None not in server.header("x-ms-date")
 
 
-async def test_messages_go_where_the_sdk_puts_them() -> None:
+async def test_messages_are_sent_as_the_sdk_does() -> None:
     wake = WakeUp(Key("p", 'x~<&>"'), 1)
     async with account_of(says(SENT), says(FINE), says(SENT), says(FINE)) as (account, server):
         queue = AzureQueue(account, "operations")
@@ -422,16 +424,15 @@ async def test_messages_go_where_the_sdk_puts_them() -> None:
     assert [(e.tag, e.text) for e in ours.iter()] == [(e.tag, e.text) for e in theirs.iter()]
 
 
-# --- on the way
+# --- proxies
 
 
-async def test_the_environments_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(says(FINE)) as proxy:
         monkeypatch.setenv("http_proxy", proxy.endpoint)
         far = Storage(queue_uri="http://q.example.com", table_uri="http://t.example.com")
         monkeypatch.setenv("no_proxy", "q.example.com")
-        account = Account(far, Credential())
-        await account.tables.call("GET", "x")
-        await account.close()
+        async with opened(far, Credential()) as account:
+            await account.tables.call("GET", "x")
     assert proxy.targets == ["http://t.example.com/x"]
     assert account.queues.proxy is None

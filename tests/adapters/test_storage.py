@@ -1,4 +1,4 @@
-"""What only a real account can show: pages, lost answers, limits, queues that are missing."""
+"""Behaviour that only a real account has: pages, lost answers, limits, missing queues."""
 
 import asyncio
 import base64
@@ -36,13 +36,13 @@ async def account(azurite: Azurite) -> AsyncIterator[Account]:
 
 @pytest.fixture
 async def queue(account: Account) -> QueueClient:
-    """The SDK's client of a queue: what others see of ours."""
+    """The SDK's client of a queue."""
     client = account.queue(f"q{uuid4().hex}")
     await client.create_queue()
     return client
 
 
-async def test_more_rows_than_a_page_holds_are_all_found(account: Account) -> None:
+async def test_rows_of_several_pages_are_all_found(account: Account) -> None:
     client = account.table(f"t{uuid4().hex}")
     await client.create_table()
     rows = [OUTBOX.encode(delivery(key=Key("p", f"{n:04}"))) for n in range(1100)]
@@ -54,7 +54,7 @@ async def test_more_rows_than_a_page_holds_are_all_found(account: Account) -> No
     assert len([due async for due in table.iter_due_at()]) == 1100
 
 
-async def test_queues_and_tables_are_made_where_they_are_missing(account: Account) -> None:
+async def test_missing_queues_and_tables_are_created(account: Account) -> None:
     queues = [f"q{uuid4().hex}" for _ in range(2)]
     tables = [f"t{uuid4().hex}" for _ in range(2)]
     await account.queue(queues[0]).create_queue()
@@ -67,7 +67,7 @@ async def test_queues_and_tables_are_made_where_they_are_missing(account: Accoun
         assert await AzureTable(account, WATCHES, table).insert(watch())
 
 
-async def test_a_message_lives_for_ever(account: Account, queue: QueueClient) -> None:
+async def test_message_never_expires(account: Account, queue: QueueClient) -> None:
     await AzureQueue(account, queue.queue_name).send(wake_up_message(WAKE))
     (message,) = [message async for message in queue.receive_messages()]
     assert message.content.encode() == wake_up_message(WAKE)
@@ -75,7 +75,7 @@ async def test_a_message_lives_for_ever(account: Account, queue: QueueClient) ->
     assert message.expires_on.year == 9999
 
 
-async def test_a_message_has_room_for_64_kib(account: Account, queue: QueueClient) -> None:
+async def test_message_holds_64_kib(account: Account, queue: QueueClient) -> None:
     empty = len(wake_up_message(WakeUp(WAKE.key, 1, "")))
     full = WakeUp(WAKE.key, 1, "x" * (64 * 1024 - empty))
     assert len(wake_up_message(full)) == 64 * 1024
@@ -88,7 +88,7 @@ async def test_a_message_has_room_for_64_kib(account: Account, queue: QueueClien
         )
 
 
-async def test_a_poison_queue_that_is_not_there_is_empty(account: Account) -> None:
+async def test_missing_poison_queue_is_empty(account: Account) -> None:
     poison = AzurePoisonQueue(account, f"q{uuid4().hex}")
     assert await poison.take() == []
     assert await poison.depth() == 0
@@ -97,7 +97,7 @@ async def test_a_poison_queue_that_is_not_there_is_empty(account: Account) -> No
 @pytest.mark.parametrize(
     "body", ["{nonsense", base64.b64encode(b'{"id": "x"}').decode(), "<&>é\U0001f600", " x "]
 )
-async def test_a_poisoned_message_is_taken_as_it_is(
+async def test_poisoned_message_is_taken_unchanged(
     account: Account, queue: QueueClient, body: str
 ) -> None:
     await queue.send_message(body)
@@ -105,23 +105,23 @@ async def test_a_poisoned_message_is_taken_as_it_is(
     assert poisoned.body == body.encode()
 
 
-# --- answers that get lost
+# --- lost answers
 
 
 @dataclass
-class Forgetful:
-    """Carries each request to the storage, and loses the answer to the first that writes."""
+class LossyProxy:
+    """Forwards each request to the storage, and drops the answer to the first write."""
 
     to_port: int
     lost: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self.to_port)
+        upstream, sender = await asyncio.open_connection("127.0.0.1", self.to_port)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
-                back.write(head + await reader.readexactly(_length(head)))
-                answer = await there.readuntil(b"\r\n\r\n")
-                answer += await _body(there, answer)
+                sender.write(head + await reader.readexactly(_length(head)))
+                answer = await upstream.readuntil(b"\r\n\r\n")
+                answer += await _body(upstream, answer)
                 if not head.startswith(b"GET") and not self.lost:
                     self.lost += 1
                     return
@@ -130,7 +130,7 @@ class Forgetful:
             pass
         finally:
             writer.close()
-            back.close()
+            sender.close()
 
 
 def _length(head: bytes) -> int:
@@ -148,12 +148,12 @@ async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
 
 
 @pytest.fixture
-async def forgetful(azurite: Azurite) -> AsyncIterator[Account]:
-    """The account, as one who loses the answer to the first write of each service."""
+async def lossy_account(azurite: Azurite) -> AsyncIterator[Account]:
+    """The account behind a proxy that drops the answer to each service's first write."""
     async with AsyncExitStack() as stack:
         ports = {}
         for service in ("queue", "table"):
-            proxy = Forgetful(azurite.ports[service])
+            proxy = LossyProxy(azurite.ports[service])
             server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
             stack.callback(server.close)
             ports[service] = server.sockets[0].getsockname()[1]
@@ -165,22 +165,22 @@ async def forgetful(azurite: Azurite) -> AsyncIterator[Account]:
 
 
 @pytest.fixture
-async def table(account: Account, forgetful: Account) -> AzureTable[Any]:
-    """A table with one row, whose first answer to a write gets lost."""
+async def table(account: Account, lossy_account: Account) -> AzureTable[Any]:
+    """A table with one row, and a connection that drops the answer to its first write."""
     name = f"t{uuid4().hex}"
     await create_missing(account, [], [name])
     await AzureTable(account, WATCHES, name).insert(watch())
-    return AzureTable(forgetful, WATCHES, name)
+    return AzureTable(lossy_account, WATCHES, name)
 
 
-async def test_an_insert_whose_answer_is_lost_has_succeeded(table: AzureTable[Any]) -> None:
+async def test_insert_with_a_lost_answer_succeeds(table: AzureTable[Any]) -> None:
     other = watch(operation=operation("https://management.azure.com/subscriptions/s/operations/x"))
     written = await table.insert(other)
     assert written is not None
     assert await table.get(other.key) == written
 
 
-async def test_a_replacement_whose_answer_is_lost_has_succeeded(table: AzureTable[Any]) -> None:
+async def test_replacement_with_a_lost_answer_succeeds(table: AzureTable[Any]) -> None:
     before = await table.get(watch().key)
     assert before is not None
     changed = watch(seq=2, last_polled_at=NOW, percent_complete=0.1)
@@ -190,17 +190,17 @@ async def test_a_replacement_whose_answer_is_lost_has_succeeded(table: AzureTabl
     assert await table.get(changed.key) == written
 
 
-async def test_a_removal_whose_answer_is_lost_has_succeeded(table: AzureTable[Any]) -> None:
+async def test_removal_with_a_lost_answer_succeeds(table: AzureTable[Any]) -> None:
     before = await table.get(watch().key)
     assert before is not None
     assert await table.delete(watch().key, before.etag)
     assert await table.get(watch().key) is None
 
 
-async def test_a_message_whose_answer_is_lost_is_sent_twice(
-    forgetful: Account, queue: QueueClient
+async def test_message_with_a_lost_answer_is_sent_twice(
+    lossy_account: Account, queue: QueueClient
 ) -> None:
     name = queue.queue_name
-    sent = await AzureQueue(forgetful, name).send(wake_up_message(WAKE))
-    await AzureQueue(forgetful, name).take_back(sent)
-    assert await AzureQueue(forgetful, name).depth() == 1
+    sent = await AzureQueue(lossy_account, name).send(wake_up_message(WAKE))
+    await AzureQueue(lossy_account, name).take_back(sent)
+    assert await AzureQueue(lossy_account, name).depth() == 1

@@ -1,39 +1,23 @@
-"""Telemetry behind its port: OpenTelemetry and its twins; and what storage tells to the timer."""
+"""Telemetry behind its port: OpenTelemetry, its fake, and none at all."""
 
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from secrets import token_hex
 
 import pytest
 from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
 from opentelemetry.trace import SpanContext
 
-from opswatch.adapters.account import Account
 from opswatch.adapters.no_telemetry import NoTelemetry
-from opswatch.adapters.storage import (
-    AzurePoisonQueue,
-    AzureQueue,
-    AzureTable,
-    create_missing,
-)
 from opswatch.adapters.telemetry import OpenTelemetry
-from opswatch.config import Storage
-from opswatch.core.intake import Registration
-from opswatch.core.keys import Key, WakeUp, operation_from_url
 from opswatch.core.metrics import LAG, METRICS, POISON_DEPTH, POLLS
-from opswatch.core.policy import Policy
-from opswatch.core.watches import Watch, begin, reschedule_overdue
-from opswatch.local.azurite import Azurite
-from opswatch.ports import PoisonQueue, Queue, Table, Telemetry
-from opswatch.rows.tables import WATCHES
-from opswatch.testing import MemoryPoisonQueue, MemoryQueue, MemoryTable, MemoryTelemetry
+from opswatch.ports import Telemetry
+from opswatch.testing import MemoryTelemetry
 from tests.support.collector import Collector, collecting
-from tests.support.harness import ENDPOINT, status_path, wake_up_message
 
 ROOT = Path(__file__).parents[2]
 TRACEPARENT = f"00-{0xABC:032x}-{0xDEF:016x}-01"
@@ -48,18 +32,18 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture(params=["OpenTelemetry", "memory", "none"])
 def telemetry(request: pytest.FixtureRequest, collector: Collector) -> Telemetry:
-    twins: dict[str, Telemetry] = {
+    implementations: dict[str, Telemetry] = {
         "OpenTelemetry": collector.telemetry,
         "memory": MemoryTelemetry(),
         "none": NoTelemetry(),
     }
-    return twins[request.param]
+    return implementations[request.param]
 
 
-# --- each of them
+# --- every implementation
 
 
-def test_whatever_is_told_is_taken(telemetry: Telemetry) -> None:
+def test_every_report_is_accepted(telemetry: Telemetry) -> None:
     telemetry.note(decision="wait")
     for metric in METRICS:
         telemetry.measure(metric, 1, queue="operations")
@@ -67,21 +51,21 @@ def test_whatever_is_told_is_taken(telemetry: Telemetry) -> None:
         telemetry.note(decision="wait", status_code="200")
 
 
-def test_there_is_no_trace_outside_of_a_span(telemetry: Telemetry) -> None:
+def test_outside_a_span_there_is_no_trace(telemetry: Telemetry) -> None:
     assert telemetry.traceparent() is None
     with telemetry.span("opswatch.poll"):
         pass
     assert telemetry.traceparent() is None
 
 
-def test_a_span_passes_on_what_the_block_raises(telemetry: Telemetry) -> None:
+def test_span_passes_exceptions_on(telemetry: Telemetry) -> None:
     with pytest.raises(KeyError), telemetry.span("opswatch.poll"):
         raise KeyError
     assert telemetry.traceparent() is None
 
 
 @pytest.mark.parametrize("link", ["", "00", "nonsense", "00-" + "0" * 32 + "-" + "0" * 16 + "-01"])
-def test_a_link_that_leads_nowhere_is_left_out(collector: Collector, link: str) -> None:
+def test_invalid_link_is_left_out(collector: Collector, link: str) -> None:
     with collector.telemetry.span("opswatch.poll", link):
         pass
     (span,) = collector.spans()
@@ -89,11 +73,11 @@ def test_a_link_that_leads_nowhere_is_left_out(collector: Collector, link: str) 
 
 
 def test_each_span_has_a_trace_to_link_to(collector: Collector) -> None:
-    for twin in (collector.telemetry, MemoryTelemetry()):
-        with twin.span("opswatch.poll"):
-            first = twin.traceparent()
-        with twin.span("opswatch.poll", first):
-            second = twin.traceparent()
+    for telemetry in (collector.telemetry, MemoryTelemetry()):
+        with telemetry.span("opswatch.poll"):
+            first = telemetry.traceparent()
+        with telemetry.span("opswatch.poll", first):
+            second = telemetry.traceparent()
         assert first is not None
         assert second is not None
         assert first != second
@@ -102,7 +86,7 @@ def test_each_span_has_a_trace_to_link_to(collector: Collector) -> None:
 # --- OpenTelemetry
 
 
-def test_a_link_is_no_parent(collector: Collector) -> None:
+def test_link_is_no_parent(collector: Collector) -> None:
     with collector.telemetry.span("opswatch.poll", TRACEPARENT, key="k", seq=3):
         collector.telemetry.note(decision="wait")
     (span,) = collector.spans()
@@ -113,7 +97,7 @@ def test_a_link_is_no_parent(collector: Collector) -> None:
     assert dict(span.attributes or {}) == {"key": "k", "seq": 3, "decision": "wait"}
 
 
-def test_a_span_is_a_child_of_the_hosts(collector: Collector) -> None:
+def test_span_is_a_child_of_the_hosts(collector: Collector) -> None:
     """The worker makes the host's invocation the current span."""
     with collector.telemetry.span("invocation"), collector.telemetry.span("opswatch.poll"):
         pass
@@ -123,7 +107,7 @@ def test_a_span_is_a_child_of_the_hosts(collector: Collector) -> None:
     assert parent == invocation.get_span_context()
 
 
-def test_counts_add_up_and_times_spread(collector: Collector) -> None:
+def test_counters_and_histograms_add_up(collector: Collector) -> None:
     for decision in ("wait", "wait", "finish"):
         collector.telemetry.measure(POLLS, 1, decision=decision)
     collector.telemetry.measure(LAG, 2.5)
@@ -133,8 +117,8 @@ def test_counts_add_up_and_times_spread(collector: Collector) -> None:
     assert points["lag"] == [(6.5, {})]
 
 
-def test_a_gauge_tells_its_latest_value_once(collector: Collector) -> None:
-    """An instance where the timer no longer runs must not repeat what it saw then."""
+def test_gauge_reports_its_latest_value_once(collector: Collector) -> None:
+    """An instance on which the timer no longer runs must not repeat its old values."""
     for depth in (7, 3):
         collector.telemetry.measure(POISON_DEPTH, depth, queue="operations")
     collector.telemetry.measure(POISON_DEPTH, 1, queue="deliveries")
@@ -147,8 +131,8 @@ def test_a_gauge_tells_its_latest_value_once(collector: Collector) -> None:
     assert collector.points()["poison.depth"] == [(0, {"queue": "operations"})]
 
 
-def test_nothing_is_told_where_nothing_happens() -> None:
-    """Azure Monitor reads deltas; the alert on the heartbeat counts on silence being silent."""
+def test_silence_exports_no_metric() -> None:
+    """Azure Monitor reads deltas, and the alert on the heartbeat needs a gap if the timer stops."""
     delta = AggregationTemporality.DELTA
     reader = InMemoryMetricReader(preferred_temporality={Counter: delta, Histogram: delta})
     meters = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
@@ -160,7 +144,7 @@ def test_nothing_is_told_where_nothing_happens() -> None:
     meters.shutdown()
 
 
-def test_without_a_provider_nothing_is_traced() -> None:
+def test_without_provider_spans_have_no_trace() -> None:
     telemetry = OpenTelemetry()
     with telemetry.span("opswatch.poll", TRACEPARENT):
         telemetry.note(decision="wait")
@@ -169,7 +153,7 @@ def test_without_a_provider_nothing_is_traced() -> None:
         telemetry.measure(metric, 1)
 
 
-# --- what it costs
+# --- cost of imports
 
 
 def run(code: str) -> str:
@@ -179,7 +163,7 @@ def run(code: str) -> str:
     return done.stdout.strip()
 
 
-def test_the_function_app_is_imported_without_telemetry() -> None:
+def test_function_app_is_imported_without_telemetry() -> None:
     code = """
 import function_app, json, sys
 print(json.dumps([m for m in sys.modules if m.startswith(("opentelemetry", "azure.monitor"))]))
@@ -187,7 +171,7 @@ print(json.dumps([m for m in sys.modules if m.startswith(("opentelemetry", "azur
     assert json.loads(run(code)) == []
 
 
-def test_only_the_api_is_imported_where_telemetry_is_off() -> None:
+def test_disabled_telemetry_imports_only_the_api() -> None:
     code = """
 import sys
 from opswatch.bootstrap import _telemetry
@@ -197,7 +181,7 @@ print([m for m in sys.modules if m.startswith(("opentelemetry.sdk", "azure.monit
     assert run(code) == "[]"
 
 
-def test_absent_packages_are_looked_for_once_and_cost_nothing_then() -> None:
+def test_missing_packages_are_looked_for_once() -> None:
     code = """
 import sys
 class Absent:
@@ -221,76 +205,10 @@ print(type(telemetry).__name__, Absent.asked)
     assert run(code) == "NoTelemetry 1"
 
 
-def test_a_process_has_one_telemetry_however_often_its_world_is_opened() -> None:
-    """The SDK drops the callbacks of whoever makes a gauge a second time."""
+def test_process_has_one_telemetry() -> None:
+    """The SDK ignores the callback of a gauge that is created a second time."""
     code = """
 from opswatch.bootstrap import _telemetry
 print(_telemetry() is _telemetry())
 """
     assert run(code) == "True"
-
-
-# --- what storage tells to the timer
-
-
-@pytest.fixture
-async def account(azurite: Azurite) -> AsyncIterator[Account]:
-    connection = {"AzureWebJobsStorage": azurite.connection_string}
-    account = Account(Storage.from_env(connection))
-    yield account
-    await account.close()
-
-
-@pytest.fixture(params=["memory", "azure"])
-async def queue(request: pytest.FixtureRequest, account: Account) -> Queue:
-    if request.param == "memory":
-        return MemoryQueue(lambda: NOW)
-    name = f"depth-{token_hex(4)}"
-    await create_missing(account, [name], [])
-    return AzureQueue(account, name)
-
-
-async def test_waiting_messages_are_counted_too(queue: Queue) -> None:
-    assert await queue.depth() == 0
-    await queue.send(wake_up_message(WakeUp(Key("p", "r"), 1)))
-    await queue.send(wake_up_message(WakeUp(Key("p", "r"), 2)), timedelta(hours=1))
-    assert await queue.depth() == 2
-
-
-async def test_a_poison_queue_that_is_not_there_is_empty(account: Account) -> None:
-    missing: PoisonQueue = AzurePoisonQueue(account, f"poison-{token_hex(4)}")
-    assert await missing.depth() == 0
-
-
-async def test_poisoned_messages_are_counted_while_they_are_hidden(account: Account) -> None:
-    name, memory = f"poison-{token_hex(4)}", MemoryQueue(lambda: NOW)
-    await create_missing(account, [name], [])
-    await account.queue(name).send_message("one")
-    memory.post(b"one")
-    queues: tuple[PoisonQueue, ...] = (AzurePoisonQueue(account, name), MemoryPoisonQueue(memory))
-    for queue in queues:
-        assert len(await queue.take()) == 1
-        assert await queue.take() == []
-        assert await queue.depth() == 1
-
-
-@pytest.fixture(params=["memory", "azure"])
-async def watches(request: pytest.FixtureRequest, account: Account) -> Table[Watch]:
-    if request.param == "memory":
-        return MemoryTable(WATCHES)
-    name = f"watches{token_hex(4)}"
-    await create_missing(account, [], [name])
-    return AzureTable(account, WATCHES, name)
-
-
-async def test_due_times_are_those_before_any_repair(watches: Table[Watch]) -> None:
-    assert [due async for due in watches.iter_due_at()] == []
-    for number in range(3):
-        operation = operation_from_url(f"{ENDPOINT}{status_path(str(number))}?api-version=1")
-        watch = begin(Registration(operation=operation), NOW + number * timedelta(1), Policy())
-        await watches.insert(
-            watch if number else reschedule_overdue(watch, NOW + timedelta(hours=9))
-        )
-    iter_due_at = [due async for due in watches.iter_due_at()]
-    assert sorted(iter_due_at) == [NOW + number * timedelta(1) for number in range(3)]
-    assert {type(due) for due in iter_due_at} == {datetime}

@@ -1,4 +1,4 @@
-"""When a token is fetched, and by whom."""
+"""When a token is requested, and how long it is kept."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ SCOPE = "https://storage.azure.com/.default"
 
 @dataclass
 class Credential:
-    """Numbers its tokens, which last an hour; fails while it is told to."""
+    """Numbers its tokens, which last an hour; fails while it is down."""
 
     time: float = 0.0
     is_down: bool = False
@@ -46,15 +46,13 @@ def tokens(credential: Credential) -> Tokens:
     return Tokens(credential, SCOPE, lambda: credential.time)
 
 
-async def test_those_who_come_together_wait_for_one_token(
-    credential: Credential, tokens: Tokens
-) -> None:
+async def test_concurrent_callers_share_one_request(credential: Credential, tokens: Tokens) -> None:
     got = await asyncio.gather(*(tokens.get() for _ in range(10)))
     assert set(got) == {"token 1"}
     assert credential.asked == [((SCOPE,), None)]
 
 
-async def test_a_token_is_kept_until_five_minutes_before_its_end(
+async def test_token_is_kept_until_shortly_before_expiry(
     credential: Credential, tokens: Tokens
 ) -> None:
     got = []
@@ -63,7 +61,7 @@ async def test_a_token_is_kept_until_five_minutes_before_its_end(
     assert got == ["token 1", "token 1", "token 2", "token 2", "token 2", "token 3"]
 
 
-async def test_a_token_serves_to_its_end_where_there_is_no_new_one(
+async def test_token_is_used_until_expiry_without_successor(
     credential: Credential, tokens: Tokens
 ) -> None:
     await tokens.get()
@@ -77,7 +75,7 @@ async def test_a_token_serves_to_its_end_where_there_is_no_new_one(
     assert await tokens.get() == f"token {len(credential.asked)}"
 
 
-async def test_a_failure_is_not_kept(credential: Credential, tokens: Tokens) -> None:
+async def test_failure_is_not_kept(credential: Credential, tokens: Tokens) -> None:
     credential.is_down = True
     with pytest.raises(ClientAuthenticationError):
         await tokens.get()
@@ -85,13 +83,13 @@ async def test_a_failure_is_not_kept(credential: Credential, tokens: Tokens) -> 
     assert await tokens.get() == "token 2"
 
 
-async def test_a_token_that_was_refused_is_not_kept(tokens: Tokens) -> None:
+async def test_refused_token_is_not_kept(tokens: Tokens) -> None:
     assert await tokens.get() == "token 1"
     tokens.forget()
     assert await tokens.get() == "token 2"
 
 
-async def test_a_token_for_claims_takes_the_place_of_the_one_refused(
+async def test_token_for_claims_replaces_the_refused_token(
     credential: Credential, tokens: Tokens
 ) -> None:
     await tokens.get()

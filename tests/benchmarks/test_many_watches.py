@@ -1,17 +1,19 @@
-"""What `python -m benchmarks.many_watches` measures at 20,000 watches, held at a few."""
+"""The assertions behind `python -m benchmarks.many_watches`, with few watches."""
 
 import gc
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from benchmarks.many_watches.app import open_app
 from benchmarks.many_watches.arm import RunningArm, url_of
-from benchmarks.many_watches.simulated import simulate
+from benchmarks.many_watches.measures import open_app
 from opswatch.rows.messages import OPERATIONS_QUEUE
-from tests.support.storage import SimulatedClock, StandIn, running_stand_in
+from opswatch.steps.maintenance import repair
+from tests.support.clock import SimulatedClock
+from tests.support.harness import START
+from tests.support.storage import StandIn, running_stand_in
+from tests.support.trigger import simulate
 
 WATCHES = 200
-START = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 HOUR, QUARTER = timedelta(hours=1), timedelta(minutes=15)
 # The ages at which an operation is polled whose ARM asks for five minutes: seconds, up to an hour.
 AGES = range(0, 3601, 300)
@@ -25,29 +27,30 @@ def messages(storage: StandIn) -> dict[str, int]:
     return {name: len(queue) for name, queue in storage.queues.queues.items() if len(queue)}
 
 
-async def test_an_hour_of_many_watches_is_punctual_and_leaves_nothing_behind() -> None:
+async def test_hour_of_watches_is_punctual_without_residue() -> None:
     clock = SimulatedClock(START)
     late: set[float] = set()
     blocks: list[int] = []
 
-    def note() -> None:
+    async def each_minute() -> None:
+        await repair(services)
         if clock.now - START in (QUARTER, HOUR):
             gc.collect()
             blocks.append(sys.getallocatedblocks())
 
     async with running_stand_in(clock) as storage:
         arm = RunningArm(clock, [START] * WATCHES, [START] * WATCHES, late.add)
-        async with open_app(storage.connection_string, arm, clock) as app:
+        async with open_app(storage.connection_string, arm, clock) as (services, trigger):
             posts = storage.queues.queues[OPERATIONS_QUEUE]
             for number in range(WATCHES):
                 posts.send(url_of(number), timedelta(0), None)
-            await simulate(app, storage, clock, HOUR, note)
+            await simulate(trigger, storage.jump, clock, HOUR, each_minute)
         assert rows(storage) == {"watches": WATCHES, "timeline": WATCHES}
         assert messages(storage) == {OPERATIONS_QUEUE: WATCHES}
     assert clock.now == START + HOUR
     assert list(arm.polls) == [len(AGES)] * WATCHES
-    assert late == {0.0}, "a poll came at another instant than its schedule's"
+    assert late == {0.0}, "a poll was not made at its scheduled instant"
     at_quarter, at_end = blocks
     polls_between = WATCHES * sum(age > QUARTER.total_seconds() for age in AGES)
-    # Bounded caches of URLs still fill: some hundred blocks, and no more in a longer run.
-    assert at_end - at_quarter < polls_between, "something is kept of every poll"
+    # Bounded caches of URLs still grow: some hundred blocks, and no more in a longer run.
+    assert at_end - at_quarter < polls_between, "every poll leaves something in memory"

@@ -1,7 +1,7 @@
-"""What the stand-in does that no contract of ours shows: its protocol, and its time."""
+"""The stand-in for storage: its protocol and its clock, which no contract test covers."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -10,12 +10,14 @@ import pytest
 
 from opswatch.adapters.account import Account
 from opswatch.config import DEVELOPMENT_ACCOUNT, Storage
-from tests.support.storage import SimulatedClock, StandIn, running_stand_in, stand_in_elsewhere
+from tests.support.clock import SimulatedClock
+from tests.support.harness import START as NOW
+from tests.support.storage import StandIn, running_stand_in
 from tests.support.storage.errors import RefusedError
+from tests.support.storage.process import stand_in_process
 from tests.support.storage.queues import MessageQueue
 from tests.support.storage.tables import EntityTable
 
-NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
@@ -26,7 +28,7 @@ async def storage() -> AsyncIterator[StandIn]:
 
 
 class Client:
-    """Says plain HTTP to one of the services."""
+    """Sends HTTP requests to one of the services."""
 
     def __init__(self, session: aiohttp.ClientSession, port: int) -> None:
         self._session = session
@@ -89,7 +91,7 @@ ENTITY = "t(PartitionKey='p',RowKey='r')"
         ("fullmetadata", PLAIN | TYPES | {"Timestamp@odata.type": "Edm.DateTime"}),
     ],
 )
-async def test_as_much_metadata_is_told_as_is_accepted(
+async def test_accept_header_decides_metadata(
     tables: Client, much: str, expected: dict[str, Any]
 ) -> None:
     accept = {"Accept": f"application/json;odata={much}"}
@@ -108,13 +110,13 @@ async def test_as_much_metadata_is_told_as_is_accepted(
 @pytest.mark.parametrize(
     ("prefer", "status"), [("return-no-content", 204), ("return-content", 201)]
 )
-async def test_an_insert_answers_as_is_preferred(tables: Client, prefer: str, status: int) -> None:
+async def test_prefer_decides_insert_answer(tables: Client, prefer: str, status: int) -> None:
     answered, headers, body = await tables.ask("POST", "t", {"Prefer": prefer}, json=SENT)
     assert (answered, bool(body)) == (status, status == 201)
     assert headers["ETag"].startswith("W/\"datetime'2026-11-23T03%3A00%3A00")
 
 
-async def test_a_query_goes_on_where_its_page_ends(storage: StandIn, tables: Client) -> None:
+async def test_query_continues_after_its_page(storage: StandIn, tables: Client) -> None:
     for number in range(2500):
         storage.tables.tables["t"].insert({"PartitionKey": "p+/=", "RowKey": f"{number:04}"})
     path, sizes = "t()?$filter=PartitionKey%20eq%20'p%2B/='", []
@@ -131,7 +133,7 @@ async def test_a_query_goes_on_where_its_page_ends(storage: StandIn, tables: Cli
     assert sizes == [1000, 1000, 500]
 
 
-async def test_a_merge_keeps_what_it_does_not_name(tables: Client) -> None:
+async def test_merge_keeps_other_properties(tables: Client) -> None:
     await tables.ask("POST", "t", json=SENT)
     await tables.ask("PATCH", ENTITY, {"If-Match": "*"}, json={"at": "now", "more": 1})
     _, _, body = await tables.ask("GET", ENTITY, {"Accept": "application/json;odata=nometadata"})
@@ -157,7 +159,7 @@ async def test_a_merge_keeps_what_it_does_not_name(tables: Client) -> None:
         ("POST", "$batch", {}, {}, "501 NotImplemented"),
     ],
 )
-async def test_a_table_refuses_as_the_real_one_does(
+async def test_table_errors_are_the_real_ones(
     tables: Client,
     method: str,
     path: str,
@@ -166,9 +168,9 @@ async def test_a_table_refuses_as_the_real_one_does(
     expected: str,
 ) -> None:
     await tables.ask("POST", "t", json=KEY)
-    status, told, body = await tables.ask(method, path, headers, json=sent)
+    status, answered, body = await tables.ask(method, path, headers, json=sent)
     code = body["odata.error"]["code"]
-    assert (f"{status} {code}", told["x-ms-error-code"]) == (expected, code)
+    assert (f"{status} {code}", answered["x-ms-error-code"]) == (expected, code)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +187,7 @@ async def test_a_table_refuses_as_the_real_one_does(
         ("name eq 'it''s and 1'", ["2"]),
     ],
 )
-async def test_a_filter_selects(tables: Client, text: str, expected: list[str]) -> None:
+async def test_filter_selects(tables: Client, text: str, expected: list[str]) -> None:
     kind = {"at@odata.type": "Edm.DateTime"}
     rows = [
         {"n": 1, "is": True, "at": "2026-11-23T03:00:00Z"} | kind,
@@ -198,7 +200,7 @@ async def test_a_filter_selects(tables: Client, text: str, expected: list[str]) 
     assert [row["RowKey"] for row in body["value"]] == expected
 
 
-def test_no_two_writes_have_the_same_version_though_time_stands_still() -> None:
+def test_writes_at_one_instant_have_different_etags() -> None:
     table = EntityTable(lambda: NOW)
     assert len({table.replace(KEY, None).etag for _ in range(100)}) == 100
 
@@ -225,7 +227,7 @@ def test_no_two_writes_have_the_same_version_though_time_stands_still() -> None:
         ("PUT", "q/messages/x?popreceipt=y", 400, "OutOfRangeQueryParameterValue"),
     ],
 )
-async def test_a_queue_refuses_as_the_real_one_does(
+async def test_queue_errors_are_the_real_ones(
     queues: Client, method: str, path: str, status: int, code: str
 ) -> None:
     answered, headers, body = await queues.ask(method, path)
@@ -233,12 +235,12 @@ async def test_a_queue_refuses_as_the_real_one_does(
     assert f"<Code>{code}</Code>" in body
 
 
-async def test_a_queue_is_made_once(queues: Client) -> None:
+async def test_queue_is_created_once(queues: Client) -> None:
     assert (await queues.ask("PUT", "q"))[0] == 204
     assert (await queues.ask("PUT", "other"))[0] == 201
 
 
-def test_a_message_is_seen_from_its_instant_on_and_until_it_expires() -> None:
+def test_message_is_visible_until_it_expires() -> None:
     clock = SimulatedClock(NOW)
     queue = MessageQueue(clock)
     queue.send("later", 5 * SECOND, None)
@@ -251,7 +253,7 @@ def test_a_message_is_seen_from_its_instant_on_and_until_it_expires() -> None:
     assert [len(queue), queue.next_visible_at()] == [1, NOW + 5 * SECOND]
 
 
-def test_who_received_last_holds_a_message() -> None:
+def test_latest_receiver_holds_message() -> None:
     clock = SimulatedClock(NOW)
     queue = MessageQueue(clock)
     queue.send("x", timedelta(0), None)
@@ -267,7 +269,7 @@ def test_who_received_last_holds_a_message() -> None:
         queue.delete(again.message_id, again.receipt)
 
 
-def test_a_queue_keeps_no_more_than_its_messages() -> None:
+def test_queue_forgets_removed_messages() -> None:
     queue = MessageQueue(lambda: NOW)
     for _ in range(5000):
         queue.send("x", timedelta(0), None)
@@ -277,11 +279,11 @@ def test_a_queue_keeps_no_more_than_its_messages() -> None:
     assert len(queue._agenda) < 1100
 
 
-# --- elsewhere
+# --- in another process
 
 
-async def test_a_stand_in_elsewhere_has_the_time_that_it_is_given() -> None:
-    async with stand_in_elsewhere(NOW) as storage:
+async def test_stand_in_process_has_simulated_time() -> None:
+    async with stand_in_process(NOW) as storage:
         assert await storage.jump(NOW + 9 * SECOND) == NOW + 9 * SECOND
         account = Account(Storage(connection_string=storage.connection_string))
         queue = account.queue("q")

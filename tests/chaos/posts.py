@@ -1,79 +1,63 @@
-"""Posting as users do, each message until it is confirmed, and the book of what must come of it."""
+"""Posts of users, each repeated until it is confirmed, and a record of their expected outcomes."""
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from hashlib import sha256
 
 from azure.core.exceptions import AzureError
 from azure.storage.queue.aio import QueueClient
-from opswatch.core.wire import body_digest
 
 from opswatch.core.errors import Reason
-from opswatch.core.keys import Operation, operation_from_url
-from opswatch.core.watches import FinalStatus
+from opswatch.core.keys import operation_from_url
 from opswatch.local.demo.cases import FORMS, LOCATION, SUBSCRIPTION, Extras, rejected_cases
 from opswatch.local.simulator import Simulator
-from tests.chaos.receivers import Receiver
-from tests.chaos.stories import Message, Story
+from tests.chaos.audit import Expected
+from tests.chaos.workload import PlannedOperation
+from tests.support.endpoints import Endpoint
 
 TIMEOUT = "PT30S"  # of operations that never end
 _PLACE = {"subscription": SUBSCRIPTION, "location": LOCATION}
 
 
-@dataclass(frozen=True, slots=True)
-class OperationFacts:
-    """An operation that was posted, and what must come of it."""
-
-    operation: Operation
-    status: FinalStatus
-    ends_at: datetime | None  # as ARM has it
-    doors: set[str] = field(default_factory=set)  # at which its event must arrive
-
-
 class Poster:
-    """Posts stories, and nonsense beside them."""
+    """Posts a workload, and invalid messages beside it."""
 
-    def __init__(self, queue: QueueClient, arm: Simulator, receivers: Sequence[Receiver]) -> None:
+    def __init__(self, queue: QueueClient, arm: Simulator, endpoints: Sequence[Endpoint]) -> None:
         self._queue = queue
         self._arm = arm
-        self._urls = {receiver.door: receiver.url for receiver in receivers}
-        self.followed: list[OperationFacts] = []
+        self._urls = {endpoint.name: endpoint.url for endpoint in endpoints}
+        self.expected: list[Expected] = []
         self.rejected: dict[str, Reason] = {}  # by the digest of the body
         self.messages = 0  # that were confirmed
 
-    async def post(self, stories: list[Story]) -> None:
-        """Post each story at its time; return when the last message is confirmed."""
+    async def post(self, workload: list[PlannedOperation]) -> None:
+        """Post each message at its time; return when the last one is confirmed."""
         async with asyncio.TaskGroup() as users:
-            for story in stories:
-                users.create_task(self._tell(story))
-            for number, story in enumerate(stories[::10]):
-                users.create_task(self._disturb(number, story.at))
+            for planned in workload:
+                users.create_task(self._start_and_post(planned))
+            for number, planned in enumerate(workload[::10]):
+                body = f"please watch cache {number}!".encode()
+                users.create_task(self._reject(body, Reason.INVALID_OPERATION, planned.at))
             for case in rejected_cases():
                 users.create_task(self._reject(case.body, Reason(case.expected)))
 
-    async def _tell(self, story: Story) -> None:
-        await asyncio.sleep(story.at)
-        started = self._arm.start(story.life, place=_PLACE)
-        operation = operation_from_url(started.url)
+    async def _start_and_post(self, planned: PlannedOperation) -> None:
+        await asyncio.sleep(planned.at)
+        started = self._arm.start(planned.scenario, place=_PLACE)
         ends_at = self._arm.operation(started.id).ends_at
-        followed = OperationFacts(operation, story.status, ends_at)
-        self.followed.append(followed)
-        for message in story.messages:
+        expected = Expected(operation_from_url(started.url), planned.status, ends_at)
+        self.expected.append(expected)
+        timeout = {} if planned.scenario.duration else {"timeout": TIMEOUT}
+        for message in planned.messages:
             await asyncio.sleep(message.after)
-            followed.doors.add(message.door)
-            await self._send(FORMS[message.form](started, self._extras(story, message)))
+            expected.endpoints.add(message.endpoint)
+            url = self._urls[message.endpoint]
+            extras: Extras = {"callbackUrl": url, "kind": planned.script, **timeout}
+            await self._send(FORMS[message.form](started, extras))
 
-    def _extras(self, story: Story, message: Message) -> Extras:
-        timeout = {} if story.life.duration else {"timeout": TIMEOUT}
-        return {"callbackUrl": self._urls[message.door], "kind": story.script, **timeout}
-
-    async def _disturb(self, number: int, at: float) -> None:
+    async def _reject(self, body: bytes, reason: Reason, at: float = 0) -> None:
         await asyncio.sleep(at)
-        await self._reject(f"please watch cache {number}!".encode(), Reason.INVALID_OPERATION)
-
-    async def _reject(self, body: bytes, reason: Reason) -> None:
-        self.rejected[body_digest(body)] = reason
+        self.rejected[sha256(body).hexdigest()] = reason
         await self._send(body)
 
     async def _send(self, body: bytes) -> None:

@@ -1,89 +1,56 @@
-"""Kills while deliveries are under way, few of them; and that the books of it notice what is wrong.
+"""A few kills while deliveries are under way, and that excess repeats are found.
 
-`make kills` is the same with 200 kills, 300 deliveries and receivers that fail: then their hosts
-are given pauses, which takes minutes.
+`make kills` is the same with 200 kills, 300 deliveries and receivers that fail: then circuits open,
+which takes minutes.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from opswatch.core.deliveries import Delivery, DeliveryState, new_delivery
-from opswatch.core.keys import operation_from_url
-from opswatch.core.policy import Policy
-from tests.chaos.doors import Knock, Manner
-from tests.chaos.killbooks import KillBooks
-from tests.chaos.kills import Options, run
-from tests.support.harness import ENDPOINT, status_path
+from tests.chaos.kills import Options, ReplyPattern, run
+from tests.chaos.repeats import excess_repeats
+from tests.support.endpoints import ReceivedPost
 
-NOW = datetime(2026, 11, 23, 3, tzinfo=UTC)
-OPERATION = operation_from_url(f"{ENDPOINT}{status_path('op1')}?api-version=1")
-OWED = new_delivery(OPERATION.key, "http://127.0.0.1:1/hook", NOW, Policy())
-DELIVERED = replace(OWED, state=DeliveryState.DELIVERED)
+Posted = tuple[float, int]  # when, and the attempt's number
 
 
 @pytest.mark.timeout(300)
-async def test_few_kills_lose_nothing_and_repeat_little(tmp_path: Path) -> None:
-    few = Options(seed=1, kills=6, deliveries=24, apps=2, retry=2, lease=5.0, manners=(Manner(),))
-    books = await run(few, tmp_path)
-    assert books.problems() == []
-    assert len(books.kills) == few.kills
-    assert len(books.settled) == few.deliveries
+async def test_kills_lose_nothing_and_repeat_little(tmp_path: Path) -> None:
+    at_once = (ReplyPattern(),)
+    few = Options(seed=1, kills=6, deliveries=24, apps=2, retry=2, lease=5.0, patterns=at_once)
+    audit, kills = await run(few, tmp_path)
+    assert audit.problems() == []
+    assert excess_repeats(audit.received, kills.at) == []
+    assert len(kills.at) == few.kills
+    assert len(audit.deliveries) == few.deliveries
 
 
-# --- the books
-
-
-def knock(at: float, attempt: int = 1, answer: int | None = None, **more: Any) -> Knock:
-    event = {"id": DELIVERED.delivery_id, "data": {"operationId": "op1"}}
-    told = {"delivery_id": DELIVERED.delivery_id, "event": event, **more}
-    return Knock(at=at, attempt=attempt, answer=answer, **told)
-
-
-def books(*knocks: Knock, settled: Delivery = DELIVERED, **more: Any) -> KillBooks:
-    parts: dict[str, Any] = {
-        "deliveries": 1, "kills": [], "landed": 0, "owed": [], "messages": 0, "own_ends": [],
-        "settled": [settled],
-    }  # fmt: skip
-    return KillBooks(**{**parts, "knocks": knocks or (knock(1, answer=204),), **more})
-
-
-def test_what_balances_balances() -> None:
-    assert books().problems() == []
-
-
-def test_a_kill_may_repeat_the_attempt_that_it_cuts_off_and_the_next_one() -> None:
-    twice = (knock(1), knock(3, answer=404), knock(5, 2, 404), knock(6, 2, 204))
-    assert books(*twice, kills=[2.0]).problems() == []
+def excess(posts: list[Posted], kills: list[float]) -> list[str]:
+    received = [
+        ReceivedPost(endpoint="hook", delivery_id="msg_1", attempt=attempt, event=None, at=at)
+        for at, attempt in posts
+    ]
+    return excess_repeats(received, kills)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "problem"),
+    ("posts", "kills"),
+    [([(1, 1)], []), ([(1, 1), (3, 1), (5, 2), (6, 2)], [2])],
+)
+def test_kill_may_repeat_two_attempts(posts: list[Posted], kills: list[float]) -> None:
+    assert excess(posts, kills) == []
+
+
+@pytest.mark.parametrize(
+    ("posts", "kills", "problem"),
     [
-        (lambda: books(settled=OWED), "pending"),
-        (lambda: books(knock(1, answer=404)), "none of 1 POSTs was taken"),
-        (lambda: books(knock(1)), "none of 1 POSTs was taken"),
-        (lambda: books(settled=replace(DELIVERED, delivery_id="msg_2")), "ids that no delivery"),
-        (lambda: books(knock(1, answer=204), knock(2, event=None)), "a forged event"),
-        (lambda: books(knock(1), knock(2, answer=204)), "1 repeats of an attempt, and 0 kills"),
-        (lambda: books(knock(1), knock(2, answer=204), kills=[3.0]), "and 0 kills"),
-        (
-            lambda: books(knock(1), knock(4, 2), knock(5, 3), knock(6, 3, 204), kills=[2.0]),
-            "and 0 kills",
-        ),
-        (
-            lambda: books(knock(1), knock(3), knock(4, answer=204), kills=[2.0]),
-            "2 repeats of an attempt, and 1 kills",
-        ),
-        (lambda: books(settled=DELIVERED, deliveries=2), "1 deliveries settled, not 2"),
-        (lambda: books(owed=[OWED]), "still owed"),
-        (lambda: books(messages=3), "3 messages left"),
-        (lambda: books(own_ends=[1]), "ended by itself"),
+        ([(1, 1), (2, 1)], [], "1 repeats of an attempt, and 0 kills"),
+        ([(1, 1), (2, 1)], [3], "1 repeats of an attempt, and 0 kills"),
+        ([(1, 1), (4, 2), (5, 3), (6, 3)], [2], "1 repeats of an attempt, and 0 kills"),
+        ([(1, 1), (3, 1), (4, 1)], [2], "2 repeats of an attempt, and 1 kills"),
     ],
 )
-def test_what_does_not_balance_is_named(wrong: Callable[[], KillBooks], problem: str) -> None:
-    assert any(problem in found for found in wrong().problems())
+def test_excess_repeat_is_found(posts: list[Posted], kills: list[float], problem: str) -> None:
+    (found,) = excess(posts, kills)
+    assert problem in found

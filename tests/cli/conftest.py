@@ -12,7 +12,7 @@ import pytest
 
 from opswatch import cli
 from opswatch.bootstrap import open_services
-from opswatch.core.arm import ArmError
+from opswatch.core.arm_errors import ArmError
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.core.intake import Registration
 from opswatch.core.keys import Key, WakeUp

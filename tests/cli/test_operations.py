@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import click
 import pytest
 
-from opswatch.core.arm import ArmError
+from opswatch.core.arm_errors import ArmError
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.watches import FinalStatus
 from tests.cli.conftest import Operations, Run

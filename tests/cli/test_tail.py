@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from opswatch.core.arm import ArmError
+from opswatch.core.arm_errors import ArmError
 from opswatch.core.intake import Registration
 from opswatch.core.keys import Key
 from opswatch.core.watches import FinalStatus

@@ -20,12 +20,12 @@ from opswatch.cli.probe import Network
 from opswatch.config import Settings
 from tests.cli.conftest import SECRET, CommandResult, Run
 from tests.support.receivers import (
+    BrokenTlsReceiver,
+    Receiver,
     answers,
-    breaking_hellos,
     certified,
     closes_early,
     hangs,
-    receiving,
 )
 
 
@@ -40,7 +40,7 @@ def text(result: CommandResult, topic: str) -> str:
 
 
 async def test_accepting_receiver_passes_every_layer(run: Run) -> None:
-    async with receiving(answers(200, b"thank\x1b[2J you")) as receiver:
+    async with Receiver(answers(200, b"thank\x1b[2J you")) as receiver:
         result = await run("verify", receiver.url)
     assert result.code == 0, result.out
     assert layers(result) == [
@@ -53,7 +53,7 @@ async def test_accepting_receiver_passes_every_layer(run: Run) -> None:
 
 
 async def test_event_is_a_signed_test(run: Run) -> None:
-    async with receiving(answers(204)) as receiver:
+    async with Receiver(answers(204)) as receiver:
         assert (await run("verify", receiver.url)).code == 0
     (post,) = receiver.posts
     event = Webhook(SECRET.text).verify(post.body.decode(), post.headers)
@@ -64,7 +64,7 @@ async def test_missing_secret_is_generated_and_printed(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPSWATCH_CALLBACK_SECRETS")
-    async with receiving(answers(204)) as receiver:
+    async with Receiver(answers(204)) as receiver:
         result = await run("verify", receiver.url)
     (secret,) = re.findall(r"whsec_\S+?(?=,)", result.lines[0])
     (post,) = receiver.posts
@@ -73,7 +73,7 @@ async def test_missing_secret_is_generated_and_printed(
 
 async def test_verify_needs_no_storage(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AzureWebJobsStorage")
-    async with receiving(answers(204)) as receiver:
+    async with Receiver(answers(204)) as receiver:
         assert (await run("verify", receiver.url)).code == 0
 
 
@@ -122,7 +122,7 @@ async def test_consent_handshake_is_reported(
     ],
 )
 async def test_verdict_explains_next_step(run: Run, status: int, verdict: str) -> None:
-    async with receiving(answers(status, Location="http://169.254.169.254/")) as receiver:
+    async with Receiver(answers(status, Location="http://169.254.169.254/")) as receiver:
         result = await run("verify", receiver.url)
     assert result.code == 1
     assert layers(result)[-2:] == ["✗ POST", "✗ verdict"]
@@ -131,20 +131,20 @@ async def test_verdict_explains_next_step(run: Run, status: int, verdict: str) -
 
 
 async def test_retry_after_delays_next_attempt(run: Run) -> None:
-    async with receiving(answers(429, Retry_After="120")) as receiver:
+    async with Receiver(answers(429, Retry_After="120")) as receiver:
         result = await run("verify", receiver.url)
     assert text(result, "verdict").startswith("retried, in 0:02:00 at the earliest, ")
 
 
 async def test_early_close_is_not_accepted(run: Run) -> None:
-    async with receiving(closes_early) as receiver:
+    async with Receiver(closes_early) as receiver:
         result = await run("verify", receiver.url)
     assert result.code == 1
     assert text(result, "POST").startswith("http: ")
 
 
 async def test_closed_port_fails_before_any_request(run: Run) -> None:
-    async with receiving() as receiver:
+    async with Receiver() as receiver:
         url = receiver.url
     result = await run("verify", url)
     assert result.code == 1
@@ -164,7 +164,7 @@ def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 async def test_certificate_is_reported_with_days_left(run: Run, trusted: Any) -> None:
-    async with receiving(answers(204), tls=trusted) as receiver:
+    async with Receiver(answers(204), tls=trusted) as receiver:
         result = await run("verify", f"https://localhost:{receiver.port}/hook")
     assert result.code == 0, result.out
     assert re.fullmatch(
@@ -174,7 +174,7 @@ async def test_certificate_is_reported_with_days_left(run: Run, trusted: Any) ->
 
 
 async def test_untrusted_certificate_ends_verification(run: Run, tmp_path: Path) -> None:
-    async with receiving(answers(204), tls=certified(tmp_path).server) as receiver:
+    async with Receiver(answers(204), tls=certified(tmp_path).server) as receiver:
         result = await run("verify", f"https://localhost:{receiver.port}/hook")
     assert (result.code, receiver.requests) == (1, [])
     assert layers(result)[-2:] == ["✗ tls", "✗ verdict"]
@@ -183,14 +183,14 @@ async def test_untrusted_certificate_ends_verification(run: Run, tmp_path: Path)
 
 
 async def test_certificate_of_other_name_ends_verification(run: Run, trusted: Any) -> None:
-    async with receiving(answers(204), tls=trusted) as receiver:
+    async with Receiver(answers(204), tls=trusted) as receiver:
         result = await run("verify", f"https://127.0.0.1:{receiver.port}/hook")
     assert (result.code, receiver.requests) == (1, [])
     assert "not valid for '127.0.0.1'" in text(result, "tls")
 
 
 async def test_broken_hello_ends_verification(run: Run) -> None:
-    async with breaking_hellos() as receiver:
+    async with BrokenTlsReceiver() as receiver:
         result = await run("verify", receiver.url)
     assert result.code == 1
     assert layers(result)[-2:] == ["✗ tls", "✗ verdict"]
@@ -281,7 +281,7 @@ async def test_unresolvable_name_ends_verification(settings: dict[str, str]) -> 
 async def test_hanging_receiver_times_out(settings: dict[str, str]) -> None:
     network = Network(timeout=timedelta(milliseconds=100))
     out = Console(file=StringIO(), soft_wrap=True, highlight=False, markup=False)
-    async with receiving(hangs) as receiver:
+    async with Receiver(hangs) as receiver:
         assert not await verify(receiver.url, Settings.from_env(settings), (SECRET,), network, out)
     assert "POST       timeout: no answer within 0.1 s" in out.file.getvalue()  # type: ignore[attr-defined]
 

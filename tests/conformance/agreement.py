@@ -1,4 +1,4 @@
-"""Where the local host's reading of an app and the worker's report of it differ."""
+"""Differences between the app that the local host loads and the one that the worker reports."""
 
 from collections.abc import Iterable
 from typing import Any, assert_never
@@ -6,13 +6,13 @@ from typing import Any, assert_never
 from opswatch.local.host.app import Function, HttpTrigger, QueueTrigger, TimerTrigger, Trigger
 from tests.conformance.driver import Reported
 
-ANONYMOUS = frozenset({"health", "dashboard"})  # routes: CONTRACT.md 4
+ANONYMOUS = frozenset({"health", "dashboard"})  # routes that need no key
 
 
 def differences(reported: Iterable[Reported], seen: Iterable[Function]) -> list[str]:
-    """Say in a line each what the worker reports and the local host sees otherwise.
+    """Return a line for each function that the worker and the local host describe differently.
 
-    The local host asks for no key; so the level that the worker reports is held to the rule.
+    The local host requires no key, so the worker's level is compared with the rule.
     """
     theirs = {function.name: as_reported(function) for function in reported}
     ours = {function.name: as_seen(function) for function in seen}
@@ -24,12 +24,12 @@ def differences(reported: Iterable[Reported], seen: Iterable[Function]) -> list[
 
 
 def as_reported(function: Reported) -> dict[str, Any]:
-    """Return all that a report says, with the host's defaults for what it leaves out."""
+    """Return the facts of a report, with the host's defaults for missing ones."""
     trigger, outputs = function.trigger, function.bindings[1:]
     facts = {name: value for name, value in trigger.items() if name != "direction"}
     if trigger["type"] == "timerTrigger":
         facts.setdefault("runOnStartup", False)
-        facts.pop("useMonitor", None)  # means nothing locally, where no state is kept
+        facts.pop("useMonitor", None)  # no effect locally: no state is kept
     if trigger["type"] == "httpTrigger":
         facts["methods"] = sorted(trigger.get("methods") or ())
     return facts | {"outputs": [(output["type"], output["name"]) for output in outputs]}

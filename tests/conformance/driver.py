@@ -1,4 +1,4 @@
-"""The host's end of the real language worker: a process a function app, and what it reports."""
+"""The host's side of the real language worker: one process for each function app."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ class RealWorker:
         self.functions: dict[str, Reported] = {}
 
     async def request(self, name: str, **fields: Any) -> dict[str, Any]:
-        """Send a request and return the response, whatever its status is."""
+        """Send a request and return the response, of any status."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps([name, fields]).encode() + b"\n")
@@ -51,7 +51,7 @@ class RealWorker:
         return response
 
     async def load(self, app_dir: Path) -> None:
-        """Go through what the host asks for before it sends any work."""
+        """Send the requests that the host sends before any invocation."""
         directory = str(app_dir)
         await self.succeed("worker_init_request", capabilities={}, function_app_directory=directory)
         metadata = await self.succeed("functions_metadata_request")
@@ -61,13 +61,13 @@ class RealWorker:
             await self.succeed("function_load_request", function_id=reported.function_id)
 
     async def succeed(self, name: str, **fields: Any) -> dict[str, Any]:
-        """Send a request whose response has to be a success."""
+        """Send a request that must succeed, and return the response."""
         response = await self.request(name, **fields)
         assert response["result"]["status"] == SUCCESS, response["result"]["exception"]
         return response
 
     async def invoke(self, name: str, given: Input) -> dict[str, Any]:
-        """Run a function once on what the host sends for a trigger."""
+        """Run a function once with the input of a trigger."""
         function = self.functions[name]
         return await self.request(
             "invocation_request",
@@ -78,7 +78,7 @@ class RealWorker:
         )
 
     async def run(self, name: str, given: Input) -> Any:
-        """Run a function that has to succeed; return its return value as typed data."""
+        """Run a function that must succeed; return its return value as typed data."""
         response = await self.invoke(name, given)
         assert response["result"]["status"] == SUCCESS, response["result"]["exception"]
         return response["return_value"]
@@ -88,7 +88,7 @@ class RealWorker:
 async def real_worker(
     app_dir: Path, env: Mapping[str, str] | None = None
 ) -> AsyncIterator[RealWorker]:
-    """Yield a worker, in a process of its own, that has loaded the app of `app_dir`."""
+    """Yield a worker in a new process that has loaded the app of `app_dir`."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "tests.conformance.worker", str(app_dir)),
@@ -109,7 +109,7 @@ async def real_worker(
 
 
 def seen_in(app_dir: Path) -> tuple[Function, ...]:
-    """Return what the local host reads of an app."""
+    """Return the functions of an app as the local host loads them."""
     try:
         return load_app(app_dir, {})
     finally:
@@ -117,7 +117,7 @@ def seen_in(app_dir: Path) -> tuple[Function, ...]:
 
 
 def app_of(folder: Path, text: str) -> Path:
-    """Write an app into a new folder and return that."""
+    """Write an app into a new folder and return the folder."""
     folder.mkdir()
     (folder / f"{MODULE}.py").write_text(text, "utf-8")
     return folder
@@ -126,7 +126,7 @@ def app_of(folder: Path, text: str) -> Path:
 def _reported(metadata: Mapping[str, Any]) -> Reported:
     bindings = [json.loads(text) for text in metadata["raw_bindings"]]
     bindings.sort(key=lambda binding: not binding["type"].endswith("Trigger"))
-    for binding in bindings:  # what the worker says of it besides
+    for binding in bindings:  # the worker describes it twice
         about = metadata["bindings"][binding["name"]]
         assert about["type"] == binding["type"]
         assert about["direction"] == ["IN", "OUT"].index(binding["direction"])
@@ -145,7 +145,7 @@ def wire(datum: Datum) -> dict[str, Any]:
 
 
 def _part(part: Any) -> Any:
-    """Return a part of a request or an answer: texts are plain there, the body is typed data."""
+    """Return a part of a request or an answer: the body is typed data, the others are texts."""
     match part:
         case dict():
             return {name: text.value for name, text in part.items()}

@@ -1,7 +1,7 @@
-"""The messages between the Functions host and its language worker, as far as the worker uses them.
+"""The messages between the Functions host and its language worker that the worker uses.
 
-They stand for the generated classes of FunctionRpc.proto: the worker makes and reads them by these
-names alone, and no gRPC is needed.
+They replace the generated classes of FunctionRpc.proto: the worker creates and reads them by these
+names only, so no gRPC is needed.
 https://github.com/Azure/azure-functions-language-worker-protobuf
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Message(SimpleNamespace):
-    """A message made of the fields that it is given."""
+    """A message with the fields that are passed."""
 
     def WhichOneof(self, _: str) -> str | None:  # noqa: N802 - protobuf's
         """Return the one field that is set, for a message that has only alternatives."""
@@ -43,7 +43,7 @@ WorkerInitResponse = FunctionMetadataResponse = FunctionLoadResponse = Invocatio
 
 
 def typed_data(datum: Mapping[str, Any] | None) -> Message:
-    """Return what came over the wire as `{type: value}`: bytes as Latin-1, HTTP with its parts."""
+    """Read typed data in JSON, `{type: value}`: bytes as Latin-1, HTTP with its parts."""
     datum = datum or {}
     if "bytes" in datum:
         return TypedData(bytes=datum["bytes"].encode("latin-1"))
@@ -54,7 +54,7 @@ def typed_data(datum: Mapping[str, Any] | None) -> Message:
 
 
 def plain(value: Any) -> Any:
-    """Return a message, or anything within one, as JSON has it."""
+    """Return a message, or a value within one, as JSON."""
     match value:
         case SimpleNamespace():
             return {name: plain(field) for name, field in vars(value).items()}

@@ -1,4 +1,4 @@
-"""What the real language worker makes of function_app.py, and that `opswatch dev` agrees."""
+"""The real language worker and `opswatch dev` load the same functions of function_app.py."""
 
 import sys
 from pathlib import Path
@@ -30,8 +30,8 @@ MUTATIONS = [
     pytest.param(
         'connection="AzureWebJobsStorage"', 'connection="Other"', "deliveries", id="connection"
     ),
-    pytest.param("0 * * * * *", "0 */5 * * * *", "reconcile", id="schedule"),
-    pytest.param("run_on_startup=True", "run_on_startup=False", "reconcile", id="start-up"),
+    pytest.param("0 * * * * *", "0 */5 * * * *", "repair", id="schedule"),
+    pytest.param("run_on_startup=True", "run_on_startup=False", "repair", id="start-up"),
     pytest.param("async def purge", "async def sweep", "purge", id="name"),
     pytest.param("probes/{id}", "probe/{id}", "probe", id="route"),
     pytest.param('["GET", "POST"]', '["GET"]', "probe", id="methods"),
@@ -53,12 +53,12 @@ async def reported_of(app_dir: Path) -> dict[str, Reported]:
 # --- function_app.py
 
 
-async def test_the_worker_and_the_local_host_see_the_same_app() -> None:
+async def test_worker_and_local_host_load_the_same_app() -> None:
     reported = await reported_of(ROOT)
     assert differences(reported.values(), seen_in(ROOT)) == []
 
 
-async def test_the_functions_are_triggered_as_the_contract_has_it() -> None:
+async def test_functions_have_the_documented_triggers() -> None:
     reported = await reported_of(ROOT)
     triggers = {name: dict(function.trigger) for name, function in reported.items()}
     assert (
@@ -74,7 +74,7 @@ async def test_the_functions_are_triggered_as_the_contract_has_it() -> None:
                 }
                 for queue in QUEUES
             },
-            "reconcile": timer("0 * * * * *", at_start=True),
+            "repair": timer("0 * * * * *", at_start=True),
             "purge": timer("0 23 3 * * *"),
         }.items()
     )
@@ -85,11 +85,11 @@ def timer(schedule: str, *, at_start: bool = False) -> dict[str, object]:
     return known | ({"runOnStartup": True} if at_start else {})
 
 
-# --- does it bite?
+# --- differences are found
 
 
 @pytest.mark.parametrize(("before", "after", "name"), MUTATIONS)
-async def test_a_function_that_is_bound_otherwise_is_found(
+async def test_different_binding_is_found(
     tmp_path: Path, before: str, after: str, name: str
 ) -> None:
     mutated = WITH_ROUTES.replace(before, after)
@@ -100,6 +100,6 @@ async def test_a_function_that_is_bound_otherwise_is_found(
     assert name in {line.partition(":")[0] for line in found}
 
 
-async def test_a_function_that_is_bound_alike_is_not(tmp_path: Path) -> None:
+async def test_same_bindings_have_no_differences(tmp_path: Path) -> None:
     app_dir = app_of(tmp_path / "intact", WITH_ROUTES)
     assert differences((await reported_of(app_dir)).values(), seen_in(app_dir)) == []

@@ -1,4 +1,4 @@
-"""What functions get from the real language worker, and that `opswatch dev` hands them the same."""
+"""Functions get the same inputs from the real language worker and from `opswatch dev`."""
 
 import sys
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(
     sys.version_info < (3, 13), reason="azure-functions-runtime exists from Python 3.13 on"
 )
 
-# What a function gets goes out with its error, or with its answer: neither end alters that.
+# A probe returns its input in an error or in an answer: neither host changes that.
 PROBES = """
 import json
 import azure.functions as func
@@ -87,18 +87,18 @@ GIVEN = {
     "JSON": ("message", message('{"wake": {"partition": "p"}, "nested": [1]}')),
     "odd text": ("message", message("\ufeff\u00e9\U0001f600\x00\n")),
     "JSON over metadata": ("message", message('{"id": "posted", "popReceipt": "x"}')),
-    "a count that is none": ("message", message('{"dequeueCount": "many"}')),
+    "an invalid count": ("message", message('{"dequeueCount": "many"}')),
     "as a text": ("text", message("a text")),
     "a timer": ("tick", timer_input()),
     "GET": ("item", request()),
     "POST": ("item", request("POST", b'{"id": "\xc3\xa9"}', code="c", state="")),
     "a text as an answer": ("plain", request()),
-    "no answer at all": ("odd", request()),
-    "a value that nothing takes": ("returning", timer_input()),
+    "no answer": ("odd", request()),
+    "an unused value": ("returning", timer_input()),
 }
 
 
-async def test_functions_get_and_give_the_same_from_both(tmp_path: Path) -> None:
+async def test_worker_and_local_host_pass_the_same_values(tmp_path: Path) -> None:
     folder = app_of(tmp_path / "probes", PROBES)
     functions = seen_in(folder)
     by_name = {function.name: function for function in functions}
@@ -111,11 +111,11 @@ async def test_functions_get_and_give_the_same_from_both(tmp_path: Path) -> None
         }
     assert ours == theirs
     assert "posted" in str(theirs["JSON over metadata"])
-    assert theirs["a count that is none"] == theirs["no answer at all"] == FAILED
+    assert theirs["an invalid count"] == theirs["no answer"] == FAILED
 
 
 def of_worker(response: dict[str, Any]) -> Any:
-    """Return an answer, or what the probe raised; of the worker's own failures, just that."""
+    """Return an answer or a probe's error; of the worker's other failures, only that it failed."""
     if response["result"]["status"] == SUCCESS:
         return _answer(response["return_value"])
     return _failure(response["result"]["exception"]["message"])

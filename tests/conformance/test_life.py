@@ -1,4 +1,4 @@
-"""A whole life of an operation through the real language worker: Azurite, a simulated ARM."""
+"""An operation from its post to its callback through the real language worker."""
 
 import asyncio
 import re
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(
 PATIENCE = 30  # seconds
 
 
-async def test_an_operation_is_watched_to_its_end_and_its_receiver_called() -> None:
+async def test_operation_is_watched_and_receiver_called() -> None:
     async with AsyncExitStack() as stack:
         azurite = stack.enter_context(running_azurite())  # `operations` has one reader
         arm = await stack.enter_async_context(Simulator(seed=4))
@@ -45,7 +45,7 @@ async def test_an_operation_is_watched_to_its_end_and_its_receiver_called() -> N
         stack.push_async_callback(account.close)
         worker = await stack.enter_async_context(real_worker(ROOT, env))
 
-        await run_timers(worker)  # which make queues and tables
+        await run_timers(worker)  # they create queues and tables
         scenario = SCRIPTS["redis-enterprise-failed"].with_duration(timedelta(seconds=1))
         started = arm.start(scenario)
         await account.queue(OPERATIONS_QUEUE).send_message(started.url)
@@ -70,12 +70,12 @@ async def test_an_operation_is_watched_to_its_end_and_its_receiver_called() -> N
             assert await LeasedQueue(account, name).receive(1) == []
 
 
-async def test_every_function_fails_by_a_status_where_a_setting_is_wrong(azurite: Azurite) -> None:
+async def test_wrong_setting_fails_every_function(azurite: Azurite) -> None:
     env = {"AzureWebJobsStorage": azurite.connection_string, "OPSWATCH_POLL_MIN": "soon"}
     async with real_worker(ROOT, env) as worker:
         for function in worker.functions.values():
             if function.trigger["type"] == "httpTrigger":
-                continue  # they answer
+                continue  # they answer with a status
             response = await worker.invoke(function.name, given(function))
             assert response["result"]["status"] != SUCCESS
             assert "OPSWATCH_POLL_MIN" in response["result"]["exception"]["message"]
@@ -94,7 +94,7 @@ def given(function: Reported) -> Input:
 
 
 def request(trigger: Mapping[str, Any]) -> Input:
-    """Return an empty request to a route, each of its parameters an `x`."""
+    """Return an empty request to a route, with `x` for each of its parameters."""
     return http_input(
         method=(trigger.get("methods") or ["GET"])[0],
         url=f"http://localhost:7071/api/{trigger['route']}",
@@ -129,7 +129,7 @@ async def ask_routes(worker: RealWorker) -> None:
 
 
 async def pump(worker: RealWorker, account: Account) -> None:
-    """Run each queue's function on what is visible, as the host does."""
+    """Run each queue's function for its visible messages, as the host does."""
     for function in worker.functions.values():
         if function.trigger["type"] == "queueTrigger":
             queue = LeasedQueue(account, function.trigger["queueName"])

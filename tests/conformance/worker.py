@@ -1,7 +1,7 @@
 """`python -m tests.conformance.worker DIR`: the real language worker over standard input.
 
-One request a line comes in, as JSON, and one response goes out. What the functions print goes to
-standard error.
+Each line is a request in JSON, and is answered with a response in one line. The functions' output
+goes to standard error.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from tests.conformance.protos import Message, ParameterBinding, plain, typed_dat
 
 
 async def serve(app_dir: str) -> None:
-    """Answer requests one at a time, until there are no more."""
+    """Answer requests one at a time, until the input ends."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     sys.path.insert(0, app_dir)

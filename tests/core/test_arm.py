@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from opswatch.core import arm
-from opswatch.core.arm import ArmError, Ended, Missed, Observation, Running
+from opswatch.core.arm import Ended, Missed, Observation, PolledUrl, Running, UrlStyle
+from opswatch.core.arm_errors import ArmError
 from opswatch.core.http import HttpResponse, NoAnswer
 from tests.support.builders import (
     ENDPOINT,
@@ -31,12 +32,20 @@ CONFLICT = ArmError(
 RESOURCE = {"id": "/subscriptions/x", "name": "cache", "properties": {"hostName": "cache.net"}}
 
 
-def read(response: HttpResponse | NoAnswer) -> Observation:
-    return arm.read(response, endpoint=ENDPOINT, now=NOW)
+STATUS, LOCATION = UrlStyle.STATUS, UrlStyle.LOCATION
+RESULTS_URL = URL.replace("operationsStatus", "operationResults")
+RUNNING = Running(status="InProgress", style=LOCATION)
 
 
-def read_running(response: HttpResponse) -> Running:
-    seen = read(response)
+def read(
+    response: HttpResponse | NoAnswer, style: UrlStyle | None = None, url: str = URL
+) -> Observation:
+    polled = PolledUrl(url=url, endpoint=ENDPOINT, style=style, api_version="2024-10-01")
+    return arm.read(response, polled, NOW)
+
+
+def read_running(response: HttpResponse, style: UrlStyle | None = None) -> Running:
+    seen = read(response, style)
     assert isinstance(seen, Running), seen
     return seen
 
@@ -71,7 +80,6 @@ def nested(depth: int) -> bytes:
 @cases(
     "response, seen",
     {
-        # A body with a status: the status decides.
         "AAO: in progress": (answer({"status": "InProgress"}), running()),
         "AAO: succeeded": (answer({"status": "Succeeded"}), ended()),
         "AAO: failed": (answer({"status": "Failed"}), ended(status="Failed")),
@@ -84,53 +92,199 @@ def nested(depth: int) -> bytes:
         "hybrid: 202 with a status": (answer({"status": "InProgress"}, 202), running()),
         "hybrid: an end, even in a 202": (answer({"status": "Succeeded"}, 202), ended()),
         "AAO: running in a 201": (answer({"status": "Running"}, 201), running("Running")),
-        "AAO: empty": (answer({"status": ""}), running("")),
-        # Without one: the code decides.
-        "Location: empty 202": (answer(None, 202), running()),
-        "Location: 202 with an empty object": (answer({}, 202), running()),
-        "Location: 202 with a body": (answer(RESOURCE, 202), running()),
-        "Location: 202 with white space": (answer(b" \r\n", 202), running()),
-        "Location: empty 200 (Redis delete)": (answer(None, 200), ended(is_inferred=True)),
-        "Location: 200 with white space": (answer(b"\n", 200), ended(is_inferred=True)),
-        "Location: 200 with an empty object": (answer({}, 200), ended(is_inferred=True)),
-        "Location: 200 with null": (answer(b"null", 200), ended(is_inferred=True)),
-        "Location: 202 with null": (answer(b"null", 202), running()),
-        "Location: 204": (answer(None, 204), ended()),
-        "Location: 200 with the resource": (answer(RESOURCE), ended(result=compact(RESOURCE))),
-        "Location: 201, the resource": (answer(RESOURCE, 201), ended(result=compact(RESOURCE))),
-        "Location: 200 with a list": (answer([1]), ended(result="[1]", is_inferred=True)),
-        "Location: provisioningState running": (
-            answer({"properties": {"provisioningState": "Creating"}}),
-            running("Creating"),
+    },
+)
+def test_status_decides(response: HttpResponse, seen: Observation) -> None:
+    for style in (None, STATUS):
+        assert read(response, style) == seen
+        assert read(response, style, RESULTS_URL) == seen
+
+
+@cases(
+    "response, seen",
+    {
+        "an empty 202": (answer(None, 202), RUNNING),
+        "a 202 with an empty object": (answer({}, 202), RUNNING),
+        "a 202 with a body": (answer(RESOURCE, 202), RUNNING),
+        "a 202 with white space": (answer(b" \r\n", 202), RUNNING),
+        "a 202 with null": (answer(b"null", 202), RUNNING),
+        "a 202 with a list": (answer([1], 202), RUNNING),
+        "a 202 with a text": (answer(b"Accepted", 202), RUNNING),
+        "an empty 200 (Redis delete)": (answer(None), ended()),
+        "a 200 with white space": (answer(b"\n"), ended()),
+        "a 200 with a byte-order mark": (answer(b"\xef\xbb\xbf"), ended()),
+        "a 200 with an empty object": (answer({}), ended()),
+        "a 200 with null": (answer(b"null"), ended()),
+        "a 204": (answer(None, 204), ended()),
+        "a 203": (answer(RESOURCE, 203), ended(result=compact(RESOURCE))),
+        "a 200 with the resource": (answer(RESOURCE), ended(result=compact(RESOURCE))),
+        "a 201 with the resource": (answer(RESOURCE, 201), ended(result=compact(RESOURCE))),
+        "a list": (answer([1]), ended(result="[1]")),
+        "a JSON text": (answer(b'"https://x"'), ended(result='"https://x"')),
+        "a number": (answer(b"1"), ended(result="1")),
+        "XML": (answer(b"<a/>"), ended(result='"<a/>"')),
+        "a status of another kind": (
+            answer({"status": "Enabled", "a": 1}),
+            ended(result='{"status":"Enabled","a":1}'),
         ),
-        "Location: provisioningState succeeded": (
+        "a status that is an object": (
+            answer({"status": {"phase": 1}}),
+            ended(result='{"status":{"phase":1}}'),
+        ),
+        "a status that is running": (answer({"status": "InProgress"}), running()),
+        "a status that has failed": (answer({"status": "Failed"}), ended(status="Failed")),
+        "provisioningState running": (
+            answer({"properties": {"provisioningState": "Creating"}}),
+            Running(status="Creating", style=LOCATION),
+        ),
+        "provisioningState at the top": (
+            answer({"provisioningState": "Updating"}),
+            Running(status="Updating", style=LOCATION),
+        ),
+        "provisioningState of another kind": (
+            answer({"provisioningState": "Enabled"}),
+            ended(result='{"provisioningState":"Enabled"}'),
+        ),
+        "provisioningState succeeded": (
             answer({"properties": {"provisioningState": "Succeeded"}}),
             ended(result='{"properties":{"provisioningState":"Succeeded"}}'),
         ),
-        "Location: provisioningState failed": (
+        "provisioningState failed": (
             answer({"properties": {"provisioningState": "failed"}}),
             ended(status="Failed", result='{"properties":{"provisioningState":"failed"}}'),
         ),
-        "Location: status null counts as absent": (
+        "status null counts as absent": (
             answer({"status": None, "properties": {"provisioningState": "Updating"}}),
-            running("Updating"),
+            Running(status="Updating", style=LOCATION),
         ),
-        "Location: provisioningState null": (
+        "provisioningState null": (
             answer({"properties": {"provisioningState": None}}),
             ended(result='{"properties":{"provisioningState":null}}'),
         ),
-        "Location: properties that are a text": (
+        "properties that are a text": (
             answer({"properties": "none"}),
             ended(result='{"properties":"none"}'),
         ),
-        # Anything else could not be read.
+    },
+)
+def test_location_url_ends_with_another_2xx(response: HttpResponse, seen: Observation) -> None:
+    assert read(response, LOCATION, RESULTS_URL) == seen
+    assert read(response, LOCATION) == seen  # its name does not matter
+
+
+@cases(
+    "response, seen",
+    {
+        "an empty 202": (answer(None, 202), RUNNING),
+        "an empty 200": (answer(None), ended(inferred_from="an empty 200")),
+        "an empty object": (answer({}), ended(inferred_from="an empty 200")),
+        "a 204": (answer(None, 204), ended(inferred_from="an empty 204")),
+        "a list": (answer([1]), ended(result="[1]", inferred_from="a list")),
+        "the resource": (answer(RESOURCE), ended(result=compact(RESOURCE))),
+        "a state": (answer({"provisioningState": "Odd"}), Running(status="Odd")),
+    },
+)
+def test_url_of_unknown_style_is_doubted(response: HttpResponse, seen: Observation) -> None:
+    assert read(response, None, RESULTS_URL) == seen
+
+
+NO_STATUS = {
+    "empty": (None, "200 no status"),
+    "an empty object": ({}, "200 no status"),
+    "null": (b"null", "200 no status"),
+    "an empty status": ({"status": ""}, "200 no status"),
+    "a status that is null": ({"status": None, "id": "x"}, "200 no status"),
+    "a resource": (RESOURCE, "200 no status"),
+    "an error": (
+        {"error": {"code": "Boom", "message": "m"}},
+        "200 malformed body: an error without a status: Boom: m",
+    ),
+    "code and message": (
+        {"code": "Boom", "message": "m"},
+        "200 malformed body: an error without a status: Boom: m",
+    ),
+    "a list": ([1], "200 malformed body: not an object"),
+}
+
+
+@cases("body, reason", NO_STATUS)
+def test_status_url_ends_with_a_status_only(body: Any, reason: str) -> None:
+    expected = Missed(reason=reason, status_code=200)
+    assert read(answer(body), STATUS, RESULTS_URL) == expected
+    for name in ("operationsStatus", "operationStatuses", "azureAsyncOperation"):
+        assert read(answer(body), None, URL.replace("operationsStatus", name)) == expected
+
+
+def test_204_of_a_status_url_is_doubted() -> None:
+    assert read(answer(None, 204), STATUS) == ended(inferred_from="an empty 204")
+
+
+@cases(
+    "body",
+    {
+        "its path": {"id": PATH.replace("operationsStatus", "operationResults")},
+        "its path in another spelling": {
+            "id": PATH.replace("operationsStatus", "OPERATIONRESULTS").replace("us/", "%20us/")
+        },
+        "a start": {"startTime": START_TEXT},
+        "a percentage": {"percentComplete": 5},
+    },
+)
+def test_marks_of_a_status_body_are_no_end(body: dict[str, Any]) -> None:
+    url = RESULTS_URL.replace("westus", "west us")
+    assert isinstance(read(answer(body), None, RESULTS_URL), Missed)
+    assert isinstance(read(answer(body | {"name": "x"}), None, url), Missed)
+
+
+def test_location_error_is_its_failure_if_repeated() -> None:
+    body = {"error": {"code": "Conflict", "message": "Taken."}}
+    for code in (400, 409, 412, 422):
+        seen = read(answer(body, code), LOCATION)
+        inferred = f"Conflict under {code}"
+        assert seen == ended(status="Failed", error=CONFLICT, inferred_from=inferred)
+        assert isinstance(read(answer(body, code), STATUS), Missed)
+        assert isinstance(read(answer(None, code), LOCATION), Missed)
+    for code in (401, 403, 404, 408, 410, 429, 500, 503):
+        assert isinstance(read(answer(body, code), LOCATION), Missed)
+
+
+@pytest.mark.parametrize("code", [400, 404, 409, 500])
+def test_envelope_under_an_error_code_is_an_end_if_repeated(code: int) -> None:
+    body = {"id": PATH, "name": "x", "status": "Failed", "error": {"code": "Boom"}}
+    seen = read_ended(answer(body, code))
+    assert (seen.status, seen.inferred_from) == ("Failed", f"Failed under {code}")
+    assert isinstance(read(answer(body | {"status": "Running"}, code)), Missed)
+    assert isinstance(read(answer({"status": "Failed"}, code)), Missed)  # no envelope
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("Success", "Succeeded"), ("Completed", "Succeeded"), ("Error", "Failed"),
+        ("Failure", "Failed"), ("Aborted", "Failed"), ("TimedOut", "Failed"),
+        ("Cancelled", "Canceled"),
+    ],
+)  # fmt: skip
+def test_further_words_are_ends(word: str, status: str) -> None:
+    assert read_ended(answer({"status": word})).status == status
+
+
+def test_result_may_be_beside_the_envelope() -> None:
+    body = {"status": "Completed", "name": "x", "manifest": {"a": 1}}
+    assert read_ended(answer(body)).result == '{"manifest":{"a":1}}'
+    assert read_ended(answer(body | {"properties": {"b": 2}})).result == '{"b":2}'
+
+
+@cases(
+    "response, seen",
+    {
         "no answer": (
             NoAnswer("timeout", "after 30 s"),
-            Missed(reason="timeout: after 30 s", answered=False),
+            Missed(reason="timeout: after 30 s"),
         ),
     },
 )
-def test_answer_is_read(response: HttpResponse | NoAnswer, seen: Observation) -> None:
+def test_silence_is_a_miss(response: NoAnswer, seen: Observation) -> None:
     assert read(response) == seen
 
 
@@ -262,7 +416,7 @@ def test_percentage_is_read(text: str, percent: float | None) -> None:
         ),
         "a code that is a number": (
             {"error": {"code": 409, "message": None}},
-            ArmError(code="409", message=None, json='{"code":"409","message":null}'),
+            ArmError(code="409", json='{"code":"409"}'),
         ),
         "a text": (
             {"error": "Taken."},
@@ -272,12 +426,60 @@ def test_percentage_is_read(text: str, percent: float | None) -> None:
             {"code": "Conflict", "message": "Taken."},
             CONFLICT,
         ),
-        "a list": ({"error": [1]}, None),
+        "a list of numbers": ({"error": [1]}, ArmError(json='{"error":[1]}')),
+        "nested (reference of OperationsStatus_Get)": (
+            {"error": {"error": {"code": "Conflict", "message": "Taken."}}},
+            CONFLICT,
+        ),
+        "a list": ({"error": [{"code": "Conflict", "message": "Taken."}]}, CONFLICT),
+        "errors (Microsoft.Web)": (
+            {"errors": [{"code": "Conflict", "message": "Taken."}]},
+            CONFLICT,
+        ),
+        "empty, beside code and message": (
+            {"error": {}, "code": "Conflict", "message": "Taken."},
+            CONFLICT,
+        ),
+        "OData": (
+            {"odata.error": {"code": "Conflict", "message": {"lang": "en", "value": "Taken."}}},
+            CONFLICT,
+        ),
+        "JSON in a text": ({"error": '{"code":"Conflict","message":"Taken."}'}, CONFLICT),
+        "errorCode and errorMessage": (
+            {"errorCode": "Conflict", "errorMessage": "Taken."},
+            CONFLICT,
+        ),
+        "anything else beside the envelope": ({"why": 1}, ArmError(json='{"why":1}')),
     },
 )
 def test_error_is_read(body: dict[str, Any], error: ArmError | None) -> None:
     assert error_of(**body) == error
     assert read_ended(answer({"status": "Succeeded"} | body)).error is None
+
+
+@cases(
+    "error, inner",
+    {
+        "itself": ({"code": "A", "message": "m"}, (None, None)),
+        "details": ({"code": "A", "details": [{"code": "B", "message": "b"}]}, ("B", "b")),
+        "details of details": (
+            {"code": "A", "details": [{"code": "B", "details": [{"code": "C"}]}]},
+            ("C", None),
+        ),
+        "innererror": ({"code": "A", "innererror": {"code": "B"}}, ("B", None)),
+        "JSON in the message": (
+            {"code": "A", "message": '{"error":{"code":"B","message":"b"}}'},
+            ("B", "b"),
+        ),
+        "a message that is not JSON": ({"code": "A", "message": "{x"}, (None, None)),
+    },
+)
+def test_innermost_error_is_found(
+    error: dict[str, Any], inner: tuple[str | None, str | None]
+) -> None:
+    seen = error_of(error=error)
+    assert seen is not None
+    assert (seen.code, seen.code_inner, seen.message_inner) == ("A", *inner)
 
 
 def test_error_is_kept_whole() -> None:
@@ -291,14 +493,16 @@ def test_error_is_kept_whole() -> None:
     }
     read_error = error_of(error=error)
     assert read_error is not None
-    assert json.loads(read_error.json) == error
+    assert json.loads(read_error.json) == {n: v for n, v in error.items() if v is not None}
+    assert (read_error.code_inner, read_error.message_inner) == ("Inner", "Deep.")
 
 
 def test_failed_provisioning_state_has_its_error() -> None:
     body = {"properties": {"provisioningState": "Failed"}, "error": {"code": "Conflict"}}
-    error = read_ended(answer(body)).error
-    assert error is not None
-    assert error.code == "Conflict"
+    seen = read(answer(body), None, RESULTS_URL)
+    assert isinstance(seen, Ended)
+    assert seen.error is not None
+    assert (seen.status, seen.error.code) == ("Failed", "Conflict")
 
 
 # --- misses
@@ -307,16 +511,16 @@ def test_failed_provisioning_state_has_its_error() -> None:
 @pytest.mark.parametrize("code", [401, 403, 404, 410])
 def test_unreadable_codes_are_marked(code: int) -> None:
     seen = read_missed(answer({"error": {"code": "Gone", "message": "It is gone."}}, code))
-    assert seen == Missed(reason=f"{code} Gone: It is gone.", unreadable=True)
+    assert seen == Missed(reason=f"{code} Gone: It is gone.", status_code=code, unreadable=True)
 
 
 @pytest.mark.parametrize("code", [400, 402, 405, 408, 409, 412, 429, 499, 500, 502, 503, 504, 999])
 def test_other_error_codes_are_misses(code: int) -> None:
     seen = read_missed(answer({"status": "Failed", "error": {"code": "Nope"}}, code))
-    assert seen == Missed(reason=f"{code} Nope")
+    assert seen == Missed(reason=f"{code} Nope", status_code=code)
 
 
-@pytest.mark.parametrize("code", [100, 203, 206, 301, 302, 303, 307, 308])
+@pytest.mark.parametrize("code", [100, 206, 301, 302, 303, 307, 308])
 def test_redirects_and_unusual_codes_are_misses(code: int) -> None:
     headers = {"location": URL, "azure-asyncoperation": URL}
     seen = read_missed(answer({"status": "Succeeded"}, code, headers))
@@ -346,13 +550,11 @@ def test_redirects_and_unusual_codes_are_misses(code: int) -> None:
         "cut off": (answer(b'{"status":"Succ', 200), "200 malformed body"),
         "a text": (answer(b'"Succeeded"', 200), "200 malformed body"),
         "a number": (answer(b"1", 200), "200 malformed body"),
-        "a list with a 202": (answer([1], 202), "202 malformed body"),
         "a status that is a number": (answer({"status": 1}), "200 malformed body"),
         "a status list": (answer({"status": ["Succeeded"]}), "200 malformed body"),
         "100,000 levels": (answer(nested(100_000)), "200 malformed body"),
         "100,000 levels, cut off": (answer(b"[" * 100_000), "200 malformed body"),
         "50,000 objects": (answer(b'{"status":' * 50_000), "200 malformed body"),
-        "a NUL after the body": (answer(b'{"status":"InProgress"}\0'), "200 malformed body"),
     },
 )
 def test_miss_has_a_reason(response: HttpResponse, reason: str) -> None:
@@ -366,6 +568,11 @@ def test_miss_has_a_reason(response: HttpResponse, reason: str) -> None:
     "body, seen",
     {
         "a BOM": (b'\xef\xbb\xbf{"status":"Succeeded"}', ended()),
+        "two BOMs": (b'\xef\xbb\xbf\xef\xbb\xbf{"status":"Succeeded"}', ended()),
+        "a BOM after white space": (b'\r\n\xef\xbb\xbf{"status":"Succeeded"}', ended()),
+        "UTF-16": ('{"status":"Succeeded"}'.encode("utf-16"), ended()),
+        "UTF-16 without a mark": ('{"status":"Succeeded"}'.encode("utf-16-be"), ended()),
+        "a NUL after the body": (b'{"status":"Succeeded"}\0', ended()),
         "half a pair": (b'{"status":"Succeeded","properties":"\\ud83d"}', ended(result='"?"')),
         "Latin-1": (b'{"status":"Succeeded","properties":"\xff"}', ended(result='"\ufffd"')),
         "numbers out of range": (
@@ -500,15 +707,33 @@ NEW = f"{PATH}2?api-version=2024-11-01&t=1&c=a%2Fb%2fc&s=x+y~z==&h=q"
             202,
             ENDPOINT + NEW,
         ),
-        "Location of a 202": ({"location": ENDPOINT + NEW}, 202, ENDPOINT + NEW),
         "Location beside a status: the resource's": ({"location": ENDPOINT + NEW}, 200, None),
-        "a path": ({"location": NEW}, 202, ENDPOINT + NEW),
-        "spaces around": ({"location": f"  {URL} "}, 202, URL),
-        "case": ({"location": "https://MANAGEMENT.azure.com:443" + NEW}, 202, ENDPOINT + NEW),
+        "Location beside a status, under 202": ({"location": ENDPOINT + NEW}, 202, None),
     },
 )
-def test_next_url_is_read(headers: dict[str, str], code: int, url: str | None) -> None:
-    assert read_running(answer({"status": "Running"}, code, headers)).next_url == url
+def test_azure_asyncoperation_is_followed(
+    headers: dict[str, str], code: int, url: str | None
+) -> None:
+    seen = read_running(answer({"status": "Running"}, code, headers))
+    assert (seen.next_url, seen.next_style) == (url, url and STATUS)
+
+
+@cases(
+    "location, url",
+    {
+        "a URL": (ENDPOINT + NEW, ENDPOINT + NEW),
+        "a path": (NEW, ENDPOINT + NEW),
+        "spaces around": (f"  {ENDPOINT + NEW} ", ENDPOINT + NEW),
+        "case": ("https://MANAGEMENT.azure.com:443" + NEW, ENDPOINT + NEW),
+        "a region's host": ("https://westus.management.azure.com" + NEW, ENDPOINT + NEW),
+        "no api-version": (f"{PATH}2?t=1", f"{ENDPOINT}{PATH}2?t=1&api-version=2024-10-01"),
+        "the same URL": (URL, None),
+    },
+)
+def test_location_of_a_202_is_followed(location: str, url: str | None) -> None:
+    seen = read_running(answer(None, 202, {"location": location}))
+    assert (seen.next_url, seen.next_style) == (url, url and LOCATION)
+    assert seen.style is LOCATION
 
 
 @cases(
@@ -536,11 +761,38 @@ def test_next_url_is_read(headers: dict[str, str], code: int, url: str | None) -
     },
 )
 def test_next_url_stays_on_our_host(location: str) -> None:
-    assert read_running(answer({"status": "Running"}, 202, {"location": location})).next_url is None
+    assert read_running(answer(None, 202, {"location": location})).next_url is None
+    headers = {"azure-asyncoperation": location}
+    assert read_running(answer({"status": "Running"}, 200, headers)).next_url is None
 
 
 def test_end_has_no_next_url() -> None:
     assert read(answer({"status": "Succeeded"}, 200, {"azure-asyncoperation": URL})) == ended()
+
+
+SIGNED = f"{URL}&t=1&c=a&s=b&h=c"
+ORIGINAL_CALLER = "Only the original caller of an asynchronous operation is allowed."
+
+
+def test_refused_signature_is_marked() -> None:
+    body = {"error": {"code": "Forbidden", "message": ORIGINAL_CALLER}}
+    polled = PolledUrl(url=SIGNED, endpoint=ENDPOINT, style=STATUS)
+    for code in (400, 403, 404):
+        seen = arm.read(answer(body, code), polled, NOW)
+        assert isinstance(seen, Missed)
+        assert seen.unreadable
+        assert seen.reason == f"{code} OnlyOriginalCaller: Forbidden: {ORIGINAL_CALLER}"
+        assert arm.may_have_refused_signature(seen, polled)
+        assert not arm.may_have_refused_signature(seen, replace(polled, url=URL))
+    assert not arm.may_have_refused_signature(missed(500), polled)
+
+
+def test_unsigned_url_is_polled_from_now_on() -> None:
+    unsigned = PolledUrl(url=URL, endpoint=ENDPOINT)
+    assert arm.merge_unsigned(missed(403), missed(404), unsigned) == missed(403)
+    assert arm.merge_unsigned(missed(403), ended(), unsigned) == ended()
+    merged = arm.merge_unsigned(missed(403), running(), unsigned)
+    assert merged == running(next_url=URL, next_style=STATUS)
 
 
 def test_builders_make_misses_that_arm_reads() -> None:

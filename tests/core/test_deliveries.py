@@ -86,7 +86,7 @@ def test_default_schedule_is_the_contracts() -> None:
 def test_new_delivery_is_due_at_once() -> None:
     value = new_delivery(KEY, HOOK, NOW, POLICY)
     assert value == Delivery(
-        key=Key(KEY.partition, f"{KEY.row}~{sha256(HOOK.encode()).hexdigest()[:8]}"),
+        key=Key(KEY.partition, f"{KEY.row}~{sha256(HOOK.encode()).hexdigest()[:16]}"),
         operation=KEY,
         delivery_id=value.delivery_id,
         callback_url=HOOK,

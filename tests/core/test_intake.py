@@ -207,7 +207,9 @@ REJECTED: dict[Reason, dict[str, tuple[Any, str]]] = {
         "white space in base64": (base64.b64encode(b" \n "), "empty"),
     },
     Reason.NOT_UTF8: {
-        "UTF-16": (b"\xff\xfe{\0}\0", "utf-8"),
+        "UTF-16": (b"\xff\xfe{\0}\0", "UTF-16"),
+        "UTF-16 without a mark": ("{}".encode("utf-16-le"), "UTF-16"),
+        "UTF-16 in base64": (base64.b64encode('{"id": "x"}'.encode("utf-16")), "UTF-16"),
         "Latin-1": (b"caf\xe9", "position 3"),
         "a surrogate": (b"\xed\xa0\x80", "utf-8"),
     },

@@ -1,7 +1,6 @@
 """Identity: one operation has one key, and so has the host of a callback."""
 
 from hashlib import sha256
-from urllib.parse import quote
 
 import pytest
 
@@ -55,7 +54,7 @@ def test_every_spelling_has_one_key(path: str) -> None:
         "not a GUID": (f"{ID.upper()}x", f"{ID.upper()}x"),
         "an id of 128": ("a" * 128, "a" * 128),
         "an id of 129": ("a" * 129, digest("a" * 129)),
-        "a space": ("a b", "a b"),
+        "a space": ("a b", digest("a b")),
         "a slash": ("a%2Fb", digest("a/b")),
         "a tilde": ("a~b", digest("a~b")),
         "a percent": ("a%25b", digest("a%b")),
@@ -110,7 +109,8 @@ def test_location_is_kept_or_hashed(segment: str, part: str) -> None:
 )
 def test_other_shape_ends_with_a_digest(path: str, parts: str) -> None:
     partition = SUBSCRIPTION if path.startswith(IN_SUBSCRIPTION) else "-"
-    expected = Key(partition, f"{parts}~{digest(quote(path), 8)}")
+    spelling = path.lower().replace(" ", "")
+    expected = Key(partition, f"{parts}~{digest(spelling, 8)}")
     assert accepted(path).operation.key == expected
 
 

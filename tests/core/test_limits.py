@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opswatch.core.arm import ArmError
+from opswatch.core.arm_errors import ArmError
 from opswatch.core.limits import shrink_error
 from opswatch.core.policy import Policy
 from opswatch.core.texts import MAX_PROPERTY, to_json, utf16_length

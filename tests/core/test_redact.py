@@ -27,7 +27,7 @@ from opswatch.core.redact import redact, redact_text
         ("https://a.b/c", "https://a.b/c"),
         ("Authorization: Bearer abcdefgh.ijk", "Authorization: [redacted]"),
         ("Bearer of news", "Bearer of news"),
-        ("AccountName=a;AccountKey=abcd==;x=y", "AccountName=a;[redacted];x=y"),
+        ("AccountName=a;AccountKey=abcd==;x=y", "AccountName=a;AccountKey=[redacted];x=y"),
         ("see_https://a.b/c?sig=x", "see_https://a.b/c?[redacted]"),
         ("eyJ0eXAiOiJKV1QifQ.e30.c2ln.", "[redacted]."),
         ("", ""),

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opswatch.core.arm import Observation
-from opswatch.core.keys import Key, operation_from_url
+from opswatch.core.arm import Observation, UrlStyle
+from opswatch.core.keys import Key
 from opswatch.core.policy import Policy
 from opswatch.core.texts import MAX_PROPERTY
 from opswatch.core.watches import (
     End,
     FinalStatus,
     Finish,
+    Route,
     TimelineEntry,
     Wait,
     Watch,
@@ -85,6 +86,7 @@ def test_running_operation_is_polled_again() -> None:
         status="Creating",
         start_time=at(-30),
         percent_complete=10.0,
+        route=Route(url_style=UrlStyle.STATUS),
         last_polled_at=NOW,
         last_running_at=NOW,
         polls=1,
@@ -109,6 +111,15 @@ def test_new_url_replaces_the_polled_one() -> None:
     value = wait(watch(), running(next_url=f"{URL}&t=2"))
     assert value.facts.operation == replace(watch().facts.operation, url=f"{URL}&t=2")
     assert wait(value, running()).facts.operation.url == f"{URL}&t=2"
+
+
+def test_path_stays_the_posted_one() -> None:
+    posted = watch().facts.operation
+    followed = wait(watch(), running(next_url=NEW_URL))
+    assert followed.facts.operation.url == NEW_URL
+    assert followed.facts.operation.path == posted.path
+    assert finish(followed, ended())[0].facts.operation.path == posted.path
+    assert wait(followed, missed(404)).facts.operation == posted
 
 
 @pytest.mark.parametrize("status", ["Succeeded", "Failed", "Canceled"])
@@ -144,7 +155,8 @@ def test_end_after_the_deadline_counts(status: str) -> None:
 @pytest.mark.parametrize("seen", [running("Creating"), missed(500), missed(404), SILENCE])
 def test_watch_times_out_at_its_deadline(seen: Observation) -> None:
     value, kept = finish(watch(deadline_at=at(10)), seen, 10)
-    assert kept == End(status=FinalStatus.TIMED_OUT, finished_at=at(10))
+    last = value.facts.status
+    assert kept == End(status=FinalStatus.TIMED_OUT, finished_at=at(10), last_status=last)
     assert (value.facts.polls, value.seq) == (1, 1)
     assert wait(watch(deadline_at=at(10)), seen, 9.9).due_at == at(10.9)
 
@@ -183,26 +195,29 @@ def test_unreadable_answer_begins_the_grace(seen: Observation, since: datetime |
     assert wait(watch(), seen, 100).unreadable_since == since
 
 
-def test_inferred_end_of_status_url_must_repeat() -> None:
-    inferred = ended(is_inferred=True)
-    value = wait(watch(), inferred)
-    assert value.is_doubted
-    assert (value.facts.misses, value.facts.last_miss) == (1, "an answer without a status")
-    _, kept = finish(value, inferred, 5)
+INFERRED = ended(inferred_from="an empty 200")
+
+
+def test_inferred_end_must_repeat() -> None:
+    value = wait(watch(), INFERRED)
+    assert value.doubted == "an empty 200"
+    assert (value.facts.misses, value.facts.last_miss) == (1, "to be confirmed: an empty 200")
+    _, kept = finish(value, INFERRED, 5)
     assert kept == End(status=FinalStatus.SUCCEEDED, finished_at=at(5))
 
 
-@pytest.mark.parametrize("between", OBSERVATIONS, ids=str)
+@pytest.mark.parametrize("between", [*OBSERVATIONS, ended(inferred_from="a list")], ids=str)
 def test_other_answer_resets_a_doubted_end(between: Observation) -> None:
-    inferred = ended(is_inferred=True)
-    value = wait(wait(watch(), inferred), between, 5)
-    assert wait(value, inferred, 10).is_doubted
+    value = wait(wait(watch(), INFERRED), between, 5)
+    assert wait(value, INFERRED, 10).doubted == "an empty 200"
 
 
-def test_inferred_end_of_location_url_counts() -> None:
-    url = URL.replace("operationsStatus", "operationResults")
-    _, kept = finish(watch(operation=operation_from_url(url)), ended(is_inferred=True))
-    assert kept.status is FinalStatus.SUCCEEDED
+def test_doubted_error_is_the_last_miss() -> None:
+    seen = ended(status="Failed", error=arm_error(), inferred_from="Conflict under 409")
+    value = wait(watch(), seen)
+    assert value.facts.last_miss == "to be confirmed: Conflict under 409: It is in use."
+    _, kept = finish(value, seen, 5)
+    assert (kept.status, kept.error) == (FinalStatus.FAILED, arm_error())
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 410])
@@ -299,6 +314,10 @@ def with_url(value: Watch, url: str = NEW_URL) -> Watch:
     return change(value, operation=replace(value.facts.operation, url=url))
 
 
+def with_style(value: Watch) -> Watch:
+    return replace(value, route=Route(url_style=UrlStyle.LOCATION))
+
+
 @cases(
     "current, polled, merged",
     {
@@ -307,6 +326,7 @@ def with_url(value: Watch, url: str = NEW_URL) -> Watch:
         ),
         "the poll showed nothing new": (THEIRS, OURS, None),
         "only the poll showed a new URL": (THEIRS, with_url(OURS), with_url(THEIRS)),
+        "only the poll showed the URL's style": (THEIRS, with_style(OURS), with_style(THEIRS)),
         "the row has another new URL": (with_url(THEIRS, f"{NEW_URL}&x=1"), with_url(OURS), None),
         "the row has ended": (
             change(THEIRS, end=end(FinalStatus.FAILED)), change(OURS, end=end()), None
@@ -331,6 +351,13 @@ def test_conflict_keeps_only_ends_of_arm(status: FinalStatus) -> None:
     is_arms = status in (FinalStatus.SUCCEEDED, FinalStatus.FAILED, FinalStatus.CANCELED)
     kept = change(THEIRS, status=status.value, end=end(status)) if is_arms else None
     assert merge_after_conflict(THEIRS, BEFORE, ours) == kept
+
+
+def test_end_that_is_added_brings_its_times() -> None:
+    known = {"start_time": at(-30), "percent_complete": 100.0, "resource_id": "/subscriptions/s"}
+    ended = {"status": "Succeeded", "end": end()}
+    merged = merge_after_conflict(THEIRS, BEFORE, change(OURS, **known, **ended))
+    assert merged == change(THEIRS, **known, **ended)
 
 
 def test_overdue_watch_is_due_at_once() -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from pathlib import Path
 
 from opswatch.adapters.account import Account
 from opswatch.adapters.storage import AzureTable
@@ -11,14 +10,15 @@ from opswatch.config import Storage
 from opswatch.core.deliveries import DeliveryState
 from opswatch.core.watches import FinalStatus
 from opswatch.local.azurite import running_azurite
-from opswatch.local.demo.receiver import Receiver
 from opswatch.local.host import LocalHost
 from opswatch.local.simulator import SCRIPTS, Scenario, Simulator
 from opswatch.ports import Query
 from opswatch.rows.messages import OPERATIONS_QUEUE
 from opswatch.rows.tables import DELIVERIES, OUTBOX, RESULTS, WATCHES
+from tests.support.endpoints import Endpoint
+from tests.support.harness import SECRET
+from tests.support.trigger import ROOT
 
-ROOT = Path(__file__).parents[2]
 PATIENCE = 90  # seconds
 
 NEVER_ENDS_WELL = {
@@ -27,6 +27,10 @@ NEVER_ENDS_WELL = {
     "failed-null-error": FinalStatus.FAILED,
     "failed-empty-error": FinalStatus.FAILED,
     "failed-blank-code": FinalStatus.FAILED,
+    "failed-nested-error": FinalStatus.FAILED,
+    "failed-errors": FinalStatus.FAILED,
+    "timed-out": FinalStatus.FAILED,
+    "location-failed": FinalStatus.FAILED,
     "redis-enterprise-failed": FinalStatus.FAILED,
     "canceled": FinalStatus.CANCELED,
     "cancelled": FinalStatus.CANCELED,
@@ -34,19 +38,19 @@ NEVER_ENDS_WELL = {
     "expired": FinalStatus.LOST,
     "gone": FinalStatus.LOST,
     "never-ending": FinalStatus.TIMED_OUT,
-    "group-conflict": FinalStatus.TIMED_OUT,  # a 409 says nothing of the operation
+    "group-conflict": FinalStatus.FAILED,  # a 409 at a Location URL is the operation's failure
 }
 
 
-async def test_every_life_of_an_operation_ends_as_it_must_with_one_verified_callback() -> None:
+async def test_every_script_ends_with_one_verified_callback() -> None:
     async with AsyncExitStack() as stack:
         azurite = stack.enter_context(running_azurite())
         arm = await stack.enter_async_context(Simulator(seed=7))
-        receiver = await stack.enter_async_context(Receiver())
+        endpoint = await stack.enter_async_context(Endpoint("hook", SECRET))
         env = {
             **arm.environment,
             "AzureWebJobsStorage": azurite.connection_string,
-            **receiver.environment,
+            **endpoint.environment,
             "OPSWATCH_POLL_MAX": "PT2S",
             "OPSWATCH_TIMEOUT": "PT30S",
             "OPSWATCH_MISS_GRACE": "PT10S",
@@ -57,7 +61,9 @@ async def test_every_life_of_an_operation_ends_as_it_must_with_one_verified_call
         stack.push_async_callback(account.close)
         queue = account.queue(OPERATIONS_QUEUE)
 
-        started = {script: arm.start(_hurried(script, life)) for script, life in SCRIPTS.items()}
+        started = {
+            script: arm.start(_shortened(script, scenario)) for script, scenario in SCRIPTS.items()
+        }
         for operation in started.values():
             await queue.send_message(operation.url, time_to_live=-1)
         deliveries = AzureTable(account, DELIVERIES)
@@ -66,8 +72,10 @@ async def test_every_life_of_an_operation_ends_as_it_must_with_one_verified_call
                 await asyncio.sleep(0.5)
 
         table = AzureTable(account, RESULTS)
-        results = {row.value.facts.operation.operation_id: row.value async for row in table.find(Query())}
-        ends = {script: results[one.id].end.status for script, one in started.items()}
+        results = {
+            row.value.facts.operation.operation_id: row.value async for row in table.find(Query())
+        }
+        ends = {script: results[begun.id].end.status for script, begun in started.items()}
         assert ends == {
             script: NEVER_ENDS_WELL.get(script, FinalStatus.SUCCEEDED) for script in SCRIPTS
         }
@@ -78,18 +86,19 @@ async def test_every_life_of_an_operation_ends_as_it_must_with_one_verified_call
         outbox = AzureTable(account, OUTBOX)
         assert [row async for row in watches.find(Query())] == []
         assert [row async for row in outbox.find(Query())] == []
-        assert len(receiver.received) == len(started)
-        for received in receiver.received:
-            assert received.event, "a signature that does not hold"
-            result = results[received.event["data"]["operationId"]]
-            assert received.event["data"]["status"] == result.end.status.value
+        assert len(endpoint.posts) == len(started)
+        for post in endpoint.posts:
+            assert post.event, "a wrong signature"
+            assert post.is_accepted
+            result = results[post.operation_id]
+            assert post.event["data"]["status"] == result.end.status.value
         assert all(
             request.path.startswith(("/subscriptions/", "/msi/")) for request in arm.requests
         )
 
 
-def _hurried(script: str, life: Scenario) -> Scenario:
-    """Return a short life, unless it is one that never ends or whose status goes before the end."""
-    if life.duration is None or script in ("expired", "gone"):
-        return life
-    return life.with_duration(timedelta(seconds=3))
+def _shortened(script: str, scenario: Scenario) -> Scenario:
+    """Return a short scenario, unless it never ends, or its status expires before its end."""
+    if scenario.duration is None or script in ("expired", "gone"):
+        return scenario
+    return scenario.with_duration(timedelta(seconds=3))

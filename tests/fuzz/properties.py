@@ -14,7 +14,16 @@ from opswatch.core.intake import MAX_CLIENT_STATE, MAX_MESSAGE, Registration, Re
 from opswatch.core.keys import Key, WakeUp
 from opswatch.core.policy import Policy
 from opswatch.core.texts import MAX_DEPTH, MAX_PROPERTY, utf16_length
-from opswatch.core.watches import Finish, Result, Wait, Watch, after_poll, begin, timeline_entry
+from opswatch.core.watches import (
+    Finish,
+    Result,
+    Wait,
+    Watch,
+    after_poll,
+    begin,
+    polled_url,
+    timeline_entry,
+)
 from opswatch.rows.codec import Codec, Noun
 from opswatch.rows.tables import OUTBOX, REJECTIONS, RESULTS, TIMELINE, WATCHES
 from opswatch.steps.wakeups import read_wake_up
@@ -52,11 +61,11 @@ def check_message(body: bytes) -> Registration | Rejection:
 
 def check_answer(answer: HttpResponse | NoAnswer) -> Running | Ended | Missed:
     """Read ARM's answer: it is an observation, and what follows from it can be stored and sent."""
-    seen = arm.read(answer, endpoint=ENDPOINT, now=NOW)
+    seen = arm.read(answer, polled_url(watch(), ENDPOINT), NOW)
     assert isinstance(seen, Running | Ended | Missed)
     if isinstance(seen, Running) and seen.next_url:
         assert urlsplit(seen.next_url).netloc == urlsplit(ENDPOINT).netloc
-    match after_poll(watch(callbacks=(HOOK,), is_doubted=True), seen, NOW, Policy()):
+    match after_poll(watch(callbacks=(HOOK,), doubted="an empty 200"), seen, NOW, Policy()):
         case Wait(waiting):
             assert NOW < waiting.due_at <= NOW + _MAX_DELAY
             assert waiting.due_at - NOW >= timedelta(seconds=1)

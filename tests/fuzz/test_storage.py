@@ -16,7 +16,7 @@ from opswatch.core import arm
 from opswatch.core.intake import Registration, Rejection
 from opswatch.core.keys import WakeUp
 from opswatch.core.policy import Policy
-from opswatch.core.watches import Result, Watch, after_poll, begin
+from opswatch.core.watches import Result, Watch, after_poll, begin, polled_url
 from opswatch.local.azurite import Azurite
 from opswatch.rows.codec import Codec, Noun
 from opswatch.rows.tables import REJECTIONS, RESULTS, WATCHES
@@ -76,9 +76,9 @@ def posted() -> list[Registration | Rejection]:
 @pytest.fixture(scope="module")
 def polled() -> list[Watch]:
     return [
-        after_poll(watch(is_doubted=True), seen, NOW, Policy()).watch
+        after_poll(watch(doubted="an empty 200"), seen, NOW, Policy()).watch
         for response in ANSWERED + drawn(ANSWERS, 150)
-        for seen in (arm.read(response, endpoint=ENDPOINT, now=NOW),)
+        for seen in (arm.read(response, polled_url(watch(), ENDPOINT), NOW),)
     ]
 
 

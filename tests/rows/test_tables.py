@@ -103,6 +103,8 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
         return BY_TYPE[kind]
     if get_origin(kind) is tuple:
         return st.lists(values(parts[0]), max_size=4).map(tuple)
+    if get_origin(kind) is dict:
+        return st.dictionaries(values(parts[0]), values(parts[1]), max_size=3)
     if get_origin(kind) is Literal:
         return st.sampled_from(parts)
     if parts:  # or None
@@ -218,6 +220,8 @@ def test_result_has_the_contracts_columns() -> None:
         "callbacks": f'["{HOOK}"]',
         "clientState": '{"ticket":42}',
         "truncated": False,
+        "round": 1,
+        "earlierEnds": "[]",
     }
 
 
@@ -240,7 +244,7 @@ def test_result_repeats_the_watchs_facts(value: Watch, kept: End) -> None:
     watched = WATCHES.encode(value)
     ended = RESULTS.encode(Result(facts=value.facts, end=kept))
     facts = RESULTS.encode(Result(facts=value.facts, end=end())).keys() - {
-        "status", "finishedAt", "truncated", "durationSeconds",
+        "status", "finishedAt", "truncated", "durationSeconds", "earlierEnds",
     }  # fmt: skip
     assert {name: watched.get(name) for name in facts} == {name: ended.get(name) for name in facts}
     assert ended["status"] == kept.status
@@ -253,8 +257,9 @@ def test_delivery_has_the_contracts_columns() -> None:
     )
     assert entity == {
         "PartitionKey": SUBSCRIPTION,
-        "RowKey": f"{KEY.row}~{sha256(HOOK.encode()).hexdigest()[:8]}",
+        "RowKey": f"{KEY.row}~{sha256(HOOK.encode()).hexdigest()[:16]}",
         "operationKey": KEY.row,
+        "round": 1,
         "deliveryId": entity["deliveryId"],
         "callbackUrl": HOOK,
         "state": "pending",

@@ -2,138 +2,171 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
-from opswatch.core.deliveries import DeliveryState, is_settled
+from opswatch.core.deliveries import DeliveryState, is_settled, new_delivery
+from opswatch.core.keys import Key
 from opswatch.core.watches import FinalStatus, Result
-from tests.simulation.clockwork import START
+from tests.simulation import undisturbed
 from tests.simulation.run import POLICY, Run, key_of
-from tests.simulation.scenario import Life, Receiver
+from tests.simulation.scenario import START_TIME, Operation, Receiver
+from tests.support.harness import START
 
 # How many polls of an operation, and POSTs of a delivery, one disturbance may cost: a function
-# that is cut off, an effect that is slow or is repeated, a message that comes twice.
+# that is cut off, an effect that is slow or is repeated, a message that is received twice.
 EXTRA_POLLS, EXTRA_POSTS = 2, 2
 _MOST_SKEW = timedelta(seconds=60)  # between two clocks
 
 
 def check(run: Run) -> None:
     """Find every invariant that the run has broken."""
-    _live_tables_are_empty(run)
-    for life in run.scenario.lives:
-        _has_ended(run, life)
-    _rejections_are_kept(run)
-    _little_was_done_twice(run)
+    for problem in _problems(run):
+        run.scheduler.violate(problem)
 
 
-def _live_tables_are_empty(run: Run) -> None:
-    """Nothing is left to do.
+def _problems(run: Run) -> Iterator[str]:
+    yield from _left_behind(run)
+    for operation in run.scenario.operations:
+        results = [r for r in run.store.results.values() if r.key == key_of(operation)]
+        if len(results) != 1:
+            yield f"{operation.operation_id} has {len(results)} results"
+            continue
+        (result,) = results
+        if not _is_true(run, operation, result):
+            yield f"not true of {operation}: {result}"
+        entries = [e for e in run.store.timeline.values() if e.operation == result.key]
+        if [entry.status for entry in entries] != [result.end.status]:
+            yield f"the timeline of {result}: {entries}"
+        posts = [p for p in run.scenario.posts if p.operation is operation]
+        for index in sorted({p.receiver for p in posts if p.receiver is not None}):
+            yield from _wrong_delivery(run, operation, result, run.scenario.receivers[index])
+    yield from _excess(run)
+    yield from undisturbed.problems(run)
 
-    A copy of a message that stalls until another copy has done all, writes a row once more, and
-    dies before it can remove it, leaves a row beside its record: to clear it away is reconcile's.
+
+def _excess(run: Run) -> Iterator[str]:
+    """Find work that was done more often than the disturbances explain."""
+    allowed, scenario, store = run.disturbances(), run.scenario, run.store
+    count = sum(rejection.count for rejection in store.rejections.values())
+    posted = len(scenario.invalid)
+    if not posted <= count <= posted + allowed:
+        yield f"{posted} invalid posts, {count} rejections"
+    polls = {result.key: result.facts.polls for result in store.results.values()}
+    for operation in scenario.operations:
+        extra = operation.reads - polls.get(key_of(operation), 0)
+        if extra > EXTRA_POLLS * allowed:
+            yield f"{extra} extra polls of {operation.operation_id}: {allowed} disturbances"
+    attempts = {record.delivery_id: record.attempts for record in store.deliveries.values()}
+    made = Counter(p.headers["webhook-id"] for r in scenario.receivers for p in r.posts)
+    for delivery_id, number in made.items():
+        extra = number - attempts.get(delivery_id, 0)
+        if extra > EXTRA_POSTS * allowed:
+            yield f"{extra} extra POSTs of {delivery_id}: {allowed} disturbances"
+
+
+def _left_behind(run: Run) -> Iterator[str]:
+    """Find rows of the live tables: nothing may be left to do.
+
+    The exceptions, until a repair:
+
+    1. A step stalls; a second message makes another step finish the work; the first writes the row
+       again, and its worker crashes before it can remove the row, which is left beside its record.
+    2. A worker crashes between a delivery's row and its wake-up, which no other may send.
     """
-    ended = {result.facts.operation.key for result in run.store.results.values()}
+    ended = {result.key for result in run.store.results.values()}
     for watch in run.store.watches.values():
-        if run.is_reconciled or watch.key not in ended:
-            run.clockwork.violate(f"left behind: {watch}")
+        if run.is_repaired or watch.key not in ended:
+            yield f"left behind: {watch}"
     records = {record.key: record for record in run.store.deliveries.values()}
-    for owed in run.store.outbox.values():
-        record = records.get(owed.key)
-        if run.is_reconciled or record is None or not is_settled(owed, record):
-            run.clockwork.violate(f"left behind: {owed}")
+    for pending in run.store.outbox.values():
+        record = records.get(pending.key)
+        is_left_over = record is not None and is_settled(pending, record)
+        if run.is_repaired or not (is_left_over or pending.key in _not_begun(run)):
+            yield f"left behind: {pending}"
 
 
-def _has_ended(run: Run, life: Life) -> None:
-    rows = [r for r in run.store.results.values() if r.facts.operation.key == key_of(life)]
-    if len(rows) != 1:
-        run.clockwork.violate(f"{life.operation_id} has {len(rows)} results")
-        return
-    (result,) = rows
-    _status_is_true(run, life, result)
-    _is_listed_once(run, result)
-    for receiver in _asked_for(run, life):
-        _was_told(run, result, receiver)
+def _not_begun(run: Run) -> set[Key]:
+    """Return the deliveries that a crash has left without a wake-up, until a repair."""
+    if run.is_repaired or not (run.faults.injected or run.scheduler.tasks_lost):
+        return set()
+    return {pending.key for pending in run.store.outbox.values() if pending.seq == 1}
 
 
-def _status_is_true(run: Run, life: Life, result: Result) -> None:
+def _is_true(run: Run, operation: Operation, result: Result) -> bool:
     finished_at = result.end.finished_at
     match result.end.status:
         case FinalStatus.STOPPED:
-            is_true = any(w.life is life and w.verb == "stop" for w in run.scenario.wishes)
+            requests = run.scenario.requests
+            return any(r.operation is operation and r.verb == "stop" for r in requests)
         case FinalStatus.TIMED_OUT:
-            is_true = finished_at >= result.facts.deadline_at
+            return finished_at >= result.facts.deadline_at
         case FinalStatus.LOST:
-            unreadable = finished_at - START - timedelta(seconds=life.gone_at) + _MOST_SKEW
-            is_true = life.misses > 0 or unreadable >= POLICY.miss_grace
+            unreadable = finished_at - START - timedelta(seconds=operation.gone_at) + _MOST_SKEW
+            return operation.miss_rate > 0 or unreadable >= POLICY.miss_grace
         case status:
-            ended_at = START + timedelta(seconds=life.ends_at)
-            is_true = status == life.outcome and finished_at + _MOST_SKEW >= ended_at
-    if not is_true:
-        run.clockwork.violate(f"not true of {life}: {result}")
+            ended_at = START + timedelta(seconds=operation.ends_at)
+            return status == operation.outcome and finished_at + _MOST_SKEW >= ended_at
 
 
-def _is_listed_once(run: Run, result: Result) -> None:
-    key = result.facts.operation.key
-    lines = [line for line in run.store.timeline.values() if line.operation == key]
-    if [line.status for line in lines] != [result.end.status]:
-        run.clockwork.violate(f"the list says of {result}: {lines}")
-
-
-def _asked_for(run: Run, life: Life) -> list[Receiver]:
-    indices = {p.receiver for p in run.scenario.posts if p.life is life and p.receiver is not None}
-    return [run.scenario.receivers[index] for index in sorted(indices)]
-
-
-def _was_told(run: Run, result: Result, receiver: Receiver) -> None:
-    key = wire.delivery_key(result.facts.operation.key, receiver.url)
-    subject = result.facts.operation.url.partition("?")[0].removeprefix(
-        "https://management.azure.com"
-    )
-    events = [json.loads(post.body) for post in receiver.posts]
-    mine = [event for event in events if event["subject"] == subject]
-    if result.end.status is FinalStatus.STOPPED:
-        if mine:
-            run.clockwork.violate(f"called though stopped: {receiver.url}")
+def _wrong_event(
+    run: Run, operation: Operation, result: Result, event: dict[str, Any]
+) -> Iterator[str]:
+    """Find members of an event that differ from what ARM and the posts have said."""
+    data = event["data"]
+    states = [post.at for post in run.scenario.posts if post.operation is operation]
+    if data["clientState"] not in states:
+        yield f"no post has the client state {data['clientState']}"
+    if result.end.status in (FinalStatus.LOST, FinalStatus.TIMED_OUT):
+        if not data["reason"]:
+            yield f"no reason in {event}"
         return
-    expected = {(wire.delivery_id(key, receiver.url), result.end.status.value)}
-    if {(event["id"], event["data"]["status"]) for event in mine} != expected:
-        run.clockwork.violate(f"{receiver.url} got {mine} of {result}")
-    state = DeliveryState.ABANDONED if receiver.is_retired else DeliveryState.DELIVERED
-    records = [d for d in run.store.deliveries.values() if d.key == key]
-    if [record.state for record in records] != [state]:
-        run.clockwork.violate(f"{state} is not on record: {records}")
-    if state is DeliveryState.DELIVERED and subject not in receiver.accepted:
-        run.clockwork.violate(f"{receiver.url} never accepted {subject}")
-
-
-def _rejections_are_kept(run: Run) -> None:
-    count = sum(rejection.count for rejection in run.store.rejections.values())
-    posted = len(run.scenario.invalid)
-    if not posted <= count <= posted + run.disturbances():
-        run.clockwork.violate(f"{posted} invalid posts, {count} rejections")
-
-
-def _little_was_done_twice(run: Run) -> None:
-    allowed = run.disturbances()
-    for about, number in extra_polls(run).items():
-        if number > EXTRA_POLLS * allowed:
-            run.clockwork.violate(f"{number} extra polls of {about}: {allowed} disturbances")
-    for about, number in extra_posts(run).items():
-        if number > EXTRA_POSTS * allowed:
-            run.clockwork.violate(f"{number} extra POSTs of {about}: {allowed} disturbances")
-
-
-def extra_polls(run: Run) -> dict[str, int]:
-    """Return how many polls of each operation were made beyond those that its result tells of."""
-    told = {result.facts.operation.key: result.facts.polls for result in run.store.results.values()}
-    return {
-        life.operation_id: life.reads - told.get(key_of(life), 0) for life in run.scenario.lives
+    error = operation.error and {
+        **operation.error,
+        "target": None,
+        "details": [],
+        "additionalInfo": [],
     }
+    expected: dict[str, Any] = {
+        "operationId": operation.operation_id,
+        "provider": "microsoft.cache",
+        "location": "westus",
+        "status": operation.outcome,
+        "error": error,
+        "result": operation.result,
+        "reason": None,
+    }
+    if not operation.is_location:
+        expected |= {"startTime": START_TIME, "endTime": operation.end_time}
+        expected["durationSeconds"] = (operation.end_time_at - START).total_seconds()
+        if event["time"] != operation.end_time:
+            yield f"the time of {event}"
+    if wrong := {name: data[name] for name, value in expected.items() if data[name] != value}:
+        yield f"wrong in the event of {operation}: {wrong}"
 
 
-def extra_posts(run: Run) -> dict[str, int]:
-    """Return how many POSTs of each delivery were made beyond those that its record tells of."""
-    told = {record.delivery_id: record.attempts for record in run.store.deliveries.values()}
-    made = Counter(
-        post.headers["webhook-id"] for receiver in run.scenario.receivers for post in receiver.posts
-    )
-    return {delivery_id: number - told.get(delivery_id, 0) for delivery_id, number in made.items()}
+def _wrong_delivery(
+    run: Run, operation: Operation, result: Result, receiver: Receiver
+) -> Iterator[str]:
+    subject = operation.path
+    events = [json.loads(post.body) for post in receiver.posts]
+    received = [event for event in events if event["subject"] == subject]
+    if result.end.status is FinalStatus.STOPPED:
+        if received:
+            yield f"called although the watch was stopped: {receiver.url}"
+        return
+    delivery = new_delivery(result.key, receiver.url, START, POLICY)
+    if delivery.key in _not_begun(run):
+        return
+    expected = {(delivery.delivery_id, result.end.status.value)}
+    if {(event["id"], event["data"]["status"]) for event in received} != expected:
+        yield f"{receiver.url} got {received} of {result}"
+    for event in received:
+        yield from _wrong_event(run, operation, result, event)
+    state = DeliveryState.ABANDONED if receiver.is_retired else DeliveryState.DELIVERED
+    records = [d for d in run.store.deliveries.values() if d.key == delivery.key]
+    if [record.state for record in records] != [state]:
+        yield f"{state} is not recorded: {records}"
+    if state is DeliveryState.DELIVERED and subject not in receiver.accepted:
+        yield f"{receiver.url} never accepted {subject}"

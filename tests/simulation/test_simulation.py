@@ -1,34 +1,35 @@
-"""The simulation in small, and that it bites."""
+"""Some runs of the simulation, and that it finds seeded bugs."""
 
 import pytest
 
-from tests.simulation.bugs import BUGS, Plant, planted
-from tests.simulation.play import failing, play
-from tests.simulation.telling import told
+from tests.simulation.history import report
+from tests.simulation.mutants import MUTANTS, Edit, mutated
+from tests.simulation.seeds import failing_seeds, run_seed
 
 RUNS = 3000
-ENOUGH = 1500  # seeds, within which every planted bug is found
+ENOUGH = 1500  # seeds, within which every mutant is found
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_nothing_breaks_whatever_goes_wrong(part: int) -> None:
+def test_invariants_hold_under_faults(part: int) -> None:
     share = RUNS // 4
-    for seed in failing(range(part * share, (part + 1) * share)):
-        pytest.fail(f"{told(play(seed))}\nrerun: python -m tests.simulation --seed {seed}")
+    for seed in failing_seeds(range(part * share, (part + 1) * share)):
+        pytest.fail(f"{report(run_seed(seed))}\nrerun: python -m tests.simulation --seed {seed}")
 
 
-@pytest.mark.parametrize("plants", BUGS.values(), ids=BUGS)
-def test_a_planted_bug_is_found(plants: tuple[Plant, ...]) -> None:
-    with planted(plants):
-        assert next(failing(range(ENOUGH)), None) is not None
+@pytest.mark.parametrize("edits", MUTANTS.values(), ids=MUTANTS)
+def test_mutant_is_found(edits: tuple[Edit, ...]) -> None:
+    with mutated(edits):
+        assert next(failing_seeds(range(ENOUGH)), None) is not None
+    assert not run_seed(0).scheduler.violations, "the original is not back"
 
 
-def test_a_seed_plays_the_same_each_time() -> None:
-    first, second = play(24), play(24)
-    assert told(first) == told(second)
+def test_seed_runs_the_same_each_time() -> None:
+    first, second = run_seed(24), run_seed(24)
+    assert report(first) == report(second)
 
 
-def test_faults_strike_in_most_runs_and_reconcile_runs_in_half() -> None:
-    runs = [play(seed) for seed in range(200)]
-    assert sum(run.faults.struck > 0 for run in runs) > 100
-    assert 60 < sum(run.is_reconciled for run in runs) < 140
+def test_most_runs_have_faults_and_half_a_repair() -> None:
+    runs = [run_seed(seed) for seed in range(200)]
+    assert sum(run.faults.injected > 0 for run in runs) > 100
+    assert 60 < sum(run.is_repaired for run in runs) < 140

@@ -1,28 +1,53 @@
-"""What the timer repairs: what is overdue, and what the host gave up."""
+"""The timers: overdue rows are rescued, poison messages handled, and old records purged."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from opswatch.core.keys import WakeUp
-from opswatch.steps.maintenance import repair
+from opswatch.core.keys import Key, WakeUp
+from opswatch.steps.deliver import deliver
+from opswatch.steps.maintenance import MOST_RESCUED, OVERDUE_GRACE, purge, repair
 from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
+from tests.steps.conftest import interrupt, take_post
+from tests.support import builders
 from tests.support.harness import (
     HOOK,
     KEY,
     OTHER,
+    POLICY,
+    START,
     Harness,
     InterruptedStepError,
     ended,
     wake_up_message,
 )
 
+RETENTION = timedelta(days=30)
 
-async def test_a_watch_whose_wake_up_was_lost_is_woken_and_goes_on(harness: Harness) -> None:
+
+async def lose_wake_up(harness: Harness) -> None:
+    """Register the operation, poll it once, and lose its next message for three minutes."""
     await harness.watched(HOOK)
     harness.operations.messages.clear()
     harness.advance(minutes=3)
+
+
+async def lose_delivery_wake_up(harness: Harness) -> None:
+    """End the operation, and lose the message of its delivery."""
+    await harness.watched(HOOK)
+    harness.status = ended()
+    harness.operations.messages.clear()
+    await poll(harness.services, WakeUp(KEY, 2))
+    harness.deliveries.messages.clear()
+
+
+# --- overdue rows
+
+
+async def test_watch_without_wake_up_is_rescued(harness: Harness) -> None:
+    await lose_wake_up(harness)
     harness.effects.names.clear()
     await repair(harness.services)
     assert harness.effects.names == ["operations.send", "watches.replace"]
@@ -33,12 +58,8 @@ async def test_a_watch_whose_wake_up_was_lost_is_woken_and_goes_on(harness: Harn
     assert harness.called() == [HOOK]
 
 
-async def test_a_delivery_whose_wake_up_was_lost_is_woken_and_made(harness: Harness) -> None:
-    await harness.watched(HOOK)
-    harness.status = ended()
-    harness.operations.messages.clear()
-    await poll(harness.services, WakeUp(KEY, 2))
-    harness.deliveries.messages.clear()
+async def test_delivery_without_wake_up_is_rescued(harness: Harness) -> None:
+    await lose_delivery_wake_up(harness)
     harness.advance(minutes=3)
     await repair(harness.services)
     assert harness.seqs(harness.deliveries) == [2]
@@ -48,7 +69,7 @@ async def test_a_delivery_whose_wake_up_was_lost_is_woken_and_made(harness: Harn
 
 
 @pytest.mark.parametrize("late", [-1, 0, 119])
-async def test_what_is_not_long_overdue_is_left_alone(harness: Harness, late: int) -> None:
+async def test_row_within_the_grace_is_left(harness: Harness, late: int) -> None:
     watch = await harness.watched(HOOK)
     harness.now = watch.due_at + timedelta(seconds=late)
     before = harness.rows()
@@ -57,9 +78,28 @@ async def test_what_is_not_long_overdue_is_left_alone(harness: Harness, late: in
     assert harness.seqs(harness.operations) == [2]
 
 
-async def test_a_long_outage_leaves_few_messages_and_one_that_does_anything(
-    harness: Harness,
-) -> None:
+@pytest.mark.parametrize("table", ["watches", "outbox"])
+async def test_run_rescues_a_thousand_rows_of_a_table(harness: Harness, table: str) -> None:
+    """The next run continues with the others, and no row is rescued twice."""
+    for number in range(MOST_RESCUED + 5):
+        key = Key("subscription", f"{number:04}")
+        if table == "watches":
+            named = replace(builders.operation(), key=key)
+            await harness.store.watches.put(builders.watch(operation=named, due_at=START))
+        else:
+            delivery = replace(builders.delivery(key=key), next_attempt_at=START)
+            await harness.store.outbox.put(delivery)
+    rows = harness.store.watches if table == "watches" else harness.store.outbox
+    queue = harness.operations if table == "watches" else harness.deliveries
+    harness.now = START + OVERDUE_GRACE + timedelta(seconds=1)
+    for rescued in (1000, 1005, 1005):
+        await repair(harness.services)
+        assert sorted(row.seq for row in rows.values()) == [1] * (1005 - rescued) + [2] * rescued
+        assert harness.seqs(queue) == [2] * rescued
+        harness.advance(minutes=1)
+
+
+async def test_long_outage_leaves_few_messages(harness: Harness) -> None:
     await harness.watched(HOOK)
     minutes = 24 * 60
     for _ in range(minutes):
@@ -73,24 +113,17 @@ async def test_a_long_outage_leaves_few_messages_and_one_that_does_anything(
     assert harness.called() == [HOOK]
 
 
-async def test_whoever_acts_meanwhile_wins_and_the_wake_up_is_taken_back(harness: Harness) -> None:
-    await harness.watched(HOOK)
-    harness.operations.messages.clear()
-    harness.advance(minutes=3)
+async def test_conflicting_rescue_takes_its_wake_up_back(harness: Harness) -> None:
+    await lose_wake_up(harness)
     harness.effects.before["watches.replace"] = lambda: poll(harness.services, WakeUp(KEY, 2))
     await repair(harness.services)
     assert harness.seqs(harness.operations) == [3]
     assert harness.watch.due_at > harness.now
 
 
-async def test_a_reconcile_cut_off_between_message_and_row_forks_nothing(harness: Harness) -> None:
-    await harness.watched(HOOK)
-    harness.operations.messages.clear()
-    harness.advance(minutes=3)
-    harness.effects.cut_after = len(harness.effects.names) + 1
-    with pytest.raises(InterruptedStepError):
-        await repair(harness.services)
-    harness.effects.cut_after = None
+async def test_repair_interrupted_before_commit_forks_nothing(harness: Harness) -> None:
+    await lose_wake_up(harness)
+    await interrupt(harness, repair(harness.services), after=1)
     await repair(harness.services)
     assert harness.seqs(harness.operations) == [3, 3]
     harness.status = ended()
@@ -99,18 +132,35 @@ async def test_a_reconcile_cut_off_between_message_and_row_forks_nothing(harness
     assert harness.called() == [HOOK]
 
 
-async def test_poisoned_wake_ups_are_drained(harness: Harness) -> None:
+async def test_watch_beside_its_result_is_removed(harness: Harness) -> None:
+    """A registration after the end was interrupted, and its message was lost."""
+    await harness.ended(HOOK)
+    body = take_post(harness, OTHER)
+    await interrupt(harness, operations_message(harness.services, body), after=1)
+    asked = len(harness.arm.asked)
+    harness.advance(minutes=3)
+    await repair(harness.services)
+    await harness.settle()
+    assert not harness.store.watches.rows
+    assert len(harness.arm.asked) == asked
+    assert harness.called() == [HOOK, OTHER]
+
+
+# --- poison messages
+
+
+async def test_poisoned_wake_ups_are_removed(harness: Harness) -> None:
     await harness.watched(HOOK)
     for seq in (1, 2, 3):
         harness.poison.post(wake_up_message(WakeUp(KEY, seq)))
     harness.operations.messages.clear()
     await repair(harness.services)
     assert not harness.poison.messages
-    assert not harness.operations.messages  # their row is overdue, or somebody else's
+    assert not harness.operations.messages  # a row without a wake-up is rescued once it is overdue
     assert harness.watch.seq == 2
 
 
-async def test_a_poisoned_post_is_taken_in(harness: Harness) -> None:
+async def test_poisoned_post_is_registered(harness: Harness) -> None:
     harness.poison.post(harness.post(HOOK))
     harness.operations.messages.clear()
     await repair(harness.services)
@@ -120,16 +170,15 @@ async def test_a_poisoned_post_is_taken_in(harness: Harness) -> None:
     assert harness.called() == [HOOK]
 
 
-async def test_a_poisoned_post_that_cannot_be_accepted_is_rejected(harness: Harness) -> None:
+async def test_unacceptable_poisoned_post_is_rejected(harness: Harness) -> None:
     harness.poison.post(b"\xff\xfe nonsense")
     await repair(harness.services)
     assert not harness.poison.messages
     assert len(harness.store.rejections.rows) == 1
 
 
-async def test_a_poisoned_post_that_fails_again_stays_and_others_are_taken_in(
-    harness: Harness,
-) -> None:
+async def test_failing_poisoned_post_stays(harness: Harness) -> None:
+    """It does not keep other messages from being processed, and a later run tries it again."""
     harness.poison.post(harness.post(HOOK))
     harness.poison.post(b"{nonsense")
     harness.operations.messages.clear()
@@ -149,18 +198,75 @@ async def test_a_poisoned_post_that_fails_again_stays_and_others_are_taken_in(
     assert harness.watch.facts.callbacks == (HOOK,)
 
 
-async def test_a_row_left_over_beside_its_record_is_cleared_away(harness: Harness) -> None:
+# --- purge
+
+
+async def end_and_reject(harness: Harness, *callback_urls: str) -> None:
+    await harness.ended(*callback_urls)
+    harness.operations.post(b"{nonsense")
+    await harness.pump()
+
+
+async def test_old_result_goes_with_its_rows(harness: Harness) -> None:
+    await end_and_reject(harness, HOOK, OTHER)
+    harness.now = START + RETENTION + timedelta(days=1, hours=1)
+    await purge(harness.services)
+    assert not any(harness.rows().values())
+
+
+@pytest.mark.parametrize("after", [timedelta(days=1), RETENTION - timedelta(minutes=1)])
+async def test_younger_rows_are_kept(harness: Harness, after: timedelta) -> None:
+    await end_and_reject(harness, HOOK)
+    before = harness.rows()
+    harness.now = harness.result.end.finished_at + after
+    await purge(harness.services)
+    assert harness.rows() == before
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+async def test_retention_counts_from_the_end(has_ended: bool) -> None:
+    """An operation that was registered long ago is kept if it ended recently, or not yet."""
+    harness = Harness(replace(POLICY, timeout=timedelta(days=7), retention=timedelta(days=1)))
+    await harness.watched(HOOK)
+    harness.advance(days=5)
+    if has_ended:
+        harness.status = ended()
+        await harness.settle()
+    before = harness.rows()
+    await purge(harness.services)
+    assert harness.rows() == before
+
+
+async def test_pending_delivery_keeps_its_result(harness: Harness) -> None:
+    await lose_delivery_wake_up(harness)
+    before = harness.rows()
+    harness.advance(days=40)
+    await purge(harness.services)
+    assert harness.rows() == before
+    await deliver(harness.services, WakeUp(harness.pending.key, 1))
+    assert harness.called() == [HOOK]
+    await purge(harness.services)
+    assert not any(harness.rows().values())
+
+
+async def test_pending_delivery_of_another_operation_keeps_nothing(harness: Harness) -> None:
     await harness.ended(HOOK)
-    body = harness.post(OTHER)
-    harness.operations.messages.clear()
-    harness.effects.cut_after = len(harness.effects.names) + 1
-    with pytest.raises(InterruptedStepError):
-        await operations_message(harness.services, body)  # and the message is lost, too
-    harness.effects.cut_after = None
-    asked = len(harness.arm.asked)
-    harness.advance(minutes=3)
-    await repair(harness.services)
-    await harness.settle()
-    assert not harness.store.watches.rows
-    assert len(harness.arm.asked) == asked
-    assert harness.called() == [HOOK, OTHER]
+    longer = replace(KEY, row=f"{KEY.row}~deadbeef")  # its keys begin as this operation's do
+    key = replace(harness.settled.key, row=f"{longer.row}~00000000")
+    foreign = replace(harness.settled, key=key, operation=longer)
+    await harness.store.outbox.put(foreign)
+    await harness.store.deliveries.put(foreign)
+    harness.advance(days=40)
+    await purge(harness.services)
+    assert not harness.store.results.rows
+    assert [record.operation for record in harness.store.deliveries.values()] == [longer]
+    assert [pending.operation for pending in harness.store.outbox.values()] == [longer]
+
+
+@pytest.mark.parametrize("cut_after", range(1, 6))
+async def test_interrupted_purge_is_continued(harness: Harness, cut_after: int) -> None:
+    await end_and_reject(harness, HOOK, OTHER)
+    harness.advance(days=40)
+    await interrupt(harness, purge(harness.services), after=cut_after)
+    await purge(harness.services)
+    assert not any(harness.rows().values())

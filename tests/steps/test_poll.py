@@ -1,4 +1,4 @@
-"""One poll of one watch: the fence, the order of effects, and who else may be at it."""
+"""One poll of one watch: the fence, the order of effects, and concurrent workers."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,6 +12,7 @@ from opswatch.ports import Row
 from opswatch.steps.control import stop
 from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
+from tests.steps.conftest import interrupt, take_post
 from tests.support.harness import (
     ENDPOINT,
     HOOK,
@@ -20,7 +21,6 @@ from tests.support.harness import (
     OTHER,
     START,
     Harness,
-    InterruptedStepError,
     ended,
     running,
     status_path,
@@ -35,17 +35,22 @@ MISSES = {
 }
 
 
-async def test_a_poll_sends_its_successor_before_it_commits(harness: Harness) -> None:
+@pytest.fixture
+async def watched(harness: Harness) -> Harness:
+    """A harness with a watch at `seq` 2 whose message is gone."""
+    await harness.watched(HOOK)
+    harness.operations.messages.clear()
+    return harness
+
+
+async def test_successor_is_sent_before_the_commit(harness: Harness) -> None:
     harness.post(HOOK)
     await harness.pump()
     harness.effects.names.clear()
     await harness.pump()
     assert harness.effects.names == ["arm.get", "operations.send", "watches.replace"]
-    assert (harness.watch.seq, harness.watch.facts.polls, harness.watch.facts.status) == (
-        2,
-        1,
-        "InProgress",
-    )
+    facts = harness.watch.facts
+    assert (harness.watch.seq, facts.polls, facts.status) == (2, 1, "InProgress")
     assert harness.seqs(harness.operations) == [2]
     (message,) = harness.operations.messages.values()
     assert message.visible_at == harness.watch.due_at == START + timedelta(seconds=7)
@@ -56,7 +61,7 @@ async def test_a_poll_sends_its_successor_before_it_commits(harness: Harness) ->
     [(1, 0, []), (2, 1, [3]), (3, 0, [3]), (9, 0, [9])],
     ids=["stale", "due", "early", "far too early"],
 )
-async def test_the_fence(harness: Harness, seq: int, polls: int, sent: list[int]) -> None:
+async def test_fence(harness: Harness, seq: int, polls: int, sent: list[int]) -> None:
     watch = await harness.watched()
     harness.operations.messages.clear()
     before = len(harness.arm.asked)
@@ -66,111 +71,87 @@ async def test_the_fence(harness: Harness, seq: int, polls: int, sent: list[int]
     assert harness.watch.seq == watch.seq + polls
 
 
-async def test_an_early_wake_up_comes_again_soon(harness: Harness) -> None:
-    await harness.watched()
-    harness.operations.messages.clear()
-    await poll(harness.services, WakeUp(KEY, 3, "trace"))
-    (message,) = harness.operations.messages.values()
-    assert message.visible_at - harness.now == timedelta(seconds=5)
-    assert harness.wake_ups(harness.operations) == [WakeUp(KEY, 3, "trace")]
-
-
-async def test_a_wake_up_for_what_has_ended_is_dropped(harness: Harness) -> None:
+async def test_wake_up_of_ended_operation_is_dropped(harness: Harness) -> None:
     await harness.ended()
     before = harness.rows()
-    await poll(harness.services, WakeUp(KEY, 1))
-    await poll(harness.services, WakeUp(KEY, 2))
-    await poll(harness.services, WakeUp(KEY, 99))
+    for seq in (1, 2, 99):
+        await poll(harness.services, WakeUp(KEY, seq))
     assert len(harness.arm.asked) == 2
     assert harness.rows() == before
     assert not harness.operations.messages
 
 
-async def test_a_receiver_that_joins_during_a_poll_is_kept(harness: Harness) -> None:
+async def test_receiver_that_joins_during_poll_is_kept(harness: Harness) -> None:
     await harness.watched(HOOK)
-    body = harness.post(OTHER)
-    harness.operations.messages.popitem()
+    body = take_post(harness, OTHER)
     harness.effects.before["watches.replace"] = lambda: operations_message(harness.services, body)
     await poll(harness.services, WakeUp(KEY, 2))
-    assert (harness.watch.facts.callbacks, harness.watch.seq, harness.watch.facts.polls) == (
-        (HOOK, OTHER),
-        3,
-        2,
-    )
+    facts = harness.watch.facts
+    assert (facts.callbacks, harness.watch.seq, facts.polls) == ((HOOK, OTHER), 3, 2)
 
 
-async def test_an_overtaken_worker_takes_its_successor_back(harness: Harness) -> None:
-    await harness.watched()
-    harness.operations.messages.clear()
+async def test_conflicting_poll_takes_its_successor_back(watched: Harness) -> None:
 
-    async def overtake() -> None:
-        harness.advance(seconds=1)
-        await poll(harness.services, WakeUp(KEY, 2))
+    async def poll_first() -> None:
+        watched.advance(seconds=1)
+        await poll(watched.services, WakeUp(KEY, 2))
 
-    harness.effects.before["watches.replace"] = overtake
-    await poll(harness.services, WakeUp(KEY, 2))
-    assert harness.effects.names[-1] == "operations.take_back"
-    assert harness.seqs(harness.operations) == [3]
-    assert (harness.watch.seq, harness.watch.facts.polls) == (3, 2)
+    watched.effects.before["watches.replace"] = poll_first
+    await poll(watched.services, WakeUp(KEY, 2))
+    assert watched.effects.names[-1] == "operations.take_back"
+    assert watched.seqs(watched.operations) == [3]
+    assert (watched.watch.seq, watched.watch.facts.polls) == (3, 2)
 
 
-async def test_an_overtaken_worker_takes_its_successor_back_when_all_is_over(
-    harness: Harness,
-) -> None:
-    await harness.watched()
-    harness.operations.messages.clear()
+async def test_conflict_with_an_end_takes_successor_back(watched: Harness) -> None:
 
-    async def overtake() -> None:
-        harness.status = ended()
-        await poll(harness.services, WakeUp(KEY, 2))
+    async def poll_first() -> None:
+        watched.status = ended()
+        await poll(watched.services, WakeUp(KEY, 2))
 
-    harness.effects.before["watches.replace"] = overtake
-    await poll(harness.services, WakeUp(KEY, 2))
-    assert not harness.operations.messages
-    assert not harness.store.watches.rows
-    assert harness.result.facts.polls == 2
+    watched.effects.before["watches.replace"] = poll_first
+    await poll(watched.services, WakeUp(KEY, 2))
+    assert not watched.operations.messages
+    assert not watched.store.watches.rows
+    assert watched.result.facts.polls == 2
 
 
-async def test_a_new_url_that_an_overtaken_worker_has_read_is_followed(harness: Harness) -> None:
-    await harness.watched()
-    harness.operations.messages.clear()
+async def test_new_url_of_conflicting_poll_is_kept(watched: Harness) -> None:
     new = f"{ENDPOINT}{status_path('new')}?api-version=1"
 
-    async def overtake() -> None:
-        harness.advance(seconds=1)
-        harness.status = running()
-        await poll(harness.services, WakeUp(KEY, 2))
+    async def poll_first() -> None:
+        watched.advance(seconds=1)
+        watched.status = running()
+        await poll(watched.services, WakeUp(KEY, 2))
 
-    harness.status = running(**{"azure-asyncoperation": new})
-    harness.effects.before["watches.replace"] = overtake
-    await poll(harness.services, WakeUp(KEY, 2))
-    assert harness.watch.facts.operation.url == new
-    assert harness.watch.key == KEY
-    assert harness.seqs(harness.operations) == [harness.watch.seq] == [3]
-    harness.statuses = {"new": ended(), OPERATION: HttpResponse(404, {})}
-    await harness.settle()
-    assert harness.result.end.status is FinalStatus.SUCCEEDED
-
-
-async def test_an_end_that_an_overtaken_worker_has_read_is_kept(harness: Harness) -> None:
-    await harness.watched(HOOK)
-    harness.operations.messages.clear()
-
-    async def overtake() -> None:
-        harness.status = running()
-        await poll(harness.services, WakeUp(KEY, 2))
-        harness.status = HttpResponse(404, {})
-
-    harness.status = ended("Failed")
-    harness.effects.before["watches.replace"] = overtake
-    await poll(harness.services, WakeUp(KEY, 2))
-    assert harness.result.end.status is FinalStatus.FAILED
-    await harness.settle()
-    assert harness.called() == [HOOK]
-    assert not harness.store.watches.rows
+    watched.status = running(**{"azure-asyncoperation": new})
+    watched.effects.before["watches.replace"] = poll_first
+    await poll(watched.services, WakeUp(KEY, 2))
+    assert watched.watch.facts.operation.url == new
+    assert watched.watch.key == KEY
+    assert watched.seqs(watched.operations) == [watched.watch.seq] == [3]
+    watched.statuses = {"new": ended(), OPERATION: HttpResponse(404, {})}
+    await watched.settle()
+    assert watched.result.end.status is FinalStatus.SUCCEEDED
 
 
-async def test_no_chain_forks_when_a_message_comes_twice_at_once(harness: Harness) -> None:
+async def test_end_of_conflicting_poll_is_kept(watched: Harness) -> None:
+
+    async def poll_first() -> None:
+        watched.status = running()
+        await poll(watched.services, WakeUp(KEY, 2))
+        watched.status = HttpResponse(404, {})
+
+    watched.status = ended("Failed")
+    watched.effects.before["watches.replace"] = poll_first
+    await poll(watched.services, WakeUp(KEY, 2))
+    assert watched.result.end.status is FinalStatus.FAILED
+    await watched.settle()
+    assert watched.called() == [HOOK]
+    assert not watched.store.watches.rows
+
+
+async def test_concurrent_copies_do_not_fork_the_chain(harness: Harness) -> None:
     await harness.watched()
     for seq in range(2, 6):
         harness.operations.messages.clear()
@@ -185,93 +166,73 @@ async def test_no_chain_forks_when_a_message_comes_twice_at_once(harness: Harnes
         harness.advance(seconds=60)
 
 
-async def test_a_commit_whose_answer_was_lost_keeps_its_successor_though_a_receiver_joined(
-    harness: Harness,
-) -> None:
-    """The SDK repeats the write, which then meets a row that is its own and one receiver more."""
-    await harness.watched(HOOK)
-    harness.operations.messages.clear()
-    body = harness.post(OTHER)
-    harness.operations.messages.clear()
-    inner = harness.store.watches.replace
+async def test_repeated_commit_keeps_its_successor(watched: Harness) -> None:
+    """Its answer was lost; the row that it conflicts with is its own, with one more receiver."""
+    body = take_post(watched, OTHER)
+    inner = watched.store.watches.replace
 
     async def replace_twice(noun: Watch, etag: str) -> Row[Watch] | None:
-        harness.store.watches.replace = inner  # type: ignore[method-assign]
+        watched.store.watches.replace = inner  # type: ignore[method-assign]
         await inner(noun, etag)
-        await operations_message(harness.services, body)
+        await operations_message(watched.services, body)
         return await inner(noun, etag)
 
-    harness.store.watches.replace = replace_twice  # type: ignore[method-assign]
-    await poll(harness.services, WakeUp(KEY, 2))
-    assert harness.seqs(harness.operations) == [3]
-    assert (harness.watch.seq, harness.watch.facts.callbacks) == (3, (HOOK, OTHER))
+    watched.store.watches.replace = replace_twice  # type: ignore[method-assign]
+    await poll(watched.services, WakeUp(KEY, 2))
+    assert watched.seqs(watched.operations) == [3]
+    assert (watched.watch.seq, watched.watch.facts.callbacks) == (3, (HOOK, OTHER))
 
 
-async def test_whoever_meets_a_kept_end_sees_to_it(harness: Harness) -> None:
-    """A stop was cut off after it kept its end, while the only wake-up was at work."""
-    await harness.watched()
-    harness.operations.messages.clear()
+async def test_poll_finishes_an_end_kept_by_another(watched: Harness) -> None:
+    """A stop crashed after it kept its end, while the only wake-up was being processed."""
 
-    async def stop_and_die() -> None:
-        harness.effects.cut_after = len(harness.effects.names) + 1
-        with pytest.raises(InterruptedStepError):
-            await stop(harness.services, KEY)
-        harness.effects.cut_after = None
+    async def stop_and_crash() -> None:
+        await interrupt(watched, stop(watched.services, KEY), after=1)
 
-    harness.effects.before["watches.replace"] = stop_and_die
-    await poll(harness.services, WakeUp(KEY, 2))
-    assert harness.result.end.status == "Stopped"
-    assert not harness.store.watches.rows
-    assert not harness.operations.messages
+    watched.effects.before["watches.replace"] = stop_and_crash
+    await poll(watched.services, WakeUp(KEY, 2))
+    assert watched.result.end.status == "Stopped"
+    assert not watched.store.watches.rows
+    assert not watched.operations.messages
 
 
 @pytest.mark.parametrize("cut_after", [1, 2, 3])
 @pytest.mark.parametrize("then", [running, ended])
-async def test_a_poll_cut_off_anywhere_is_repaired_by_the_same_message(
-    harness: Harness, cut_after: int, then: Callable[[], HttpResponse]
+async def test_same_message_continues_interrupted_poll(
+    watched: Harness, cut_after: int, then: Callable[[], HttpResponse]
 ) -> None:
-    await harness.watched(HOOK)
-    harness.operations.messages.clear()
-    harness.effects.names.clear()
-    harness.effects.cut_after = cut_after
-    with pytest.raises(InterruptedStepError):
-        await poll(harness.services, WakeUp(KEY, 2))
-    harness.effects.cut_after = None
-    harness.status = then()
-    harness.advance(seconds=30)
-    await poll(harness.services, WakeUp(KEY, 2))
-    harness.status = ended()
-    await harness.settle()
-    assert harness.called() == [HOOK]
-    assert len(harness.arm.asked) <= harness.result.facts.polls + 1
+    watched.effects.names.clear()
+    await interrupt(watched, poll(watched.services, WakeUp(KEY, 2)), after=cut_after)
+    watched.status = then()
+    watched.advance(seconds=30)
+    await poll(watched.services, WakeUp(KEY, 2))
+    watched.status = ended()
+    await watched.settle()
+    assert watched.called() == [HOOK]
+    assert len(watched.arm.asked) <= watched.result.facts.polls + 1
 
 
 @pytest.mark.parametrize("status", MISSES.values(), ids=MISSES)
-async def test_a_miss_is_counted_and_goes_on(
-    harness: Harness, status: HttpResponse | NoAnswer
-) -> None:
+async def test_miss_is_counted(harness: Harness, status: HttpResponse | NoAnswer) -> None:
     await harness.watched()
     harness.status = status
     harness.advance(seconds=10)
     await harness.pump()
-    assert (harness.watch.facts.polls, harness.watch.facts.misses, harness.watch.facts.status) == (
-        2,
-        1,
-        "InProgress",
-    )
-    assert harness.watch.facts.last_miss
+    facts = harness.watch.facts
+    assert (facts.polls, facts.misses, facts.status) == (2, 1, "InProgress")
+    assert facts.last_miss
     assert not harness.store.results.rows
 
 
-async def test_what_stays_unreadable_is_lost_and_what_never_ends_times_out(
-    harness: Harness,
-) -> None:
+async def test_unreadable_operation_is_lost(harness: Harness) -> None:
     await harness.watched(HOOK)
     harness.status = HttpResponse(404, {})
     await harness.settle()
     assert harness.result.end.status == "Lost"
     assert harness.result.end.lost_reason == "404 NotFound"
-    harness = Harness()
+
+
+async def test_endless_operation_times_out(harness: Harness) -> None:
     await harness.watched(HOOK)
     await harness.settle()
     assert harness.result.end.status == "TimedOut"
@@ -279,16 +240,12 @@ async def test_what_stays_unreadable_is_lost_and_what_never_ends_times_out(
     assert harness.called() == [HOOK]
 
 
-async def test_a_watch_begun_after_the_end_is_finished_without_a_poll(harness: Harness) -> None:
-    """Its registration was cut off, and a wake-up of the first watch comes late."""
+async def test_watch_begun_after_the_end_is_not_polled(harness: Harness) -> None:
+    """Its registration was interrupted, and a wake-up of the first watch arrives late."""
     await harness.ended(HOOK)
     asked = len(harness.arm.asked)
-    body = harness.post(OTHER)
-    harness.operations.messages.clear()
-    harness.effects.cut_after = len(harness.effects.names) + 1
-    with pytest.raises(InterruptedStepError):
-        await operations_message(harness.services, body)
-    harness.effects.cut_after = None
+    body = take_post(harness, OTHER)
+    await interrupt(harness, operations_message(harness.services, body), after=1)
     assert harness.watch.facts.polls == 0
     await poll(harness.services, WakeUp(KEY, 1))
     await harness.settle()
@@ -297,8 +254,8 @@ async def test_a_watch_begun_after_the_end_is_finished_without_a_poll(harness: H
     assert not harness.store.watches.rows
 
 
-async def test_an_overtaken_poll_leaves_a_later_watch_alone(harness: Harness) -> None:
-    """The operation ended meanwhile, and a late receiver's watch stands at the same number."""
+async def test_conflicting_poll_leaves_a_later_watch(harness: Harness) -> None:
+    """The operation has ended since, and a late receiver's watch has the same `seq`."""
     harness.post(HOOK)
     await harness.pump()
     harness.operations.messages.clear()
@@ -307,18 +264,11 @@ async def test_an_overtaken_poll_leaves_a_later_watch_alone(harness: Harness) ->
         harness.status = ended()
         await poll(harness.services, WakeUp(KEY, 1))
         harness.advance(seconds=1)
-        body = harness.post(OTHER)
-        harness.operations.messages.clear()
-        harness.effects.cut_after = len(harness.effects.names) + 1
-        with pytest.raises(InterruptedStepError):
-            await operations_message(harness.services, body)
-        harness.effects.cut_after = None
+        body = take_post(harness, OTHER)
+        await interrupt(harness, operations_message(harness.services, body), after=1)
 
     harness.effects.before["watches.replace"] = end_and_post_again
     await poll(harness.services, WakeUp(KEY, 1))
-    assert (harness.watch.seq, harness.watch.facts.polls, harness.watch.facts.callbacks) == (
-        1,
-        0,
-        (OTHER,),
-    )
+    facts = harness.watch.facts
+    assert (harness.watch.seq, facts.polls, facts.callbacks) == (1, 0, (OTHER,))
     assert not harness.operations.messages

@@ -1,4 +1,4 @@
-"""What is posted becomes a watch once, a receiver once, or a rejection."""
+"""A post becomes a watch, a further receiver of a known operation, or a rejection."""
 
 import json
 from datetime import timedelta
@@ -7,32 +7,30 @@ import pytest
 
 from opswatch.core.errors import Reason
 from opswatch.steps.control import stop
+from opswatch.steps.maintenance import repair
 from opswatch.steps.messages import operations_message
-from tests.support.harness import HOOK, KEY, OTHER, START, Harness, InterruptedStepError, ended
+from tests.steps.conftest import interrupt, live_rows, take_post
+from tests.support.harness import HOOK, KEY, OTHER, START, Harness, ended
 
 
-async def test_a_post_becomes_a_watch_a_line_in_the_list_and_a_wake_up(harness: Harness) -> None:
+async def test_post_becomes_watch_timeline_entry_and_wake_up(harness: Harness) -> None:
     harness.post(HOOK, kind="redisEnterprise/create", clientState={"ticket": 42}, timeout="PT6H")
     harness.effects.names.clear()
-    await operations_message(
-        harness.services, next(iter(harness.operations.messages.values())).body
-    )
+    await harness.pump()
     assert harness.effects.names == ["watches.insert", "timeline.insert", "operations.send"]
     watch = harness.watch
     assert (watch.key, watch.facts.kind, watch.facts.client_state) == (
         KEY, "redisEnterprise/create", '{"ticket":42}',
     )  # fmt: skip
-    assert (watch.facts.registered_at, watch.facts.deadline_at) == (
-        START,
-        START + timedelta(hours=6),
-    )
+    assert watch.facts.registered_at == START
+    assert watch.facts.deadline_at == START + timedelta(hours=6)
     assert (watch.due_at, watch.seq, watch.facts.callbacks) == (START, 1, (HOOK,))
-    (line,) = harness.store.timeline.values()
-    assert (line.operation, line.kind, line.status) == (KEY, "redisEnterprise/create", None)
+    (entry,) = harness.store.timeline.values()
+    assert (entry.operation, entry.kind, entry.status) == (KEY, "redisEnterprise/create", None)
     assert harness.seqs(harness.operations) == [1]
 
 
-async def test_the_same_post_again_changes_nothing(harness: Harness) -> None:
+async def test_repeated_post_changes_nothing(harness: Harness) -> None:
     await harness.watched(HOOK)
     before = harness.rows()
     harness.advance(seconds=1)
@@ -43,7 +41,7 @@ async def test_the_same_post_again_changes_nothing(harness: Harness) -> None:
     assert harness.seqs(harness.operations) == [2]
 
 
-async def test_another_receiver_joins_and_the_first_registration_stays(harness: Harness) -> None:
+async def test_second_receiver_joins_first_registration(harness: Harness) -> None:
     first = await harness.watched(HOOK)
     harness.advance(seconds=1)
     harness.post(OTHER, timeout="P1D", kind="other")
@@ -54,7 +52,7 @@ async def test_another_receiver_joins_and_the_first_registration_stays(harness: 
     )  # fmt: skip
 
 
-async def test_a_receiver_that_comes_after_the_end_is_called_at_once(harness: Harness) -> None:
+async def test_receiver_after_the_end_is_called_at_once(harness: Harness) -> None:
     await harness.ended(HOOK)
     before = harness.result
     harness.advance(hours=2)
@@ -62,15 +60,14 @@ async def test_a_receiver_that_comes_after_the_end_is_called_at_once(harness: Ha
     await harness.settle()
     assert harness.called() == [HOOK, OTHER]
     assert harness.result == before
-    assert [line.status for line in harness.store.timeline.values()] == ["Succeeded"]
-    assert not harness.store.watches.rows
-    assert not harness.store.outbox.rows
+    assert [entry.status for entry in harness.store.timeline.values()] == ["Succeeded"]
+    assert not live_rows(harness)
     late = next(d for d in harness.store.deliveries.values() if d.callback_url == OTHER)
     assert late.started_at == harness.now
 
 
 @pytest.mark.parametrize("callback_url", [None, HOOK])
-async def test_a_post_after_the_end_that_asks_nothing_new_calls_nobody(
+async def test_repeated_post_after_the_end_changes_nothing(
     harness: Harness, callback_url: str | None
 ) -> None:
     await harness.ended(HOOK)
@@ -82,59 +79,35 @@ async def test_a_post_after_the_end_that_asks_nothing_new_calls_nobody(
     assert harness.called() == [HOOK]
 
 
-async def test_a_receiver_that_joins_between_the_end_and_the_result_is_called(
-    harness: Harness,
-) -> None:
+@pytest.mark.parametrize("effect", ["results.insert", "watches.delete"])
+async def test_receiver_that_joins_during_the_end_is_called(harness: Harness, effect: str) -> None:
     await harness.watched(HOOK)
     harness.status = ended()
-    body = harness.post(OTHER)
-    harness.operations.messages.popitem()
-    harness.effects.before["results.insert"] = lambda: operations_message(harness.services, body)
-    await harness.settle()
-    assert sorted(harness.called()) == [HOOK, OTHER]
-    assert not harness.store.watches.rows
-
-
-async def test_a_receiver_that_joins_while_the_watch_is_removed_is_called(harness: Harness) -> None:
-    await harness.watched(HOOK)
-    harness.status = ended()
-    body = harness.post(OTHER)
-    harness.operations.messages.popitem()
-    harness.effects.before["watches.delete"] = lambda: operations_message(harness.services, body)
+    body = take_post(harness, OTHER)
+    harness.effects.before[effect] = lambda: operations_message(harness.services, body)
     await harness.settle()
     assert harness.effects.names.count("deliveries_queue.send") == 2
     assert sorted(harness.called()) == [HOOK, OTHER]
     assert not harness.store.watches.rows
 
 
-async def test_an_operation_that_ends_while_it_is_posted_again_gets_no_second_watch(
-    harness: Harness,
-) -> None:
-    body = harness.post(HOOK)
-    harness.operations.messages.clear()
-
-    async def whole_life() -> None:
-        await harness.ended(HOOK)
-
-    harness.effects.before["watches.insert"] = whole_life
+async def test_operation_that_ends_during_post_gets_no_second_watch(harness: Harness) -> None:
+    body = take_post(harness, HOOK)
+    harness.effects.before["watches.insert"] = lambda: harness.ended(HOOK)
     harness.advance(seconds=1)
     await operations_message(harness.services, body)
     await harness.settle()
     assert not harness.store.watches.rows
     assert harness.called() == [HOOK]
-    assert [line.status for line in harness.store.timeline.values()] == ["Succeeded"]
+    assert [entry.status for entry in harness.store.timeline.values()] == ["Succeeded"]
 
 
 @pytest.mark.parametrize("cut_after", [1, 2, 3])
-async def test_a_registration_cut_off_anywhere_is_repaired_by_the_same_message(
+async def test_same_message_continues_interrupted_registration(
     harness: Harness, cut_after: int
 ) -> None:
-    body = harness.post(HOOK)
-    harness.operations.messages.clear()
-    harness.effects.cut_after = cut_after
-    with pytest.raises(InterruptedStepError):
-        await operations_message(harness.services, body)
-    harness.effects.cut_after = None
+    body = take_post(harness, HOOK)
+    await interrupt(harness, operations_message(harness.services, body), after=cut_after)
     harness.advance(minutes=10)
     await operations_message(harness.services, body)
     assert harness.watch.facts.registered_at == START
@@ -147,41 +120,29 @@ async def test_a_registration_cut_off_anywhere_is_repaired_by_the_same_message(
 
 
 @pytest.mark.parametrize("cut_after", range(1, 7))
-async def test_a_late_receiver_cut_off_anywhere_is_called_once_the_message_comes_again(
+async def test_same_message_continues_interrupted_late_registration(
     harness: Harness, cut_after: int
 ) -> None:
     await harness.ended(HOOK)
     before = harness.result
-    body = harness.post(OTHER)
-    harness.operations.messages.clear()
+    body = take_post(harness, OTHER)
     harness.effects.names.clear()
-    harness.effects.cut_after = cut_after
-    with pytest.raises(InterruptedStepError):
-        await operations_message(harness.services, body)
-    harness.effects.cut_after = None
+    await interrupt(harness, operations_message(harness.services, body), after=cut_after)
     harness.advance(minutes=10)
     await operations_message(harness.services, body)
+    await repair(harness.services)  # sends the wake-up of a delivery that the crash prevented
     await harness.settle()
     assert harness.called() == [HOOK, OTHER]
     assert harness.result == before
-    assert not harness.store.watches.rows
-    assert not harness.store.outbox.rows
+    assert not live_rows(harness)
     assert len(harness.store.timeline.rows) == 1
 
 
-async def test_a_late_receivers_watch_that_was_stopped_is_finished_by_the_same_message(
-    harness: Harness,
-) -> None:
+async def test_same_message_finishes_stopped_late_watch(harness: Harness) -> None:
     await harness.ended(HOOK)
-    body = harness.post(OTHER)
-    harness.operations.messages.clear()
-    harness.effects.cut_after = len(harness.effects.names) + 1
-    with pytest.raises(InterruptedStepError):
-        await operations_message(harness.services, body)
-    harness.effects.cut_after += 1
-    with pytest.raises(InterruptedStepError):
-        await stop(harness.services, KEY)
-    harness.effects.cut_after = None
+    body = take_post(harness, OTHER)
+    await interrupt(harness, operations_message(harness.services, body), after=1)
+    await interrupt(harness, stop(harness.services, KEY), after=1)
     assert harness.watch.end is not None
     await operations_message(harness.services, body)
     assert not harness.store.watches.rows
@@ -190,7 +151,7 @@ async def test_a_late_receivers_watch_that_was_stopped_is_finished_by_the_same_m
     assert len(harness.store.timeline.rows) == 1
 
 
-async def test_a_receiver_for_which_the_row_has_no_room_is_rejected(harness: Harness) -> None:
+async def test_receiver_beyond_the_rows_limit_is_rejected(harness: Harness) -> None:
     await harness.watched(HOOK)
     long = "https://hooks.example.com/" + "x" * 2000
     for number in range(17):
@@ -202,7 +163,7 @@ async def test_a_receiver_for_which_the_row_has_no_room_is_rejected(harness: Har
     assert json.loads(rejected.body)["callbackUrl"] == f"{long}16"
 
 
-async def test_what_cannot_be_accepted_becomes_one_row_that_counts(harness: Harness) -> None:
+async def test_repeated_rejection_is_one_row_with_a_count(harness: Harness) -> None:
     for _ in range(3):
         harness.operations.post(b"{nonsense")
         await harness.pump()
@@ -213,23 +174,15 @@ async def test_what_cannot_be_accepted_becomes_one_row_that_counts(harness: Harn
     assert not harness.operations.messages
 
 
-async def test_two_who_reject_the_same_at_once_are_both_counted(harness: Harness) -> None:
+async def test_concurrent_rejections_are_all_counted(harness: Harness) -> None:
     await operations_message(harness.services, b"{nonsense")
     harness.advance(seconds=1)
 
-    async def another() -> None:
+    async def another_post() -> None:
         harness.advance(seconds=1)
         await operations_message(harness.services, b"{nonsense")
 
-    harness.effects.before["rejections.replace"] = another
+    harness.effects.before["rejections.replace"] = another_post
     await operations_message(harness.services, b"{nonsense")
     (rejected,) = harness.store.rejections.values()
     assert rejected.count == 3
-
-
-async def test_what_is_posted_to_the_queue_of_deliveries_is_rejected(harness: Harness) -> None:
-    harness.deliveries.post(b'{"operation": "x"}')
-    await harness.pump()
-    (rejected,) = harness.store.rejections.values()
-    assert rejected.reason is Reason.UNKNOWN_SHAPE
-    assert "'operations'" in rejected.detail

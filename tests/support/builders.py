@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Any, TypeVar
 
-from opswatch.core.arm import ArmError, Ended, Missed, Running
+from opswatch.core.arm import Ended, Missed, Running, UrlStyle
+from opswatch.core.arm_errors import ArmError
 from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.deliveries import Delivery, new_delivery
 from opswatch.core.http import HttpResponse
@@ -49,7 +50,8 @@ def answer(
 
 
 def running(status: str = "InProgress", **known: Any) -> Running:
-    return Running(status=status, **known)
+    """Return what a body with a status shows."""
+    return Running(**({"status": status, "style": UrlStyle.STATUS} | known))
 
 
 def missed(status_code: int = 500, **known: Any) -> Missed:
@@ -58,7 +60,7 @@ def missed(status_code: int = 500, **known: Any) -> Missed:
 
 
 SILENCE = Missed(reason="connect: refused")
-Followed = TypeVar("Followed", Watch, Result)
+HasFacts = TypeVar("HasFacts", Watch, Result)
 _FACTS = {field.name for field in fields(OperationFacts)}
 
 
@@ -84,7 +86,7 @@ def registration(**known: Any) -> Registration:
 
 
 def watch(**known: Any) -> Watch:
-    """Return a watch; `known` are fields of its own and of its facts."""
+    """Return a watch; `known` are its fields, or fields of its facts."""
     return change(Watch(facts=_facts(), due_at=NOW), **known)
 
 
@@ -94,7 +96,7 @@ def end(status: FinalStatus = FinalStatus.SUCCEEDED, **known: Any) -> End:
 
 
 def result(**known: Any) -> Result:
-    """Return a result; `known` are fields of its own and of its facts."""
+    """Return a result; `known` are its fields, or fields of its facts."""
     return change(Result(facts=_facts(), end=end()), **known)
 
 
@@ -103,7 +105,7 @@ def _facts() -> OperationFacts:
     return OperationFacts(operation=operation(), registered_at=NOW, deadline_at=deadline_at)
 
 
-def change(noun: Followed, **changes: Any) -> Followed:
+def change(noun: HasFacts, **changes: Any) -> HasFacts:
     """Return a watch or a result with changes to its fields, or to those of its facts."""
     of_facts = {name: value for name, value in changes.items() if name in _FACTS}
     own = {name: value for name, value in changes.items() if name not in _FACTS}

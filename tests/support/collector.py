@@ -1,4 +1,4 @@
-"""A collector of all that is told: OpenTelemetry's SDK, exporting to memory, and our log."""
+"""A collector of telemetry: OpenTelemetry's SDK, exporting to memory, and our log."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opswatch.adapters.telemetry import OpenTelemetry
 
 Point = NumberDataPoint | HistogramDataPoint
-_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message"}
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,13 @@ class _Handler(logging.Handler):
         self.events: list[Event] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        told = {name: value for name, value in vars(record).items() if name not in _PLAIN}
-        self.events.append(Event(told.pop("event", ""), told, record.getMessage()))
+        fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        self.events.append(Event(fields.pop("event", ""), fields, record.getMessage()))
 
 
 @dataclass(slots=True)
 class Collector:
-    """What was told so far; of the metrics, what was told since they were last asked for."""
+    """The telemetry so far; of the metrics, what was measured since they were last read."""
 
     telemetry: OpenTelemetry
     _reader: InMemoryMetricReader
@@ -77,7 +77,7 @@ class Collector:
     def points(self) -> dict[str, list[tuple[float, dict[str, Any]]]]:
         """Return the values (a histogram's sums) and dimensions of each metric."""
         return {
-            metric.name.removeprefix("opswatch."): [told(point) for point in points_of(metric)]
+            metric.name.removeprefix("opswatch."): [value_of(point) for point in points_of(metric)]
             for metric in self.metrics()
         }
 
@@ -90,7 +90,7 @@ def points_of(metric: Metric) -> list[Point]:
     ]
 
 
-def told(point: Point) -> tuple[float, dict[str, Any]]:
+def value_of(point: Point) -> tuple[float, dict[str, Any]]:
     value = point.value if isinstance(point, NumberDataPoint) else point.sum
     attributes: Mapping[str, Any] = point.attributes or {}
     return value, dict(attributes)
@@ -98,7 +98,7 @@ def told(point: Point) -> tuple[float, dict[str, Any]]:
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
-    """Collect metrics and spans of providers of our own, and every line of our log."""
+    """Collect metrics and spans from providers used only here, and every line of our log."""
     reader, exporter, handler = InMemoryMetricReader(), InMemorySpanExporter(), _Handler()
     meters = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
     tracers = TracerProvider(shutdown_on_exit=False)

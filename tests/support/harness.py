@@ -1,5 +1,6 @@
 """The app over in-memory fakes: a clock to advance, and effects that can be interrupted."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -9,12 +10,12 @@ from typing import Any
 from opswatch.adapters.no_telemetry import NoTelemetry
 from opswatch.adapters.read_budget import ReadBudget
 from opswatch.core.callback_policy import CallbackRules
-from opswatch.core.deliveries import Delivery
+from opswatch.core.deliveries import Delivery, new_delivery
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.intake import Defaults, Intake
-from opswatch.core.keys import Key, WakeUp, operation_from_url
+from opswatch.core.keys import Key, Operation, WakeUp, operation_from_url
 from opswatch.core.policy import Policy
-from opswatch.core.watches import Result, Watch
+from opswatch.core.watches import End, FinalStatus, OperationFacts, Result, Watch
 from opswatch.core.webhook import Secret
 from opswatch.ports import (
     Arm,
@@ -30,7 +31,7 @@ from opswatch.ports import (
 from opswatch.rows.messages import WakeUpFields, WakeUpMessage, encode_wake_up
 from opswatch.rows.tables import TABLES
 from opswatch.steps.messages import deliveries_message, operations_message
-from opswatch.steps.wakeups import read_wake_up
+from opswatch.steps.wakeups import read_wake_up, send_wake_up
 from opswatch.testing import (
     MemoryArm,
     MemoryCallbacks,
@@ -40,6 +41,7 @@ from opswatch.testing import (
     MemoryStore,
     pump,
 )
+from tests.support.clock import Clock, SimulatedClock
 
 ENDPOINT = "https://management.azure.com"
 SUBSCRIPTION = "0b1f6471-1bf0-4dda-aec3-cb9272f09590"
@@ -77,7 +79,7 @@ def make_services(  # noqa: PLR0913 - there are so many ports
     operations: Queue,
     deliveries: Queue,
     arm: Arm,
-    clock: Callable[[], datetime],
+    clock: Clock,
     poison: tuple[PoisonQueue, ...] = (),
     store: Store | None = None,
     budget: Budget | None = None,
@@ -116,8 +118,28 @@ def ended(status: str = "Succeeded") -> HttpResponse:
     return HttpResponse(200, {}, json.dumps({"status": status}).encode())
 
 
+async def enqueue_delivery(services: Services, number: int, url: str) -> Operation:
+    """End an operation, and enqueue the delivery of its result to `url`; return the operation."""
+    now = services.clock()
+    operation = operation_from_url(f"{ENDPOINT}{status_path(f'op{number}')}?api-version=1")
+    facts = OperationFacts(operation=operation, registered_at=now, deadline_at=now)
+    await services.store.results.insert(
+        Result(facts=facts, end=End(status=FinalStatus.SUCCEEDED, finished_at=now))
+    )
+    delivery = new_delivery(operation.key, url, now, services.policy)
+    await services.store.outbox.insert(delivery)
+    await send_wake_up(services.deliveries, delivery.key, delivery.seq, None)
+    return operation
+
+
+async def enqueue_not_due(services: Services, count: int) -> None:
+    """Enqueue `count` messages that are not due for an hour."""
+    for number in range(count):
+        await send_wake_up(services.deliveries, Key("p", f"{number}"), 1, None, timedelta(hours=1))
+
+
 class InterruptedStepError(Exception):
-    """The function ends here: a crash, a time-out, an outage."""
+    """The function is interrupted: a crash, a time-out, an outage."""
 
 
 @dataclass(slots=True)
@@ -139,27 +161,40 @@ class Effects:
 
 
 class RecordingPort:
-    """A port whose effects are recorded."""
+    """A port whose effects are recorded, and whose requests take `latency` seconds."""
 
-    def __init__(self, name: str, inner: Any, effects: Effects) -> None:
-        self._name, self._inner, self._effects = name, inner, effects
+    def __init__(self, name: str, inner: Any, effects: Effects, latency: float = 0) -> None:
+        self._name, self._inner, self._effects, self._latency = name, inner, effects, latency
 
     def __getattr__(self, verb: str) -> Any:
         method = getattr(self._inner, verb)
-        if verb not in _EFFECTS and self._name != "arm":
+        is_effect = verb in _EFFECTS or self._name == "arm"
+        if not is_effect and (verb != "get" or not self._latency):
             return method
 
-        async def recorded(*arguments: Any) -> Any:
+        async def called(*arguments: Any) -> Any:
+            if self._latency:
+                await asyncio.sleep(self._latency)
+            if not is_effect:
+                return await method(*arguments)
             return await self._effects.run(f"{self._name}.{verb}", lambda: method(*arguments))
 
-        return recorded
+        return called
 
 
 class Harness:
-    """The app over fakes."""
+    """The app over fakes: in simulated time, unless it gets another clock."""
 
-    def __init__(self, policy: Policy = POLICY) -> None:
-        self.now = START
+    def __init__(
+        self,
+        policy: Policy = POLICY,
+        *,
+        clock: Clock | None = None,
+        callbacks: Callbacks | None = None,
+        latency: float = 0,  # seconds, of each request to the storage
+    ) -> None:
+        self.simulated = SimulatedClock(START)
+        self.clock = clock or self.simulated
         self.effects = Effects()
         self.store = MemoryStore()
         self.operations, self.deliveries = MemoryQueue(self.clock), MemoryQueue(self.clock)
@@ -169,16 +204,16 @@ class Harness:
         self.arm = MemoryArm(self._answer)
         self.callbacks = MemoryCallbacks()
 
-        def recording(name: str, inner: object) -> Any:
-            return RecordingPort(name, inner, self.effects)
+        def recording(name: str, inner: object, latency: float = latency) -> Any:
+            return RecordingPort(name, inner, self.effects, latency)
 
         self.services = make_services(
             store=Store(**{name: recording(name, getattr(self.store, name)) for name in TABLES}),
             operations=recording("operations", self.operations),
             deliveries=recording("deliveries_queue", self.deliveries),
             poison=(MemoryPoisonQueue(self.poison),),
-            arm=recording("arm", self.arm),
-            callbacks=recording("callbacks", self.callbacks),
+            arm=recording("arm", self.arm, 0),
+            callbacks=recording("callbacks", callbacks or self.callbacks, 0),
             clock=self.clock,
             policy=policy,
         )
@@ -186,11 +221,16 @@ class Harness:
     def _answer(self, url: str) -> HttpResponse | NoAnswer:
         return self.statuses.get(url.partition("?")[0].rpartition("/")[2], self.status)
 
-    def clock(self) -> datetime:
-        return self.now
+    @property
+    def now(self) -> datetime:
+        return self.clock()
+
+    @now.setter
+    def now(self, now: datetime) -> None:
+        self.simulated.now = now
 
     def advance(self, **span: float) -> None:
-        self.now += timedelta(**span)
+        self.simulated.advance(**span)
 
     # --- rows and messages
 
@@ -226,7 +266,6 @@ class Harness:
         return [request.url for request in self.callbacks.requests]
 
     def rows(self) -> dict[str, dict[Key, Any]]:
-        """Return the rows of each table."""
         return {
             name: {key: row for key, (row, _) in getattr(self.store, name).rows.items()}
             for name in TABLES
@@ -244,12 +283,14 @@ class Harness:
     async def pump(self) -> int:
         """Act on every visible message of both queues, once."""
         count = await pump(self.operations, lambda body: operations_message(self.services, body))
-        return count + await pump(
-            self.deliveries, lambda body: deliveries_message(self.services, body)
-        )
+        return count + await self.pump_deliveries()
+
+    async def pump_deliveries(self) -> int:
+        """Act on every visible message of the queue `deliveries`, once."""
+        return await pump(self.deliveries, lambda body: deliveries_message(self.services, body))
 
     async def settle(self, most: int = 100) -> None:
-        """Advance from message to message until there is none left."""
+        """Advance to the next message until there is none."""
         for _ in range(most):
             while await self.pump():
                 pass
@@ -257,7 +298,7 @@ class Harness:
             if not waiting:
                 return
             self.now = max(self.now, min(message.visible_at for message in waiting))
-        raise AssertionError("there are always more messages")
+        raise AssertionError("there are still messages")
 
     async def watched(self, *callback_urls: str) -> Watch:
         """Register the operation and poll it once."""
@@ -269,7 +310,7 @@ class Harness:
         return self.watch
 
     async def ended(self, *callback_urls: str, status: str = "Succeeded") -> None:
-        """Run the operation to its end, and every delivery until it has settled."""
+        """Run the operation to its end, and settle every delivery."""
         await self.watched(*callback_urls)
         self.status = ended(status)
         await self.settle()

@@ -1,60 +1,32 @@
-"""Receivers of callbacks on this machine's loopback: real sockets, a temper for each request."""
+"""Receivers of callbacks on loopback: real sockets, with a responder for each request."""
 
 import asyncio
-import datetime as dt
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Self
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+import trustme
 
 HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it came: header names in lower case."""
+    """A received request; header names in lower case."""
 
     method: str
     headers: dict[str, str]
     body: bytes
 
 
-Temper = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Responder = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-@dataclass
-class Receiver:
-    """Treats its n-th POST in the n-th way, and all later ones in the last."""
-
-    tempers: tuple[Temper, ...]
-    scheme: str = "http"
-    port: int = 0
-    connections: int = 0
-    requests: list[Request] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        return f"{self.scheme}://{HOST}:{self.port}/hook"
-
-    @property
-    def posts(self) -> list[Request]:
-        return [request for request in self.requests if request.method == "POST"]
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = await _read(reader)
-        self.requests.append(request)
-        if request.method == "POST":
-            await self.tempers[min(len(self.posts), len(self.tempers)) - 1](reader, writer)
-        else:
-            await answers(405)(reader, writer)
-
-
-async def _read(reader: asyncio.StreamReader) -> Request:
+async def read_request(reader: asyncio.StreamReader) -> Request:
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
     first, *lines = head.removesuffix("\r\n\r\n").split("\r\n")
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
@@ -62,68 +34,101 @@ async def _read(reader: asyncio.StreamReader) -> Request:
     return Request(first.split(" ")[0], headers, body)
 
 
-@asynccontextmanager
-async def receiving(*tempers: Temper, tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
-    receiver = Receiver(tempers, scheme="https" if tls else "http")
-    async with listening(receiver, receiver.serve, tls):
-        yield receiver
+@dataclass
+class Listener:
+    """A server of one request for each connection, until `async with` ends."""
+
+    serve: Responder
+    tls: ssl.SSLContext | None = None
+    port: int = 0  # the first time any free one
+    connections: int = 0
+    _server: asyncio.Server | None = None
+    _under_way: set[asyncio.Task[None] | None] = field(default_factory=set)
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{HOST}:{self.port}/hook"
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+        await asyncio.gather(*filter(None, self._under_way))
+
+    async def open(self) -> None:
+        """Listen, each time on the same port."""
+        self._server = await asyncio.start_server(self._connected, HOST, self.port, ssl=self.tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def close(self) -> None:
+        """Refuse connections; requests under way are still answered."""
+        if self._server is not None:
+            self._server.close()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._under_way.add(task)
+        self.connections += 1
+        with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+            await self.serve(reader, writer)
+        writer.close()
+        with suppress(ConnectionError, ssl.SSLError):
+            await writer.wait_closed()
+        self._under_way.discard(task)
 
 
-@asynccontextmanager
-async def breaking_hellos() -> AsyncIterator[Receiver]:
+class Receiver(Listener):
+    """Answers its n-th POST with the n-th responder, and all later ones with the last."""
+
+    def __init__(self, *responders: Responder, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(self._answer, tls)
+        self.responders = responders
+        self.requests: list[Request] = []
+
+    @property
+    def posts(self) -> list[Request]:
+        return [request for request in self.requests if request.method == "POST"]
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await read_request(reader)
+        self.requests.append(request)
+        number = min(len(self.posts), len(self.responders))
+        responder = self.responders[number - 1] if request.method == "POST" else answers(405)
+        await responder(reader, writer)
+
+
+class BrokenTlsReceiver(Receiver):
     """A server of https that answers a TLS hello with nonsense."""
-    receiver = Receiver((), scheme="https")
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    @property
+    def url(self) -> str:
+        return super().url.replace("http:", "https:")
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"\x16\x03\x03\x00\x05hello")
         await writer.drain()
 
-    async with listening(receiver, serve):
-        yield receiver
+
+# --- responders
 
 
-@asynccontextmanager
-async def listening(
-    receiver: Receiver,
-    serve: Temper,
-    tls: ssl.SSLContext | None = None,
-) -> AsyncIterator[None]:
-    under_way: set[asyncio.Task[None] | None] = set()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        under_way.add(asyncio.current_task())
-        receiver.connections += 1
-        with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            await serve(reader, writer)
-        writer.close()
-        with suppress(ConnectionError, ssl.SSLError):
-            await writer.wait_closed()
-
-    server = await asyncio.start_server(connected, HOST, 0, ssl=tls)
-    async with server:
-        receiver.port = server.sockets[0].getsockname()[1]
-        yield
-        await asyncio.gather(*filter(None, under_way))
-
-
-# --- tempers
-
-
-def answers(status: int, body: bytes = b"", **headers: str) -> Temper:
+def answers(status: int, body: bytes = b"", **headers: str) -> Responder:
     """Answer with a status, a body and headers (`_` for `-`)."""
     lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     head = [f"HTTP/1.1 {status} Word", f"Content-Length: {len(body)}", *lines]
 
-    async def temper(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write("\r\n".join([*head, "", ""]).encode() + body)
         await writer.drain()
 
-    return temper
+    return respond
 
 
 async def hangs(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-    """Answer nothing until the other side gives up."""
+    """Answer nothing until the client gives up."""
     await reader.read()
 
 
@@ -135,7 +140,7 @@ async def closes_early(_: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 @dataclass
 class Floods:
-    """Answers with a status and 100 MB, or as much of it as is taken."""
+    """Answers with a status and 100 MB, or as much of it as the client reads."""
 
     status: int
     size: int = 100_000_000
@@ -149,24 +154,12 @@ class Floods:
             self.sent += 65536
 
 
-# --- certificates, as strict as Python 3.13 has them
-
-_SIGNS_CERTIFICATES = x509.KeyUsage(
-    digital_signature=False,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=True,
-    crl_sign=True,
-    encipher_only=False,
-    decipher_only=False,
-)
+# --- certificates
 
 
 @dataclass(frozen=True, slots=True)
 class Certified:
-    """A server's context, and the file of the authority that has to be trusted for it."""
+    """A server's context, and the certificate of its authority."""
 
     server: ssl.SSLContext
     authority: Path
@@ -176,54 +169,13 @@ class Certified:
         return ssl.create_default_context(cafile=str(self.authority))
 
 
-def certified(directory: Path, name: str = "localhost", *, days: int = 30) -> Certified:
-    """Make a throw-away authority, and a certificate for `name` that ends in `days`."""
-    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    authority = (
-        _certificate("Throw-away CA", "Throw-away CA", authority_key, days=90)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(_SIGNS_CERTIFICATES, critical=True)
-        .add_extension(
-            x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key()), critical=False
-        )
-        .sign(authority_key, hashes.SHA256())
-    )
-    own = (
-        _certificate(name, "Throw-away CA", key, days=days)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()),
-            critical=False,
-        )
-        .sign(authority_key, hashes.SHA256())
-    )
-    (directory / "authority.pem").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
-    (directory / "server.pem").write_bytes(
-        own.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
+def certified(directory: Path) -> Certified:
+    """Create an authority, and its certificate for localhost, which is valid for 30 days."""
+    authority = trustme.CA(organization_unit_name="Throw-away CA")
+    ends_at = datetime.now(UTC) + timedelta(days=30, hours=1)
+    own = authority.issue_cert("localhost", common_name="localhost", not_after=ends_at)
+    authority.cert_pem.write_to_path(str(directory / "authority.pem"))
+    own.private_key_and_cert_chain_pem.write_to_path(str(directory / "server.pem"))
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(directory / "server.pem")
+    own.configure_cert(server)
     return Certified(server, directory / "authority.pem")
-
-
-def _certificate(
-    subject: str, issuer: str, key: ec.EllipticCurvePrivateKey, *, days: int
-) -> x509.CertificateBuilder:
-    def named(name: str) -> x509.Name:
-        return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-
-    now = dt.datetime.now(dt.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(named(subject))
-        .issuer_name(named(issuer))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=90))
-        .not_valid_after(now + dt.timedelta(days=days, hours=1))
-    )

@@ -1,4 +1,4 @@
-"""A server of Azure's on this machine's loopback: real sockets, a temper for each request."""
+"""A server of Azure's on loopback: real sockets, with a responder for each request."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,12 +11,12 @@ from azure.core.credentials import AccessToken
 TOKEN = "eyJ0.token.sig"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Ms-Request-Id: 7\r\n\r\n{}"
 
-Temper = Callable[[asyncio.StreamWriter], Awaitable[None]]
+Responder = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass
 class Credential:
-    """Hands out one token, or fails; remembers what it was asked for."""
+    """Returns one token, or fails; records the requests for it."""
 
     error: Exception | None = None
     asked: list[tuple[tuple[str, ...], str | None]] = field(default_factory=list)
@@ -39,9 +39,9 @@ class Credential:
 
 @dataclass
 class Server:
-    """Answers its n-th request in the n-th way, and all later ones in the last."""
+    """Answers its n-th request with the n-th responder, and all later ones with the last."""
 
-    tempers: list[Temper]
+    responders: list[Responder]
     heads: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     port: int = 0
@@ -67,7 +67,7 @@ class Server:
                 self.heads.append(head.decode())
                 length = self.header("content-length")[-1] or "0"
                 self.bodies.append(await reader.readexactly(int(length)))
-                await self.tempers[min(len(self.heads), len(self.tempers)) - 1](writer)
+                await self.responders[min(len(self.heads), len(self.responders)) - 1](writer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -75,14 +75,14 @@ class Server:
             writer.close()
 
 
-def says(raw: bytes) -> Temper:
+def says(raw: bytes) -> Responder:
     async def say(writer: asyncio.StreamWriter) -> None:
         writer.write(raw)
 
     return say
 
 
-def breaks_off_after(raw: bytes) -> Temper:
+def breaks_off_after(raw: bytes) -> Responder:
     async def break_off(writer: asyncio.StreamWriter) -> None:
         writer.write(raw)
         await writer.drain()
@@ -98,8 +98,8 @@ def answer(status: str, body: bytes = b"", **headers: str) -> bytes:
 
 
 @asynccontextmanager
-async def serving(*tempers: Temper) -> AsyncIterator[Server]:
-    server = Server([*tempers] or [says(OK)])
+async def serving(*responders: Responder) -> AsyncIterator[Server]:
+    server = Server([*responders] or [says(OK)])
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     server.port = listener.sockets[0].getsockname()[1]
     try:

@@ -84,9 +84,17 @@ _OUTCOMES: dict[str, Scenario] = {
     "failed-blank-code": Scenario(
         ending={"status": "Failed", **_error(" NetcfgInvalidSubnet", "Subnet is not valid.")}
     ),
+    "failed-nested-error": Scenario(
+        ending={"status": "Failed", "error": {"error": _DETAILED_ERROR}}
+    ),
+    "failed-errors": Scenario(ending={"status": "Failed", "errors": [_DETAILED_ERROR]}),
+    "timed-out": Scenario(
+        ending={"status": "TimedOut", **_error("OperationTimedOut", "It took too long.")}
+    ),
     "canceled": Scenario(ending={"status": "Canceled", **_error("Canceled", "It was canceled.")}),
     "cancelled": Scenario(ending={"status": "Cancelled"}),
     "completed": Scenario(ending={"status": "Completed"}),
+    "beside-envelope": Scenario(ending={"status": "Completed", "manifest": {"blobCount": 1}}),
     "lower-case": Scenario(running=("inProgress",), ending={"status": "succeeded"}),
     "null-error": Scenario(ending={"status": "Succeeded", "error": None}),
     "empty-error": Scenario(ending={"status": "Succeeded", "error": {}}),
@@ -133,6 +141,12 @@ _STYLES: dict[str, Scenario] = {
     "location": _LOCATION,
     "location-201": msgspec.structs.replace(_LOCATION, final_code=201),
     "location-204": msgspec.structs.replace(_LOCATION, final_code=204, ending=None),
+    "location-with-status": msgspec.structs.replace(
+        _LOCATION, ending={"status": "CompletedWithWarnings", "installedPatchCount": 3}
+    ),
+    "location-failed": msgspec.structs.replace(
+        _LOCATION, final_code=409, ending={"error": _DETAILED_ERROR}
+    ),
     "location-empty": msgspec.structs.replace(_LOCATION, ending=None),
     "resource": msgspec.structs.replace(_LOCATION, style=Style.RESOURCE, running=("Creating",)),
     "signed": Scenario(signed=True),
@@ -181,6 +195,10 @@ _FAULTS: dict[str, tuple[Fault, ...]] = {
     "cut-off": (CutOff(last_poll=2),),
     "not-json": (FixedReply(status=200, body="This is not JSON.", last_poll=2),),
     "empty": (FixedReply(status=200, last_poll=2),),
+    "no-status": (FixedReply(status=200, json={}, first_poll=2, last_poll=3),),
+    "null-status": (FixedReply(status=200, json={"status": None}, last_poll=2),),
+    "error-without-status": (FixedReply(status=200, json=_INTERNAL, first_poll=2, last_poll=3),),
+    "no-content-once": (FixedReply(status=204, first_poll=2, last_poll=2),),
     "html": (
         FixedReply(
             status=200,

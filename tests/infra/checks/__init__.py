@@ -1,46 +1,21 @@
-"""Checks of everything that deploys opswatch, without a Bicep compiler and without a network.
+"""Checks of the files around the templates, which need neither Bicep nor a network.
 
-Each module has a `check(project)` that returns what it found wrong; nothing here asserts.
+Each module has a `check(project)` that returns its findings, each as "place: message".
 """
 
 from tests.infra.checks import (
-    alerts,
     azd,
-    closed,
     deploy_workflow,
     documents,
     host,
     kusto,
-    naming,
-    policy,
-    resource_types,
-    rights,
     runbook,
-    settings,
-    symbols,
+    sample,
     workbook,
     workflows,
-)
-from tests.infra.checks.finding import Finding
+)  # fmt: skip
 from tests.infra.checks.project import Project
 
-CHECKS = (
-    symbols,
-    resource_types,
-    policy,
-    closed,
-    rights,
-    naming,
-    settings,
-    alerts,
-    kusto,
-    workbook,
-    runbook,
-    documents,
-    host,
-    azd,
-    workflows,
-    deploy_workflow,
-)
+CHECKS = (azd, deploy_workflow, documents, host, kusto, runbook, sample, workbook, workflows)
 
-__all__ = ["CHECKS", "Finding", "Project"]
+__all__ = ["CHECKS", "Project"]

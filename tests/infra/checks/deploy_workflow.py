@@ -1,19 +1,17 @@
-"""The workflow that deploys: what it waits for, as whom it signs in, and what it hands to azd."""
+"""The workflow that deploys: its gates, its sign-in, and the variables that it passes to azd."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
-from tests.infra.checks.finding import Finding
 from tests.infra.checks.project import Project
 from tests.infra.checks.workflows import FOLDER
 
 PLACE = f"{FOLDER}/deploy.yml"
-# The variables of azd's sign-in; the rest of its own are parameters of the template.
+# Variables of the sign-in; main.bicepparam reads the others.
 SIGN_IN = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID")
 
 
-def check(project: Project) -> list[Finding]:
+def check(project: Project) -> list[str]:
     workflow = project.yaml(PLACE)
     deploy = workflow["jobs"].get("deploy", {})
     return [
@@ -24,47 +22,43 @@ def check(project: Project) -> list[Finding]:
     ]
 
 
-def _gates(jobs: dict[str, Any]) -> Iterator[Finding]:
-    """A job that may sign in to Azure waits for the checks, and has an environment to guard it."""
+def _gates(jobs: dict[str, Any]) -> Iterator[str]:
+    """Check that a job which may sign in to Azure waits for the checks and for its environment."""
     checks = {job for job, spec in jobs.items() if spec.get("uses") == f"./{FOLDER}/ci.yml"}
     for job, spec in jobs.items():
         if "id-token" not in (spec.get("permissions") or {}):
             continue
         needs = spec.get("needs", [])
         if not checks & {*([needs] if isinstance(needs, str) else needs)}:
-            yield Finding(PLACE, f"{job} does not wait for the checks")
+            yield f"{PLACE}: {job} does not wait for the checks"
         if spec.get("environment") != "${{ inputs.environment }}" or "if" in spec:
-            yield Finding(PLACE, f"{job} goes round its environment or its needs")
+            yield f"{PLACE}: {job} bypasses its environment or its needs"
 
 
-def _starts(workflow: dict[Any, Any]) -> Iterator[Finding]:
+def _starts(workflow: dict[Any, Any]) -> Iterator[str]:
     events = workflow.get("on", workflow.get(True))  # YAML 1.1 reads `on` as a truth value
     start = events.get("workflow_dispatch") if isinstance(events, dict) else None
     asked = (start or {}).get("inputs", {})
     kept = {name: {**spec, "description": ""} for name, spec in asked.items()}
     if kept != {"environment": {"description": "", "type": "environment", "required": True}}:
-        yield Finding(PLACE, f"asks for {asked}")
+        yield f"{PLACE}: asks for {asked}"
     concurrency = workflow.get("concurrency", {})
     if concurrency.get("cancel-in-progress") is not False:
-        yield Finding(PLACE, "a deployment may be cut off by the next")
+        yield f"{PLACE}: a deployment can be cancelled by the next"
     if concurrency.get("group") != "deploy-${{ inputs.environment }}":
-        yield Finding(PLACE, "two deployments to one environment may meet")
+        yield f"{PLACE}: two deployments to one environment can overlap"
 
 
-def _variables(project: Project, given: dict[str, str]) -> Iterator[Finding]:
-    """A variable that is left out, or has another default, would change its setting in silence."""
-    wanted = {name: f"${{{{ vars.{name} }}}}" for name in SIGN_IN}
-    parameters = project.read("infra/main.parameters.json")
-    for name, default in re.findall(r'"\$\{(\w+)(?:=([^}]*))?\}"', parameters):
-        otherwise = f" || '{default}'" if default else ""
-        wanted[name] = f"${{{{ vars.{name}{otherwise} }}}}"
+def _variables(project: Project, given: dict[str, str]) -> Iterator[str]:
+    """Check that every variable is passed on; an unset one is empty, which counts as not set."""
+    wanted = {name: f"${{{{ vars.{name} }}}}" for name in {*SIGN_IN, *project.variables()}}
     wanted["AZURE_ENV_NAME"] = "${{ inputs.environment }}"
     for name in sorted(given.keys() | wanted.keys()):
         if given.get(name) != wanted.get(name):
-            yield Finding(PLACE, f"hands on {name} as {given.get(name)}, not {wanted.get(name)}")
+            yield f"{PLACE}: passes {name} as {given.get(name)}, not {wanted.get(name)}"
 
 
-def _steps(steps: list[dict[str, Any]]) -> Iterator[Finding]:
+def _steps(steps: list[dict[str, Any]]) -> Iterator[str]:
     commands = [" ".join(step["run"].split()) for step in steps if "run" in step]
     wanted = [
         (
@@ -73,6 +67,12 @@ def _steps(steps: list[dict[str, Any]]) -> Iterator[Finding]:
         ),
         "azd provision --no-prompt",
         "azd deploy --no-prompt",
+        "python3 -m infra.smoke",
     ]
     if commands != wanted:
-        yield Finding(PLACE, f"runs {commands}, not {wanted}")
+        yield f"{PLACE}: runs {commands}, not {wanted}"
+    # The hook and the smoke test use az.
+    sign_in = [step["with"] for step in steps if "azure/login@" in step.get("uses", "").lower()]
+    ids = {name.removeprefix("AZURE_").lower().replace("_", "-"): name for name in SIGN_IN}
+    if sign_in != [{key: f"${{{{ vars.{name} }}}}" for key, name in ids.items()}]:
+        yield f"{PLACE}: signs in to az with {sign_in}"

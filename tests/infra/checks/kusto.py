@@ -1,4 +1,4 @@
-"""Every query: parsed by Microsoft's own parser, its names held against `infra/telemetry.json`."""
+"""Every query: parsed by Microsoft's own parser, and its names compared with telemetry.json."""
 
 import json
 import re
@@ -7,10 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.infra.checks.alerts import alert_rules
-from tests.infra.checks.bicep import flat
-from tests.infra.checks.finding import Finding
-from tests.infra.checks.project import ROOT, Project
+from tests.infra.checks.project import Project
+from tests.infra.deployment import ROOT
+from tests.infra.rules import ALERTS
 
 # The columns that queries may use: https://learn.microsoft.com/azure/azure-monitor/reference/tables/appmetrics
 _COMMON = (
@@ -26,50 +25,72 @@ TABLES = {
         "DurationMs: real)"
     ),
 }
+# Alert: what its query must contain, or the alert would not mean what its title says.
+_CONDITIONS = {
+    "poison": ('Name == "opswatch.poison.depth"',),
+    "overdue": ('Name == "opswatch.watches.oldest_overdue"',),
+    "heartbeat": ('Name == "opswatch.heartbeat"',),
+    "abandoned": (
+        'Name == "opswatch.deliveries.settled"',
+        'tostring(Properties.state) == "abandoned"',
+    ),
+    "access": (
+        'Name == "opswatch.misses"',
+        'tostring(Properties.status_code) in ("401", "403")',
+    ),
+    "throttled": (
+        'sumif(Sum, Name == "opswatch.polls")',
+        'Name == "opswatch.misses" and tostring(Properties.status_code) == "429"',
+        "100.0 * Throttled / Polls",
+    ),
+    "rejections": ('Name == "opswatch.rejections"',),
+    "errors": ("AppRequests", 'ResultCode startswith "5"'),
+}
 _NUMBERS = {"real", "long", "int", "decimal"}
 _NODE = Path(__file__).with_name("kusto.cjs")
 
 
-def check(project: Project) -> list[Finding]:
+def check(project: Project) -> list[str]:
     telemetry = project.json("infra/telemetry.json")
-    found: list[Finding] = []
+    found: list[str] = []
     columns: dict[str, dict[str, str]] = {}
     for result in analyse(tuple(project.queries())):
-        found += [Finding(result["name"], error) for error in result["errors"]]
+        found += [f"{result['name']}: {error}" for error in result["errors"]]
         columns[result["name"]] = dict(result["columns"])
         if not result["columns"]:
-            found.append(Finding(result["name"], "yields no columns"))
+            found.append(f"{result['name']}: returns no columns")
     for name, text in project.queries():
-        found += [Finding(name, message) for message in _names(text, telemetry)]
+        found += [f"{name}: {message}" for message in _names(text, telemetry)]
         first = re.sub(r"//.*", "", text).split()
         if not first or first[0] not in TABLES:
-            found.append(Finding(name, "does not begin with a table of telemetry"))
-    for name, row in alert_rules(project).items():
-        measure = flat(row.get("measure")).strip("'")
-        kind = columns.get(f"infra/queries/{name}.kql", {}).get(measure)
-        if kind not in _NUMBERS:
-            found.append(Finding(f"infra/queries/{name}.kql", f"has no number {measure}"))
-        if flat(row.get("operator")) == "'LessThan'" and not _has_a_row(project, name):
-            found.append(Finding(f"infra/queries/{name}.kql", "yields no row where nothing came"))
+            found.append(f"{name}: does not begin with a table of telemetry")
+    for name, (*_, operator, _, measure) in ALERTS.items():
+        place = f"infra/queries/{name}.kql"
+        if columns.get(place, {}).get(measure) not in _NUMBERS:
+            found.append(f"{place}: has no number {measure}")
+        if operator == "LessThan" and not _has_a_row(project, name):
+            found.append(f"{place}: returns no row if there is no data")
+        code = re.sub(r"//.*", "", project.read(place))
+        found += [f"{place}: lacks {part}" for part in _CONDITIONS[name] if part not in code]
     return found
 
 
 def _has_a_row(project: Project, name: str) -> bool:
-    """Say whether a query yields a row in silence: it ends with a summary of all, by nothing."""
+    """Return whether a query returns a row without data: it ends with a summary without `by`."""
     last = project.read(f"infra/queries/{name}.kql").rpartition("\n|")[2]
     return bool(re.match(r"\s*summarize\b(?!.*\bby\b)", last, re.DOTALL))
 
 
 def _names(text: str, telemetry: dict[str, Any]) -> list[str]:
-    """Say which metrics, events and dimensions of a query are not declared."""
+    """Return which metrics, events and dimensions of a query are not declared."""
     problems: list[str] = []
     code = re.sub(r"//.*", "", text)
     used = set(re.findall(r'"(opswatch\.[^"]*)"', code))
     known = telemetry["metrics"] if "AppMetrics" in code else telemetry["events"]
     problems += [f"{name} is not declared" for name in sorted(used - known.keys())]
     if not used and "AppRequests" not in code:
-        problems.append("names no metric and no event")
-    # A metric is found by its name, an event by the field of that name.
+        problems.append("names neither a metric nor an event")
+    # A metric has a column for its name, an event a property.
     if "AppMetrics" in code and not re.search(r"\bName (==|in \()", code):
         problems.append("does not filter by Name")
     if "AppTraces" in code and "tostring(Properties.event) ==" not in code:
@@ -84,13 +105,13 @@ def _names(text: str, telemetry: dict[str, Any]) -> list[str]:
     kinds = {known[name]["kind"] for name in used & known.keys() if "AppMetrics" in code}
     wrong = {"gauge": r"\bsum\(Sum\)", "counter": r"\b(?:avg|max|min)\(Sum\)"}
     problems += [
-        f"adds up a {kind} as if it were none"
+        f"aggregates a {kind} in the wrong way"
         for kind in kinds
         if len(kinds) == 1 and re.search(wrong.get(kind, "(?!)"), code)
     ]
-    # The parser lets it pass, and it is never true.
+    # The parser accepts it, and it is never true.
     problems += [
-        f"compares the text {field} with what is no text"
+        f"compares the text {field} with a number"
         for field in re.findall(
             r"tostring\(Properties\.(\w+)\)\s*(?:[!=]=|!?in~?)\s*\(?[^\"\s(]", code
         )
@@ -110,7 +131,7 @@ def _names(text: str, telemetry: dict[str, Any]) -> list[str]:
 
 @cache
 def analyse(queries: tuple[tuple[str, str], ...]) -> list[dict[str, Any]]:
-    """Return what the parser says of each query: its errors and the columns that it yields."""
+    """Return the parser's errors and the result columns of each query."""
     given = {
         "tables": TABLES,
         "queries": [{"name": name, "text": text} for name, text in queries],

@@ -1,38 +1,21 @@
-"""A checkout, or a copy of what deploys it: where the checks find their files."""
+"""The files that the checks read: of this checkout, or of a copy with a fault."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests.infra.checks.bicep import Source
-
-ROOT = Path(__file__).resolve().parents[3]
-# Bicep's own type files, where the checkout has them beside it.
-TYPE_FILES = ROOT.parent / "shared" / "azure-types"
+from tests.infra.deployment import ROOT
 
 
 @dataclass(frozen=True)
 class Project:
     root: Path = ROOT
-
-    @cached_property
-    def sources(self) -> dict[str, Source]:
-        """Every Bicep file by its name within the project."""
-        paths = sorted((self.root / "infra").rglob("*.bicep"))
-        names = [path.relative_to(self.root).as_posix() for path in paths]
-        return {name: Source(path=path, name=name) for name, path in zip(names, paths, strict=True)}
-
-    @property
-    def main(self) -> Source:
-        return self.sources["infra/main.bicep"]
-
-    def module(self, name: str) -> Source:
-        return self.sources[f"infra/modules/{name}.bicep"]
 
     def read(self, name: str) -> str:
         path = self.root / name
@@ -44,15 +27,29 @@ class Project:
     def yaml(self, name: str) -> Any:
         return _load_yaml(self.read(name))
 
+    def templates(self) -> dict[str, str]:
+        """Return the text of every Bicep file by its path within the project."""
+        paths = sorted((self.root / "infra").rglob("*.bicep*"))
+        return {
+            path.relative_to(self.root).as_posix(): path.read_text("utf-8")
+            for path in paths
+            if path.suffix in (".bicep", ".bicepparam")
+        }
+
+    def variables(self) -> set[str]:
+        """Return the names that main.bicepparam reads."""
+        text = self.read("infra/main.bicepparam")
+        return set(re.findall(r"readEnvironmentVariable\('(\w+)'", text))
+
     def queries(self) -> Iterator[tuple[str, str]]:
-        """Yield name and text of every query: the files, and those within the workbook."""
-        for path in sorted((self.root / "infra" / "queries").glob("*.kql")):
+        """Yield name and text of every query: the files, and those in the workbook."""
+        for path in sorted((self.root / "infra/queries").glob("*.kql")):
             yield path.relative_to(self.root).as_posix(), path.read_text("utf-8")
         for item in self.json("infra/workbook.json")["items"]:
             if "query" in item["content"]:
                 yield f"infra/workbook.json#{item['name']}", item["content"]["query"]
 
 
-@cache  # the same few texts, for each fault that is sown somewhere else
+@cache  # the same few texts for each fault in a different file
 def _load_yaml(text: str) -> Any:
     return yaml.safe_load(text)

@@ -2,31 +2,32 @@
 
 import re
 
-from tests.infra.checks.alerts import alert_rules
-from tests.infra.checks.finding import Finding
 from tests.infra.checks.project import Project
+from tests.infra.rules import ALERTS
 
 PLACE = "docs/runbook.md"
+GENERAL = {"Whose operation?"}  # sections that belong to no alert
 _PARTS = ("What it means", "What to look at", "What to do")
 
 
-def check(project: Project) -> list[Finding]:
+def check(project: Project) -> list[str]:
     text = project.read(PLACE)
-    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    sections = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
     found = [
-        Finding(PLACE, f"{name} is an alert or a section only")
-        for name in sorted(alert_rules(project).keys() ^ sections.keys())
+        f"{PLACE}: {name} is an alert or a section only"
+        for name in sorted(ALERTS.keys() ^ (sections.keys() - GENERAL))
     ]
-    for name, section in sections.items():
+    found += [f"{PLACE}: no section {name}" for name in GENERAL - sections.keys()]
+    for name in sections.keys() & ALERTS.keys():
         found += [
-            Finding(PLACE, f"{name} does not say: {part}")
+            f"{PLACE}: {name} does not say: {part}"
             for part in _PARTS
-            if f"**{part}.**" not in section
+            if f"**{part}.**" not in sections[name]
         ]
-    known = project.json("infra/telemetry.json")
-    names = known["metrics"].keys() | known["events"].keys()
+    declared = project.json("infra/telemetry.json")
+    names = declared["metrics"].keys() | declared["events"].keys()
     found += [
-        Finding(PLACE, f"{name} is emitted by nobody")
+        f"{PLACE}: nothing emits {name}"
         for name in sorted(set(re.findall(r"`(opswatch\.[a-z_.]+)`", text)) - names)
     ]
     return found

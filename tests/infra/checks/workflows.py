@@ -1,4 +1,4 @@
-"""The GitHub workflows: actionlint's verdict, actions that stand still, and no right too many."""
+"""The GitHub workflows: actionlint, pinned actions, minimal permissions, and what ci.yml runs."""
 
 import json
 import re
@@ -8,86 +8,101 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.infra.checks.finding import Finding
-from tests.infra.checks.project import ROOT, Project
+from tests.infra.bicep import VERSION
+from tests.infra.checks.project import Project
+from tests.infra.deployment import ROOT
 
 FOLDER = ".github/workflows"
 # Jobs that may have more than `contents: read`.
-_PERMISSIONS = {("deploy.yml", "deploy"): {"contents": "read", "id-token": "write"}}
-_READ = {"contents": "read"}
-# What starts each. Never `pull_request_target` or the like: there a stranger's change meets our
-# rights.
-_TRIGGERS = {
-    "ci.yml": {"pull_request", "push", "workflow_call"},
-    "deploy.yml": {"workflow_dispatch"},
+_PERMISSIONS = {
+    ("deploy.yml", "deploy"): {"contents": "read", "id-token": "write"},
+    ("requirements.yml", "renew"): {
+        "actions": "write",
+        "contents": "write",
+        "pull-requests": "write",
+    },
 }
+_READ = {"contents": "read"}
+# What starts each. Never `pull_request_target`: it runs a foreign change with our permissions.
+_TRIGGERS = {
+    "ci.yml": {"pull_request", "push", "workflow_call", "workflow_dispatch"},
+    "deploy.yml": {"workflow_dispatch"},
+    "requirements.yml": {"schedule", "workflow_dispatch"},
+}
+# Two deployments from one ref must not cancel each other's checks, so these have a group each.
+_CI_GROUP = (
+    "ci-${{ github.workflow }}-"
+    "${{ github.event_name == 'workflow_dispatch' && github.run_id || github.ref }}"
+)
 _PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
-PYTHONS = ["3.11", "3.12", "3.13"]  # those that main.bicep offers
+PYTHONS = ["3.11", "3.12", "3.13"]  # as in main.bicep
 _NODE = Path(__file__).with_name("actionlint.cjs")
 
 
-def check(project: Project) -> list[Finding]:
-    found: list[Finding] = []
+def check(project: Project) -> list[str]:
+    found: list[str] = []
     paths = sorted((project.root / FOLDER).glob("*.yml"))
-    if {path.name for path in paths} != {"ci.yml", "deploy.yml"}:
-        found.append(Finding(FOLDER, f"holds {[path.name for path in paths]}"))
+    if {path.name for path in paths} != _TRIGGERS.keys():
+        found.append(f"{FOLDER}: holds {[path.name for path in paths]}")
     texts = tuple((f"{FOLDER}/{path.name}", path.read_text("utf-8")) for path in paths)
-    found += [Finding(f"{each['file']}:{each['line']}", each["message"]) for each in lint(texts)]
+    found += [f"{each['file']}:{each['line']}: {each['message']}" for each in lint(texts)]
     for name, text in texts:
         found += _pins(name, text)
         found += _rights(name, project.yaml(name))
         found += _triggers(name, project.yaml(name))
         if re.search(r"\$\{\{\s*secrets\.", text):
-            found.append(Finding(name, "uses a secret; OIDC needs none"))
-        # Within a script an expression is code: it goes through the environment.
+            found.append(f"{name}: uses a secret; OIDC needs none")
+        # In a script an expression would be code: it belongs in the environment.
         for script in re.findall(r"run: (?:\|[-+]?\n((?:\s{8,}.*\n)+)|(.*))", text):
             if "${{" in "".join(script):
-                found.append(Finding(name, "an expression within a script"))
+                found.append(f"{name}: an expression within a script")
     found += _builds(project)
     return found
 
 
-def _pins(name: str, text: str) -> Iterator[Finding]:
+def _pins(name: str, text: str) -> Iterator[str]:
     for line in text.splitlines():
         match = re.search(r"uses:\s*(\S.*)$", line)
         if match and not match[1].startswith("./") and not _PINNED.fullmatch(match[1].strip()):
-            yield Finding(name, f"{match[1]} is not pinned by digest, with its version")
+            yield f"{name}: {match[1]} is not pinned by digest with its version"
 
 
-def _rights(name: str, workflow: dict[str, Any]) -> Iterator[Finding]:
+def _rights(name: str, workflow: dict[str, Any]) -> Iterator[str]:
     if workflow.get("permissions") not in (_READ, {}):
-        yield Finding(name, f"grants {workflow.get('permissions')} to every job")
+        yield f"{name}: grants {workflow.get('permissions')} to every job"
     for job, spec in workflow["jobs"].items():
         allowed = _PERMISSIONS.get((name.rsplit("/", 1)[1], job), _READ)
         if spec.get("permissions", _READ) != allowed:
-            yield Finding(name, f"{job} may {spec.get('permissions')}, not {allowed}")
+            yield f"{name}: {job} may {spec.get('permissions')}, not {allowed}"
         if "uses" not in spec and not spec.get("timeout-minutes"):
-            yield Finding(name, f"{job} has no time limit")
+            yield f"{name}: {job} has no time limit"
         for step in spec.get("steps", ()):
             keeps = step.get("with", {}).get("persist-credentials") is not False
             if "actions/checkout@" in step.get("uses", "") and keeps:
-                yield Finding(name, f"{job} leaves its token in the checkout")
+                yield f"{name}: {job} leaves its token in the checkout"
 
 
-def _triggers(name: str, workflow: dict[Any, Any]) -> Iterator[Finding]:
+def _triggers(name: str, workflow: dict[Any, Any]) -> Iterator[str]:
     given = workflow.get("on", workflow.get(True))  # YAML 1.1 reads `on` as a truth value
     events = {given} if isinstance(given, str) else set(given or ())
     if events != _TRIGGERS.get(name.rsplit("/", 1)[1]):
-        yield Finding(name, f"is started by {sorted(map(str, events))}")
+        yield f"{name}: is started by {sorted(map(str, events))}"
 
 
-def _builds(project: Project) -> Iterator[Finding]:
+def _builds(project: Project) -> Iterator[str]:
     ci = project.read(f"{FOLDER}/ci.yml")
     matrix = project.yaml(f"{FOLDER}/ci.yml")["jobs"]["test"]["strategy"]["matrix"]["python"]
     if matrix != PYTHONS:
-        yield Finding(f"{FOLDER}/ci.yml", f"tests on {matrix}, not on {PYTHONS}")
+        yield f"{FOLDER}/ci.yml: tests on {matrix}, not on {PYTHONS}"
     image = re.search(r"python:([\d.]+)-", project.read(".devcontainer/devcontainer.json"))
     if not image or image[1] not in PYTHONS:
-        yield Finding(".devcontainer", "runs another Python")
+        yield ".devcontainer: runs another Python"
+    if project.yaml(f"{FOLDER}/ci.yml")["concurrency"]["group"] != _CI_GROUP:
+        yield f"{FOLDER}/ci.yml: two deployments can cancel each other's checks"
     for command in (
-        "az bicep install",
-        "az bicep build --file infra/main.bicep",
-        "az bicep lint --file infra/main.bicep",
+        f"az bicep install --version v{VERSION}",
+        '~/.azure/bin/bicep lint "$file" 2>&1 | tee -a diagnostics.txt',
+        "test ! -s diagnostics.txt",  # a warning does not change the exit code
         "make test",
         "make check",
         "make infra-check",
@@ -96,7 +111,7 @@ def _builds(project: Project) -> Iterator[Finding]:
         'check-jsonschema --schemafile "$SCHEMA" azure.yaml',
     ):
         if command not in ci:
-            yield Finding(f"{FOLDER}/ci.yml", f"does not run {command}")
+            yield f"{FOLDER}/ci.yml: does not run {command}"
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Properties of entities as the table service takes them in, and as it tells them again.
+"""Properties of entities: as the table service accepts them, and as it returns them.
 
 https://learn.microsoft.com/rest/api/storageservices/payload-format-for-table-service-operations:
 a property whose type its JSON does not show has an annotation beside it, `X@odata.type`.
@@ -10,14 +10,14 @@ from typing import Any
 
 from tests.support.storage.errors import RefusedError
 
-Properties = dict[str, Any]  # by name, annotations included, as they stand in JSON
+Properties = dict[str, Any]  # by name, annotations included, as in JSON
 ANNOTATION = "@odata.type"
 _MOST_BYTES = 64 * 1024  # of a string in UTF-16
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,7}))?Z", re.ASCII)
 _UNFIT_FOR_KEY = re.compile(r"[/\\#?\x00-\x1f\x7f-\x9f]")
 
 
-def taken_in(given: Properties) -> Properties:
+def accept(given: Properties) -> Properties:
     """Return the properties of an entity that was sent; raise `RefusedError`."""
     properties: Properties = {}
     for name, value in given.items():
@@ -32,26 +32,25 @@ def taken_in(given: Properties) -> Properties:
     return properties
 
 
-def merged(standing: Properties, given: Properties) -> Properties:
-    """Return the properties of an entity after those given have been merged into it."""
-    kept = {n: v for n, v in standing.items() if n.removesuffix(ANNOTATION) not in given}
+def merge(current: Properties, given: Properties) -> Properties:
+    """Return the properties of an entity after a merge of the `given` ones."""
+    kept = {n: v for n, v in current.items() if n.removesuffix(ANNOTATION) not in given}
     return kept | given
 
 
-def selected(properties: Properties, names: set[str]) -> Properties:
-    """Return the properties that `names` names, with their annotations."""
+def select(properties: Properties, names: set[str]) -> Properties:
+    """Return the properties in `names`, with their annotations."""
     return {n: v for n, v in properties.items() if n.removesuffix(ANNOTATION) in names}
 
 
-def plain(properties: Properties) -> Properties:
-    """Return the properties without annotations."""
+def without_annotations(properties: Properties) -> Properties:
     return {n: v for n, v in properties.items() if not n.endswith(ANNOTATION)}
 
 
 def instant_text(text: str) -> str:
-    """Return an Edm.DateTime as the service writes it: without zeros at the end of the fraction.
+    """Return an Edm.DateTime as the service writes it: no zeros at the end of the fraction.
 
-    Without its Z, one is less than another as texts where it is less as instants.
+    Without its Z, such texts have the order of their instants.
     """
     match = _INSTANT.fullmatch(text)
     if match is None:
@@ -62,7 +61,7 @@ def instant_text(text: str) -> str:
 
 
 def _typed(value: Any, kind: str | None) -> tuple[Any, str | None]:
-    """Return a value as it is told, and its annotation where it needs one."""
+    """Return a value as it is returned to clients, and its annotation if it needs one."""
     match kind:
         case None | "Edm.String" | "Edm.Int32" | "Edm.Boolean":
             if isinstance(value, str) and len(value.encode("utf-16-le")) > _MOST_BYTES:

@@ -1,49 +1,34 @@
-"""The refusals of both services, under the codes that the real ones send.
+"""The errors of both services, under the codes of the real ones.
 
 https://learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes, and the pages
 beside it for queues and tables.
 """
 
-_REFUSALS = {
+_ERRORS = {
     "EntityAlreadyExists": (409, "The specified entity already exists."),
     "InvalidInput": (400, "One of the request inputs is not valid."),
     "InvalidXmlDocument": (400, "XML specified is not syntactically valid."),
     "MessageNotFound": (404, "The specified message does not exist."),
     "MissingRequiredHeader": (400, "A required HTTP header was not specified."),
     "NotImplemented": (501, "The requested operation is not implemented by the stand-in."),
-    "OutOfRangeQueryParameterValue": (
-        400,
-        "A query parameter specified in the request URI is outside the permissible range.",
-    ),
-    "PopReceiptMismatch": (
-        400,
-        "The specified pop receipt did not match the pop receipt for a dequeued message.",
-    ),
+    "OutOfRangeQueryParameterValue": (400, "A query parameter is out of range."),
+    "PopReceiptMismatch": (400, "The specified pop receipt is not the message's."),
     "PropertiesNeedValue": (400, "The values are not specified for all properties in the entity."),
-    "PropertyValueTooLarge": (
-        400,
-        "The property value exceeds the maximum allowed size (64KB).",
-    ),
+    "PropertyValueTooLarge": (400, "The property value exceeds the maximum allowed size (64KB)."),
     "QueueAlreadyExists": (409, "The specified queue already exists."),
     "QueueNotFound": (404, "The specified queue does not exist."),
-    "RequestBodyTooLarge": (
-        413,
-        "The request body is too large and exceeds the maximum permissible limit.",
-    ),
+    "RequestBodyTooLarge": (413, "The request body exceeds the maximum permissible limit."),
     "ResourceNotFound": (404, "The specified resource does not exist."),
     "TableAlreadyExists": (409, "The table specified already exists."),
     "TableNotFound": (404, "The table specified does not exist."),
-    "UpdateConditionNotSatisfied": (
-        412,
-        "The update condition specified in the request was not satisfied.",
-    ),
+    "UpdateConditionNotSatisfied": (412, "The specified update condition was not satisfied."),
 }
 
 
 class RefusedError(Exception):
-    """A request that the service answers with an error, told by its code."""
+    """A request that the service answers with an error, named by its code."""
 
     def __init__(self, code: str) -> None:
         self.code = code
-        self.status, self.message = _REFUSALS[code]
+        self.status, self.message = _ERRORS[code]
         super().__init__(code)

@@ -1,4 +1,4 @@
-"""`$filter`, as far as it is used: comparisons that must all hold.
+"""The part of `$filter` that opswatch uses: comparisons that must all hold.
 
 https://learn.microsoft.com/rest/api/storageservices/querying-tables-and-entities
 """
@@ -19,7 +19,7 @@ _DATE_TIME = "Edm.DateTime"
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One comparison; a property of another type, or none at all, never fulfils it."""
+    """One comparison; a missing property, or one of another type, never fulfils it."""
 
     name: str
     operator: str
@@ -27,7 +27,6 @@ class Comparison:
     kind: str | None  # the annotation that the property must have
 
     def holds(self, properties: Properties) -> bool:
-        """Tell whether an entity fulfils it."""
         value = properties.get(self.name)
         if value is None or properties.get(self.name + ANNOTATION) != self.kind:
             return False
@@ -40,7 +39,7 @@ class Comparison:
 
 
 def comparisons(text: str) -> list[Comparison]:
-    """Read a filter; raise `RefusedError` where it says more than comparisons joined by `and`."""
+    """Read a filter; raise `RefusedError` if it is more than comparisons joined by `and`."""
     found, position = [], 0
     while position < len(text):
         match = _COMPARISON.match(text, position)

@@ -1,6 +1,6 @@
-"""HTTP/1.1 as far as storage clients speak it: whole requests in, whole responses out.
+"""The part of HTTP/1.1 that storage clients use: whole requests in, whole responses out.
 
-A plain protocol takes about a tenth of the CPU of a web framework, which would be measured too.
+A web framework takes about ten times the CPU, which would be measured too.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ Answer = Callable[[Request], Response]
 
 @asynccontextmanager
 async def serving(answer: Answer) -> AsyncIterator[int]:
-    """Serve on a free loopback port, and yield it; at the end cut every connection."""
+    """Serve on a free loopback port, and yield it; at the end close every connection."""
     connections: set[asyncio.BaseTransport] = set()
     server = await asyncio.get_running_loop().create_server(
         lambda: _Connection(answer, connections), "127.0.0.1", 0
@@ -53,7 +53,7 @@ async def serving(answer: Answer) -> AsyncIterator[int]:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection, which is kept alive; requests on it are answered in their order."""
+    """One connection, kept alive; its requests are answered in order."""
 
     def __init__(self, answer: Answer, connections: set[asyncio.BaseTransport]) -> None:
         self._answer = answer
@@ -62,7 +62,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - told to the type checker
+        assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._connections.add(transport)
 
@@ -75,7 +75,7 @@ class _Connection(asyncio.Protocol):
             self._transport.write(_encoded(self._answer(request)))
 
     def _next_request(self) -> Request | None:
-        """Return the first request of what was received, if all of it has come, and drop it."""
+        """Remove and return the first request, if it has been received completely."""
         end = self._received.find(_END_OF_HEADERS)
         if end < 0:
             return None

@@ -3,12 +3,14 @@
 https://learn.microsoft.com/rest/api/storageservices/queue-service-rest-api
 """
 
+import re
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from functools import lru_cache
 from xml.etree.ElementTree import ParseError, fromstring
+from xml.sax.saxutils import escape
 
-from tests.support.storage.clock import Clock
+from tests.support.clock import Clock
 from tests.support.storage.errors import RefusedError
 from tests.support.storage.http import Request, Response
 from tests.support.storage.queues import Message, MessageQueue
@@ -17,18 +19,16 @@ _XML = '<?xml version="1.0" encoding="utf-8"?>'
 _WEEK = 7 * 24 * 3600
 _MOST_BYTES = 64 * 1024
 _MOST_MESSAGES = 32
-_LEASE = 30  # seconds, where none is asked for
+_LEASE = 30  # seconds, by default
 
 
 class QueueService:
-    """The queues of an account."""
-
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.queues: dict[str, MessageQueue] = {}
 
     def answer(self, request: Request) -> Response:
-        """Carry out a request; refusals are answers too."""
+        """Answer a request; errors are answers too."""
         try:
             return self._answer(request)
         except RefusedError as error:
@@ -38,7 +38,7 @@ class QueueService:
             return _response(error.status, body, {"x-ms-error-code": error.code})
 
     def next_visible_at(self) -> datetime | None:
-        """Return when the first message of all queues is, or was, to be seen."""
+        """Return when the first message of all queues is, or was, visible."""
         times = [queue.next_visible_at() for queue in self.queues.values()]
         return min((time for time in times if time is not None), default=None)
 
@@ -91,19 +91,17 @@ def _send(queue: MessageQueue, request: Request) -> Response:
         raise RefusedError("OutOfRangeQueryParameterValue")
     lifetime = None if time_to_live == -1 else timedelta(seconds=time_to_live)
     message = queue.send(_text(request.body), timedelta(seconds=delay), lifetime)
-    return _response(201, _list(_told(message)))
+    return _response(201, _list(_xml(message, is_received=False)))
 
 
 def _receive(queue: MessageQueue, request: Request) -> Response:
     most = _number(request, "numofmessages", 1, _MOST_MESSAGES, 1)
     if request.query.get("peekonly") == "true":
         peeked = queue.peek(most)
-        return _response(
-            200, _list(*(_told(m, _count(m), _content(m), held=False) for m in peeked))
-        )
+        return _response(200, _list(*(_xml(m, is_held=False) for m in peeked)))
     lease = _number(request, "visibilitytimeout", 1, _WEEK, _LEASE)
     received = queue.receive(most, timedelta(seconds=lease))
-    return _response(200, _list(*(_told(m, _count(m), _content(m)) for m in received)))
+    return _response(200, _list(*map(_xml, received)))
 
 
 def _update(queue: MessageQueue, message_id: str, request: Request) -> Response:
@@ -111,21 +109,16 @@ def _update(queue: MessageQueue, message_id: str, request: Request) -> Response:
     text = _text(request.body) if request.body else None
     receipt = request.query.get("popreceipt", "")
     message = queue.update(message_id, receipt, timedelta(seconds=delay), text)
-    headers = {
-        "x-ms-popreceipt": message.receipt,
-        "x-ms-time-next-visible": _date(message.visible_at),
-    }
+    next_visible = _date(message.visible_at)
+    headers = {"x-ms-popreceipt": message.receipt, "x-ms-time-next-visible": next_visible}
     return _response(204, headers=headers)
 
 
 def _number(request: Request, name: str, least: int, most: int, default: int | None) -> int:
-    try:
-        value = int(request.query.get(name, str(default)))
-    except ValueError:
-        raise RefusedError("OutOfRangeQueryParameterValue") from None
-    if not least <= value <= most:
+    text = request.query.get(name, str(default))
+    if not re.fullmatch(r"-?\d+", text, re.ASCII) or not least <= int(text) <= most:
         raise RefusedError("OutOfRangeQueryParameterValue")
-    return value
+    return int(text)
 
 
 def _text(body: bytes) -> str:
@@ -139,26 +132,19 @@ def _text(body: bytes) -> str:
     return text
 
 
-def _told(message: Message, *more: str, held: bool = True) -> str:
-    facts = [
-        f"<MessageId>{message.message_id}</MessageId>",
-        f"<InsertionTime>{_date(message.inserted_at)}</InsertionTime>",
-        f"<ExpirationTime>{_date(message.expires_at)}</ExpirationTime>",
-        *more,
-    ]
-    if held:
-        facts.append(f"<PopReceipt>{message.receipt}</PopReceipt>")
-        facts.append(f"<TimeNextVisible>{_date(message.visible_at)}</TimeNextVisible>")
-    return f"<QueueMessage>{''.join(facts)}</QueueMessage>"
-
-
-def _count(message: Message) -> str:
-    return f"<DequeueCount>{message.dequeue_count}</DequeueCount>"
-
-
-def _content(message: Message) -> str:
-    text = message.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return f"<MessageText>{text.replace(chr(13), '&#xD;')}</MessageText>"
+def _xml(message: Message, *, is_held: bool = True, is_received: bool = True) -> str:
+    facts = {
+        "MessageId": message.message_id,
+        "InsertionTime": _date(message.inserted_at),
+        "ExpirationTime": _date(message.expires_at),
+    }
+    if is_received:
+        facts["DequeueCount"] = str(message.dequeue_count)
+        facts["MessageText"] = escape(message.text, {"\r": "&#xD;"})
+    if is_held:
+        facts |= {"PopReceipt": message.receipt, "TimeNextVisible": _date(message.visible_at)}
+    content = "".join(f"<{name}>{value}</{name}>" for name, value in facts.items())
+    return f"<QueueMessage>{content}</QueueMessage>"
 
 
 def _list(*messages: str) -> str:
@@ -166,11 +152,11 @@ def _list(*messages: str) -> str:
 
 
 def _date(instant: datetime) -> str:
-    return _written(instant.replace(microsecond=0))
+    return _http_date(instant.replace(microsecond=0))
 
 
 @lru_cache(maxsize=1024)
-def _written(second: datetime) -> str:
+def _http_date(second: datetime) -> str:
     return format_datetime(second, usegmt=True)
 
 

@@ -1,4 +1,4 @@
-"""A queue: what is visible when, who holds it, and under which receipt. No HTTP in here."""
+"""A queue: when each message is visible, and under which receipt it is held. No HTTP."""
 
 from base64 import b64encode
 from dataclasses import dataclass
@@ -7,37 +7,37 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from uuid import uuid4
 
-from tests.support.storage.clock import Clock
+from tests.support.clock import Clock
 from tests.support.storage.errors import RefusedError
 
-FOR_EVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+NEVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 _Entry = tuple[datetime, int, str]  # when a message is visible, by its change, and its id
-_SPARE = 1000  # entries of the agenda that may be out of date before it is made anew
+_SPARE = 1000  # entries of the agenda that may be out of date before it is rebuilt
 
 
 @dataclass(slots=True, kw_only=True)
 class Message:
-    """A message as it stands; whoever receives or updates it gets another receipt."""
+    """A message; each receive and each update changes its receipt."""
 
     message_id: str
     text: str
     inserted_at: datetime
     expires_at: datetime
     visible_at: datetime
-    number: int = 0  # of the change that it went through last, counted over the queue
+    number: int = 0  # of its latest change, counted over the queue
     dequeue_count: int = 0
 
     @property
     def receipt(self) -> str:
-        """Its receipt: one that has to be escaped in a URL, as many of the real ones have."""
+        """A receipt that has to be escaped in a URL, as many real ones."""
         return b64encode(b"\xfb\xef\xbe\xff" + self.number.to_bytes(8)).decode()
 
 
 class MessageQueue:
     """Messages by their id, and an agenda of when each becomes visible.
 
-    The agenda is a heap whose entries are left where they are when their message changes: an entry
-    counts only while it says what its message says.
+    The agenda is a heap. An entry stays in it when its message changes, and counts only if it has
+    the message's number.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -47,7 +47,7 @@ class MessageQueue:
         self._agenda: list[_Entry] = []
 
     def __len__(self) -> int:
-        """Return how many messages there are, hidden and expired ones included."""
+        """Return the number of messages, hidden and expired ones included."""
         return len(self._messages)
 
     def send(self, text: str, delay: timedelta, time_to_live: timedelta | None) -> Message:
@@ -57,7 +57,7 @@ class MessageQueue:
             message_id=str(uuid4()),
             text=text,
             inserted_at=now,
-            expires_at=FOR_EVER if time_to_live is None else now + time_to_live,
+            expires_at=NEVER if time_to_live is None else now + time_to_live,
             visible_at=now,
         )
         self._messages[message.message_id] = message
@@ -74,7 +74,7 @@ class MessageQueue:
         return taken
 
     def peek(self, most: int) -> list[Message]:
-        """Return up to `most` visible messages, oldest first, as they are."""
+        """Return up to `most` visible messages, oldest first, unchanged."""
         now = self._clock()
         seen: list[tuple[_Entry, Message]] = []
         while len(seen) < most and (head := self._head()) and head.visible_at <= now:
@@ -95,15 +95,13 @@ class MessageQueue:
         return message
 
     def delete(self, message_id: str, receipt: str) -> None:
-        """Remove a message."""
         del self._messages[self._held(message_id, receipt).message_id]
 
     def clear(self) -> None:
-        """Remove all messages."""
         self._messages.clear()
 
     def next_visible_at(self) -> datetime | None:
-        """Return when the first message is, or was, to be seen; None where there is none."""
+        """Return when the first message is, or was, visible; None if there is none."""
         head = self._head()
         return head.visible_at if head else None
 
@@ -123,7 +121,7 @@ class MessageQueue:
         heappush(self._agenda, (until, message.number, message.message_id))
 
     def _head(self) -> Message | None:
-        """Return the message that is visible first, having dropped what is out of date before."""
+        """Return the message that is visible first; remove outdated entries before it."""
         while self._agenda:
             if self._is_current(self._agenda[0]):
                 return self._messages[self._agenda[0][2]]

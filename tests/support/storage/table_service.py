@@ -1,4 +1,4 @@
-"""The REST protocol of Table Storage, in JSON; batches are not spoken.
+"""The REST protocol of Table Storage, in JSON, without batches.
 
 https://learn.microsoft.com/rest/api/storageservices/table-service-rest-api
 """
@@ -9,8 +9,14 @@ from typing import Any
 
 import msgspec
 
-from tests.support.storage.clock import Clock
-from tests.support.storage.entities import ANNOTATION, Properties, plain, selected, taken_in
+from tests.support.clock import Clock
+from tests.support.storage.entities import (
+    ANNOTATION,
+    Properties,
+    accept,
+    select,
+    without_annotations,
+)
 from tests.support.storage.errors import RefusedError
 from tests.support.storage.filters import comparisons
 from tests.support.storage.http import Request, Response
@@ -23,14 +29,12 @@ _NEXT = "x-ms-continuation-Next{}Key"
 
 
 class TableService:
-    """The tables of an account."""
-
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.tables: dict[str, EntityTable] = {}
 
     def answer(self, request: Request) -> Response:
-        """Carry out a request; refusals are answers too."""
+        """Answer a request; errors are answers too."""
         try:
             return self._answer(request)
         except RefusedError as error:
@@ -39,39 +43,29 @@ class TableService:
             return _json(error.status, body, {"x-ms-error-code": error.code})
 
     def _answer(self, request: Request) -> Response:
-        if request.path == "Tables":
-            return self._on_tables(request)
-        if match := _TABLE.fullmatch(request.path):
-            return self._remove(request, match[1])
+        if request.path == "Tables" and request.method == "POST":
+            return self._create(request)
+        if (match := _TABLE.fullmatch(request.path)) and request.method == "DELETE":
+            self._table(match[1])
+            del self.tables[match[1]]
+            return _json(204)
         if match := _ENTITY.fullmatch(request.path):
             name, partition, row = (part.replace("''", "'") for part in match.groups())
             return _on_entity(request, name, self._table(name), (partition, row))
-        return self._on_table(request, request.path.removesuffix("()"))
-
-    def _on_table(self, request: Request, name: str) -> Response:
-        match request.method:
-            case "GET":
-                return _query(request, name, self._table(name))
-            case "POST" if name != "$batch":
-                entity = self._table(name).insert(taken_in(_sent(request)))
-                return _written(request, name, entity)
+        name = request.path.removesuffix("()")
+        if request.method == "GET":
+            return _query(request, name, self._table(name))
+        if request.method == "POST" and name != "$batch":
+            entity = self._table(name).insert(accept(_sent(request)))
+            return _done(request, _returned(request, name, entity), {"ETag": entity.etag})
         raise RefusedError("NotImplemented")
 
-    def _on_tables(self, request: Request) -> Response:
-        if request.method != "POST":
-            raise RefusedError("NotImplemented")
+    def _create(self, request: Request) -> Response:
         name = _sent(request)["TableName"]
         if name in self.tables:
             raise RefusedError("TableAlreadyExists")
         self.tables[name] = EntityTable(self._clock)
         return _done(request, {"TableName": name})
-
-    def _remove(self, request: Request, name: str) -> Response:
-        if request.method != "DELETE":
-            raise RefusedError("NotImplemented")
-        self._table(name)
-        del self.tables[name]
-        return _json(204)
 
     def _table(self, name: str) -> EntityTable:
         try:
@@ -85,16 +79,14 @@ def _on_entity(request: Request, name: str, table: EntityTable, key: EntityKey) 
     match request.method:
         case "GET":
             entity = table.get(key)
-            return _json(200, _told(request, name, entity), {"ETag": entity.etag})
+            return _json(200, _returned(request, name, entity), {"ETag": entity.etag})
         case "DELETE":
             if version is None:
                 raise RefusedError("MissingRequiredHeader")
             table.delete(key, version)
             return _json(204)
         case "PUT" | "PATCH" | "MERGE" as method:
-            sent = taken_in(
-                _sent(request) | dict(zip(("PartitionKey", "RowKey"), key, strict=True))
-            )
+            sent = accept(_sent(request) | dict(zip(("PartitionKey", "RowKey"), key, strict=True)))
             write = table.replace if method == "PUT" else table.merge
             return _json(204, headers={"ETag": write(sent, version).etag})
     raise RefusedError("NotImplemented")
@@ -110,8 +102,8 @@ def _query(request: Request, name: str, table: EntityTable) -> Response:
         min(int(request.query.get("$top", _PAGE)), _PAGE),
         partition,
     )
-    body: Properties = {"value": [_told(request, name, entity) for entity in entities]}
-    if not _is_told(request, "nometadata"):
+    body: Properties = {"value": [_returned(request, name, entity) for entity in entities]}
+    if not _accepts(request, "nometadata"):
         body = {"odata.metadata": f"https://stand-in/$metadata#{name}"} | body
     return _json(200, body, _continuation(following))
 
@@ -132,7 +124,7 @@ def _continuation(following: EntityKey | None) -> dict[str, str]:
 
 
 def _encoded(key: str) -> str:
-    """Return a key as a continuation token has it: nothing that a client should understand."""
+    """Return a key as a continuation token has it: opaque to clients."""
     text = b64encode(key.encode()).decode().replace("=", "-")
     return f"1!{len(text)}!{text}"
 
@@ -141,28 +133,28 @@ def _decoded(token: str) -> str:
     return b64decode(token.rpartition("!")[2].replace("-", "=")).decode()
 
 
-def _told(request: Request, name: str, entity: Entity) -> Properties:
+def _returned(request: Request, name: str, entity: Entity) -> Properties:
     """Return an entity with as much metadata as the request accepts."""
     properties = entity.properties
     if "$select" in request.query:
-        properties = selected(properties, set(request.query["$select"].split(",")))
+        properties = select(properties, set(request.query["$select"].split(",")))
     stamped = properties | {"Timestamp": entity.timestamp}
-    if _is_told(request, "nometadata"):
-        return plain(stamped)
-    told = {"odata.etag": entity.etag} | stamped
-    if _is_told(request, "fullmetadata"):
+    if _accepts(request, "nometadata"):
+        return without_annotations(stamped)
+    found = {"odata.etag": entity.etag} | stamped
+    if _accepts(request, "fullmetadata"):
         partition, row = entity.key
         path = f"{name}(PartitionKey='{partition}',RowKey='{row}')"
-        told |= {
+        found |= {
             "odata.type": f"stand-in.{name}",
             "odata.id": f"https://stand-in/{path}",
             "odata.editLink": path,
             "Timestamp" + ANNOTATION: "Edm.DateTime",
         }
-    return told
+    return found
 
 
-def _is_told(request: Request, much: str) -> bool:
+def _accepts(request: Request, much: str) -> bool:
     return f"odata={much}" in request.headers.get("accept", "")
 
 
@@ -173,17 +165,11 @@ def _sent(request: Request) -> Properties:
         raise RefusedError("InvalidInput") from None
 
 
-def _written(request: Request, name: str, entity: Entity) -> Response:
-    return _done(request, _told(request, name, entity), {"ETag": entity.etag})
-
-
 def _done(request: Request, body: Properties, headers: dict[str, str] | None = None) -> Response:
-    """Answer an insert with what was inserted, or without where that is preferred."""
-    applied = {
-        "Preference-Applied": request.headers.get("prefer", "return-content"),
-        **(headers or {}),
-    }
-    if applied["Preference-Applied"] == "return-no-content":
+    """Answer an insert with the entity, or without it if the client prefers that."""
+    prefer = request.headers.get("prefer", "return-content")
+    applied = {"Preference-Applied": prefer, **(headers or {})}
+    if prefer == "return-no-content":
         return _json(204, headers=applied)
     return _json(201, body, applied)
 

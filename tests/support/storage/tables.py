@@ -1,13 +1,13 @@
 """A table: entities under their keys, in order, each with its version. No HTTP in here."""
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 
-from tests.support.storage.clock import Clock
-from tests.support.storage.entities import Properties, instant_text, merged
+from tests.support.clock import Clock
+from tests.support.storage.entities import Properties, instant_text, merge
 from tests.support.storage.errors import RefusedError
 
 EntityKey = tuple[str, str]  # partition, row
@@ -17,14 +17,13 @@ _TICK = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """An entity as it stands, and when it was written."""
+    """An entity, and when it was written."""
 
     properties: Properties
     timestamp: str
 
     @property
     def key(self) -> EntityKey:
-        """Where it stands."""
         return self.properties["PartitionKey"], self.properties["RowKey"]
 
     @property
@@ -43,33 +42,30 @@ class EntityTable:
         self._keys: list[EntityKey] = []
 
     def __len__(self) -> int:
-        """Return how many entities there are."""
         return len(self._entities)
 
     def get(self, key: EntityKey) -> Entity:
-        """Return an entity."""
         try:
             return self._entities[key]
         except KeyError:
             raise RefusedError("ResourceNotFound") from None
 
     def insert(self, properties: Properties) -> Entity:
-        """Write a new entity."""
         if (properties["PartitionKey"], properties["RowKey"]) in self._entities:
             raise RefusedError("EntityAlreadyExists")
         return self._write(properties)
 
     def replace(self, properties: Properties, version: str | None) -> Entity:
-        """Write over the entity that has `version`; without one, over whatever stands there."""
+        """Overwrite the entity that has `version`; without a version, any or none."""
         self._check((properties["PartitionKey"], properties["RowKey"]), version)
         return self._write(properties)
 
     def merge(self, properties: Properties, version: str | None) -> Entity:
-        """Write into the entity that has `version`; without one, into whatever stands there."""
+        """Merge into the entity that has `version`; without a version, into any or none."""
         key = (properties["PartitionKey"], properties["RowKey"])
         self._check(key, version)
-        standing = self._entities.get(key)
-        return self._write(merged(standing.properties, properties) if standing else properties)
+        current = self._entities.get(key)
+        return self._write(merge(current.properties, properties) if current else properties)
 
     def delete(self, key: EntityKey, version: str) -> None:
         """Remove the entity that has `version`."""
@@ -84,9 +80,9 @@ class EntityTable:
         most: int,
         partition: str | None = None,
     ) -> tuple[list[Entity], EntityKey | None]:
-        """Return up to `most` of the entities selected, from `start` on, and where to go on."""
+        """Return up to `most` of the selected entities from `start` on, and the next key."""
         found: list[Entity] = []
-        for key in self._from(start):
+        for key in islice(self._keys, bisect_left(self._keys, start), None):
             if partition is not None and key[0] != partition:
                 break
             entity = self._entities[key]
@@ -96,9 +92,6 @@ class EntityTable:
                 return found, key
             found.append(entity)
         return found, None
-
-    def _from(self, start: EntityKey) -> Iterator[EntityKey]:
-        return islice(self._keys, bisect_left(self._keys, start), None)
 
     def _check(self, key: EntityKey, version: str | None) -> None:
         if version is not None and self.get(key).etag != version != _ANY:

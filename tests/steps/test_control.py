@@ -1,0 +1,202 @@
+"""A user stops a watch, or has results delivered again."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from opswatch.core.deliveries import DeliveryState
+from opswatch.core.keys import Key, WakeUp
+from opswatch.steps.control import StopOutcome, redeliver, redeliver_abandoned, stop
+from opswatch.steps.messages import operations_message
+from opswatch.steps.poll import poll
+from tests.steps.conftest import answer, interrupt, live_rows
+from tests.support.harness import HOOK, KEY, OTHER, Harness, ended
+
+# --- stop
+
+
+async def test_stopped_watch_is_not_polled(harness: Harness) -> None:
+    await harness.watched(HOOK)
+    asked = len(harness.arm.asked)
+    assert await stop(harness.services, KEY) is StopOutcome.STOPPED
+    await harness.settle()
+    assert len(harness.arm.asked) == asked
+    assert harness.result.end.status == "Stopped"
+
+
+async def test_unknown_or_ended_operation_cannot_be_stopped(harness: Harness) -> None:
+    assert await stop(harness.services, KEY) is StopOutcome.UNKNOWN
+    await harness.ended(HOOK)
+    before = harness.rows()
+    assert await stop(harness.services, KEY) is StopOutcome.ENDED_BEFORE
+    assert harness.rows() == before
+
+
+def stop_before(harness: Harness, effect: str) -> list[StopOutcome]:
+    """Stop the watch just before an effect takes place; the outcome is in the list afterwards."""
+    outcomes: list[StopOutcome] = []
+
+    async def stop_now() -> None:
+        outcomes.append(await stop(harness.services, KEY))
+
+    harness.effects.before[effect] = stop_now
+    return outcomes
+
+
+async def test_stop_between_end_and_record_is_late(harness: Harness) -> None:
+    await harness.watched(HOOK)
+    harness.status = ended()
+    outcomes = stop_before(harness, "results.insert")
+    await poll(harness.services, WakeUp(KEY, 2))
+    assert outcomes == [StopOutcome.ENDED_BEFORE]
+    assert harness.result.end.status == "Succeeded"
+
+
+async def test_end_that_is_kept_first_wins(harness: Harness) -> None:
+    await harness.watched(HOOK)
+    harness.status = ended()
+    harness.effects.before["watches.replace"] = lambda: poll(harness.services, WakeUp(KEY, 2))
+    assert await stop(harness.services, KEY) is StopOutcome.ENDED_BEFORE
+    assert harness.result.end.status == "Succeeded"
+
+
+async def test_stop_is_repeated_after_concurrent_poll(harness: Harness) -> None:
+    await harness.watched(HOOK)
+    harness.effects.before["watches.replace"] = lambda: poll(harness.services, WakeUp(KEY, 2))
+    assert await stop(harness.services, KEY) is StopOutcome.STOPPED
+    assert (harness.result.end.status, harness.result.facts.polls) == ("Stopped", 2)
+
+
+async def test_late_receivers_watch_cannot_be_stopped(harness: Harness) -> None:
+    await harness.ended(HOOK)
+    body = harness.post(OTHER)
+    outcomes = stop_before(harness, "timeline.put")
+    await operations_message(harness.services, body)
+    await harness.settle()
+    assert outcomes == [StopOutcome.ENDED_BEFORE]
+    assert harness.result.end.status == "Succeeded"
+    assert harness.called() == [HOOK, OTHER]
+
+
+@pytest.mark.parametrize("cut_after", [1, 2, 3, 4])
+async def test_next_wake_up_finishes_interrupted_stop(harness: Harness, cut_after: int) -> None:
+    await harness.watched(HOOK)
+    await interrupt(harness, stop(harness.services, KEY), after=cut_after)
+    await harness.settle()
+    assert harness.result.end.status == "Stopped"
+    assert harness.called() == []
+    assert not harness.store.watches.rows
+
+
+async def test_stopped_operation_calls_no_receiver(harness: Harness) -> None:
+    await harness.watched(HOOK)
+    assert await stop(harness.services, KEY) is StopOutcome.STOPPED
+    harness.post(OTHER)
+    await harness.settle()
+    assert harness.result.end.status == "Stopped"
+    assert harness.called() == []
+    assert not live_rows(harness)
+    assert [entry.status for entry in harness.store.timeline.values()] == ["Stopped"]
+
+
+# --- redeliver
+
+
+async def test_redelivery_keeps_id_and_log(harness: Harness) -> None:
+    await harness.ended(HOOK, OTHER)
+    harness.advance(hours=1)
+    assert await redeliver(harness.services, KEY) == 2
+    await harness.settle()
+    assert harness.called() == [HOOK, OTHER, HOOK, OTHER]
+    for record in harness.store.deliveries.values():
+        assert (record.state, record.attempts, len(record.attempt_log)) == (
+            DeliveryState.DELIVERED, 2, 2,
+        )  # fmt: skip
+    assert len({request.headers["webhook-id"] for request in harness.callbacks.requests}) == 2
+
+
+async def test_abandoned_delivery_gets_its_whole_schedule_again(harness: Harness) -> None:
+    answer(harness, 401)
+    await harness.ended(HOOK)
+    before = harness.settled
+    assert await redeliver(harness.services, KEY) == 1
+    await harness.settle()
+    assert harness.settled.attempts == 2 * before.attempts
+    assert harness.settled.round_attempts == before.attempts
+
+
+async def end_with_pending_delivery(harness: Harness) -> None:
+    await harness.watched(HOOK)
+    harness.status = ended("Failed")
+    await poll(harness.services, WakeUp(KEY, 2))
+
+
+async def test_pending_delivery_is_not_requeued(harness: Harness) -> None:
+    await end_with_pending_delivery(harness)
+    assert await redeliver(harness.services, KEY) == 0
+    await harness.settle()
+    assert harness.called() == [HOOK]
+
+
+async def test_redelivery_under_way_is_not_begun_again(harness: Harness) -> None:
+    await harness.ended(HOOK)
+    answer(harness, 401)
+    assert await redeliver(harness.services, KEY) == 1
+    await harness.pump()
+    assert await redeliver(harness.services, KEY) == 0
+    assert harness.seqs(harness.deliveries) == [3]
+
+
+async def test_redelivery_interrupted_before_its_message_is_sent_again(harness: Harness) -> None:
+    await harness.ended(HOOK)
+    harness.effects.names.clear()
+    await interrupt(harness, redeliver(harness.services, KEY), after=1)
+    assert harness.effects.names == ["outbox.insert"]
+    assert await redeliver(harness.services, KEY) == 1
+    await harness.settle()
+    assert harness.called() == [HOOK, HOOK]
+
+
+async def test_redelivery_while_delivery_settles_is_made(harness: Harness) -> None:
+    await end_with_pending_delivery(harness)
+    requeued: list[int] = []
+
+    async def request() -> None:
+        harness.advance(seconds=1)
+        requeued.append(await redeliver(harness.services, KEY))
+
+    harness.effects.before["outbox.delete"] = request
+    await harness.settle()
+    assert requeued == [1]
+    assert harness.called() == [HOOK, HOOK]
+    assert harness.settled.attempts == 2
+    assert not harness.store.outbox.rows
+
+
+async def test_only_this_operations_deliveries_are_requeued(harness: Harness) -> None:
+    await harness.ended(HOOK)
+    longer = replace(KEY, row=f"{KEY.row}~deadbeef")  # its keys begin as this operation's do
+    key = replace(harness.settled.key, row=f"{longer.row}~00000000")
+    await harness.store.deliveries.put(replace(harness.settled, key=key, operation=longer))
+    assert await redeliver(harness.services, KEY) == 1
+
+
+async def test_abandoned_deliveries_since_an_instant_are_requeued(harness: Harness) -> None:
+    """It includes every operation; delivered and older ones are left."""
+    answer(harness, 410)
+    await harness.ended(HOOK)
+    abandoned = harness.settled
+    last = abandoned.last_attempt_at
+    assert last is not None
+    for number, (state, age) in enumerate(
+        [(DeliveryState.DELIVERED, 0), (DeliveryState.ABANDONED, 1), (DeliveryState.ABANDONED, -1)]
+    ):
+        key = Key("another subscription", f"operation~{number}")
+        at = last - timedelta(seconds=age)
+        other = replace(abandoned, key=key, state=state, last_attempt_at=at)
+        await harness.store.deliveries.put(other)
+    assert await redeliver_abandoned(harness.services, last) == 2
+    assert {pending.key.row for pending in harness.store.outbox.values()} == {
+        abandoned.key.row, "operation~2",
+    }  # fmt: skip

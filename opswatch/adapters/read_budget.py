@@ -63,8 +63,7 @@ class _Gate:
 
     def next_turn(self, now: float, spread: float) -> float:
         """Return how long to wait: turns are as far apart as answers have lately come."""
-        while self.answered_at and self.answered_at[0] < now - _WINDOW:
-            self.answered_at.popleft()
+        self._forget_old_answers(now)
         rate = max(_LEAST_RATE, len(self.answered_at) / _WINDOW)
         opens_at = max(now, self.shut_until)
         turn = max(self.last_turn, opens_at) + 1 / rate
@@ -76,10 +75,15 @@ class _Gate:
     def record(self, remaining: Mapping[str, float], now: float) -> None:
         """Learn from the headers of an answer that was not refused."""
         self.answered_at.append(now)
+        self._forget_old_answers(now)
         for name, left in remaining.items():
             self.buckets.setdefault(name, _Bucket()).saw(left)
         if remaining:
             self.seen_at = now
+
+    def _forget_old_answers(self, now: float) -> None:
+        while self.answered_at and self.answered_at[0] < now - _WINDOW:
+            self.answered_at.popleft()
 
     def shut(self, pause: timedelta, now: float) -> None:
         """Stop reads after a 429."""

@@ -171,6 +171,13 @@ def test_turns_are_as_far_apart_as_answers() -> None:
     assert gaps == pytest.approx([0.1] * 19, rel=0.02)
 
 
+def test_old_answers_are_forgotten() -> None:
+    budget = ReadBudget()
+    for i in range(1000):
+        answered(budget, 10 * i, reads="100")
+    assert max(len(gate.answered_at) for gate in budget._gates.values()) <= 4
+
+
 def test_far_turn_asks_again_within_minutes() -> None:
     budget = ReadBudget()
     answered(budget, 0, reads="100")

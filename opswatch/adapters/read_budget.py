@@ -22,6 +22,7 @@ _SHARE_FOR_NEW, _SHARE_FOR_WAITING = 0.3, 0.1  # of a full bucket that must be l
 _WINDOW = 30.0  # seconds over which the rate of answers is measured
 _LEAST_RATE = 0.5  # answers a second
 _PATIENCE = 300.0  # seconds to the latest turn: later ones ask again
+_MOST_GATES = 2000  # in memory: a post can name any subscription
 _DEFAULT_PAUSE, _LONGEST_PAUSE = timedelta(seconds=10), timedelta(hours=1)  # after a 429
 _SUBSCRIPTION_PREFIX = "x-ms-ratelimit-remaining-subscription-"
 _RESOURCE_HEADER = "x-ms-ratelimit-remaining-resource"
@@ -129,8 +130,10 @@ class ReadBudget:
     def _gates_of(self, operation: Operation) -> tuple[_Gate, _Gate]:
         subscription, provider = operation.key.partition, operation.provider or NOTHING
         keys = ((subscription, ""), (subscription, provider))
-        own, shared = (self._gates.setdefault(key, _Gate()) for key in keys)
-        return own, shared
+        whole, part = (self._gates.setdefault(key, _Gate()) for key in keys)
+        while len(self._gates) > _MOST_GATES:
+            del self._gates[next(iter(self._gates))]  # the oldest: at worst it learns again
+        return whole, part
 
 
 def _subscription_reads(headers: Mapping[str, str]) -> dict[str, float]:

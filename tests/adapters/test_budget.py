@@ -178,6 +178,13 @@ def test_old_answers_are_forgotten() -> None:
     assert max(len(gate.answered_at) for gate in budget._gates.values()) <= 4
 
 
+def test_gates_in_memory_are_bounded() -> None:
+    budget = ReadBudget()
+    for i in range(5000):
+        assert delay(budget, i, operation(f"s{i}")) == 0
+    assert len(budget._gates) <= 2000
+
+
 def test_far_turn_asks_again_within_minutes() -> None:
     budget = ReadBudget()
     answered(budget, 0, reads="100")

@@ -329,6 +329,18 @@ async def test_outage_keeps_what_was_counted(app: App) -> None:
     assert len(app.errors) == 2
 
 
+async def test_failed_merge_adds_to_what_is_counted_since(app: App) -> None:
+    async def count_and_fail() -> None:
+        app.durations.add(sample(50))
+        raise OSError("no route")
+
+    app.table.before_write = count_and_fail
+    await fill(app, 600)
+    assert not app.table.rows
+    await app.durations.merge()
+    assert app.rows[KIND.row].operations == 2
+
+
 async def test_closing_merges_what_is_left(app: App) -> None:
     app.durations.add(sample())
     await settle()

@@ -177,14 +177,15 @@ def test_learned_plan_decides_the_gap() -> None:
 # --- what a poll shows of the end to be expected
 
 
-def many() -> History:
+def many(first: float = 590) -> History:
     known = History()
     for i in range(40):
-        known = known.add(590 + i, 590 + i, NOW)
+        known = known.add(first + i, first + i, NOW)
     return known
 
 
 LEARNED = expect(many(), NOW, Policy())
+SLOW_KIND = expect(many().merge(many(9000)).merge(many(9000)), NOW, Policy())
 
 
 def test_running_poll_expects_an_end() -> None:
@@ -212,7 +213,8 @@ def test_unknown_kind_keeps_the_expected_end() -> None:
 def test_watch_becomes_slow_and_stays_slow() -> None:
     value = after_poll(watch(), running(), at(2000), Policy(), LEARNED).watch
     assert value.slow is True
-    assert after_poll(value, running(), at(2100), Policy(), KNOWN).watch.slow is True
+    for later in (KNOWN, SLOW_KIND):
+        assert after_poll(value, running(), at(2100), Policy(), later).watch.slow is True
 
 
 def test_end_expects_nothing_new() -> None:

@@ -23,7 +23,7 @@ _WINDOW = 30.0  # seconds over which the rate of answers is measured
 _LEAST_RATE = 0.5  # answers a second
 _PATIENCE = 300.0  # seconds to the latest turn: later ones ask again
 _MOST_GATES = 2000  # in memory: a post can name any subscription
-_DEFAULT_PAUSE, _LONGEST_PAUSE = timedelta(seconds=10), timedelta(hours=1)  # after a 429
+_LONGEST_PAUSE = timedelta(hours=1)  # after a 429
 _SUBSCRIPTION_PREFIX = "x-ms-ratelimit-remaining-subscription-"
 _RESOURCE_HEADER = "x-ms-ratelimit-remaining-resource"
 _READS = ("reads", "global-reads")
@@ -47,6 +47,7 @@ class _Gate:
     seen_at: float = -inf
     shut_until: float = -inf
     last_turn: float = -inf
+    first_at: float = inf  # the first answer
     answered_at: deque[float] = field(default_factory=deque)
 
     def is_open(self, now: float, share: float) -> bool:
@@ -65,7 +66,8 @@ class _Gate:
     def next_turn(self, now: float, spread: float) -> float:
         """Return how long to wait: turns are as far apart as answers have lately come."""
         self._forget_old_answers(now)
-        rate = max(_LEAST_RATE, len(self.answered_at) / _WINDOW)
+        window = min(_WINDOW, max(1.0, now - self.first_at))  # a new process has less
+        rate = max(_LEAST_RATE, len(self.answered_at) / window)
         opens_at = max(now, self.shut_until)
         turn = max(self.last_turn, opens_at) + 1 / rate
         if turn - opens_at > _PATIENCE:
@@ -75,6 +77,7 @@ class _Gate:
 
     def record(self, remaining: Mapping[str, float], now: float) -> None:
         """Learn from the headers of an answer that was not refused."""
+        self.first_at = min(self.first_at, now)
         self.answered_at.append(now)
         self._forget_old_answers(now)
         for name, left in remaining.items():
@@ -122,7 +125,8 @@ class ReadBudget:
         at, (subscription, provider) = now.timestamp(), self._gates_of(operation)
         if isinstance(seen, Missed) and seen.status_code == HTTPStatus.TOO_MANY_REQUESTS:
             gate = provider if "ResourceRequestsThrottled" in seen.reason else subscription
-            gate.shut(min(seen.retry_after or _DEFAULT_PAUSE, _LONGEST_PAUSE), at)
+            # Without a Retry-After only the refused poll backs off.
+            gate.shut(min(seen.retry_after or timedelta(0), _LONGEST_PAUSE), at)
             return
         subscription.record(_subscription_reads(answer.headers), at)
         provider.record(_resource_reads(answer.headers), at)

@@ -148,11 +148,20 @@ def test_throttled_resource_pauses_its_provider() -> None:
     assert delay(budget, 1, operation(provider="Microsoft.Sql")) == 0
 
 
-def test_refusal_without_a_wait_pauses_briefly() -> None:
+def test_refusal_without_a_wait_pauses_nothing_else() -> None:
     budget = ReadBudget()
     refused(budget, 0, None)
-    assert delay(budget, 9) > 0
-    assert delay(budget, 11) == 0
+    assert delay(budget, 0) == 0
+
+
+def test_new_process_knows_its_rate_at_once() -> None:
+    budget = ReadBudget()
+    for i in range(60):  # twenty a second, for three seconds
+        answered(budget, i / 20, reads="100")
+    refused(budget, 3, 2)
+    turns = [delay(budget, 3) for _ in range(40)]
+    assert turns[0] > 2
+    assert turns[-1] < 5
 
 
 def test_pause_is_never_longer_than_an_hour() -> None:

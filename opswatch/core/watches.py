@@ -369,9 +369,20 @@ def _next_delay(
 
 
 def postpone(watch: Watch, until: datetime) -> Watch:
-    """Return `watch` with its poll postponed for ARM's budget, under the next `seq`."""
-    since = watch.postponed_since or watch.due_at
-    return replace(watch, due_at=until, seq=watch.seq + 1, postponed_since=since)
+    """Return `watch` with its poll postponed for ARM's budget, under the next `seq`.
+
+    The wait does not count towards the grace of unreadable answers: it brings none.
+    """
+    unreadable_since = watch.unreadable_since
+    if unreadable_since is not None:
+        unreadable_since += until - watch.due_at
+    return replace(
+        watch,
+        due_at=until,
+        seq=watch.seq + 1,
+        postponed_since=watch.postponed_since or watch.due_at,
+        unreadable_since=unreadable_since,
+    )
 
 
 def _progressed(watch: Watch, seen: Running) -> Watch:

@@ -235,6 +235,22 @@ async def test_last_poll_is_made_whatever_is_left(harness: LearningHarness) -> N
     assert harness.now == harness.result.facts.deadline_at
 
 
+async def test_postponement_leaves_the_miss_grace(harness: LearningHarness) -> None:
+    harness.status = HttpResponse(404, {})
+    await harness.watched()
+    grace = POLICY.miss_grace
+    harness.now = harness.watch.due_at
+    harness.budget.next_delay = grace * 2
+    await harness.pump()
+    harness.advance(seconds=grace.total_seconds() * 2)
+    harness.budget.next_delay = timedelta(0)
+    await harness.pump()
+    assert harness.watch.facts.misses == 2
+    harness.advance(seconds=grace.total_seconds())
+    await harness.settle()
+    assert harness.result.end.status == "Lost"
+
+
 async def test_receiver_joins_while_a_poll_is_postponed(harness: LearningHarness) -> None:
     harness.post(HOOK)
     await harness.pump()

@@ -41,6 +41,6 @@ class RunningArm:
         self._record(now - self._due[number])
         self._due[number] = now + LONGEST_GAP
         self.polls[number] += 1
-        # A Retry-After as long as the longest gap is met exactly, whatever was learned.
+        # A Retry-After as long as the longest gap is met exactly by any plan.
         headers = {"retry-after": f"{LONGEST_GAP:g}"}
         return HttpResponse(200, headers, b'{"status": "InProgress", "percentComplete": 40.0}')

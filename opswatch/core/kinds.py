@@ -22,7 +22,7 @@ _LONGEST_ROW_KEY = 128  # characters
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """The duration of one ended operation: more than `low` and at most `high`, or exactly both."""
+    """The duration of one ended operation: from `low` to `high`, which are equal if it is exact."""
 
     kind: Key
     low: float

@@ -227,7 +227,7 @@ async def test_postponement_counts_from_the_first(harness: LearningHarness) -> N
     assert harness.watch.postponed_since is None
 
 
-async def test_last_poll_is_made_whatever_is_left(harness: LearningHarness) -> None:
+async def test_last_poll_ignores_the_budget(harness: LearningHarness) -> None:
     await harness.watched()
     harness.budget.next_delay = timedelta(hours=1)
     await harness.settle()

@@ -15,7 +15,6 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median, quantiles
 
-from benchmarks.many_watches.arm import gap_at
 from opswatch.adapters.account import Account
 from opswatch.config import Storage
 from opswatch.local.azurite import running_azurite
@@ -27,6 +26,7 @@ from tests.support.processes import AppProcess
 
 _POSTED_AT_ONCE = 16
 _LEASE = 600  # seconds
+_GAP = 5  # seconds between two polls, so that it is known when each is due
 
 
 async def measure(operations: int, seconds: float) -> tuple[list[float], list[float]]:
@@ -39,8 +39,12 @@ async def measure(operations: int, seconds: float) -> tuple[list[float], list[fl
         azurite = stack.enter_context(running_azurite())
         arm = await stack.enter_async_context(Simulator(seed=1))
         endpoint = await stack.enter_async_context(Endpoint("hook", SECRET))
-        storage = {"AzureWebJobsStorage": azurite.connection_string}
-        env = arm.environment | endpoint.environment | storage
+        settings = {
+            "AzureWebJobsStorage": azurite.connection_string,
+            "OPSWATCH_POLL_MIN": f"PT{_GAP}S",
+            "OPSWATCH_POLL_MAX": f"PT{_GAP}S",
+        }
+        env = arm.environment | endpoint.environment | settings
         app = AppProcess(env, _LEASE, folder / "app.log")
         await stack.enter_async_context(app)
         await app.wait_until_up()
@@ -52,7 +56,7 @@ async def measure(operations: int, seconds: float) -> tuple[list[float], list[fl
                 await asyncio.sleep(0.5)
         polled = _polled(arm)
         late = [
-            _lateness(earlier, later, operation.started_at)
+            (later - earlier).total_seconds() - _GAP
             for operation in arm.operations()
             for earlier, later in pairwise(polled[operation.id])
         ]
@@ -79,11 +83,6 @@ def _polled(arm: Simulator) -> dict[str, list[datetime]]:
         if request.operation_id in polled:
             polled[request.operation_id].append(request.at)
     return polled
-
-
-def _lateness(polled_at: datetime, next_at: datetime, started_at: datetime) -> float:
-    age = max((polled_at - started_at).total_seconds(), 0)
-    return (next_at - polled_at).total_seconds() - gap_at(age)
 
 
 def main() -> None:

@@ -9,13 +9,16 @@ from opswatch.adapters.account import Account
 from opswatch.adapters.arm import HttpArm
 from opswatch.adapters.callbacks import HttpCallbacks
 from opswatch.adapters.credentials import credential_for
+from opswatch.adapters.durations import LearnedDurations
 from opswatch.adapters.no_telemetry import NoTelemetry
+from opswatch.adapters.read_budget import ReadBudget
 from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable, create_missing
 from opswatch.config import Settings
 from opswatch.core.intake import Intake
 from opswatch.ports import Services, Store, Telemetry
 from opswatch.rows import tables
 from opswatch.rows.messages import DELIVERIES_QUEUE, OPERATIONS_QUEUE, POISON_SUFFIX, QUEUES
+from opswatch.steps.events import record_durations_failed
 
 _IDENTITY_ENDPOINTS = ("IDENTITY_ENDPOINT", "MSI_ENDPOINT")  # set if there is a managed identity
 
@@ -35,6 +38,10 @@ async def open_services(
     settings = Settings.from_env(env)
     async with open_account(settings, env) as account, open_arm(settings, env) as arm:
         callbacks = HttpCallbacks(settings.rules)
+        durations_table = AzureTable(account, tables.DURATIONS)
+        durations = LearnedDurations(
+            durations_table, settings.policy, clock, record_durations_failed
+        )
         try:
             if create:
                 await create_missing(account, QUEUES, tables.TABLES)
@@ -47,11 +54,14 @@ async def open_services(
                     timeline=AzureTable(account, tables.TIMELINE),
                     rejections=AzureTable(account, tables.REJECTIONS),
                     hosts=AzureTable(account, tables.HOSTS),
+                    durations=durations_table,
                 ),
                 operations=AzureQueue(account, OPERATIONS_QUEUE),
                 deliveries=AzureQueue(account, DELIVERIES_QUEUE),
                 poison=tuple(AzurePoisonQueue(account, name + POISON_SUFFIX) for name in QUEUES),
                 arm=arm,
+                budget=ReadBudget(),
+                durations=durations,
                 callbacks=callbacks,
                 telemetry=_telemetry(),
                 clock=clock,
@@ -60,6 +70,7 @@ async def open_services(
                 secrets=settings.secrets,
             )
         finally:
+            await durations.close()
             await callbacks.close()
 
 

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
+from opswatch.core.arm import Observation
 from opswatch.core.deliveries import Delivery
 from opswatch.core.hosts import HostCircuit, Slot
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.core.intake import Intake, Rejection
-from opswatch.core.keys import Key
+from opswatch.core.keys import Key, Operation
+from opswatch.core.kinds import KindDurations, Sample
 from opswatch.core.metrics import Metric
 from opswatch.core.policy import Policy
+from opswatch.core.schedule import Expectation
 from opswatch.core.watches import Result, TimelineEntry, Watch
 from opswatch.core.webhook import Secret
 
@@ -80,7 +83,7 @@ class Table(Protocol[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """The tables: two chains of live row and record, the timeline, rejections, and circuits."""
+    """The tables: two chains of live row and record, the timeline, and what else is kept."""
 
     watches: Table[Watch]
     results: Table[Result]
@@ -89,6 +92,7 @@ class Store:
     timeline: Table[TimelineEntry]
     rejections: Table[Rejection]
     hosts: Table[HostCircuit]
+    durations: Table[KindDurations]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,35 @@ class Arm(Protocol):
         """GET a status URL with the app's token; every outcome is a value."""
 
 
+class Budget(Protocol):
+    """ARM's budget of reads, as far as this process knows it."""
+
+    def delay(self, operation: Operation, now: datetime, *, has_waited: bool) -> timedelta:
+        """Return zero and count the read if it may be made now, or else how long to postpone it.
+
+        A read that has waited goes before others.
+        """
+
+    def record(
+        self,
+        operation: Operation,
+        answer: HttpResponse | NoAnswer,
+        seen: Observation,
+        now: datetime,
+    ) -> None:
+        """Learn from an answer what is left, and whether ARM throttles."""
+
+
+class Durations(Protocol):
+    """What is learned from how long operations take; nothing here waits."""
+
+    def expectation(self, kind: Key) -> Expectation:
+        """Return what is expected of a kind: what was read of it last, or the prior."""
+
+    def add(self, sample: Sample) -> None:
+        """Count an ended operation, later."""
+
+
 class Callbacks(Protocol):
     """Receivers of callbacks."""
 
@@ -177,6 +210,8 @@ class Services:
     deliveries: Queue
     poison: tuple[PoisonQueue, ...]  # in the order of `rows.messages.QUEUES`
     arm: Arm
+    budget: Budget
+    durations: Durations
     callbacks: Callbacks
     telemetry: Telemetry
     clock: Callable[[], datetime]  # aware, UTC; read once a step

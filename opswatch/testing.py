@@ -18,13 +18,16 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, Generic, TypeVar
 
+from opswatch.core.arm import Observation
 from opswatch.core.deliveries import Delivery
 from opswatch.core.hosts import Acquired, HostCircuit, Slot
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.core.intake import Rejection
-from opswatch.core.keys import Key
+from opswatch.core.keys import Key, Operation
+from opswatch.core.kinds import KindDurations, Sample, count_sample
 from opswatch.core.metrics import Metric
-from opswatch.core.policy import MAX_DELAY
+from opswatch.core.policy import MAX_DELAY, Policy
+from opswatch.core.schedule import Expectation, expect, expect_unknown
 from opswatch.core.watches import Result, TimelineEntry, Watch
 from opswatch.ports import Page, Poisoned, Query, Row, Sent, Store
 from opswatch.rows import tables
@@ -141,6 +144,9 @@ class MemoryStore(Store):
         default_factory=lambda: MemoryTable(tables.REJECTIONS)
     )
     hosts: MemoryTable[HostCircuit] = field(default_factory=lambda: MemoryTable(tables.HOSTS))
+    durations: MemoryTable[KindDurations] = field(
+        default_factory=lambda: MemoryTable(tables.DURATIONS)
+    )
 
 
 @dataclass(slots=True)
@@ -248,6 +254,54 @@ class MemoryArm:
         """Return the function's answer."""
         self.asked.append(url)
         return self._answer(url)
+
+
+@dataclass(slots=True)
+class MemoryBudget:
+    """A budget that postpones every read by `next_delay`; `recorded` has what it learned from."""
+
+    next_delay: timedelta = timedelta(0)
+    recorded: list[tuple[Operation, Observation]] = field(default_factory=list)
+
+    def delay(self, operation: Operation, now: datetime, *, has_waited: bool) -> timedelta:  # noqa: ARG002 - the port's
+        """Return `next_delay`."""
+        return self.next_delay
+
+    def record(
+        self,
+        operation: Operation,
+        answer: HttpResponse | NoAnswer,  # noqa: ARG002 - the port's
+        seen: Observation,
+        now: datetime,  # noqa: ARG002 - the port's
+    ) -> None:
+        """Keep what was seen."""
+        self.recorded.append((operation, seen))
+
+
+class MemoryDurations:
+    """Learned durations in memory; `samples` has the operations, which count at once."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self._policy = policy or Policy()
+        self._expectations: dict[Key, Expectation] = {}
+        self.kinds: dict[Key, KindDurations] = {}
+        self.samples: list[Sample] = []
+
+    def expectation(self, kind: Key) -> Expectation:
+        """Return what follows from the samples of a kind, or the prior."""
+        known = self.kinds.get(kind)
+        if known is None or known.updated_at is None:
+            return expect_unknown(self._policy)
+        if kind not in self._expectations:
+            at = known.updated_at
+            self._expectations[kind] = expect(known.history(at), at, self._policy)
+        return self._expectations[kind]
+
+    def add(self, sample: Sample) -> None:
+        """Count an ended operation."""
+        self.samples.append(sample)
+        self.kinds[sample.kind] = count_sample(self.kinds.get(sample.kind), sample)
+        self._expectations.pop(sample.kind, None)
 
 
 @dataclass(slots=True)

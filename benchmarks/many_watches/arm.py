@@ -1,6 +1,5 @@
 """ARM whose operations never end, and which records how it was polled."""
 
-import math
 from array import array
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -9,20 +8,12 @@ from itertools import repeat
 from opswatch.core.http import HttpResponse
 from tests.support.harness import ENDPOINT, status_path
 
-FIRST_GAP, LONGEST_GAP = 5.0, 300.0  # seconds, as the README has them
+LONGEST_GAP = 300.0  # seconds, as the README has it
 
 
 def url_of(number: int) -> str:
     """Return the status URL of an operation."""
     return f"{ENDPOINT}{status_path(f'op{number}')}?api-version=2024-10-01"
-
-
-def gap_at(age: float) -> float:
-    """Return the seconds from a poll at `age` to the next one.
-
-    According to the README, not to the code: 5 s, then 10 s, 20 s …, by the operation's age.
-    """
-    return min(FIRST_GAP * 2.0 ** math.floor(math.log2(age / FIRST_GAP + 1)), LONGEST_GAP)
 
 
 class RunningArm:
@@ -40,7 +31,6 @@ class RunningArm:
     ) -> None:
         self._clock = clock
         self._record = record
-        self._started = array("d", (instant.timestamp() for instant in started))
         self._due = array("d", (instant.timestamp() for instant in due))
         self.polls = array("i", repeat(0, len(started)))
 
@@ -49,6 +39,8 @@ class RunningArm:
         number = int(url.rpartition("/op")[2].partition("?")[0])
         now = self._clock().timestamp()
         self._record(now - self._due[number])
-        self._due[number] = now + gap_at(now - self._started[number])
+        self._due[number] = now + LONGEST_GAP
         self.polls[number] += 1
-        return HttpResponse(200, {}, b'{"status": "InProgress", "percentComplete": 40.0}')
+        # A Retry-After as long as the longest gap is met exactly by any plan.
+        headers = {"retry-after": f"{LONGEST_GAP:g}"}
+        return HttpResponse(200, headers, b'{"status": "InProgress", "percentComplete": 40.0}')

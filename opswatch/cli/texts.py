@@ -9,6 +9,8 @@ from opswatch.core.times import format_instant
 from opswatch.core.watches import Result, Watch
 from opswatch.queries import REGISTERED, OperationView
 
+_BAR = 10  # characters of a progress bar
+
 
 def operation_lines(view: OperationView) -> list[str]:
     """Return an operation as lines of a name and a value."""
@@ -36,19 +38,35 @@ def operation_lines(view: OperationView) -> list[str]:
         }
     else:
         values["deadline"] = short_instant(facts.deadline_at)
+        if expected := view.live.expected:
+            earliest, latest = (
+                short_instant(at) for at in (expected.earliest_at, expected.latest_at)
+            )
+            values["expected"] = f"{short_instant(expected.at)} ({earliest} to {latest})"
+        values["slow"] = view.live.slow and "it runs longer than 99 of 100 of its kind"
     values["state"] = facts.client_state
     lines = [f"{name:<11} {one_line(str(value))}" for name, value in values.items() if value]
     return lines + [f"{'callback':<11} {delivery_text(d)}" for d in view.deliveries]
 
 
 def change_text(live: Watch | Result) -> str:
-    """Return the status of an operation, with its error or its progress."""
+    """Return the status of an operation, with its error, or its progress to the expected end."""
     if isinstance(live, Result):
         code = live.end.error and live.end.error.code
         return one_line(f"{live.end.status} {code or ''}")
-    progress = live.facts.percent_complete
-    status = one_line(live.facts.status or REGISTERED)
-    return status if progress is None else f"{status} {progress:g} %"
+    facts, expected = live.facts, live.expected
+    text = one_line(facts.status or REGISTERED)
+    if facts.percent_complete is not None:
+        text += f" {facts.percent_complete:g} %"
+    if expected is not None and facts.last_polled_at is not None:
+        began_at = facts.began_at(facts.last_polled_at)
+        passed, whole = facts.last_polled_at - began_at, expected.at - began_at
+        share = passed / whole if facts.percent_complete is None else facts.percent_complete / 100
+        # Full only at the end; the minute is enough, or each poll would be a change.
+        done = min(_BAR - 1, int(share * _BAR))
+        bar = "#" * done + "-" * (_BAR - done)
+        text += f" [{bar}] until about {expected.at:%H:%M}"
+    return f"{text}, slow" if live.slow else text
 
 
 def delivery_text(delivery: Delivery) -> str:

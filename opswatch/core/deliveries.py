@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import assert_never
 
 from opswatch.core import webhook
-from opswatch.core.keys import Key
+from opswatch.core.keys import Key, stable_random
 from opswatch.core.policy import MAX_DELAY, Policy
 from opswatch.core.webhook import Attempt
 
@@ -174,7 +174,7 @@ def wait_for_host(delivery: Delivery, until: datetime, now: datetime) -> Retry:
 
     Retries are spread over up to twice the pause, so that they do not return together.
     """
-    pause = (until - now) * (1 + _stable_random(delivery.key, delivery.seq))
+    pause = (until - now) * (1 + stable_random(delivery.key, delivery.seq))
     return postpone(delivery, "its host is paused", pause, now)
 
 
@@ -209,10 +209,4 @@ def reschedule_overdue(delivery: Delivery, now: datetime) -> Delivery:
 
 def _jittered(key: Key, attempt: int, gap: timedelta) -> timedelta:
     """Return `gap` ± 20 %, spread by the delivery and the attempt."""
-    return gap * (1 + _JITTER * (2 * _stable_random(key, attempt) - 1))
-
-
-def _stable_random(key: Key, number: int) -> float:
-    """Return a number from 0 to 1 that depends on `key` and `number` alone."""
-    digest = sha256(f"{key.partition}/{key.row}/{number}".encode()).digest()
-    return int.from_bytes(digest[:4]) / 2**32
+    return gap * (1 + _JITTER * (2 * stable_random(key, attempt) - 1))

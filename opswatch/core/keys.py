@@ -12,7 +12,7 @@ _FIT = re.compile(r"[A-Za-z0-9._-]+")  # what keys hold, which stand in URLs as 
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _API_VERSION = re.compile(r"[?&]api-version=([^&]*)", re.IGNORECASE)
 _LEAST_SEGMENTS = 3  # a scope, a collection, an id
 # /subscriptions/…/providers/…/locations/…/{collection}/{id}
@@ -95,7 +95,7 @@ def operation_from_url(url: str) -> Operation:
         None if part is None else _key_part(part, _MAX_PART)
         for part in (named.get("providers"), named.get("locations"), folded[-1])
     )
-    operation_id = segments[-1].lower() if _GUID.fullmatch(segments[-1]) else segments[-1]
+    operation_id = segments[-1].lower() if GUID.fullmatch(segments[-1]) else segments[-1]
     parts = [provider, location, collection, _key_part(operation_id, _MAX_ID)]
     if not is_standard:  # the path in one spelling: ARM compares paths without case
         spelling = "/".join(["", *folded, operation_id])
@@ -118,6 +118,12 @@ def operation_from_url(url: str) -> Operation:
 def host_key(callback_url: str) -> Key:
     """Return the key of a callback host: its row is the host and port, as a key can hold them."""
     return Key("hosts", _key_part(urlsplit(callback_url).netloc.lower(), _MAX_ID, _HOST))
+
+
+def stable_random(key: Key, number: int) -> float:
+    """Return a number from 0 to 1 that depends on `key` and `number` alone."""
+    digest = sha256(f"{key.partition}/{key.row}/{number}".encode()).digest()
+    return int.from_bytes(digest[:4]) / 2**32
 
 
 def _key_part(text: str, limit: int, fit: re.Pattern[str] = _FIT) -> str:

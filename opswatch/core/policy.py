@@ -19,7 +19,7 @@ class Policy:
     timeout: timedelta = timedelta(hours=24)  # of a watch, unless its post gives another
     poll_min: timedelta = timedelta(seconds=1)
     poll_max: timedelta = timedelta(minutes=5)
-    poll_cost: float = 2.0  # seconds of lag that one poll is worth; has no effect yet
+    poll_cost: float = 2.0  # seconds of lag that one poll is worth
     miss_grace: timedelta = timedelta(minutes=15)  # of unreadable answers, before `Lost`
     retention: timedelta = timedelta(days=30)  # of results and rejections
     callback_schedule: tuple[timedelta, ...] = DEFAULT_CALLBACK_SCHEDULE  # the gap before each

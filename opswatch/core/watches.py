@@ -1,7 +1,7 @@
 """Watches and results: what is known of an operation, and what follows from a poll of it."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from http import HTTPStatus
 from typing import assert_never
@@ -17,11 +17,19 @@ from opswatch.core.arm import (
 )
 from opswatch.core.arm_errors import ArmError
 from opswatch.core.intake import Registration
-from opswatch.core.keys import Key, Operation
+from opswatch.core.keys import Key, Operation, stable_random
 from opswatch.core.limits import cut_error
 from opswatch.core.policy import Policy
 from opswatch.core.redact import redact_text
-from opswatch.core.schedule import next_delay
+from opswatch.core.schedule import (
+    Expectation,
+    ExpectedEnd,
+    backoff,
+    expect_unknown,
+    expected_end,
+    is_slow,
+    next_delay,
+)
 from opswatch.core.texts import MAX_PROPERTY, JsonText, cut, one_line, to_json, utf16_length
 
 _DEAD_ENDS = frozenset({400, 403, 404, 410})  # codes after which a followed URL is left
@@ -30,6 +38,9 @@ _BUSY = frozenset({408, 429})
 _LAST_MILLISECOND = 253_402_300_799_999  # of the year 9999
 _MOST_EARLIER_ENDS = 20  # of a result: the newest
 _SHORT = 512  # characters: an error's JSON of this length is within every limit
+# A start is not believed if it is longer before the registration (ARM keeps a status for about a
+# day), or later than now by more than clocks differ.
+_LONGEST_BEFORE, CLOCK_SKEW = timedelta(days=7), timedelta(minutes=1)
 
 
 class FinalStatus(StrEnum):
@@ -43,7 +54,7 @@ class FinalStatus(StrEnum):
     STOPPED = "Stopped"
 
 
-_ARM_STATUSES = frozenset({FinalStatus.SUCCEEDED, FinalStatus.FAILED, FinalStatus.CANCELED})
+ARM_STATUSES = frozenset({FinalStatus.SUCCEEDED, FinalStatus.FAILED, FinalStatus.CANCELED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +94,13 @@ class OperationFacts:
     client_state: JsonText | None = None
     round: int = 1  # one higher each time that the operation is watched again
 
+    def began_at(self, now: datetime) -> datetime:
+        """Return the instant from which ages count: when the operation began, if that is known."""
+        start = self.start_time
+        if start is None or start < self.registered_at - _LONGEST_BEFORE:
+            return self.registered_at
+        return start if start <= now + CLOCK_SKEW else self.registered_at
+
     def wants(self, callback_url: str, status: FinalStatus) -> bool:
         """Return whether a callback gets this end."""
         ends = (self.callback_on or {}).get(callback_url)
@@ -116,6 +134,10 @@ class Watch:
     due_at: datetime
     seq: int = 1
     first_due_at: datetime | None = None  # since then overdue: the repair has moved `due_at`
+    last_running_at: datetime | None = None  # the last poll that saw it running
+    postponed_since: datetime | None = None  # its due time, if ARM's budget has postponed the poll
+    expected: ExpectedEnd | None = None
+    slow: bool | None = None  # whether it runs longer than 99 of 100 of its kind, if that is known
     unreadable_since: datetime | None = None  # no answer but 401, 403, 404 and 410 since then
     doubted: str | None = None  # what the last poll showed: an end, if the next one shows it, too
     route: Route = Route()
@@ -189,11 +211,17 @@ Action = Wait | Finish
 
 
 def begin(
-    registration: Registration, now: datetime, policy: Policy, ended: Result | None = None
+    registration: Registration,
+    now: datetime,
+    policy: Policy,
+    ended: Result | None = None,
+    expectation: Expectation | None = None,
 ) -> Watch:
-    """Return the watch of a registered operation, due at once.
+    """Return the watch of a registered operation.
 
-    If it has `ended` before, it is a new round: what the first post said stands.
+    It is due at once, so that a wrong URL shows and a short operation is found, unless the post's
+    `startTime` says when the operation began: then its plan decides. If it has `ended` before, it
+    is a new round, due at once: what the first post said is kept.
     """
     facts = OperationFacts(
         operation=registration.operation,
@@ -219,12 +247,17 @@ def begin(
         )
     if ended is None or not registration.is_default_callback:
         facts = add_callback(facts, registration.callback_url, registration.callback_on)
-    return Watch(facts=facts, due_at=now)
+    watch = Watch(facts=facts, due_at=now)
+    began_at = facts.began_at(now)
+    if ended is not None or began_at != facts.start_time:
+        return watch
+    delay = _next_delay(watch, began_at, now=began_at, policy=policy, expectation=expectation)
+    return replace(watch, due_at=max(now, began_at + delay))
 
 
 def can_be_watched_again(result: Result) -> bool:
     """Return whether an operation may be watched again: not after a word of ARM's."""
-    return result.end.status not in _ARM_STATUSES
+    return result.end.status not in ARM_STATUSES
 
 
 def add_callback(
@@ -266,14 +299,21 @@ def polled_url(watch: Watch, endpoint: str) -> PolledUrl:
     )
 
 
-def after_poll(watch: Watch, seen: Observation, now: datetime, policy: Policy) -> Action:
+def after_poll(
+    watch: Watch,
+    seen: Observation,
+    now: datetime,
+    policy: Policy,
+    expectation: Expectation | None = None,
+) -> Action:
     """Return what follows from a poll of `watch` that showed `seen`.
 
-    An end that was inferred at the deadline gets one more poll, to be confirmed.
+    `expectation` is that of the operation's kind, None if the kind is unknown. An end that was
+    inferred at the deadline gets one more poll, to be confirmed.
     """
     was_doubted = watch.doubted is not None
     facts = replace(watch.facts, polls=watch.facts.polls + 1, last_polled_at=now)
-    watch = replace(watch, facts=facts, first_due_at=None)
+    watch = replace(watch, facts=facts, first_due_at=None, postponed_since=None)
     match seen:
         case Ended() if seen.inferred_from in (None, watch.doubted):
             return Finish(_ended(watch, seen, now))
@@ -284,7 +324,7 @@ def after_poll(watch: Watch, seen: Observation, now: datetime, policy: Policy) -
             seen = Missed(reason=one_line(redact_text(reason)), status_code=HTTPStatus.OK)
             watch = replace(_missed(watch, seen, now), doubted=doubted)
         case Running():
-            watch = _progressed(watch, seen)
+            watch = replace(_progressed(watch, seen), last_running_at=now)
         case Missed():
             watch = _missed(watch, seen, now)
             since = watch.unreadable_since if seen.unreadable else None  # silence is no reason
@@ -295,9 +335,54 @@ def after_poll(watch: Watch, seen: Observation, now: datetime, policy: Policy) -
     facts = watch.facts
     if now >= facts.deadline_at and (was_doubted or watch.doubted is None):
         return Finish(_end(watch, FinalStatus.TIMED_OUT, now))
-    age = now - (facts.start_time or facts.registered_at)
-    delay = next_delay(age, facts.deadline_at - now, seen.retry_after, policy)
+    began_at, least = facts.began_at(now), seen.retry_after
+    if isinstance(seen, Missed):
+        silence = now - (watch.last_running_at or facts.registered_at)
+        least = max(least or timedelta(0), backoff(silence, policy))
+    elif expectation is not None:
+        age = now - began_at
+        slow = watch.slow or is_slow(expectation, age)
+        watch = replace(
+            watch,
+            expected=expected_end(expectation, age, began_at) or watch.expected,
+            slow=watch.slow if slow is None else slow,
+        )
+    delay = _next_delay(
+        watch, began_at, now=now, policy=policy, expectation=expectation, least=least
+    )
     return Wait(replace(watch, due_at=now + delay, seq=watch.seq + 1))
+
+
+def _next_delay(
+    watch: Watch,
+    began_at: datetime,
+    *,
+    now: datetime,
+    policy: Policy,
+    expectation: Expectation | None,
+    least: timedelta | None = None,
+) -> timedelta:
+    plan = (expectation or expect_unknown(policy)).plan
+    jitter = 2 * stable_random(watch.key, watch.seq) - 1
+    remaining = watch.facts.deadline_at - now
+    return next_delay(now - began_at, remaining, least, plan, policy, jitter=jitter)
+
+
+def postpone(watch: Watch, until: datetime) -> Watch:
+    """Return `watch` with its poll postponed for ARM's budget, under the next `seq`.
+
+    The wait does not count towards the grace of unreadable answers: it brings none.
+    """
+    unreadable_since = watch.unreadable_since
+    if unreadable_since is not None:
+        unreadable_since += until - watch.due_at
+    return replace(
+        watch,
+        due_at=until,
+        seq=watch.seq + 1,
+        postponed_since=watch.postponed_since or watch.due_at,
+        unreadable_since=unreadable_since,
+    )
 
 
 def _progressed(watch: Watch, seen: Running) -> Watch:
@@ -401,7 +486,7 @@ def merge_after_conflict(current: Watch, before: Watch, polled: Watch) -> Watch 
     if current.seq == before.seq:
         facts = replace(ours, callbacks=theirs.callbacks, callback_on=theirs.callback_on)
         return replace(polled, facts=facts)
-    if polled.end and polled.end.status in _ARM_STATUSES:
+    if polled.end and polled.end.status in ARM_STATUSES:
         facts = replace(
             theirs,
             status=ours.status,

@@ -5,6 +5,8 @@ from opswatch.core.deliveries import Delivery
 from opswatch.core.hosts import HostCircuit
 from opswatch.core.intake import Rejection
 from opswatch.core.keys import Operation
+from opswatch.core.kinds import KindDurations
+from opswatch.core.schedule import ExpectedEnd
 from opswatch.core.watches import End, Result, TimelineEntry, Watch
 from opswatch.rows.codec import Codec, Names
 
@@ -15,6 +17,11 @@ _NAMES: Names = {
     (TimelineEntry, "operation"): ("subscriptionId", "operationKey"),
     (Rejection, "body_sha256"): "RowKey",
     (HostCircuit, "name"): "RowKey",
+    (KindDurations, "provider"): "PartitionKey",
+    (KindDurations, "kind"): "RowKey",
+    (ExpectedEnd, "at"): "expectedEndAt",
+    (ExpectedEnd, "earliest_at"): "expectedEndEarliestAt",
+    (ExpectedEnd, "latest_at"): "expectedEndLatestAt",
     (ArmError, "code"): "errorCode",
     (ArmError, "message"): "errorMessage",
     (ArmError, "code_inner"): "errorCodeInner",
@@ -32,7 +39,18 @@ DELIVERIES = Codec("deliveries", Delivery, _NAMES)
 TIMELINE = Codec("timeline", TimelineEntry, _NAMES)
 REJECTIONS = Codec("rejections", Rejection, _NAMES)
 HOSTS = Codec("hosts", HostCircuit, _NAMES, due=("openUntil",))
+DURATIONS = Codec("durations", KindDurations, _NAMES)
 
 TABLES = tuple(
-    codec.table for codec in (WATCHES, RESULTS, OUTBOX, DELIVERIES, TIMELINE, REJECTIONS, HOSTS)
+    codec.table
+    for codec in (
+        WATCHES,
+        RESULTS,
+        OUTBOX,
+        DELIVERIES,
+        TIMELINE,
+        REJECTIONS,
+        HOSTS,
+        DURATIONS,
+    )
 )

@@ -145,6 +145,22 @@ def record_poll(
         services.telemetry.measure(MISSES, 1, **answered)
 
 
+def record_poll_deferred(watch: Watch, until: datetime) -> None:
+    """Record a poll that is postponed, for ARM's budget of reads."""
+    _log("poll_deferred", key=watch.key, seq=watch.seq, until=until)
+
+
+def record_slow(watch: Watch, now: datetime) -> None:
+    """Record that an operation runs longer than 99 of 100 of its kind."""
+    age = now - watch.facts.began_at(now)
+    _log("slow", logging.WARNING, key=watch.key, kind=watch.facts.kind, age=age)
+
+
+def record_durations_failed(error: Exception) -> None:
+    """Record that learned durations cannot be read or written; polls go on without them."""
+    _log("durations_failed", logging.WARNING, error=redact_text(one_line(str(error))))
+
+
 def record_finished(services: Services, result: Result) -> None:
     """Record a new result, and the lag between the operation's end and our seeing it."""
     end = result.end

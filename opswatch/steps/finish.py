@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from opswatch.core.deliveries import new_delivery
+from opswatch.core.kinds import duration_sample
 from opswatch.core.watches import (
     Result,
     Watch,
@@ -43,7 +44,11 @@ async def finish(services: Services, row: Row[Watch]) -> Result:
 
 
 async def _store_result(services: Services, watch: Watch) -> Result:
-    """Insert the result of a watch, or replace that of an earlier round; return what is stored."""
+    """Insert the result of a watch, or replace that of an earlier round; return what is stored.
+
+    Its duration is learned if it is inserted here: so it counts once, however often this is
+    repeated.
+    """
     assert watch.end is not None, watch.key  # noqa: S101 - an end is kept first
     results = services.store.results
     result = Result(facts=watch.facts, end=watch.end)
@@ -57,6 +62,10 @@ async def _store_result(services: Services, watch: Watch) -> Result:
         if await results.replace(later, row.etag) is not None:
             result = later
             break
+    else:
+        sample = duration_sample(watch)
+        if sample is not None:
+            services.durations.add(sample)
     events.record_finished(services, result)
     return result
 

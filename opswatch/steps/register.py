@@ -1,12 +1,13 @@
 """A post becomes a watch, a further receiver of a known operation, or a rejection."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from opswatch.core.deliveries import Delivery
 from opswatch.core.errors import Reason
 from opswatch.core.intake import Registration, Rejection, rejection
 from opswatch.core.keys import Key
+from opswatch.core.kinds import kind_key
 from opswatch.core.texts import to_json
 from opswatch.core.watches import (
     Result,
@@ -42,7 +43,9 @@ async def register(services: Services, registration: Registration, now: datetime
         if ended is not None and registration.again and can_be_watched_again(ended.value):
             begun = await _begin_again(services, registration, ended.value, now)
         else:
-            begun = begin(registration, now, services.policy)
+            kind = kind_key(registration.operation, registration.kind)
+            expectation = services.durations.expectation(kind)
+            begun = begin(registration, now, services.policy, expectation=expectation)
         watch = await _insert_or_join(services, begun, registration, now)
         ended = await results.get(key)
         facts = watch.value.facts
@@ -53,7 +56,8 @@ async def register(services: Services, registration: Registration, now: datetime
             events.record_registered(watch.value)
             await _list_in_timeline(services, watch.value, earlier)
             traceparent = services.telemetry.traceparent()
-            await send_wake_up(services.operations, key, watch.value.seq, traceparent)
+            delay = max(watch.value.due_at - now, timedelta(0))
+            await send_wake_up(services.operations, key, watch.value.seq, traceparent, delay)
         elif ended is not None and not (facts.polls and watch.value.end):  # else its poll does
             if registration.is_default_callback and facts.polls == 0:
                 # The settings' receiver is for the first post alone.

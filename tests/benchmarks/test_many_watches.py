@@ -15,8 +15,8 @@ from tests.support.trigger import simulate
 
 WATCHES = 200
 HOUR, QUARTER = timedelta(hours=1), timedelta(minutes=15)
-# The ages at which an operation without a Retry-After is polled: seconds, up to an hour.
-AGES = [0, 5, 15, 35, 75, 155, *range(315, 3601, 300)]
+# The ages at which an operation is polled whose ARM asks for five minutes: seconds, up to an hour.
+AGES = range(0, 3601, 300)
 
 
 def rows(storage: StandIn) -> dict[str, int]:

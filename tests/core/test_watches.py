@@ -88,6 +88,7 @@ def test_running_operation_is_polled_again() -> None:
         percent_complete=10.0,
         route=Route(url_style=UrlStyle.STATUS),
         last_polled_at=NOW,
+        last_running_at=NOW,
         polls=1,
         seq=2,
         due_at=at(20),
@@ -170,12 +171,12 @@ def test_waiting_watch_has_no_end(seen: Observation) -> None:
 
 @pytest.mark.parametrize("seen", OBSERVATIONS)
 def test_miss_is_followed_by_the_usual_delay(seen: Observation) -> None:
-    assert wait(watch(), seen).due_at == at(5)
+    assert wait(watch(), seen).due_at == at(7)
 
 
 def test_age_counts_from_arms_start_time() -> None:
-    assert wait(watch(registered_at=at(100), start_time=NOW), running(), 100).due_at == at(180)
-    assert wait(watch(registered_at=at(100)), running(), 100).due_at == at(105)
+    assert wait(watch(registered_at=at(100), start_time=NOW), running(), 100).due_at == at(127)
+    assert wait(watch(registered_at=at(100)), running(), 100).due_at == at(107)
 
 
 # --- misses

@@ -53,7 +53,7 @@ async def test_successor_is_sent_before_the_commit(harness: Harness) -> None:
     assert (harness.watch.seq, facts.polls, facts.status) == (2, 1, "InProgress")
     assert harness.seqs(harness.operations) == [2]
     (message,) = harness.operations.messages.values()
-    assert message.visible_at == harness.watch.due_at == START + timedelta(seconds=5)
+    assert message.visible_at == harness.watch.due_at == START + timedelta(seconds=7)
 
 
 @pytest.mark.parametrize(

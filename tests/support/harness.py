@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from opswatch.adapters.no_telemetry import NoTelemetry
+from opswatch.adapters.read_budget import ReadBudget
 from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.deliveries import Delivery, new_delivery
 from opswatch.core.http import HttpResponse, NoAnswer
@@ -16,7 +17,17 @@ from opswatch.core.keys import Key, Operation, WakeUp, operation_from_url
 from opswatch.core.policy import Policy
 from opswatch.core.watches import End, FinalStatus, OperationFacts, Result, Watch
 from opswatch.core.webhook import Secret
-from opswatch.ports import Arm, Callbacks, PoisonQueue, Queue, Services, Store, Telemetry
+from opswatch.ports import (
+    Arm,
+    Budget,
+    Callbacks,
+    Durations,
+    PoisonQueue,
+    Queue,
+    Services,
+    Store,
+    Telemetry,
+)
 from opswatch.rows.messages import WakeUpFields, WakeUpMessage, encode_wake_up
 from opswatch.rows.tables import TABLES
 from opswatch.steps.messages import deliveries_message, operations_message
@@ -24,6 +35,7 @@ from opswatch.steps.wakeups import read_wake_up, send_wake_up
 from opswatch.testing import (
     MemoryArm,
     MemoryCallbacks,
+    MemoryDurations,
     MemoryPoisonQueue,
     MemoryQueue,
     MemoryStore,
@@ -70,6 +82,8 @@ def make_services(  # noqa: PLR0913 - there are so many ports
     clock: Clock,
     poison: tuple[PoisonQueue, ...] = (),
     store: Store | None = None,
+    budget: Budget | None = None,
+    durations: Durations | None = None,
     callbacks: Callbacks | None = None,
     policy: Policy | None = None,
     telemetry: Telemetry | None = None,
@@ -81,6 +95,8 @@ def make_services(  # noqa: PLR0913 - there are so many ports
         deliveries=deliveries,
         poison=poison,
         arm=arm,
+        budget=budget or ReadBudget(),
+        durations=durations or MemoryDurations(policy),
         callbacks=callbacks or MemoryCallbacks(),
         telemetry=telemetry or NoTelemetry(),
         clock=clock,

@@ -27,8 +27,9 @@ from opswatch.core.http import HttpResponse
 from opswatch.core.intake import Registration
 from opswatch.core.keys import operation_from_url
 from opswatch.core.policy import Policy
+from opswatch.core.polls import Wait, after_poll, polled_url
 from opswatch.core.schedule import expect
-from opswatch.core.watches import Wait, Watch, after_poll, begin, polled_url, postpone
+from opswatch.core.watches import Watch, begin, postpone
 from opswatch.local.simulator.throttle import Buckets, Limit
 from opswatch.testing import MemoryBudget
 

@@ -98,6 +98,18 @@ var rules = [
     window: 'PT30M'
   }
   {
+    name: 'slow'
+    displayName: 'An operation runs longer than 99 of 100 of its kind'
+    severity: 3
+    query: loadTextContent('../queries/slow.kql')
+    measure: 'Operations'
+    aggregation: 'Total'
+    operator: 'GreaterThan'
+    threshold: 0
+    frequency: 'PT15M'
+    window: 'PT15M'
+  }
+  {
     name: 'rejections'
     displayName: 'A posted message was rejected'
     severity: 3

@@ -22,6 +22,7 @@ var tableNames = [
   'deliveries'
   'rejections'
   'hosts'
+  'durations'
 ]
 
 resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {

@@ -21,10 +21,11 @@ from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.intake import Rejection
 from opswatch.core.keys import Key, WakeUp
 from opswatch.core.metrics import ATTEMPTS, LAG, MISSES, POLLS, REJECTIONS, SETTLED
+from opswatch.core.polls import Action
 from opswatch.core.redact import redact_text
 from opswatch.core.texts import one_line
 from opswatch.core.times import format_instant
-from opswatch.core.watches import Action, Result, Watch
+from opswatch.core.watches import Result, Watch
 from opswatch.core.webhook import Attempt, Reply
 from opswatch.ports import Services
 

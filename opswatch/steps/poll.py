@@ -7,15 +7,9 @@ from opswatch.core.arm import Observation
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.keys import WakeUp
 from opswatch.core.kinds import kind_key
+from opswatch.core.polls import Wait, after_poll, merge_after_conflict, polled_url
 from opswatch.core.urls import without_signature
-from opswatch.core.watches import (
-    Wait,
-    Watch,
-    after_poll,
-    merge_after_conflict,
-    polled_url,
-    postpone,
-)
+from opswatch.core.watches import Watch, postpone
 from opswatch.ports import Row, Services
 from opswatch.steps import events
 from opswatch.steps.finish import finish, finish_late_registration

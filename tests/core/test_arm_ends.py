@@ -8,7 +8,8 @@ import pytest
 from opswatch.core.arm import Ended, Missed, Observation, PolledUrl, Running, UrlStyle, read
 from opswatch.core.http import NoAnswer
 from opswatch.core.policy import Policy
-from opswatch.core.watches import Action, Finish, Wait, Watch, after_poll, polled_url
+from opswatch.core.polls import Action, Finish, Wait, after_poll, polled_url
+from opswatch.core.watches import Watch
 from tests.support.builders import API_VERSION, ENDPOINT, NOW, PATH, URL, answer, at
 from tests.support.builders import watch as new_watch
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from opswatch.core.arm_errors import ArmError
 from opswatch.core.limits import shrink_error
 from opswatch.core.policy import Policy
+from opswatch.core.polls import after_poll
 from opswatch.core.texts import MAX_PROPERTY, to_json, utf16_length
-from opswatch.core.watches import End, after_poll
+from opswatch.core.watches import End
 from tests.support.builders import NOW, arm_error, ended, watch
 
 TEXTS = {

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from opswatch.core.arm import Observation
 from opswatch.core.durations import History
 from opswatch.core.policy import Policy
+from opswatch.core.polls import Wait, after_poll
 from opswatch.core.schedule import backoff, expect, expect_unknown, next_delay
-from opswatch.core.watches import Wait, Watch, after_poll, begin
+from opswatch.core.watches import Watch, begin
 from tests.support.builders import (
     NOW,
     SILENCE,

@@ -10,18 +10,15 @@ from hypothesis import strategies as st
 from opswatch.core.arm import Observation, UrlStyle
 from opswatch.core.keys import Key
 from opswatch.core.policy import Policy
+from opswatch.core.polls import Finish, Wait, after_poll, merge_after_conflict
 from opswatch.core.texts import MAX_PROPERTY
 from opswatch.core.watches import (
     End,
     FinalStatus,
-    Finish,
     Route,
     TimelineEntry,
-    Wait,
     Watch,
-    after_poll,
     begin,
-    merge_after_conflict,
     reschedule_overdue,
     stop,
     timeline_entry,

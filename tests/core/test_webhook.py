@@ -16,7 +16,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from opswatch.core import webhook
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.core.policy import Policy
-from opswatch.core.watches import FinalStatus, Result, after_poll
+from opswatch.core.polls import after_poll
+from opswatch.core.watches import FinalStatus, Result
 from opswatch.core.webhook import (
     MAX_BODY,
     Accepted,

@@ -13,17 +13,9 @@ from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.intake import MAX_CLIENT_STATE, MAX_MESSAGE, Registration, Rejection
 from opswatch.core.keys import Key, WakeUp
 from opswatch.core.policy import Policy
+from opswatch.core.polls import Finish, Wait, after_poll, polled_url
 from opswatch.core.texts import MAX_DEPTH, MAX_PROPERTY, utf16_length
-from opswatch.core.watches import (
-    Finish,
-    Result,
-    Wait,
-    Watch,
-    after_poll,
-    begin,
-    polled_url,
-    timeline_entry,
-)
+from opswatch.core.watches import Result, Watch, begin, timeline_entry
 from opswatch.rows.codec import Codec, Noun
 from opswatch.rows.tables import OUTBOX, REJECTIONS, RESULTS, TIMELINE, WATCHES
 from opswatch.steps.wakeups import read_wake_up

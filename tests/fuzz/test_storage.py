@@ -16,7 +16,8 @@ from opswatch.core import arm
 from opswatch.core.intake import Registration, Rejection
 from opswatch.core.keys import WakeUp
 from opswatch.core.policy import Policy
-from opswatch.core.watches import Result, Watch, after_poll, begin, polled_url
+from opswatch.core.polls import after_poll, polled_url
+from opswatch.core.watches import Result, Watch, begin
 from opswatch.local.azurite import Azurite
 from opswatch.rows.codec import Codec, Noun
 from opswatch.rows.tables import REJECTIONS, RESULTS, WATCHES

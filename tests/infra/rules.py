@@ -70,6 +70,7 @@ ALERTS = {
     "abandoned": (2, "Total", "GreaterThan", 0, "Deliveries"),
     "access": (1, "Total", "GreaterThan", 0, "Misses"),
     "throttled": (2, "Maximum", "GreaterThan", 5, "Percent"),
+    "slow": (3, "Total", "GreaterThan", 0, "Operations"),
     "rejections": (3, "Total", "GreaterThan", 0, "Messages"),
     "errors": (2, "Total", "GreaterThan", 0, "Requests"),
 }

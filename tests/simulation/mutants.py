@@ -14,14 +14,8 @@ from typing import Any
 from opswatch.core import webhook
 from opswatch.core.arm import _read_failure
 from opswatch.core.deliveries import after_attempt
+from opswatch.core.polls import _missed, _progressed, after_poll, merge_after_conflict, polled_url
 from opswatch.core.schedule import next_delay
-from opswatch.core.watches import (
-    _missed,
-    _progressed,
-    after_poll,
-    merge_after_conflict,
-    polled_url,
-)
 from opswatch.steps.control import _requeue
 from opswatch.steps.deliver import _attempt, _post, _settle, deliver
 from opswatch.steps.finish import _create_delivery, finish, finish_late_registration

@@ -13,13 +13,21 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, StatusCode, format_span_id, format_trace_id
 
 from opswatch.core.http import HttpResponse, NoAnswer
-from opswatch.core.keys import WakeUp, operation_from_url
+from opswatch.core.keys import Key, WakeUp, operation_from_url
+from opswatch.core.kinds import Sample
 from opswatch.core.metrics import METRICS
+from opswatch.steps import events
 from opswatch.steps.control import redeliver
 from opswatch.steps.maintenance import OVERDUE_GRACE, purge, repair
 from opswatch.steps.poll import poll
 from opswatch.steps.wakeups import read_wake_up
-from opswatch.testing import MemoryArm, MemoryPoisonQueue, MemoryQueue
+from opswatch.testing import (
+    MemoryArm,
+    MemoryBudget,
+    MemoryDurations,
+    MemoryPoisonQueue,
+    MemoryQueue,
+)
 from tests.support.collector import Collector, collecting, points_of
 from tests.support.harness import ENDPOINT, Harness, status_path
 
@@ -151,6 +159,22 @@ async def missing_secret(harness: ReportingHarness) -> None:
     await harness.pump()
 
 
+async def postponed_and_slow(harness: ReportingHarness) -> None:
+    durations, budget = MemoryDurations(), MemoryBudget(next_delay=timedelta(seconds=5))
+    harness.services = replace(harness.services, durations=durations, budget=budget)
+    kind = Key("microsoft.cache", "redis~create")
+    for _ in range(20):
+        durations.add(Sample(kind=kind, low=1, high=1, status="Succeeded", at=harness.now))
+    harness.arm_answers = [status("InProgress")]
+    await harness.register(kind="redis/create")
+    await harness.pump()
+    budget.next_delay = timedelta(0)
+    for _ in range(3):
+        harness.advance(minutes=1)
+        await harness.pump()
+    events.record_durations_failed(ConnectionError(f"no answer: {HOOK}"))
+
+
 SCENARIOS = (
     misses_then_failure_and_refusals,
     failing_host,
@@ -158,6 +182,7 @@ SCENARIOS = (
     conflicting_commit,
     repair_and_purge,
     missing_secret,
+    postponed_and_slow,
 )
 
 

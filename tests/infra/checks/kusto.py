@@ -43,6 +43,7 @@ _CONDITIONS = {
         'Name == "opswatch.misses" and tostring(Properties.status_code) == "429"',
         "100.0 * Throttled / Polls",
     ),
+    "slow": ('tostring(Properties.event) == "opswatch.slow"',),
     "rejections": ('Name == "opswatch.rejections"',),
     "errors": ("AppRequests", 'ResultCode startswith "5"'),
 }

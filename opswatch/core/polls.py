@@ -92,9 +92,20 @@ def after_poll(
     facts = watch.facts
     if now >= facts.deadline_at and (was_doubted or watch.doubted is None):
         return Finish(ended_as(watch, FinalStatus.TIMED_OUT, now))
-    began_at, least = facts.began_at(now), seen.retry_after
+    return _wait(watch, seen, now, policy, expectation)
+
+
+def _wait(
+    watch: Watch,
+    seen: Running | Missed,
+    now: datetime,
+    policy: Policy,
+    expectation: Expectation | None,
+) -> Wait:
+    """Return the watch of a running operation with its next poll, and when its end is expected."""
+    began_at, least = watch.facts.began_at(now), seen.retry_after
     if isinstance(seen, Missed):
-        silence = now - (watch.last_running_at or facts.registered_at)
+        silence = now - (watch.last_running_at or watch.facts.registered_at)
         least = max(least or timedelta(0), backoff(silence, policy))
     elif expectation is not None:
         age = now - began_at

@@ -94,7 +94,9 @@ def parse_retry_after(headers: dict[str, str], now: datetime) -> timedelta | Non
         ("x-ms-retry-after-ms", milliseconds),
         ("retry-after", timedelta(seconds=1)),
     ):
-        values = headers.get(name, "").split(",")
+        if name not in headers:
+            continue
+        values = headers[name].split(",")
         waits = [wait for value in values if (wait := _wait(value, unit))]
         if name == "retry-after":
             start = _http_date(headers.get("date", "")) or now

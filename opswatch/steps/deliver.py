@@ -29,7 +29,7 @@ from opswatch.core.keys import WakeUp, host_key
 from opswatch.core.watches import Result
 from opswatch.ports import Row, Services
 from opswatch.steps import events
-from opswatch.steps.wakeups import load_current_row, send_wake_up
+from opswatch.steps.wakeups import load_current_row, send_delivery_wake_up
 
 _NO_SECRET_DELAY = timedelta(minutes=5)
 
@@ -45,12 +45,7 @@ async def deliver(services: Services, wake: WakeUp) -> None:
         if isinstance(action, Settle):
             await _settle(services, row, action.delivery)
             return
-        now = services.clock()
-        delay = (action.delivery.next_attempt_at or now) - now
-        traceparent = services.telemetry.traceparent()
-        sent = await send_wake_up(
-            services.deliveries, wake.key, action.delivery.seq, traceparent, delay
-        )
+        sent = await send_delivery_wake_up(services, action.delivery)
         if await services.store.outbox.replace(action.delivery, row.etag) is None:
             events.record_conflict(wake.key, wake.seq)
             await services.deliveries.take_back(sent)

@@ -6,7 +6,7 @@ from typing import TypeVar
 from opswatch.core.deliveries import Delivery
 from opswatch.core.keys import Key, WakeUp
 from opswatch.core.watches import Watch
-from opswatch.ports import Queue, Row, Sent, Table
+from opswatch.ports import Queue, Row, Sent, Services, Table
 from opswatch.rows.messages import WakeUpFields, WakeUpMessage, decode_wake_up, encode_wake_up
 from opswatch.steps import events
 
@@ -29,6 +29,13 @@ async def send_wake_up(
     """Send the message that makes a worker act on the row `key` at `seq`, after `delay`."""
     fields = WakeUpFields(key.partition, key.row, seq, traceparent)
     return await queue.send(encode_wake_up(WakeUpMessage(fields)), delay)
+
+
+async def send_delivery_wake_up(services: Services, delivery: Delivery) -> Sent:
+    """Send the message that makes a worker attempt `delivery` when it is due."""
+    now, traceparent = services.clock(), services.telemetry.traceparent()
+    delay = (delivery.next_attempt_at or now) - now
+    return await send_wake_up(services.deliveries, delivery.key, delivery.seq, traceparent, delay)
 
 
 async def load_current_row(table: Table[Live], queue: Queue, wake: WakeUp) -> Row[Live] | None:

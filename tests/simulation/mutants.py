@@ -54,6 +54,7 @@ _INSERT = "inserted = await outbox.insert(delivery)\n"
 _RECORD = "while await records.insert"
 
 _SINCE = "since = watch.unreadable_since"
+_FORGET = "await services.store.outbox.delete(row.value.key); ("
 _LONG, _MISS = "timedelta(minutes=10)", "Missed(reason='')"
 _REGISTERED = "format_instant(facts.registered_at)"
 
@@ -99,7 +100,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
             _INSERT,
             (
                 "if await records.get(delivery.key) is None:\n"
-                "            await send_wake_up(services.deliveries, delivery.key, 1, None)\n"
+                "            await send_delivery_wake_up(services, delivery)\n"
                 "            await outbox.insert(delivery)\n"
                 f"            return\n        {_INSERT}"
             ),
@@ -155,7 +156,11 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     ),
     "an error at a Location URL is a miss": ((_read_failure, "reading.is_location\n", "False\n"),),
     "a replay does nothing": (
-        (_requeue, "await send_wake_up(", "await services.store.outbox.delete(row.value.key); ("),
+        (
+            _requeue,
+            "await send_delivery_wake_up(",
+            "await services.store.outbox.delete(row.value.key); (",
+        ),
     ),
     "attempts are made at full speed": (
         (after_attempt, "delay = max(gap, ", "delay = min(gap * 0, "),

@@ -9,11 +9,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
-from typing import Literal, Self
+from typing import Literal
 
 import aiohttp
 import pytest
-from azure.core.credentials import AccessToken
 
 from opswatch.adapters.answers import Unpacked, joined_headers, unpack
 from opswatch.adapters.arm import HttpArm
@@ -21,6 +20,7 @@ from opswatch.adapters.callbacks import MAX_BODY, HttpCallbacks
 from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.core.webhook import Accepted, Final, read_answer
+from tests.support.servers import Credential
 
 LOOPBACK = CallbackRules(networks=(ip_network("127.0.0.0/8"),))
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts no certificate, and is made at once
@@ -75,22 +75,6 @@ async def serving(*answers: bytes, end: End = "closes") -> AsyncIterator[Server]
     async with listener:
         yield server
         await asyncio.gather(*filter(None, server.tasks))
-
-
-class Credential:
-    """Hands out one token."""
-
-    async def get_token(self, *_: str, **__: object) -> AccessToken:
-        return AccessToken("token", 2**33)
-
-    async def close(self) -> None:
-        pass
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
 
 
 @asynccontextmanager

@@ -59,6 +59,17 @@ class LearningHarness(Harness):
             )
         self.durations.samples.clear()
 
+    async def interrupted_poll(self, cut_after: int) -> None:
+        """Poll by the next message, which stays in the queue, up to so many effects."""
+        (message,) = self.operations.receive(timedelta(seconds=10))
+        wake = read_wake_up(message.body)
+        assert wake is not None
+        self.effects.names.clear()
+        self.effects.cut_after = cut_after
+        with pytest.raises(InterruptedStepError):
+            await poll(self.services, wake)
+        self.effects.cut_after = None
+
 
 @pytest.fixture
 def harness() -> LearningHarness:
@@ -88,14 +99,7 @@ async def test_interrupted_finish_is_learned_at_most_once(
     await harness.watched(HOOK)
     harness.advance(seconds=90)
     harness.status = ended()
-    (message,) = harness.operations.receive(timedelta(seconds=10))
-    wake = read_wake_up(message.body)
-    assert wake is not None
-    harness.effects.names.clear()
-    harness.effects.cut_after = cut_after
-    with pytest.raises(InterruptedStepError):
-        await poll(harness.services, wake)
-    harness.effects.cut_after = None
+    await harness.interrupted_poll(cut_after)
     harness.advance(seconds=11)
     await harness.settle()
     assert harness.result.end.status == "Succeeded"
@@ -290,14 +294,7 @@ async def test_interrupted_postponement_leaves_a_wake_up(
     harness.post()
     await harness.pump()
     harness.budget.next_delay = timedelta(seconds=40)
-    (message,) = harness.operations.receive(timedelta(seconds=10))
-    wake = read_wake_up(message.body)
-    assert wake is not None
-    harness.effects.names.clear()
-    harness.effects.cut_after = cut_after
-    with pytest.raises(InterruptedStepError):
-        await poll(harness.services, wake)
-    harness.effects.cut_after = None
+    await harness.interrupted_poll(cut_after)
     harness.budget.next_delay = timedelta(0)
     harness.status = ended()
     await harness.settle()

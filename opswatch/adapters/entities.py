@@ -6,9 +6,11 @@ https://learn.microsoft.com/rest/api/storageservices/payload-format-for-table-se
 import json
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
+from opswatch.core.keys import Key
 from opswatch.rows.codec import Entity
 
 _TYPE = "@odata.type"
@@ -53,6 +55,12 @@ def decode_entity(body: bytes) -> Entity:
             case _:
                 entity[name] = value
     return entity
+
+
+def entity_path(table: str, key: Key) -> str:
+    """Return the path of a row: keys are between apostrophes, which are doubled within them."""
+    partition, row = (quote(text.replace("'", "''"), safe="") for text in (key.partition, key.row))
+    return f"{table}(PartitionKey='{partition}',RowKey='{row}')"
 
 
 def to_utc(value: Any) -> Any:

@@ -4,7 +4,7 @@ import asyncio
 import math
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from html import escape, unescape
@@ -20,9 +20,17 @@ from azure.core.exceptions import (
 )
 
 from opswatch.adapters.account import Account
-from opswatch.adapters.entities import decode_entity, encode_entity, to_utc
+from opswatch.adapters.entities import decode_entity, encode_entity, entity_path, to_utc
 from opswatch.adapters.failures import clean_errors
 from opswatch.adapters.rest import NO_HEADERS, is_repeated
+from opswatch.adapters.transactions import (
+    BATCH_HEADERS,
+    Change,
+    check_transaction,
+    conflict_of,
+    encode_transaction,
+    read_etags,
+)
 from opswatch.core.keys import Key
 from opswatch.ports import Page, Poisoned, Query, Row, Sent
 from opswatch.rows.codec import Codec, Noun
@@ -56,12 +64,12 @@ class AzureTable(Generic[T]):
     def __init__(self, account: Account, codec: Codec[T], name: str | None = None) -> None:
         self._account = account
         self._codec = codec
-        self._name = name or codec.table
+        self.name = name or codec.table
 
     async def get(self, key: Key) -> Row[T] | None:
         """Return the row, or None if there is none."""
         try:
-            answer = await self._account.tables.call("GET", self._path(key))
+            answer = await self._account.tables.call("GET", entity_path(self.name, key))
         except ResourceNotFoundError:
             return None
         return Row(self._codec.decode(decode_entity(answer.body)), answer.headers["ETag"])
@@ -69,14 +77,16 @@ class AzureTable(Generic[T]):
     async def insert(self, noun: T) -> Row[T] | None:
         """Write a new row; return None, changing nothing, if the key is taken."""
         try:
-            return await self._write("POST", self._name, noun, _NO_CONTENT)
+            return await self._write("POST", self.name, noun, _NO_CONTENT)
         except ResourceExistsError as error:
             return await self._row_if_same(noun) if is_repeated(error) else None
 
     async def replace(self, noun: T, etag: str) -> Row[T] | None:
         """Overwrite the row that has `etag`; return None if it has changed or is gone."""
         try:
-            return await self._write("PUT", self._path(noun.key), noun, {"If-Match": etag})
+            return await self._write(
+                "PUT", entity_path(self.name, noun.key), noun, {"If-Match": etag}
+            )
         except ResourceModifiedError:  # aiohttp repeats a PUT, too, if a kept connection breaks
             return await self._row_if_same(noun)
         except ResourceNotFoundError:
@@ -84,23 +94,49 @@ class AzureTable(Generic[T]):
 
     async def put(self, noun: T) -> None:
         """Write the row, unconditionally."""
-        await self._write("PUT", self._path(noun.key), noun)
+        await self._write("PUT", entity_path(self.name, noun.key), noun)
 
     async def delete(self, key: Key, etag: str | None = None) -> bool:
         """Remove the row, if it has `etag` (if one is given); return False if it has another."""
         condition = {"If-Match": etag or "*"}
         try:
-            await self._account.tables.call("DELETE", self._path(key), headers=condition)
+            await self._account.tables.call(
+                "DELETE", entity_path(self.name, key), headers=condition
+            )
         except ResourceModifiedError:
             return False
         except ResourceNotFoundError:
             return True
         return True
 
+    async def transact(self, changes: Sequence[Change]) -> list[str | None]:
+        """Apply changes of one partition, all or none; return the new ETags (None: removed).
+
+        At most `MOST_CHANGES`, at most `MOST_BYTES`, each key once: the service refuses what
+        exceeds that. Raise `TransactionConflictError`, whose `index` names the change, if one
+        condition does not hold. A transaction whose answer got lost is repeated, and conflicts with
+        itself: after a conflict of which `is_repeated` is true the caller reads what holds.
+        """
+        tables = self._account.tables
+        if len(changes) > 1:
+            body = encode_transaction(tables.uri, self.name, changes)
+            answer = await tables.call(
+                "POST", "$batch", body=body, headers=BATCH_HEADERS, check=check_transaction
+            )
+            return read_etags(answer.body, len(changes))
+        for change in changes:  # one, or none
+            path, headers = entity_path(self.name, change.key), {"If-Match": change.etag, **_JSON}
+            try:
+                answer = await tables.call(change.method, path, body=change.body(), headers=headers)
+            except HttpResponseError as error:
+                raise conflict_of(error, 0) or error from None
+            return [answer.headers.get("ETag")]
+        return []
+
     async def find(self, query: Query) -> AsyncIterator[Row[T]]:
         """Yield the rows that `query` selects, in the order of their keys."""
         text, parameters = self._filter(query)
-        entities = self._account.table(self._name).query_entities(text, parameters=parameters)
+        entities = self._account.table(self.name).query_entities(text, parameters=parameters)
         with clean_errors():
             async for entity in entities:
                 yield self._row(entity)
@@ -118,7 +154,7 @@ class AzureTable(Generic[T]):
                 raise ValueError("not a continuation") from None
             token = msgspec.structs.asdict(next_keys)
         pages = (
-            self._account.table(self._name)
+            self._account.table(self.name)
             .query_entities(text, parameters=parameters, results_per_page=limit)
             .by_page(continuation_token=token)
         )
@@ -132,7 +168,7 @@ class AzureTable(Generic[T]):
     async def iter_due_at(self) -> AsyncIterator[datetime]:
         """Yield since when each row of a live table is due, or will be; read only that column."""
         columns = list(self._codec.due_columns)
-        entities = self._account.table(self._name).list_entities(select=columns)
+        entities = self._account.table(self.name).list_entities(select=columns)
         with clean_errors():
             async for entity in entities:
                 yield to_utc(self._codec.effective_due_at(entity))
@@ -157,13 +193,6 @@ class AzureTable(Generic[T]):
         """Return the row in an entity of the SDK."""
         plain = {name: to_utc(value) for name, value in entity.items()}
         return Row(self._codec.decode(plain), entity.metadata["etag"] or "")
-
-    def _path(self, key: Key) -> str:
-        """Return the path of a row: keys are between apostrophes, which are doubled within them."""
-        partition, row = (
-            quote(text.replace("'", "''"), safe="") for text in (key.partition, key.row)
-        )
-        return f"{self._name}(PartitionKey='{partition}',RowKey='{row}')"
 
     def _filter(self, query: Query) -> tuple[str, dict[str, Any]]:
         """Return the OData filter of `query`, and its parameters."""

@@ -34,6 +34,7 @@ from azure.storage.queue import QueueSasPermissions, generate_queue_sas
 from opswatch.adapters.account import Account
 from opswatch.adapters.rest import Service
 from opswatch.adapters.storage import AzureQueue, AzureTable, create_missing
+from opswatch.adapters.transactions import Change, check_transaction
 from opswatch.config import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, Storage
 from opswatch.core.keys import Key, WakeUp
 from opswatch.local.azurite import Azurite, running_azurite
@@ -67,6 +68,9 @@ async def opened(storage: Storage, credential: Credential | None = None) -> Asyn
 # --- authentication, by a real emulator
 
 
+OTHER = Key(watch().key.partition, "other")
+
+
 async def use(account: Account, queue: str, table: str) -> None:
     """Make each kind of call, and check its effect."""
     sent = await AzureQueue(account, queue).send(wake_up_message(WAKE), timedelta(seconds=1))
@@ -83,6 +87,19 @@ async def use(account: Account, queue: str, table: str) -> None:
     assert await rows.get(watch().key) is None
 
 
+async def use_transactions(account: Account, table: str) -> None:
+    """Change two rows together, and check the effect."""
+    rows = AzureTable(account, WATCHES, table)
+    await rows.put(watch())
+    other = await rows.insert(watch(operation=replace(operation(), key=OTHER)))
+    assert other is not None
+    columns = WATCHES.encode(watch(seq=4))
+    await rows.transact(
+        [Change(key=watch().key, etag="*", entity=columns), Change(key=OTHER, etag=other.etag)]
+    )
+    assert await rows.get(OTHER) is None
+
+
 @pytest.fixture
 async def names(azurite: Azurite) -> tuple[str, str]:
     """A queue and a table."""
@@ -95,6 +112,7 @@ async def names(azurite: Azurite) -> tuple[str, str]:
 async def test_account_key_opens_both_services(azurite: Azurite, names: tuple[str, str]) -> None:
     async with opened(Storage(connection_string=azurite.connection_string)) as account:
         await use(account, *names)
+        await use_transactions(account, names[1])
 
 
 async def test_wrong_key_opens_no_service(azurite: Azurite, names: tuple[str, str]) -> None:
@@ -194,6 +212,7 @@ async def test_identity_opens_both_services(secure: tuple[Azurite, ssl.SSLContex
         account.tables = replace(account.tables, session=session)
         await create_missing(account, ["letters"], ["books"])
         await use(account, "letters", "books")
+        await use_transactions(account, "books")
     assert entra.asked == [(("https://storage.azure.com/.default",), None)] * 2
 
 
@@ -222,6 +241,16 @@ async def put(*responders: Any, reading: float = 5) -> int:
 async def test_passing_failure_is_retried(code: int) -> None:
     trouble = says(answer(f"{code} Trouble", b"oops"))
     assert await put(trouble, trouble, says(FINE)) == 3
+
+
+async def test_passing_failure_within_a_transaction_is_retried() -> None:
+    busy, fine = (
+        says(answer("202 Accepted", b"HTTP/1.1 " + status))
+        for status in (b"503 Busy", b"204 No Content")
+    )
+    async with serving(busy, fine) as server, service_of(server) as service:
+        await service.call("POST", "$batch", check=check_transaction)
+    assert server.targets == ["/$batch"] * 2
 
 
 @pytest.mark.parametrize("code", [301, 400, 401, 403, 404, 409, 412, 413, 501])
@@ -305,9 +334,16 @@ async def test_error_is_the_sdks(status: str, code: str, kind: type[HttpResponse
         b"<?xml version='1.0'?><Error><Code>X</Code><Message>Not so.</Message></Error>",
     ],
 )
-async def test_error_holds_the_services_message(body: bytes) -> None:
-    with pytest.raises(HttpResponseError, match=r"400 No: Not so\. \(None\)"):
+async def test_error_holds_the_code_and_message_of_the_body(body: bytes) -> None:
+    with pytest.raises(HttpResponseError, match=r"400 X: Not so\. \(None\)"):
         await put(says(answer("400 No", body)))
+
+
+async def test_table_that_is_being_deleted_does_not_exist_already() -> None:
+    body = b'{"odata.error":{"code":"TableBeingDeleted","message":{"value":"Soon."}}}'
+    with pytest.raises(HttpResponseError) as raised:
+        await put(says(answer("409 Conflict", body)))
+    assert type(raised.value) is HttpResponseError
 
 
 # --- requests, compared with those of the SDK's clients

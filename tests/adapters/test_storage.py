@@ -14,7 +14,9 @@ from azure.core.exceptions import HttpResponseError
 from azure.storage.queue.aio import QueueClient
 
 from opswatch.adapters.account import Account
+from opswatch.adapters.rest import is_repeated
 from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable, create_missing
+from opswatch.adapters.transactions import Change, TransactionConflictError
 from opswatch.config import Storage, development_storage
 from opswatch.core.keys import Key, WakeUp
 from opswatch.local.azurite import Azurite
@@ -188,6 +190,26 @@ async def test_replacement_with_a_lost_answer_succeeds(table: AzureTable[Any]) -
     assert written is not None
     assert written.value == changed
     assert await table.get(changed.key) == written
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_transaction_with_a_lost_answer_conflicts_with_itself(
+    table: AzureTable[Any], account: Account, others: int
+) -> None:
+    other = replace(operation(), key=Key(watch().key.partition, "other"))
+    direct = AzureTable(account, WATCHES, table.name)
+    rows = [await direct.get(watch().key), await direct.insert(watch(operation=other))]
+    changes = [
+        Change(key=row.value.key, etag=row.etag, entity={"seq": 2}, merges=True)
+        for row in rows[: 1 + others]
+        if row is not None
+    ]
+    with pytest.raises(TransactionConflictError) as raised:
+        await table.transact(changes)
+    assert is_repeated(raised.value)
+    assert raised.value.index == 0
+    read = [await table.get(change.key) for change in changes]
+    assert [row.value.seq for row in read if row] == [2] * len(changes)
 
 
 async def test_removal_with_a_lost_answer_succeeds(table: AzureTable[Any]) -> None:

@@ -1,15 +1,17 @@
-"""The REST protocol of Table Storage, in JSON, without batches.
+"""The REST protocol of Table Storage, in JSON.
 
 https://learn.microsoft.com/rest/api/storageservices/table-service-rest-api
 """
 
 import re
 from base64 import b64decode, b64encode
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
 from tests.support.clock import Clock
+from tests.support.storage import transactions
 from tests.support.storage.entities import (
     ANNOTATION,
     Properties,
@@ -38,11 +40,11 @@ class TableService:
         try:
             return self._answer(request)
         except RefusedError as error:
-            message = {"lang": "en-US", "value": error.message}
-            body = {"odata.error": {"code": error.code, "message": message}}
-            return _json(error.status, body, {"x-ms-error-code": error.code})
+            return _refusal(error)
 
     def _answer(self, request: Request) -> Response:
+        if request.path == "$batch" and request.method == "POST":
+            return self._transact(transactions.parse(request))
         if request.path == "Tables" and request.method == "POST":
             return self._create(request)
         if (match := _TABLE.fullmatch(request.path)) and request.method == "DELETE":
@@ -55,10 +57,42 @@ class TableService:
         name = request.path.removesuffix("()")
         if request.method == "GET":
             return _query(request, name, self._table(name))
-        if request.method == "POST" and name != "$batch":
+        if request.method == "POST":
             entity = self._table(name).insert(accept(_sent(request)))
             return _done(request, _returned(request, name, entity), {"ETag": entity.etag})
         raise RefusedError("NotImplemented")
+
+    def _transact(self, parts: list[Request]) -> Response:
+        """Make all changes or, if one is refused, none: the answer is that one's alone."""
+        seen: dict[EntityKey, tuple[EntityTable, Entity | None]] = {}
+        responses: list[Response] = []
+        for index, part in enumerate(parts):
+            try:
+                table, key = self._target(part, seen)
+                seen[key] = table, table.peek(key)
+                responses.append(self._answer(part))
+            except RefusedError as error:
+                for key, (table, before) in seen.items():
+                    table.restore(key, before)
+                return transactions.response([_refusal(error, f"{index}:")])
+        return transactions.response(responses)
+
+    def _target(self, part: Request, seen: Collection[EntityKey]) -> tuple[EntityTable, EntityKey]:
+        """Return the table and the key of what a part changes, after the parts that were `seen`."""
+        if len(seen) == transactions.MOST_CHANGES:
+            raise RefusedError("InvalidInput")
+        name, key = part.path, ("", "")
+        if match := _ENTITY.fullmatch(part.path):
+            name, *keys = (text.replace("''", "'") for text in match.groups())
+            key = keys[0], keys[1]
+        else:
+            sent = accept(_sent(part))
+            key = sent["PartitionKey"], sent["RowKey"]
+        if key in seen:
+            raise RefusedError("InvalidDuplicateRow")
+        if any(key[0] != partition for partition, _ in seen):
+            raise RefusedError("CommandsInBatchActOnDifferentPartitions")
+        return self._table(name), key
 
     def _create(self, request: Request) -> Response:
         name = _sent(request)["TableName"]
@@ -172,6 +206,12 @@ def _done(request: Request, body: Properties, headers: dict[str, str] | None = N
     if prefer == "return-no-content":
         return _json(204, headers=applied)
     return _json(201, body, applied)
+
+
+def _refusal(error: RefusedError, prefix: str = "") -> Response:
+    message = {"lang": "en-US", "value": prefix + error.message}
+    body = {"odata.error": {"code": error.code, "message": message}}
+    return _json(error.status, body, {"x-ms-error-code": error.code})
 
 
 def _json(status: int, body: Any = None, headers: dict[str, str] | None = None) -> Response:

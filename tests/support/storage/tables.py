@@ -73,6 +73,19 @@ class EntityTable:
         del self._entities[key]
         del self._keys[bisect_left(self._keys, key)]
 
+    def peek(self, key: EntityKey) -> Entity | None:
+        return self._entities.get(key)
+
+    def restore(self, key: EntityKey, entity: Entity | None) -> None:
+        """Put back what `peek` returned before a change that is not to be."""
+        if entity is None:
+            if key in self._entities:
+                self.delete(key, _ANY)
+            return
+        if key not in self._entities:
+            insort(self._keys, key)
+        self._entities[key] = entity
+
     def page(
         self,
         start: EntityKey,

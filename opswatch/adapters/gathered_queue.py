@@ -35,9 +35,7 @@ class GatheredQueue:
         """Return the approximate number of messages, hidden ones included."""
         return await self._inner.depth()
 
-    async def _write(
-        self, _: int, items: list[tuple[WakeUp, datetime]]
-    ) -> list[None | Exception]:
+    async def _write(self, _: int, items: list[tuple[WakeUp, datetime]]) -> list[Exception | None]:
         """Send as few messages as there can be; none is visible before its wake-ups are due."""
         wakes = [wake for wake, _ in items]
         delay = max(visible_at for _, visible_at in items) - self._clock()
@@ -45,7 +43,7 @@ class GatheredQueue:
         sent = await asyncio.gather(
             *(self._inner.send(body, delay) for body in bodies), return_exceptions=True
         )
-        outcomes: list[None | Exception] = []
+        outcomes: list[Exception | None] = []
         for number, outcome in enumerate(sent):
             if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
                 raise outcome

@@ -23,7 +23,7 @@ T = TypeVar("T", bound=Noun)
 _MOST_REMEMBERED = 5000  # rows, of some 3 KB
 _MOST_CONFLICTS = 2  # of a transaction, before its changes go one by one
 _MOST_PLAIN = 16_384  # bytes of a change besides its texts
-_ONE_CHANGE_ALONE = frozenset({400, 413})  # what it says may be wrong with one change
+_ONE_ALONE = frozenset({400, 413})  # answers that one change may be the reason of
 _CONFLICT = None  # the outcome of a change whose condition does not hold
 
 
@@ -32,6 +32,7 @@ class TransactionalTable(Table[T], Protocol[T]):
 
     async def transact(self, changes: Sequence[Change]) -> list[str | None]:
         """Apply changes, all or none: see `AzureTable.transact`."""
+
 
 class GatheredTable(Generic[T]):
     """Gathers replacements and merges of one partition for 20 ms; the rest is the inner table's.
@@ -133,49 +134,42 @@ class GatheredTable(Generic[T]):
         )
         return current if is_written else None
 
-    async def _write(self, _: str, changes: list[Change]) -> list[str | None | Exception]:
+    async def _write(self, _: str, changes: list[Change]) -> list[str | Exception | None]:
         """Apply changes of one partition in as few transactions as there can be.
 
         If one is refused, the others go again without it: it lets none of them fail. After a second
         one, and after an error that may be one change's alone, each goes alone.
         """
-        outcomes: list[str | None | Exception] = [_CONFLICT] * len(changes)
+        outcomes: list[str | Exception | None] = [_CONFLICT] * len(changes)
         for group in _groups(changes):
-            conflicts = 0
-            while group and conflicts < _MOST_CONFLICTS:
-                try:
-                    etags = await self._inner.transact([changes[index] for index in group])
-                except TransactionConflictError as conflict:
-                    if conflict.index is None:
-                        break
-                    del group[conflict.index]
-                    conflicts += 1
-                except HttpResponseError as error:
-                    if len(group) == 1 or error.status_code not in _ONE_CHANGE_ALONE:
-                        for index in group:
-                            outcomes[index] = error
-                        group.clear()
-                    break
-                except Exception as error:
-                    for index in group:
-                        outcomes[index] = error
-                    group.clear()
-                else:
-                    for index, etag in zip(group, etags, strict=True):
-                        outcomes[index] = etag
-                    group.clear()
-            alone = (self._write_alone(changes[index]) for index in group)
-            for index, outcome in zip(group, await asyncio.gather(*alone), strict=True):
-                outcomes[index] = outcome
+            left = group
+            for _conflict in range(_MOST_CONFLICTS):
+                if left:
+                    left = await self._transact(changes, left, outcomes)
+            alone = (self._transact(changes, [index], outcomes) for index in left)
+            await asyncio.gather(*alone)
         return outcomes
 
-    async def _write_alone(self, change: Change) -> str | None | Exception:
+    async def _transact(
+        self, changes: list[Change], group: list[int], outcomes: list[str | Exception | None]
+    ) -> list[int]:
+        """Try to apply the changes with these indexes; return those that are to be tried again."""
         try:
-            return (await self._inner.transact([change]))[0]
-        except TransactionConflictError:
-            return _CONFLICT
+            etags = await self._inner.transact([changes[index] for index in group])
+        except TransactionConflictError as conflict:
+            if len(group) == 1:
+                return []
+            return [index for at, index in enumerate(group) if at != conflict.index]
         except Exception as error:
-            return error
+            may_be_one = isinstance(error, HttpResponseError) and error.status_code in _ONE_ALONE
+            if may_be_one and len(group) > 1:
+                return group
+            for index in group:
+                outcomes[index] = error
+            return []
+        for index, etag in zip(group, etags, strict=True):
+            outcomes[index] = etag
+        return []
 
 
 def _groups(changes: Sequence[Change]) -> list[list[int]]:

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
+_Group = list[tuple[Item, asyncio.Future[Outcome]]]
 _DELAY = 0.02  # seconds, from the first item of a group
 
 
@@ -75,7 +76,9 @@ class Gatherer(Generic[K, Item, Outcome]):
         self._in_flight = in_flight
         self._write = write
         self._most = most
-        self._groups: dict[K, tuple[asyncio.TimerHandle, list[tuple[Item, asyncio.Future[Outcome]]]]]
+        self._groups: dict[
+            K, tuple[asyncio.TimerHandle, list[tuple[Item, asyncio.Future[Outcome]]]]
+        ]
         self._groups = {}
         self._writing: set[asyncio.Task[None]] = set()  # referenced, or they could be collected
         in_flight.on_idle(self._flush_all)
@@ -105,7 +108,7 @@ class Gatherer(Generic[K, Item, Outcome]):
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
-    async def _run(self, key: K, group: list[tuple[Item, asyncio.Future[Outcome]]]) -> None:
+    async def _run(self, key: K, group: _Group[Item, Outcome]) -> None:
         outcomes: list[Outcome | Exception]
         try:
             outcomes = await self._write(key, [item for item, _ in group])

@@ -51,9 +51,9 @@ class Delivery:
     attempt_log: tuple[Attempt, ...] = ()  # oldest first
 
     @property
-    def due_at(self) -> datetime | None:
-        """When the next attempt is due; None once settled."""
-        return self.next_attempt_at
+    def due_at(self) -> datetime:
+        """When the next attempt is due, while the delivery is pending."""
+        return self.next_attempt_at or self.started_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ PERIOD = timedelta(seconds=5)  # between two looks
 # How far a look reaches. A row that waits longer than `NEAR` can be committed 5 s late, and still
 # be seen by the first look that covers it.
 REACH = timedelta(seconds=10)
+START_DELAY = timedelta(seconds=1)  # until the first look
 _ENDS_AFTER = 12  # looks in a row that found nothing to wait for
 _CLOCK_SKEW = timedelta(minutes=1)
 _DEAD_AFTER = timedelta(seconds=15)  # a look is late by more: its message was lost

@@ -6,7 +6,6 @@ column, too; a tuple or dict is one column of JSON. `tables.py` names the column
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from datetime import datetime
 from enum import Enum
 from operator import attrgetter
 from types import NoneType

@@ -97,7 +97,7 @@ def encode_wake_ups(wakes: Sequence[WakeUp]) -> Iterator[bytes]:
         room = _MOST_BYTES - sum(map(len, bare))
         parts: list[bytes] = []
         for wake, part in zip(batch, bare, strict=True):
-            if wake.copy is not None:
+            if wake.copy is not None and wake.copy.end is None:  # an end needs the whole row
                 whole = _encode(_fields(wake, _copy(wake.copy)))
                 more = len(whole) - len(part)
                 if more <= room:

@@ -20,7 +20,16 @@ from opswatch.core.hosts import HostCircuit
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.intake import Rejection
 from opswatch.core.keys import Key
-from opswatch.core.metrics import ATTEMPTS, DROPPED_WAKE_UPS, LAG, MISSES, POLLS, REJECTIONS, SETTLED
+from opswatch.core.metrics import (
+    ATTEMPTS,
+    DROPPED_WAKE_UPS,
+    LAG,
+    MISSES,
+    POLLS,
+    REJECTIONS,
+    SETTLED,
+    UNREADABLE_ROWS,
+)
 from opswatch.core.polls import Action
 from opswatch.core.redact import redact_text
 from opswatch.core.texts import one_line
@@ -28,7 +37,7 @@ from opswatch.core.times import format_instant
 from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Result, Watch
 from opswatch.core.webhook import Attempt, Reply
-from opswatch.ports import Services
+from opswatch.ports import Services, Telemetry
 
 _logger = logging.getLogger("opswatch")
 _PLAIN = re.compile(r"[\w.,:;/~+@%*$!()-]+", re.ASCII)
@@ -272,9 +281,10 @@ def record_look_ahead_ended(table: str) -> None:
     _log("look_ahead_ended", logging.DEBUG, table=table)
 
 
-def record_unreadable_row(table: str, key: Key, error: Exception) -> None:
+def record_unreadable_row(telemetry: Telemetry, table: str, key: Key, error: Exception) -> None:
     """Record a row that cannot be decoded; whatever reads its table goes on without it."""
     _log("unreadable_row", logging.ERROR, table=table, key=key, error=str(error))
+    telemetry.measure(UNREADABLE_ROWS, 1, table=table)
 
 
 def record_repair_part_failed(part: str, error: BaseException) -> None:

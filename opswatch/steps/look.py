@@ -52,9 +52,9 @@ async def _wake(chain: Chain[Live], found: list[Row[Live]], now: datetime) -> No
     for row in found:
         live = row.value
         wake = WakeUp(key=live.key, seq=live.seq, due_at=live.due_at)
-        if isinstance(live, Watch) and live.end is None:
+        if isinstance(live, Watch):
             wake = replace(wake, copy=live, etag=row.etag)
-        sends.append(chain.queue.send_wake_up(wake, (live.due_at or now) - now))
+        sends.append(chain.queue.send_wake_up(wake, live.due_at - now))
     await asyncio.gather(*sends)
 
 

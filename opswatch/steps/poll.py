@@ -95,9 +95,7 @@ async def _observe(services: Services, watch: Watch) -> tuple[HttpResponse | NoA
     return answer, seen
 
 
-async def _commit(
-    services: Services, row: Row[Watch], decide: Callable[[Watch], Watch]
-) -> bool:
+async def _commit(services: Services, row: Row[Watch], decide: Callable[[Watch], Watch]) -> bool:
     """Commit what `decide` makes of a watch; send its wake-up before, or finish it afterwards.
 
     Returns whether the row has our decision. If the row is not as it was known:

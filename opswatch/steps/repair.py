@@ -85,7 +85,7 @@ async def _rescue(services: Services, chain: Chain[Live]) -> int:
     async for row in chain.table.find(overdue):
         live = row.value
         wake = WakeUp(key=live.key, seq=live.seq, due_at=live.due_at)
-        if live.due_at is not None and now - live.due_at > _SUSPECT_AFTER:
+        if now - live.due_at > _SUSPECT_AFTER:
             sends += [chain.queue.send(body) for body in encode_wake_ups([wake])]
         else:
             sends.append(chain.queue.send_wake_up(wake, timedelta(0)))

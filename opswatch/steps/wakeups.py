@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Generic, TypeVar
 
 from opswatch.core import lookahead
@@ -103,29 +103,25 @@ async def send_wake_up(services: Services, chain: Chain[Live], live: Live) -> No
         due_at=live.due_at,
         traceparent=services.telemetry.traceparent(),
     )
-    delay = (live.due_at - services.clock()) if live.due_at else _NOW
-    await chain.queue.send_wake_up(wake, max(delay, _NOW))
+    await chain.queue.send_wake_up(wake, max(live.due_at - services.clock(), _NOW))
 
 
 async def before_commit(services: Services, chain: Chain[Live], live: Live) -> None:
-    """Send the wake-up of a near wait, before its row is committed.
+    """See to it that a wait ends, before its row is committed.
 
-    1. The wake-up is sent, the row is committed: the wait ends when it is due.
-    2. A crash comes in between: the row's own wake-up comes again, and the other one is early.
+    A crash before the commit leaves the row's own wake-up, which comes again. What was done here is
+    harmless: a wake-up that is early, or a look-ahead that finds nothing.
     """
-    if not live.far:
+    if live.far:
+        await keep_looking(services, chain)
+    else:
         await send_wake_up(services, chain, live)
 
 
 async def after_commit(services: Services, chain: Chain[Live], live: Live) -> None:
-    """See to it that a far wait ends, after its row has been committed.
-
-    A look may have passed a row whose commit was slow: it gets a wake-up of its own.
-    """
-    if live.far:
-        await keep_looking(services, chain)
-        if live.due_at is None or lookahead.is_covered(live.due_at, services.clock()):
-            await send_wake_up(services, chain, live)
+    """Send the wake-up of a far wait whose commit was so slow that a look may have passed it."""
+    if live.far and lookahead.is_covered(live.due_at, services.clock()):
+        await send_wake_up(services, chain, live)
 
 
 async def start_waiting(services: Services, chain: Chain[Live], live: Live) -> None:
@@ -135,29 +131,27 @@ async def start_waiting(services: Services, chain: Chain[Live], live: Live) -> N
 
 
 async def keep_looking(services: Services, chain: Chain[Live]) -> None:
-    """Start the look-ahead of a chain, unless it is known to run."""
-    looks, name = services.store.lookahead, chain.name
-    now = services.clock()
+    """Start the look-ahead of a chain, unless it is known to run.
+
+    Its message is sent first, and is visible when its row is there.
+    """
+    looks, name, now = services.store.lookahead, chain.name, services.clock()
     trusted_until = services.trusted_looks.get(name)
-    if trusted_until is not None and now < trusted_until:
-        return
-    while True:
+    while trusted_until is None or now >= trusted_until:
         row = await looks.get(lookahead.key_of(name))
-        state = row.value if row else None
-        if row is None or state is None:
+        if row is None:
             begun = lookahead.begin(name, now)
-            if await looks.insert(begun) is None:
-                continue
-            await chain.queue.send(encode_look(begun.next_look))
-        elif lookahead.is_dead(state, now):
-            restarted = lookahead.restart(state, now)
-            if await looks.replace(restarted, row.etag) is None:
-                continue
-            events.record_look_ahead_restarted(name, now - state.due_at)
-            await chain.queue.send(encode_look(restarted.next_look))
-        elif state.empty_looks and not await looks.replace(
-            replace(state, empty_looks=0), row.etag
-        ):
-            continue
-        break
-    services.trusted_looks[name] = lookahead.trusted_until(now)
+            await chain.queue.send(encode_look(begun.next_look), lookahead.START_DELAY)
+            is_running = await looks.insert(begun) is not None
+        elif lookahead.is_dead(row.value, now):
+            restarted = lookahead.restart(row.value, now)
+            events.record_look_ahead_restarted(name, now - row.value.due_at)
+            await chain.queue.send(encode_look(restarted.next_look), lookahead.START_DELAY)
+            is_running = await looks.replace(restarted, row.etag) is not None
+        elif row.value.empty_looks:
+            busy = replace(row.value, empty_looks=0)
+            is_running = await looks.replace(busy, row.etag) is not None
+        else:
+            is_running = True
+        if is_running:
+            services.trusted_looks[name] = trusted_until = lookahead.trusted_until(now)

@@ -11,6 +11,8 @@ from textwrap import dedent
 from types import FunctionType
 from typing import Any
 
+from opswatch.steps.maintenance import _drain, _rescue
+
 from opswatch.core import webhook
 from opswatch.core.arm import _read_failure
 from opswatch.core.deliveries import after_attempt
@@ -19,7 +21,6 @@ from opswatch.core.schedule import next_delay
 from opswatch.steps.control import _requeue
 from opswatch.steps.deliver import _attempt, _post, _settle, deliver
 from opswatch.steps.finish import _create_delivery, finish, finish_late_registration
-from opswatch.steps.maintenance import _drain, _rescue
 from opswatch.steps.poll import poll
 from opswatch.steps.register import register
 from opswatch.steps.wakeups import load_current_row

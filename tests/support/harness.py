@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,8 +14,9 @@ from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.deliveries import Delivery, new_delivery
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.intake import Defaults, Intake
-from opswatch.core.keys import Key, Operation, WakeUp, operation_from_url
+from opswatch.core.keys import Key, Operation, operation_from_url
 from opswatch.core.policy import Policy
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import End, FinalStatus, OperationFacts, Result, Watch
 from opswatch.core.webhook import Secret
 from opswatch.ports import (
@@ -28,10 +30,10 @@ from opswatch.ports import (
     Store,
     Telemetry,
 )
-from opswatch.rows.messages import WakeUpFields, WakeUpMessage, encode_wake_up
+from opswatch.rows.messages import decode_message, encode_wake_ups
 from opswatch.rows.tables import TABLES
 from opswatch.steps.messages import deliveries_message, operations_message
-from opswatch.steps.wakeups import read_wake_up, send_wake_up
+from opswatch.steps.wakeups import delivery_chain, send_wake_up
 from opswatch.testing import (
     MemoryArm,
     MemoryCallbacks,
@@ -54,7 +56,7 @@ POLICY = Policy(
     timeout=timedelta(hours=1),
     callback_schedule=tuple(timedelta(seconds=s) for s in (0, 5, 300)),
 )
-_EFFECTS = {"insert", "replace", "put", "delete", "send", "take_back", "post"}
+_EFFECTS = {"insert", "replace", "merge", "put", "delete", "send", "send_wake_up", "post"}
 
 
 def status_path(operation_id: str = OPERATION) -> str:
@@ -68,10 +70,10 @@ def status_path(operation_id: str = OPERATION) -> str:
 KEY = operation_from_url(ENDPOINT + status_path()).key
 
 
-def wake_up_message(wake: WakeUp) -> bytes:
-    """Return the message that carries `wake`."""
-    fields = WakeUpFields(wake.key.partition, wake.key.row, wake.seq, wake.traceparent)
-    return encode_wake_up(WakeUpMessage(fields))
+def wake_up_message(*wakes: WakeUp) -> bytes:
+    """Return the message that carries `wakes`."""
+    (body,) = encode_wake_ups(wakes)
+    return body
 
 
 def make_services(  # noqa: PLR0913 - there are so many ports
@@ -87,6 +89,7 @@ def make_services(  # noqa: PLR0913 - there are so many ports
     callbacks: Callbacks | None = None,
     policy: Policy | None = None,
     telemetry: Telemetry | None = None,
+    under_way: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Services:
     """Return services; a port that is left out is a fake."""
     return Services(
@@ -98,6 +101,8 @@ def make_services(  # noqa: PLR0913 - there are so many ports
         budget=budget or ReadBudget(),
         durations=durations or MemoryDurations(policy),
         callbacks=callbacks or MemoryCallbacks(),
+        under_way=under_way,
+        trusted_looks={},
         telemetry=telemetry or NoTelemetry(),
         clock=clock,
         intake=Intake(
@@ -128,14 +133,15 @@ async def enqueue_delivery(services: Services, number: int, url: str) -> Operati
     )
     delivery = new_delivery(operation.key, url, now, services.policy)
     await services.store.outbox.insert(delivery)
-    await send_wake_up(services.deliveries, delivery.key, delivery.seq, None)
+    await send_wake_up(services, delivery_chain(services), delivery)
     return operation
 
 
 async def enqueue_not_due(services: Services, count: int) -> None:
     """Enqueue `count` messages that are not due for an hour."""
     for number in range(count):
-        await send_wake_up(services.deliveries, Key("p", f"{number}"), 1, None, timedelta(hours=1))
+        wake = WakeUp(key=Key("p", f"{number}"), seq=1)
+        await services.deliveries.send_wake_up(wake, timedelta(hours=1))
 
 
 class InterruptedStepError(Exception):
@@ -256,8 +262,8 @@ class Harness:
 
     @staticmethod
     def wake_ups(queue: MemoryQueue) -> list[WakeUp]:
-        wakes = [read_wake_up(message.body) for message in queue.messages.values()]
-        return [wake for wake in wakes if wake is not None]
+        read = [decode_message(message.body) for message in queue.messages.values()]
+        return [wake for wakes in read if isinstance(wakes, tuple) for wake in wakes]
 
     def seqs(self, queue: MemoryQueue) -> list[int]:
         return [wake.seq for wake in self.wake_ups(queue)]

@@ -27,10 +27,12 @@ class InFlight:
         self._working = 0
         self._flushes: list[Callable[[], None]] = []
         self._is_flushing = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @contextmanager
     def enter(self) -> Iterator[None]:
         """Run the block as one piece of work."""
+        self._loop = asyncio.get_running_loop()
         self._working += 1
         try:
             yield
@@ -55,7 +57,8 @@ class InFlight:
         if self._working <= 0 and not self._is_flushing:
             # Not at once: other work may be ready to run, and write as well.
             self._is_flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._loop = self._loop or asyncio.get_running_loop()
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._is_flushing = False

@@ -175,7 +175,7 @@ class Run:
         for operation in self.scenario.operations:
             if operation.is_at(url):
                 key = key_of(operation)
-                if self.watches.had_end(key) or self.results.had_end(key):
+                if self.watches.showed_end(key) or self.results.showed_end(key):
                     self.scheduler.violate(f"{operation.operation_id} is polled after its end")
                 return operation.answer(url, self.scheduler)
         raise AssertionError(url)

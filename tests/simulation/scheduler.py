@@ -25,8 +25,10 @@ async def pause(seconds: float) -> None:
 
 
 async def hang() -> None:
-    """Never go on: the process is dead."""
-    await asyncio.get_running_loop().create_future()
+    """Never go on: the process is dead. (The loop keeps it, or `finally` would run somewhere.)"""
+    loop: Any = asyncio.get_running_loop()
+    loop.hanging.append(loop.create_future())
+    await loop.hanging[-1]
 
 
 @dataclass(slots=True, eq=False)
@@ -45,9 +47,10 @@ class Task:
     name: str
     worker: Worker
     coroutine: Coroutine[Any, Any, Any]
-    on_end: Callable[[Any], None]  # called with the return value, or with a LostAnswerError
+    on_end: Callable[[Any], None]  # called with the return value, or the error of a lost answer
     on_crash: Callable[[], None] = lambda: None
     began: float = 0.0
+    read_at: dict[Any, float] = field(default_factory=dict)  # by table and key
 
 
 CURRENT: ContextVar[Task | None] = ContextVar("task", default=None)
@@ -58,6 +61,7 @@ class _Loop(asyncio.AbstractEventLoop):
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.hanging: list[asyncio.Future[Any]] = []
         self._order = count()
         self._ready: deque[asyncio.Handle] = deque()
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
@@ -201,7 +205,7 @@ class Scheduler:
         outcome: Any
         try:
             outcome = await task.coroutine
-        except LostAnswerError as error:
+        except (LostAnswerError, TimeoutError) as error:  # the latter: a part of the repair
             outcome = error
         except Exception as error:  # any other error of a step is a finding
             if task.worker.life == life:

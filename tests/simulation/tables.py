@@ -54,6 +54,16 @@ class AuditedTable(TransactionalTable[T]):
             self.ended_at.setdefault(key, self._scheduler.now)
         return super()._write_entity(key, entity, noun)
 
+    async def get(self, key: Key) -> Row[T] | None:
+        if task := self._scheduler.current:
+            task.read_at[self, key] = self._scheduler.now
+        return await super().get(key)
+
+    def showed_end(self, key: Key) -> bool:
+        """Return whether the current task has read the end here."""
+        task, ended_at = self._scheduler.current, self.ended_at.get(key)
+        return bool(task and ended_at and task.read_at.get((self, key), 0.0) > ended_at)
+
     def had_end(self, key: Key) -> bool:
         """Return whether the end could be read here when the current task began."""
         task = self._scheduler.current

@@ -130,17 +130,18 @@ async def _drain(services: Services, poison: PoisonQueue, queue: Queue) -> int:
 
 
 async def _restart_look_ahead(services: Services, chain: Chain[Live]) -> int:
-    """Restart the look-ahead of a chain if it is dead, or missing while anything waits for it."""
-    now = services.clock()
-    row = await services.store.lookahead.get(lookahead.key_of(chain.name))
-    if row is None:
-        is_needed = await has_far_rows(chain, None)
-    else:
-        is_needed = lookahead.is_dead(row.value, now)
-    if is_needed:
-        services.trusted_looks.pop(chain.name, None)
-        await keep_looking(services, chain)
-    return int(is_needed)
+    """Start the look-ahead of a chain if anything waits for it and it is dead or missing."""
+    now, looks = services.clock(), services.store.lookahead
+    row = await looks.get(lookahead.key_of(chain.name))
+    if row is not None and not lookahead.is_dead(row.value, now):
+        return 0
+    if not await has_far_rows(chain, None):
+        if row is not None:
+            await looks.delete(row.value.key, row.etag)
+        return 0
+    services.trusted_looks.pop(chain.name, None)
+    await keep_looking(services, chain)
+    return 1
 
 
 async def measure(services: Services, now: datetime) -> int:

@@ -11,7 +11,8 @@ from opswatch.core.texts import MAX_PROPERTY
 from opswatch.core.watches import FinalStatus
 from opswatch.steps.control import redeliver, redeliver_abandoned, stop
 from opswatch.steps.finish import finish
-from opswatch.steps.maintenance import purge, repair
+from opswatch.steps.purge import purge
+from opswatch.steps.repair import repair
 from tests.support.harness import (
     HOOK,
     KEY,
@@ -43,13 +44,14 @@ async def lose(harness: Harness, *callback_urls: str, **more: object) -> None:
 
 async def settle_until(harness: Harness, is_reached: Callable[[], bool]) -> None:
     """Advance from message to message until `is_reached`."""
-    for _ in range(100):
+    for _ in range(1000):
         while await harness.pump():
             pass
         if is_reached():
             return
-        waiting = (*harness.operations.messages.values(), *harness.deliveries.messages.values())
-        harness.now = max(harness.now, min(message.visible_at for message in waiting))
+        following = harness.next_event_at()
+        assert following is not None
+        harness.now = max(harness.now, following)
     raise AssertionError("never reached")
 
 

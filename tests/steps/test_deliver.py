@@ -7,7 +7,7 @@ import pytest
 
 from opswatch.core.deliveries import DeliveryState
 from opswatch.core.hosts import OPENS_AFTER, Acquired, Busy, HostCircuit
-from opswatch.core.keys import WakeUp
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.webhook import event
 from opswatch.steps.deliver import deliver
 from opswatch.steps.poll import poll
@@ -25,13 +25,13 @@ async def harness() -> Harness:
     await harness.watched(HOOK)
     harness.operations.messages.clear()
     harness.status = ended("Failed")
-    await poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
     harness.effects.names.clear()
     return harness
 
 
 def wake(harness: Harness) -> WakeUp:
-    return WakeUp(harness.pending.key, harness.pending.seq)
+    return WakeUp(key=harness.pending.key, seq=harness.pending.seq)
 
 
 async def circuit(harness: Harness, failures: int, **open_for: float) -> HostCircuit:
@@ -125,7 +125,7 @@ async def test_fence(harness: Harness, seq: int, attempts: int, sent: list[int])
     await harness.pump()
     harness.deliveries.messages.clear()
     before = len(harness.callbacks.requests)
-    await deliver(harness.services, WakeUp(harness.pending.key, seq))
+    await deliver(harness.services, WakeUp(key=harness.pending.key, seq=seq))
     assert len(harness.callbacks.requests) - before == attempts
     assert harness.seqs(harness.deliveries) == sent
 

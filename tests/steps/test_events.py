@@ -13,14 +13,15 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, StatusCode, format_span_id, format_trace_id
 
 from opswatch.core.http import HttpResponse, NoAnswer
-from opswatch.core.keys import Key, WakeUp, operation_from_url
+from opswatch.core.keys import Key, operation_from_url
 from opswatch.core.kinds import Sample
 from opswatch.core.metrics import METRICS
+from opswatch.core.wakeups import OVERDUE_GRACE, WakeUp
 from opswatch.steps import events
 from opswatch.steps.control import redeliver
-from opswatch.steps.maintenance import OVERDUE_GRACE, purge, repair
 from opswatch.steps.poll import poll
-from opswatch.steps.wakeups import read_wake_up
+from opswatch.steps.purge import purge
+from opswatch.steps.repair import repair
 from opswatch.testing import (
     MemoryArm,
     MemoryBudget,
@@ -129,9 +130,9 @@ async def failing_host(harness: ReportingHarness) -> None:
 async def stale_and_early_messages(harness: ReportingHarness) -> None:
     harness.arm_answers = [status("InProgress")]
     await harness.register()
-    await poll(harness.services, WakeUp(KEY, 0))
-    await poll(harness.services, WakeUp(KEY, 2))
-    await poll(harness.services, WakeUp(operation_from_url(url_of("2")).key, 1))
+    await poll(harness.services, WakeUp(key=KEY, seq=0))
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
+    await poll(harness.services, WakeUp(key=operation_from_url(url_of("2")).key, seq=1))
 
 
 async def conflicting_commit(harness: ReportingHarness) -> None:
@@ -141,7 +142,7 @@ async def conflicting_commit(harness: ReportingHarness) -> None:
         return status("InProgress")
 
     await harness.register()
-    await poll(replace(harness.services, arm=MemoryArm(answer)), WakeUp(KEY, 1))
+    await poll(replace(harness.services, arm=MemoryArm(answer)), WakeUp(key=KEY, seq=1))
 
 
 async def repair_and_purge(harness: ReportingHarness) -> None:
@@ -381,9 +382,9 @@ async def test_early_message_keeps_its_link(harness: ReportingHarness) -> None:
     traceparent = f"00-{1:032x}-{2:016x}-01"
     await harness.register()
     harness.operations.messages.clear()
-    await poll(harness.services, WakeUp(KEY, 2, traceparent))
+    await poll(harness.services, WakeUp(key=KEY, seq=2, traceparent=traceparent))
     (again,) = harness.operations.messages.values()
-    assert read_wake_up(again.body) == WakeUp(KEY, 2, traceparent)
+    assert harness.wake_ups(harness.operations) == [wake]
     assert harness.collector.spans("poll") == ()
 
 
@@ -415,7 +416,7 @@ async def test_failing_poll_is_a_failed_span(harness: ReportingHarness) -> None:
 
     await harness.register()
     with pytest.raises(ConnectionError):
-        await poll(replace(harness.services, arm=MemoryArm(answer)), WakeUp(KEY, 1))
+        await poll(replace(harness.services, arm=MemoryArm(answer)), WakeUp(key=KEY, seq=1))
     (span,) = harness.collector.spans("poll")
     assert span.status.status_code is StatusCode.ERROR
     assert [event.name for event in span.events] == ["exception"]

@@ -11,9 +11,9 @@ from opswatch.core.http import HttpResponse
 from opswatch.core.keys import Key
 from opswatch.core.kinds import Sample
 from opswatch.core.watches import add_callback
+from opswatch.rows.messages import decode_message
 from opswatch.steps import control
 from opswatch.steps.poll import poll
-from opswatch.steps.wakeups import read_wake_up
 from opswatch.testing import MemoryBudget, MemoryDurations
 from tests.support.harness import (
     HOOK,
@@ -62,8 +62,9 @@ class LearningHarness(Harness):
     async def interrupted_poll(self, cut_after: int) -> None:
         """Poll by the next message, which stays in the queue, up to so many effects."""
         (message,) = self.operations.receive(timedelta(seconds=10))
-        wake = read_wake_up(message.body)
-        assert wake is not None
+        wakes = decode_message(message.body)
+        assert isinstance(wakes, tuple)
+        (wake,) = wakes
         self.effects.names.clear()
         self.effects.cut_after = cut_after
         with pytest.raises(InterruptedStepError):
@@ -266,7 +267,7 @@ async def test_receiver_joins_while_a_poll_is_postponed(harness: LearningHarness
         facts = add_callback(row.value.facts, OTHER, None)
         await harness.store.watches.replace(replace(row.value, facts=facts), row.etag)
 
-    harness.effects.before["watches.replace"] = joins
+    harness.effects.before["watches.merge"] = joins
     await harness.pump()
     assert harness.watch.facts.callbacks == (HOOK, OTHER)
     assert (harness.watch.seq, harness.seqs(harness.operations)) == (2, [2])
@@ -280,7 +281,7 @@ async def test_stop_wins_over_a_postponement(harness: LearningHarness) -> None:
     async def stop() -> None:
         await control.stop(harness.services, KEY)
 
-    harness.effects.before["watches.replace"] = stop
+    harness.effects.before["watches.merge"] = stop
     await harness.pump()
     assert harness.result.end.status == "Stopped"
     assert not harness.store.watches.rows

@@ -14,11 +14,11 @@ from opswatch.core.keys import operation_from_url
 from opswatch.core.policy import Policy
 from opswatch.health import brief
 from opswatch.ports import Query, Services
+from opswatch.rows.messages import decode_message
 from opswatch.steps import events
-from opswatch.steps.maintenance import repair
 from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
-from opswatch.steps.wakeups import read_wake_up
+from opswatch.steps.repair import repair
 from opswatch.testing import MemoryArm, MemoryPoisonQueue, MemoryQueue, MemoryStore, pump
 from tests.support.harness import ENDPOINT, START, make_services, status_path
 
@@ -75,8 +75,9 @@ class Outside:
 
     async def poll(self) -> None:
         async def poll_once(body: bytes) -> None:
-            wake = read_wake_up(body)
-            assert wake is not None
+            wakes = decode_message(body)
+            assert isinstance(wakes, tuple)
+            (wake,) = wakes
             await poll(self.services, wake)
 
         await pump(self.queue, poll_once)

@@ -28,11 +28,11 @@ from opswatch.core.keys import Key, operation_from_url
 from opswatch.core.watches import Result, Watch
 from opswatch.local.azurite import Azurite
 from opswatch.ports import Query, Row, Table
+from opswatch.rows.messages import decode_message
 from opswatch.rows.tables import WATCHES
 from opswatch.steps.control import StopOutcome, redeliver, stop
-from opswatch.steps.maintenance import repair
 from opswatch.steps.messages import deliveries_message, operations_message
-from opswatch.steps.wakeups import read_wake_up
+from opswatch.steps.repair import repair
 from opswatch.testing import MemoryTable
 from tests.support.builders import at, operation, watch
 from tests.support.harness import (
@@ -155,7 +155,7 @@ class Life(RuleBasedStateMachine):
     def wake_ups_get_lost(self) -> None:
         for queue in self.queues:
             for message in list(queue.messages.values()):
-                if read_wake_up(message.body):
+                if decode_message(message.body):
                     del queue.messages[message.message_id]
 
     @property

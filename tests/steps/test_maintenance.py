@@ -5,11 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from opswatch.core.keys import Key, WakeUp
+from opswatch.core.keys import Key
+from opswatch.core.wakeups import OVERDUE_GRACE, WakeUp
 from opswatch.steps.deliver import deliver
-from opswatch.steps.maintenance import MOST_RESCUED, OVERDUE_GRACE, purge, repair
 from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
+from opswatch.steps.purge import purge
+from opswatch.steps.repair import repair
 from tests.steps.conftest import interrupt, take_post
 from tests.support import builders
 from tests.support.harness import (
@@ -39,7 +41,7 @@ async def lose_delivery_wake_up(harness: Harness) -> None:
     await harness.watched(HOOK)
     harness.status = ended()
     harness.operations.messages.clear()
-    await poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
     harness.deliveries.messages.clear()
 
 
@@ -115,7 +117,9 @@ async def test_long_outage_leaves_few_messages(harness: Harness) -> None:
 
 async def test_conflicting_rescue_takes_its_wake_up_back(harness: Harness) -> None:
     await lose_wake_up(harness)
-    harness.effects.before["watches.replace"] = lambda: poll(harness.services, WakeUp(KEY, 2))
+    harness.effects.before["watches.replace"] = lambda: poll(
+        harness.services, WakeUp(key=KEY, seq=2)
+    )
     await repair(harness.services)
     assert harness.seqs(harness.operations) == [3]
     assert harness.watch.due_at > harness.now
@@ -152,7 +156,7 @@ async def test_watch_beside_its_result_is_removed(harness: Harness) -> None:
 async def test_poisoned_wake_ups_are_removed(harness: Harness) -> None:
     await harness.watched(HOOK)
     for seq in (1, 2, 3):
-        harness.poison.post(wake_up_message(WakeUp(KEY, seq)))
+        harness.poison.post(wake_up_message(WakeUp(key=KEY, seq=seq)))
     harness.operations.messages.clear()
     await repair(harness.services)
     assert not harness.poison.messages
@@ -243,7 +247,7 @@ async def test_pending_delivery_keeps_its_result(harness: Harness) -> None:
     harness.advance(days=40)
     await purge(harness.services)
     assert harness.rows() == before
-    await deliver(harness.services, WakeUp(harness.pending.key, 1))
+    await deliver(harness.services, WakeUp(key=harness.pending.key, seq=1))
     assert harness.called() == [HOOK]
     await purge(harness.services)
     assert not any(harness.rows().values())

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from opswatch.core.http import HttpResponse, NoAnswer
-from opswatch.core.keys import WakeUp
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import FinalStatus, Watch
 from opswatch.ports import Row
 from opswatch.steps.control import stop
@@ -48,7 +48,7 @@ async def test_successor_is_sent_before_the_commit(harness: Harness) -> None:
     await harness.pump()
     harness.effects.names.clear()
     await harness.pump()
-    assert harness.effects.names == ["arm.get", "operations.send", "watches.replace"]
+    assert harness.effects.names == ["arm.get", "operations.send", "watches.merge"]
     facts = harness.watch.facts
     assert (harness.watch.seq, facts.polls, facts.status) == (2, 1, "InProgress")
     assert harness.seqs(harness.operations) == [2]
@@ -65,7 +65,7 @@ async def test_fence(harness: Harness, seq: int, polls: int, sent: list[int]) ->
     watch = await harness.watched()
     harness.operations.messages.clear()
     before = len(harness.arm.asked)
-    await poll(harness.services, WakeUp(KEY, seq))
+    await poll(harness.services, WakeUp(key=KEY, seq=seq))
     assert len(harness.arm.asked) - before == polls
     assert harness.seqs(harness.operations) == sent
     assert harness.watch.seq == watch.seq + polls
@@ -75,7 +75,7 @@ async def test_wake_up_of_ended_operation_is_dropped(harness: Harness) -> None:
     await harness.ended()
     before = harness.rows()
     for seq in (1, 2, 99):
-        await poll(harness.services, WakeUp(KEY, seq))
+        await poll(harness.services, WakeUp(key=KEY, seq=seq))
     assert len(harness.arm.asked) == 2
     assert harness.rows() == before
     assert not harness.operations.messages
@@ -84,8 +84,8 @@ async def test_wake_up_of_ended_operation_is_dropped(harness: Harness) -> None:
 async def test_receiver_that_joins_during_poll_is_kept(harness: Harness) -> None:
     await harness.watched(HOOK)
     body = take_post(harness, OTHER)
-    harness.effects.before["watches.replace"] = lambda: operations_message(harness.services, body)
-    await poll(harness.services, WakeUp(KEY, 2))
+    harness.effects.before["watches.merge"] = lambda: operations_message(harness.services, body)
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
     facts = harness.watch.facts
     assert (facts.callbacks, harness.watch.seq, facts.polls) == ((HOOK, OTHER), 3, 2)
 
@@ -94,10 +94,10 @@ async def test_conflicting_poll_takes_its_successor_back(watched: Harness) -> No
 
     async def poll_first() -> None:
         watched.advance(seconds=1)
-        await poll(watched.services, WakeUp(KEY, 2))
+        await poll(watched.services, WakeUp(key=KEY, seq=2))
 
-    watched.effects.before["watches.replace"] = poll_first
-    await poll(watched.services, WakeUp(KEY, 2))
+    watched.effects.before["watches.merge"] = poll_first
+    await poll(watched.services, WakeUp(key=KEY, seq=2))
     assert watched.effects.names[-1] == "operations.take_back"
     assert watched.seqs(watched.operations) == [3]
     assert (watched.watch.seq, watched.watch.facts.polls) == (3, 2)
@@ -107,10 +107,10 @@ async def test_conflict_with_an_end_takes_successor_back(watched: Harness) -> No
 
     async def poll_first() -> None:
         watched.status = ended()
-        await poll(watched.services, WakeUp(KEY, 2))
+        await poll(watched.services, WakeUp(key=KEY, seq=2))
 
-    watched.effects.before["watches.replace"] = poll_first
-    await poll(watched.services, WakeUp(KEY, 2))
+    watched.effects.before["watches.merge"] = poll_first
+    await poll(watched.services, WakeUp(key=KEY, seq=2))
     assert not watched.operations.messages
     assert not watched.store.watches.rows
     assert watched.result.facts.polls == 2
@@ -122,11 +122,11 @@ async def test_new_url_of_conflicting_poll_is_kept(watched: Harness) -> None:
     async def poll_first() -> None:
         watched.advance(seconds=1)
         watched.status = running()
-        await poll(watched.services, WakeUp(KEY, 2))
+        await poll(watched.services, WakeUp(key=KEY, seq=2))
 
     watched.status = running(**{"azure-asyncoperation": new})
-    watched.effects.before["watches.replace"] = poll_first
-    await poll(watched.services, WakeUp(KEY, 2))
+    watched.effects.before["watches.merge"] = poll_first
+    await poll(watched.services, WakeUp(key=KEY, seq=2))
     assert watched.watch.facts.operation.url == new
     assert watched.watch.key == KEY
     assert watched.seqs(watched.operations) == [watched.watch.seq] == [3]
@@ -139,12 +139,12 @@ async def test_end_of_conflicting_poll_is_kept(watched: Harness) -> None:
 
     async def poll_first() -> None:
         watched.status = running()
-        await poll(watched.services, WakeUp(KEY, 2))
+        await poll(watched.services, WakeUp(key=KEY, seq=2))
         watched.status = HttpResponse(404, {})
 
     watched.status = ended("Failed")
-    watched.effects.before["watches.replace"] = poll_first
-    await poll(watched.services, WakeUp(KEY, 2))
+    watched.effects.before["watches.merge"] = poll_first
+    await poll(watched.services, WakeUp(key=KEY, seq=2))
     assert watched.result.end.status is FinalStatus.FAILED
     await watched.settle()
     assert watched.called() == [HOOK]
@@ -158,10 +158,10 @@ async def test_concurrent_copies_do_not_fork_the_chain(harness: Harness) -> None
 
         async def copy(seq: int = seq) -> None:
             harness.advance(seconds=1)
-            await poll(harness.services, WakeUp(KEY, seq))
+            await poll(harness.services, WakeUp(key=KEY, seq=seq))
 
-        harness.effects.before["watches.replace"] = copy
-        await poll(harness.services, WakeUp(KEY, seq))
+        harness.effects.before["watches.merge"] = copy
+        await poll(harness.services, WakeUp(key=KEY, seq=seq))
         assert harness.seqs(harness.operations) == [seq + 1]
         harness.advance(seconds=60)
 
@@ -178,7 +178,7 @@ async def test_repeated_commit_keeps_its_successor(watched: Harness) -> None:
         return await inner(noun, etag)
 
     watched.store.watches.replace = replace_twice  # type: ignore[method-assign]
-    await poll(watched.services, WakeUp(KEY, 2))
+    await poll(watched.services, WakeUp(key=KEY, seq=2))
     assert watched.seqs(watched.operations) == [3]
     assert (watched.watch.seq, watched.watch.facts.callbacks) == (3, (HOOK, OTHER))
 
@@ -189,8 +189,8 @@ async def test_poll_finishes_an_end_kept_by_another(watched: Harness) -> None:
     async def stop_and_crash() -> None:
         await interrupt(watched, stop(watched.services, KEY), after=1)
 
-    watched.effects.before["watches.replace"] = stop_and_crash
-    await poll(watched.services, WakeUp(KEY, 2))
+    watched.effects.before["watches.merge"] = stop_and_crash
+    await poll(watched.services, WakeUp(key=KEY, seq=2))
     assert watched.result.end.status == "Stopped"
     assert not watched.store.watches.rows
     assert not watched.operations.messages
@@ -202,10 +202,10 @@ async def test_same_message_continues_interrupted_poll(
     watched: Harness, cut_after: int, then: Callable[[], HttpResponse]
 ) -> None:
     watched.effects.names.clear()
-    await interrupt(watched, poll(watched.services, WakeUp(KEY, 2)), after=cut_after)
+    await interrupt(watched, poll(watched.services, WakeUp(key=KEY, seq=2)), after=cut_after)
     watched.status = then()
     watched.advance(seconds=30)
-    await poll(watched.services, WakeUp(KEY, 2))
+    await poll(watched.services, WakeUp(key=KEY, seq=2))
     watched.status = ended()
     await watched.settle()
     assert watched.called() == [HOOK]
@@ -247,7 +247,7 @@ async def test_watch_begun_after_the_end_is_not_polled(harness: Harness) -> None
     body = take_post(harness, OTHER)
     await interrupt(harness, operations_message(harness.services, body), after=1)
     assert harness.watch.facts.polls == 0
-    await poll(harness.services, WakeUp(KEY, 1))
+    await poll(harness.services, WakeUp(key=KEY, seq=1))
     await harness.settle()
     assert len(harness.arm.asked) == asked
     assert harness.called() == [HOOK, OTHER]
@@ -262,13 +262,13 @@ async def test_conflicting_poll_leaves_a_later_watch(harness: Harness) -> None:
 
     async def end_and_post_again() -> None:
         harness.status = ended()
-        await poll(harness.services, WakeUp(KEY, 1))
+        await poll(harness.services, WakeUp(key=KEY, seq=1))
         harness.advance(seconds=1)
         body = take_post(harness, OTHER)
         await interrupt(harness, operations_message(harness.services, body), after=1)
 
-    harness.effects.before["watches.replace"] = end_and_post_again
-    await poll(harness.services, WakeUp(KEY, 1))
+    harness.effects.before["watches.merge"] = end_and_post_again
+    await poll(harness.services, WakeUp(key=KEY, seq=1))
     facts = harness.watch.facts
     assert (harness.watch.seq, facts.polls, facts.callbacks) == (1, 0, (OTHER,))
     assert not harness.operations.messages

@@ -7,8 +7,8 @@ import pytest
 
 from opswatch.core.errors import Reason
 from opswatch.steps.control import stop
-from opswatch.steps.maintenance import repair
 from opswatch.steps.messages import operations_message
+from opswatch.steps.repair import repair
 from tests.steps.conftest import interrupt, live_rows, take_post
 from tests.support.harness import HOOK, KEY, OTHER, START, Harness, ended
 

@@ -45,8 +45,7 @@ async def lose(harness: Harness, *callback_urls: str, **more: object) -> None:
 async def settle_until(harness: Harness, is_reached: Callable[[], bool]) -> None:
     """Advance from message to message until `is_reached`."""
     for _ in range(1000):
-        while await harness.pump():
-            pass
+        await harness.pump_all()
         if is_reached():
             return
         following = harness.next_event_at()
@@ -242,8 +241,7 @@ async def test_slow_finish_lists_the_later_end(harness: Harness) -> None:
         harness.advance(minutes=1)
         harness.status = ended()
         harness.post(again=True)
-        while await harness.pump():
-            pass
+        await harness.pump_all()
 
     harness.effects.before["timeline.put"] = watch_again
     await harness.settle()

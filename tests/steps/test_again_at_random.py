@@ -18,7 +18,8 @@ ANSWERS = (HttpResponse(404, {}), HttpResponse(500, {}), running(), ended(), end
 # Effects before which another worker and a user act.
 RACES = (
     "watches.delete", "watches.insert", "watches.replace", "results.insert", "results.replace",
-    "timeline.insert", "timeline.put", "timeline.replace", "outbox.insert", "operations.send", "operations.send_wake_up", "watches.merge",
+    "timeline.insert", "timeline.put", "timeline.replace", "outbox.insert",
+    "operations.send", "operations.send_wake_up", "watches.merge",
 )  # fmt: skip
 
 
@@ -68,6 +69,7 @@ class Play:
         self.harness.advance(minutes=11)
 
     async def interfere(self) -> None:
+        self.harness.advance(milliseconds=1)  # no two workers act at the same instant
         self.harness.status = self.random.choice(ANSWERS)
         if self.random.random() < 0.2:
             await stop(self.harness.services, KEY)

@@ -150,7 +150,8 @@ async def test_redelivery_under_way_is_not_begun_again(harness: Harness) -> None
     assert await redeliver(harness.services, KEY) == 1
     await harness.pump()
     assert await redeliver(harness.services, KEY) == 0
-    assert harness.seqs(harness.deliveries) == [3]
+    assert (harness.pending.seq, harness.pending.round_attempts) == (3, 1)
+    assert harness.called() == [HOOK, HOOK]
 
 
 async def test_redelivery_interrupted_before_its_message_is_sent_again(harness: Harness) -> None:

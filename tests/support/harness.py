@@ -13,7 +13,7 @@ from opswatch.adapters.read_budget import ReadBudget
 from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.deliveries import Delivery, new_delivery
 from opswatch.core.http import HttpResponse, NoAnswer
-from opswatch.core.intake import Defaults, Intake
+from opswatch.core.intake import Defaults, Intake, Registration
 from opswatch.core.keys import Key, Operation, operation_from_url
 from opswatch.core.lookahead import REACH, Look
 from opswatch.core.policy import Policy
@@ -287,10 +287,27 @@ class Harness:
         self.operations.post(body)
         return body
 
+    def registration_body(self, callback_url: str | None = None) -> bytes:
+        """Return a post of `OPERATION`, which is in no queue."""
+        body = self.post(callback_url)
+        self.operations.messages.popitem()
+        return body
+
+    def registration(self, callback_url: str | None = None) -> Registration:
+        """Return what a post of `OPERATION` asks for."""
+        posted = self.services.intake.read(self.registration_body(callback_url), self.now)
+        assert isinstance(posted, Registration)
+        return posted
+
     async def pump(self) -> int:
         """Act on every visible message of both queues, once."""
         count = await pump(self.operations, lambda body: operations_message(self.services, body))
         return count + await self.pump_deliveries()
+
+    async def pump_all(self) -> None:
+        """Act until no message is visible."""
+        while await self.pump():
+            pass
 
     async def pump_deliveries(self) -> int:
         """Act on every visible message of the queue `deliveries`, once."""
@@ -299,8 +316,7 @@ class Harness:
     async def settle(self, most: int = 1000) -> None:
         """Advance to the next message until there is none."""
         for _ in range(most):
-            while await self.pump():
-                pass
+            await self.pump_all()
             following = self.next_event_at()
             if following is None:
                 return

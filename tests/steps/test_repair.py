@@ -1,7 +1,8 @@
 """The repair: overdue rows are woken, look-aheads restarted, poison messages sent back."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from opswatch.core.keys import Key
 from opswatch.core.lookahead import Look, key_of
 from opswatch.core.wakeups import OVERDUE_GRACE, WakeUp
+from opswatch.ports import Query, Row
 from opswatch.rows.messages import decode_message, encode_look
 from opswatch.steps import repair as repairing
 from opswatch.steps.messages import operations_message

@@ -198,6 +198,12 @@ def _with_times(facts: OperationFacts, seen: Running | Ended) -> OperationFacts:
     )
 
 
+def is_same_watch(one: Watch, other: Watch) -> bool:
+    """Return whether neither of two watches of an operation began after the end of the other."""
+    ours, theirs = one.facts, other.facts
+    return (ours.registered_at, ours.round) == (theirs.registered_at, theirs.round)
+
+
 def merge_after_conflict(current: Watch, before: Watch, polled: Watch) -> Watch | None:
     """Merge a poll into the watch that another worker committed first; None if nothing is missing.
 
@@ -209,7 +215,7 @@ def merge_after_conflict(current: Watch, before: Watch, polled: Watch) -> Watch 
     2. A watch that began after the end is another one, and misses nothing.
     """
     ours, theirs = polled.facts, current.facts
-    if current.end or (theirs.registered_at, theirs.round) != (ours.registered_at, ours.round):
+    if current.end or not is_same_watch(current, polled):
         return None
     if polled.end and polled.end.status in ARM_STATUSES:
         facts = replace(

@@ -15,7 +15,6 @@ from typing import Literal
 
 from opswatch.core.arm import Missed, Observation
 from opswatch.core.deliveries import Delivery, Retry, Settle
-from opswatch.core.errors import OpswatchError
 from opswatch.core.hosts import HostCircuit
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.intake import Rejection
@@ -300,13 +299,6 @@ def record_repair_part_failed(part: str, error: BaseException) -> None:
 def record_poison_message(*, is_wake_up: bool) -> None:
     """Record a message that the host had given up."""
     _log("poison_message", logging.ERROR, wake=is_wake_up)
-
-
-def record_poison_failed(error: Exception) -> None:
-    """Record a poison message that failed again, and where; the error's own text is redacted."""
-    failure = OpswatchError(f"{type(error).__name__}: {one_line(redact_text(str(error)))}")
-    exc_info = (OpswatchError, failure, error.__traceback__)
-    _logger.error("a poison message failed again", exc_info=exc_info)
 
 
 def record_repaired(*, watches: int, deliveries: int, poisoned: int) -> None:

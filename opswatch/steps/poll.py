@@ -9,7 +9,7 @@ from opswatch.core import arm
 from opswatch.core.arm import Observation
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.kinds import kind_key
-from opswatch.core.polls import after_poll, merge_after_conflict, polled_url
+from opswatch.core.polls import after_poll, is_same_watch, merge_after_conflict, polled_url
 from opswatch.core.urls import without_signature
 from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Watch, postpone
@@ -116,7 +116,8 @@ async def _commit(services: Services, row: Row[Watch], decide: Callable[[Watch],
         current = await watches.get(before.key)
         if current is None:
             break
-        if current.value.end is None and current.value.seq == before.seq:
+        is_unpolled = current.value.seq == before.seq and is_same_watch(current.value, before)
+        if is_unpolled and current.value.end is None:
             to_write = decide(current.value)
         elif (merged := merge_after_conflict(current.value, before, decided)) is not None:
             to_write = merged

@@ -28,12 +28,13 @@ from opswatch.steps.wakeups import start_waiting, watch_chain
 async def register_and_poll(services: Services, registration: Registration, now: datetime) -> None:
     """Register what a message has posted, and make the first poll, if it is due."""
     with events.span(services, "register", registration.operation.key, 1):
+        link = services.telemetry.traceparent()
         row = await _register(services, registration, now)
         if row is not None and row.value.due_at > services.clock():
             await start_waiting(services, watch_chain(services), row.value)
             row = None
     if row is not None:
-        await poll_row(services, row)
+        await poll_row(services, row, link)
 
 
 async def register(services: Services, registration: Registration, now: datetime) -> Key:

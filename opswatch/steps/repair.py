@@ -38,11 +38,12 @@ async def repair(services: Services) -> None:
     """
     watches, deliveries = watch_chain(services), delivery_chain(services)
     queues = (services.operations, services.deliveries)
-    drains = (
-        _drain(services, poison, queue)
-        for poison, queue in zip(services.poison, queues, strict=False)
+    drained = await _run(
+        {
+            f"poison of {name}": _drain(services, name, poison, queue)
+            for name, poison, queue in zip(QUEUES, services.poison, queues, strict=False)
+        }
     )
-    drained = await _run(dict(zip((f"poison of {name}" for name in QUEUES), drains, strict=False)))
     others = await _run(
         {
             "overdue watches": _rescue(services, watches),
@@ -107,12 +108,15 @@ async def _lag(queue: Queue, now: datetime) -> timedelta:
     return max(now - max(since, head.sent_at), timedelta(0))
 
 
-async def _drain(services: Services, poison: PoisonQueue, queue: Queue) -> int:
+async def _drain(services: Services, name: str, poison: PoisonQueue, queue: Queue) -> int:
     """Send what the host gave up back to its queue, until nothing is left or time is up.
+
+    The depth is measured first: afterwards nothing would be left to report.
 
     The wake-ups of a batch go alone, because one of them may break the worker; one that was alone
     is left to its row, which is overdue.
     """
+    services.telemetry.measure(POISON_DEPTH, await poison.depth(), queue=name)
     deadline = services.clock() + _DRAIN_TIME
     count = 0
     while services.clock() < deadline and (taken := await poison.take()):
@@ -152,8 +156,6 @@ async def measure(services: Services, now: datetime) -> int:
     """
     for name, queue in zip(QUEUES, (services.operations, services.deliveries), strict=True):
         services.telemetry.measure(QUEUE_DEPTH, await queue.depth(), queue=name)
-    for name, poison in zip(QUEUES, services.poison, strict=False):
-        services.telemetry.measure(POISON_DEPTH, await poison.depth(), queue=name)
     active, oldest = 0, now
     async for due_at in services.store.watches.iter_due_at():
         active += 1

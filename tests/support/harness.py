@@ -13,8 +13,9 @@ from opswatch.adapters.read_budget import ReadBudget
 from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.deliveries import Delivery, new_delivery
 from opswatch.core.http import HttpResponse, NoAnswer
-from opswatch.core.intake import Defaults, Intake
+from opswatch.core.intake import Defaults, Intake, Registration
 from opswatch.core.keys import Key, Operation, operation_from_url
+from opswatch.core.lookahead import REACH, Look
 from opswatch.core.policy import Policy
 from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import End, FinalStatus, OperationFacts, Result, Watch
@@ -286,25 +287,63 @@ class Harness:
         self.operations.post(body)
         return body
 
+    def registration_body(self, callback_url: str | None = None) -> bytes:
+        """Return a post of `OPERATION`, which is in no queue."""
+        body = self.post(callback_url)
+        self.operations.messages.popitem()
+        return body
+
+    def registration(self, callback_url: str | None = None) -> Registration:
+        """Return what a post of `OPERATION` asks for."""
+        posted = self.services.intake.read(self.registration_body(callback_url), self.now)
+        assert isinstance(posted, Registration)
+        return posted
+
     async def pump(self) -> int:
         """Act on every visible message of both queues, once."""
         count = await pump(self.operations, lambda body: operations_message(self.services, body))
         return count + await self.pump_deliveries()
 
+    async def pump_all(self) -> None:
+        """Act until no message is visible."""
+        while await self.pump():
+            pass
+
     async def pump_deliveries(self) -> int:
         """Act on every visible message of the queue `deliveries`, once."""
         return await pump(self.deliveries, lambda body: deliveries_message(self.services, body))
 
-    async def settle(self, most: int = 100) -> None:
+    async def settle(self, most: int = 1000) -> None:
         """Advance to the next message until there is none."""
         for _ in range(most):
-            while await self.pump():
-                pass
-            waiting = (*self.operations.messages.values(), *self.deliveries.messages.values())
-            if not waiting:
+            await self.pump_all()
+            following = self.next_event_at()
+            if following is None:
                 return
-            self.now = max(self.now, min(message.visible_at for message in waiting))
+            self.now = max(self.now, following)
         raise AssertionError("there are still messages")
+
+    def next_event_at(self) -> datetime | None:
+        """Return when the next message is visible; None if there is none.
+
+        Looks that would find no row wait until one of them does: a look may be late.
+        """
+        messages = (*self.operations.messages.values(), *self.deliveries.messages.values())
+        if not messages:
+            return None
+        work = [
+            message.visible_at
+            for message in messages
+            if not isinstance(decode_message(message.body), Look)
+        ]
+        found = [watch.due_at - REACH for watch in self.store.watches.values() if watch.far]
+        found += [
+            delivery.next_attempt_at - REACH
+            for delivery in self.store.outbox.values()
+            if delivery.far and delivery.next_attempt_at is not None
+        ]
+        first = min(message.visible_at for message in messages)
+        return max(first, min([*work, *found], default=first))
 
     async def watched(self, *callback_urls: str) -> Watch:
         """Register the operation and poll it once."""

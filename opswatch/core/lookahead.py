@@ -15,6 +15,7 @@ PERIOD = timedelta(seconds=5)  # between two looks
 # be seen by the first look that covers it.
 REACH = timedelta(seconds=10)
 _ENDS_AFTER = 12  # looks in a row that found nothing to wait for
+_CRASHES = 3  # looks in a row that may have been cut off before they had sent anything
 _CLOCK_SKEW = timedelta(minutes=1)
 _DEAD_AFTER = timedelta(seconds=15)  # a look is late by more: its message was lost
 _TRUST = timedelta(seconds=30)  # a look-ahead that has just been busy runs for longer than this
@@ -83,10 +84,10 @@ def is_for(look: Look, state: LookAhead) -> bool:
 def looks_from(look: Look, state: LookAhead) -> datetime:
     """Return since when the rows are due that a look covers: the cursor.
 
-    If two looks or more were not committed, that is an outage and not a crash, and each has sent
+    If more than a few looks were not committed, that is an outage and no crash, and each has sent
     its wake-ups. To send all of them again, each time, would multiply the polls.
     """
-    if look.seq <= state.seq + 1:
+    if look.seq <= state.seq + _CRASHES:
         return state.looked_until
     return max(state.looked_until, look.due_at - PERIOD + REACH)
 

@@ -82,19 +82,21 @@ async def _rescue(services: Services, chain: Chain[Live]) -> int:
     """
     now = services.clock()
     overdue = Query(due_before=now - OVERDUE_GRACE - await _lag(chain.queue, now))
-    sends: list[Awaitable[None]] = []
+    wakes: list[WakeUp] = []
     async for row in chain.table.find(overdue):
         live = row.value
-        wake = WakeUp(key=live.key, seq=live.seq, due_at=live.due_at)
-        if now - live.due_at > _SUSPECT_AFTER:
-            sends += [chain.queue.send(body) for body in encode_wake_ups([wake])]
-        else:
-            sends.append(chain.queue.send_wake_up(wake, timedelta(0)))
+        wakes.append(WakeUp(key=live.key, seq=live.seq, due_at=live.due_at))
         events.record_rescued(live.key, live.seq)
-        if len(sends) == _MOST_RESCUED:
+        if len(wakes) == _MOST_RESCUED:
             break
-    await asyncio.gather(*sends)
-    return len(sends)
+    suspect_before = now - _SUSPECT_AFTER
+    suspects = [wake for wake in wakes if wake.due_at and wake.due_at < suspect_before]
+    others = [wake for wake in wakes if wake.due_at and wake.due_at >= suspect_before]
+    await asyncio.gather(
+        *(chain.queue.send_wake_up(wake, timedelta(0)) for wake in others),
+        *(chain.queue.send(body) for wake in suspects for body in encode_wake_ups([wake])),
+    )
+    return len(wakes)
 
 
 async def _lag(queue: Queue, now: datetime) -> timedelta:

@@ -40,7 +40,7 @@ FAR = watch(due_at=START + timedelta(minutes=5), far=True)
 
 async def load(harness: Harness, wake: WakeUp, known: Row[Watch] | None = None) -> Watch | None:
     row = await load_current_row(harness.services, watch_chain(harness.services), wake, known)
-    return row and row.value
+    return row.value if row is not None else None
 
 
 @cases(

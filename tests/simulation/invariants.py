@@ -55,7 +55,8 @@ def _excess(run: Run) -> Iterator[str]:
     posted = len(scenario.invalid)
     if not posted <= count <= posted + allowed:
         yield f"{posted} invalid posts, {count} rejections"
-    polls = {result.key: result.facts.polls for result in store.results.values()}
+    polls = {watch.key: watch.facts.polls for watch in store.watches.values()}
+    polls |= {result.key: result.facts.polls for result in store.results.values()}
     for operation in scenario.operations:
         extra = operation.reads - polls.get(key_of(operation), 0)
         # A far wait whose due time another clock has passed may get two wake-ups.

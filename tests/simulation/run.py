@@ -232,7 +232,8 @@ class Run:
         first_posts = len({post.operation.operation_id for post in self.scenario.posts})
         repeated_posts = len(self.scenario.posts) - first_posts
         requests = len(self.scenario.requests)
-        return self.faults.injected + self.scheduler.tasks_lost + repeated_posts + requests
+        lost = self.operations.lost + self.deliveries.lost
+        return self.faults.injected + self.scheduler.tasks_lost + lost + repeated_posts + requests
 
     def _may_replace_record(self, old: Delivery, new: Delivery) -> bool:
         return self.is_replayed(new.operation) and new.started_at != old.started_at

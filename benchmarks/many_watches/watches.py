@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from benchmarks.many_watches.arm import LONGEST_GAP, url_of
 from opswatch.core.keys import operation_from_url
+from opswatch.core.lookahead import is_far
 from opswatch.core.watches import OperationFacts, Watch
 from opswatch.ports import Services
 from opswatch.steps.wakeups import keep_looking, start_waiting, watch_chain
@@ -44,7 +45,8 @@ class RunningWatches:
         await keep_looking(services, watch_chain(services))
 
         async def write_some() -> None:
-            for watch in watches:
+            for written in watches:
+                watch = replace(written, far=is_far(written.due_at - services.clock()))
                 await services.store.watches.insert(watch)
                 await start_waiting(services, watch_chain(services), watch)
 

@@ -14,8 +14,8 @@ PERIOD = timedelta(seconds=5)  # between two looks
 # How far a look reaches. A row that waits longer than `NEAR` can be committed 5 s late, and still
 # be seen by the first look that covers it.
 REACH = timedelta(seconds=10)
-START_DELAY = timedelta(seconds=1)  # until the first look
 _ENDS_AFTER = 12  # looks in a row that found nothing to wait for
+_CRASHES = 3  # looks in a row that may have been cut off before they had sent anything
 _CLOCK_SKEW = timedelta(minutes=1)
 _DEAD_AFTER = timedelta(seconds=15)  # a look is late by more: its message was lost
 _TRUST = timedelta(seconds=30)  # a look-ahead that has just been busy runs for longer than this
@@ -79,6 +79,17 @@ def is_for(look: Look, state: LookAhead) -> bool:
     Of two messages of look 8, only one has the due time that was committed.
     """
     return look.seq > state.seq or (look.seq == state.seq and look.due_at == state.due_at)
+
+
+def looks_from(look: Look, state: LookAhead) -> datetime:
+    """Return since when the rows are due that a look covers: the cursor.
+
+    If more than a few looks were not committed, that is an outage and no crash, and each has sent
+    its wake-ups. To send all of them again, each time, would multiply the polls.
+    """
+    if look.seq <= state.seq + _CRASHES:
+        return state.looked_until
+    return max(state.looked_until, look.due_at - PERIOD + REACH)
 
 
 def following(look: Look, now: datetime) -> Look:

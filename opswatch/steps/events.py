@@ -275,6 +275,11 @@ def record_look_ahead_restarted(table: str, late: timedelta) -> None:
     _log("look_ahead_restarted", logging.WARNING, table=table, late=late)
 
 
+def record_look_failed(table: str, error: Exception) -> None:
+    """Record a look that failed; the following one looks in its place."""
+    _log("look_failed", logging.WARNING, table=table, error=f"{type(error).__name__}: {error}")
+
+
 def record_look_ahead_ended(table: str) -> None:
     """Record that nothing waits in a live table, so that its look-ahead has ended."""
     _log("look_ahead_ended", logging.DEBUG, table=table)

@@ -82,19 +82,21 @@ async def _rescue(services: Services, chain: Chain[Live]) -> int:
     """
     now = services.clock()
     overdue = Query(due_before=now - OVERDUE_GRACE - await _lag(chain.queue, now))
-    sends: list[Awaitable[None]] = []
+    wakes: list[WakeUp] = []
     async for row in chain.table.find(overdue):
         live = row.value
-        wake = WakeUp(key=live.key, seq=live.seq, due_at=live.due_at)
-        if now - live.due_at > _SUSPECT_AFTER:
-            sends += [chain.queue.send(body) for body in encode_wake_ups([wake])]
-        else:
-            sends.append(chain.queue.send_wake_up(wake, timedelta(0)))
+        wakes.append(WakeUp(key=live.key, seq=live.seq, due_at=live.due_at))
         events.record_rescued(live.key, live.seq)
-        if len(sends) == _MOST_RESCUED:
+        if len(wakes) == _MOST_RESCUED:
             break
-    await asyncio.gather(*sends)
-    return len(sends)
+    suspect_before = now - _SUSPECT_AFTER
+    suspects = [wake for wake in wakes if wake.due_at and wake.due_at < suspect_before]
+    others = [wake for wake in wakes if wake.due_at and wake.due_at >= suspect_before]
+    await asyncio.gather(
+        *(chain.queue.send_wake_up(wake, timedelta(0)) for wake in others),
+        *(chain.queue.send(body) for wake in suspects for body in encode_wake_ups([wake])),
+    )
+    return len(wakes)
 
 
 async def _lag(queue: Queue, now: datetime) -> timedelta:
@@ -134,17 +136,18 @@ async def _drain(services: Services, name: str, poison: PoisonQueue, queue: Queu
 
 
 async def _restart_look_ahead(services: Services, chain: Chain[Live]) -> int:
-    """Restart the look-ahead of a chain if it is dead, or missing while anything waits for it."""
-    now = services.clock()
-    row = await services.store.lookahead.get(lookahead.key_of(chain.name))
-    if row is None:
-        is_needed = await has_far_rows(chain, None)
-    else:
-        is_needed = lookahead.is_dead(row.value, now)
-    if is_needed:
-        services.trusted_looks.pop(chain.name, None)
-        await keep_looking(services, chain)
-    return int(is_needed)
+    """Start the look-ahead of a chain if anything waits for it and it is dead or missing."""
+    now, looks = services.clock(), services.store.lookahead
+    row = await looks.get(lookahead.key_of(chain.name))
+    if row is not None and not lookahead.is_dead(row.value, now):
+        return 0
+    if not await has_far_rows(chain, None):
+        if row is not None:
+            await looks.delete(row.value.key, row.etag)
+        return 0
+    services.trusted_looks.pop(chain.name, None)
+    await keep_looking(services, chain)
+    return 1
 
 
 async def measure(services: Services, now: datetime) -> int:

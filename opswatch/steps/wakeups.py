@@ -133,7 +133,8 @@ async def start_waiting(services: Services, chain: Chain[Live], live: Live) -> N
 async def keep_looking(services: Services, chain: Chain[Live]) -> None:
     """Start the look-ahead of a chain, unless it is known to run.
 
-    Its message is sent first, and is visible when its row is there.
+    Its message is sent last, and only by the worker that has written its row: in an outage nobody
+    starts a second one. After a crash between the two it is dead, until somebody comes here again.
     """
     looks, name, now = services.store.lookahead, chain.name, services.clock()
     trusted_until = services.trusted_looks.get(name)
@@ -141,17 +142,16 @@ async def keep_looking(services: Services, chain: Chain[Live]) -> None:
         row = await looks.get(lookahead.key_of(name))
         if row is None:
             begun = lookahead.begin(name, now)
-            await chain.queue.send(encode_look(begun.next_look), lookahead.START_DELAY)
-            is_running = await looks.insert(begun) is not None
+            if (written := await looks.insert(begun)) is not None:
+                await chain.queue.send(encode_look(begun.next_look))
         elif lookahead.is_dead(row.value, now):
             restarted = lookahead.restart(row.value, now)
-            events.record_look_ahead_restarted(name, now - row.value.due_at)
-            await chain.queue.send(encode_look(restarted.next_look), lookahead.START_DELAY)
-            is_running = await looks.replace(restarted, row.etag) is not None
+            if (written := await looks.replace(restarted, row.etag)) is not None:
+                events.record_look_ahead_restarted(name, now - row.value.due_at)
+                await chain.queue.send(encode_look(restarted.next_look))
         elif row.value.empty_looks:
-            busy = replace(row.value, empty_looks=0)
-            is_running = await looks.replace(busy, row.etag) is not None
+            written = await looks.replace(replace(row.value, empty_looks=0), row.etag)
         else:
-            is_running = True
-        if is_running:
+            written = row
+        if written is not None:
             services.trusted_looks[name] = trusted_until = lookahead.trusted_until(now)

@@ -5,11 +5,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from random import Random
 from typing import Any, TypeVar
 
 from opswatch.core.hosts import Acquired, Busy, Slot
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.ports import Query
+from opswatch.rows.messages import QUEUES
+from opswatch.rows.tables import TABLES
 from tests.simulation.scheduler import LostAnswerError, Scheduler, Worker, hang, pause
 
 T = TypeVar("T")
@@ -31,6 +34,22 @@ class Outage:
 
     def is_on(self, now: float) -> bool:
         return self.begins <= now < self.ends
+
+
+def draw_outage(random: Random) -> Outage:
+    """Draw an outage of one kind of effect; tables and queues fail together, or one alone."""
+    begins, table = random.uniform(0, 200), random.choice(TABLES)
+    queues = tuple(f"{name}." for name in QUEUES)
+    fails: Callable[[str, bool], bool] = random.choice(
+        (
+            lambda name, writes: writes and not name.startswith(queues),
+            lambda name, writes: not writes and not name.startswith(queues),
+            lambda name, _: name.startswith(f"{table}.") and not name.endswith(".send"),
+            lambda name, _: name.startswith(queues) and name.endswith(".send"),
+            lambda name, _: not name.startswith(("arm.", "post")),
+        )
+    )
+    return Outage(begins, begins + random.choice((20, 90, 400)), fails)
 
 
 @dataclass(slots=True)

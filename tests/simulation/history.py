@@ -22,6 +22,7 @@ def report(run: Run) -> str:
     repaired = "with" if run.is_repaired else "without"
     scenario = [
         f"seed {run.seed}, {repaired} repair, {run.faults.injected} faults ({run.faults.rate})",
+        str(run.faults.outage or "no outage"),
         *map(str, run.scenario.operations),
         *(f"{r.url} fails {r.failures} more times" for r in run.scenario.receivers),
         *(f"{worker.name}: {worker.skew:+.1f} s" for worker in run.services),

@@ -24,7 +24,14 @@ from opswatch.steps.control import redeliver, stop
 from opswatch.steps.messages import deliveries_message, operations_message
 from opswatch.steps.repair import repair
 from opswatch.testing import MemoryPoisonQueue, MemoryStore
-from tests.simulation.faults import Faults, FaultyArm, FaultyCallbacks, FaultyPort, Process
+from tests.simulation.faults import (
+    Faults,
+    FaultyArm,
+    FaultyCallbacks,
+    FaultyPort,
+    Process,
+    draw_outage,
+)
 from tests.simulation.host import HostedQueue, Step
 from tests.simulation.scenario import Operation, UserRequest, draw
 from tests.simulation.scheduler import LostAnswerError, Scheduler, Task, Worker
@@ -39,6 +46,7 @@ POLICY = Policy(
 LAST_POST = 200.0  # seconds
 UNTIL = 6 * 3600.0  # seconds, by which nothing may be left to do
 MOST_EVENTS = 20_000
+_OUTAGES = 0.25  # of the runs with a repair
 MOST_SKEW = 30.0  # seconds, of a worker's clock
 
 
@@ -54,6 +62,8 @@ class Run:
             rate=self.random.choice((0.0, 0.02, 0.05, 0.15, 0.4)),
             left=self.random.randrange(13 if self.is_repaired else 5),
         )
+        if self.is_repaired and self.random.random() < _OUTAGES:
+            self.faults.outage = draw_outage(self.random)
         self.services: dict[Worker, Services] = {}
         self.watches = AuditedTable(WATCHES, self.scheduler, _may_replace_watch)
         self.records = AuditedTable(DELIVERIES, self.scheduler, self._may_replace_record)
@@ -166,6 +176,7 @@ class Run:
         queues = (self.operations, self.deliveries)
         return not (
             self.store.watches.rows
+            or self.store.lookahead.rows
             or self.store.outbox.rows
             or any(queue.messages or queue.poison.messages for queue in queues)
             or any(worker.tasks for worker in self.scheduler.workers)

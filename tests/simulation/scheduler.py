@@ -70,14 +70,14 @@ class _Loop(asyncio.AbstractEventLoop):
     def time(self) -> float:
         return self.now
 
-    def call_soon(
+    def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 
-    def call_later(
+    def call_later(  # type: ignore[override]
         self,
         delay: float,
         callback: Callable[..., object],
@@ -86,7 +86,7 @@ class _Loop(asyncio.AbstractEventLoop):
     ) -> asyncio.TimerHandle:
         return self.call_at(self.now + delay, callback, *args, context=context)
 
-    def call_at(
+    def call_at(  # type: ignore[override]
         self,
         when: float,
         callback: Callable[..., object],
@@ -133,9 +133,9 @@ class _Loop(asyncio.AbstractEventLoop):
             self.now = max(self.now, when)
             self._ready.append(handle)
         while self._ready:
-            handle = self._ready.popleft()
-            if not handle.cancelled():
-                handle._run()
+            ready = self._ready.popleft()
+            if not ready.cancelled():
+                ready._run()
         return True
 
 

@@ -21,7 +21,7 @@ class TransactionalTable(MemoryTable[T]):
         assert len({change.key for change in changes}) == len(changes), "a row twice"
         assert len({change.key.partition for change in changes}) == 1
         for index, change in enumerate(changes):
-            if change.key not in self.rows or change.etag != self.rows[change.key][1]:
+            if change.key not in self.rows or change.etag not in ("*", self.rows[change.key][1]):
                 error = TransactionConflictError("conflict")
                 error.index = index
                 raise error

@@ -8,13 +8,12 @@ from benchmarks.many_watches.arm import RunningArm, url_of
 from benchmarks.many_watches.measures import open_app
 from opswatch.rows.messages import OPERATIONS_QUEUE
 from opswatch.steps.repair import repair
-from opswatch.steps.wakeups import keep_looking, watch_chain
 from tests.support.clock import SimulatedClock
 from tests.support.harness import START
 from tests.support.storage import StandIn, running_stand_in
 from tests.support.trigger import simulate
 
-WATCHES = 200
+WATCHES = 100
 # Until the bounded caches of URLs are full, with a look every five seconds; then until the end.
 WARM_UP, SPAN = timedelta(minutes=75), timedelta(hours=2)
 # The ages at which an operation is polled whose ARM asks for five minutes: seconds.
@@ -43,8 +42,6 @@ async def test_two_hours_of_watches_are_punctual_without_residue() -> None:
     async with running_stand_in(clock) as storage:
         arm = RunningArm(clock, [START] * WATCHES, [START] * WATCHES, late.add)
         async with open_app(storage.connection_string, arm, clock) as (services, trigger):
-            # Once: in simulated time, many that start at the same instant would all count.
-            await keep_looking(services, watch_chain(services))
             posts = storage.queues.queues[OPERATIONS_QUEUE]
             for number in range(WATCHES):
                 posts.send(url_of(number), timedelta(0), None)

@@ -19,6 +19,7 @@ from opswatch.core.lookahead import (
     is_far,
     is_for,
     key_of,
+    looks_from,
     restart,
     trusted_until,
 )
@@ -64,6 +65,16 @@ def test_first_look_covers_waits_of_a_slow_clock() -> None:
 )
 def test_message_looks_once(look: Look, expected: bool) -> None:
     assert is_for(look, STATE) is expected
+
+
+@pytest.mark.parametrize("seq", [7, 8, 10])
+def test_look_begins_at_the_cursor(seq: int) -> None:
+    assert looks_from(Look(seq, at(60)), STATE) == STATE.looked_until
+
+
+def test_look_after_an_outage_begins_where_the_one_before_ended() -> None:
+    assert looks_from(Look(11, at(60)), STATE) == at(65)
+    assert looks_from(Look(11, at(-60)), STATE) == STATE.looked_until
 
 
 def test_following_look_is_five_seconds_later() -> None:

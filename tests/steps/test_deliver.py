@@ -91,7 +91,7 @@ async def test_far_retry_is_its_row_alone(harness: Harness) -> None:
     await harness.pump()
     # The look-ahead runs before the row is committed that needs it.
     assert harness.effects.names == [
-        "callbacks.post", "deliveries_queue.send", "lookahead.insert", "outbox.replace",
+        "callbacks.post", "lookahead.insert", "deliveries_queue.send", "outbox.replace",
     ]  # fmt: skip
     due_at = harness.pending.next_attempt_at
     assert harness.pending.far

@@ -175,6 +175,7 @@ async def failing_and_slow_work(harness: ReportingHarness) -> None:
     await harness.pump_all()
     harness.advance(seconds=40)
     await repair(harness.services)
+    harness.effects.before["lookahead.replace"] = Unreachable(harness.clock).depth
     await harness.settle()
     with pytest.raises(ConnectionError):
         await repair(replace(harness.services, deliveries=Unreachable(harness.clock)))

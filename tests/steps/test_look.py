@@ -1,5 +1,6 @@
 """One look of a look-ahead: what it wakes, where it goes on, and when it ends."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -12,9 +13,8 @@ from opswatch.rows.messages import decode_message, encode_look
 from opswatch.steps.look import look_ahead
 from opswatch.steps.messages import deliveries_message, operations_message
 from opswatch.steps.wakeups import before_commit, watch_chain
-from tests.steps.conftest import interrupt
 from tests.support import builders
-from tests.support.harness import HOOK, START, Harness, ended, running
+from tests.support.harness import HOOK, START, Harness, InterruptedStepError, ended, running
 
 SECOND = timedelta(seconds=1)
 STATE = LookAhead(table="watches", seq=5, due_at=START, looked_until=START)
@@ -116,7 +116,10 @@ async def test_following_look_replaces_one_that_was_cut_off(
     harness: Harness, cut_after: int
 ) -> None:
     await insert(harness, watch("1", at(3)), watch("2", at(4)))
-    await interrupt(harness, look(harness), after=cut_after)
+    harness.effects.cut_after = cut_after
+    with suppress(InterruptedStepError):  # it is reported, once the following look was sent
+        await look(harness)
+    harness.effects.cut_after = None
     harness.operations.messages = {  # the message itself is lost, too; its successor is not
         number: message
         for number, message in harness.operations.messages.items()
@@ -143,6 +146,51 @@ async def test_look_without_a_row_is_dropped(harness: Harness) -> None:
     await operations_message(harness.services, encode_look(LOOK))
     assert harness.operations.messages == {}
     assert not harness.store.lookahead.rows
+
+
+async def test_failed_look_is_reported_and_not_repeated(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each try would send another following look."""
+
+    async def fail() -> None:
+        raise ConnectionError("no answer")
+
+    harness.effects.before["lookahead.replace"] = fail
+    await look(harness)
+    assert "opswatch.look_failed table=watches" in caplog.text
+    assert looks(harness) == [Look(6, at(5))]
+    assert state(harness) == STATE
+
+
+async def test_look_without_a_following_one_fails(harness: Harness) -> None:
+    """The host shows its message again."""
+
+    async def fail() -> None:
+        raise ConnectionError
+
+    harness.effects.before["operations.send"] = fail
+    with pytest.raises(ConnectionError):
+        await look(harness)
+    assert harness.operations.messages == {}
+
+
+async def test_long_outage_of_the_cursor_multiplies_no_wake_up(harness: Harness) -> None:
+    """Each look sends its wake-ups, and cannot commit."""
+
+    async def fail() -> None:
+        raise ConnectionError
+
+    await insert(harness, *(watch(f"{n:02}", at(n)) for n in range(0, 60, 10)))
+    harness.operations.post(encode_look(LOOK))
+    for _ in range(12):
+        harness.effects.before["lookahead.replace"] = fail
+        await harness.pump()
+        harness.advance(seconds=5)
+    sent = [wake.key.row for wake in harness.wake_ups(harness.operations)]
+    assert set(sent) == {"00", "10", "20", "30", "40", "50"}
+    assert sent.count("50") == 1
+    assert sent.count("00") <= 4
 
 
 async def test_repeated_look_does_not_fork_the_chain(harness: Harness) -> None:

@@ -62,7 +62,7 @@ async def test_far_wait_is_its_row_alone(watched: Harness) -> None:
     await poll(watched.services, WakeUp(key=KEY, seq=2))
     # The look-ahead runs before the row is committed that needs it.
     assert watched.effects.names == [
-        "arm.get", "operations.send", "lookahead.insert", "watches.merge",
+        "arm.get", "lookahead.insert", "operations.send", "watches.merge",
     ]  # fmt: skip
     due_at = watched.watch.due_at
     assert watched.watch.far

@@ -237,6 +237,17 @@ async def test_dead_look_ahead_is_restarted(harness: Harness, *, has_row: bool) 
     assert harness.result.facts.last_polled_at == due_at
 
 
+async def test_dead_look_ahead_that_nothing_needs_is_removed(harness: Harness) -> None:
+    await wait_far(harness)
+    harness.operations.messages.clear()
+    harness.status = ended()
+    await poll(harness.services, WakeUp(key=KEY, seq=harness.watch.seq))
+    harness.advance(seconds=40)
+    await repair(harness.services)
+    assert not harness.store.lookahead.rows
+    assert not harness.operations.messages
+
+
 async def test_running_look_ahead_is_left(harness: Harness) -> None:
     await wait_far(harness)
     before = harness.rows(), len(harness.operations.messages)

@@ -54,7 +54,7 @@ POLICY = Policy(
     timeout=timedelta(hours=1),
     callback_schedule=tuple(timedelta(seconds=s) for s in (0, 5, 300)),
 )
-_EFFECTS = {"insert", "replace", "put", "delete", "send", "take_back", "post"}
+_EFFECTS = {"insert", "replace", "put", "delete", "delete_all", "send", "take_back", "post"}
 
 
 def status_path(operation_id: str = OPERATION) -> str:

@@ -4,6 +4,7 @@ import azure.functions as func
 
 from opswatch.process import Process
 from opswatch.steps import maintenance, messages
+from opswatch.steps import purge as purging
 
 app = func.FunctionApp()
 process = Process()
@@ -28,7 +29,7 @@ async def repair(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the bindin
     await maintenance.repair(await process.services())
 
 
-@app.timer_trigger(arg_name="timer", schedule="0 23 3 * * *")
+@app.timer_trigger(arg_name="timer", schedule="0 23 * * * *")
 async def purge(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the binding's
-    """Remove everything older than the retention, daily."""
-    await maintenance.purge(await process.services())
+    """Remove a slice of what is older than the retention, every hour."""
+    await purging.purge(await process.services())

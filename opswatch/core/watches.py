@@ -171,8 +171,7 @@ class TimelineEntry:
     @property
     def key(self) -> Key:
         """The UTC date, then the time of registration: newest first within the date."""
-        inverted = _LAST_MILLISECOND - int(self.registered_at.timestamp() * 1000)
-        row = f"{inverted:015d}~{self.operation.partition}~{self.operation.row}"
+        row = f"{timeline_row(self.registered_at)}~{self.operation.partition}~{self.operation.row}"
         return Key(self.registered_at.astimezone(UTC).date().isoformat(), row)
 
 
@@ -310,6 +309,11 @@ def reschedule_overdue(watch: Watch, now: datetime) -> Watch:
     """
     first_due_at = watch.first_due_at or watch.due_at
     return replace(watch, due_at=now, first_due_at=first_due_at, seq=watch.seq + 1)
+
+
+def timeline_row(registered_at: datetime) -> str:
+    """Return how the row keys of entries registered at an instant begin: inverted milliseconds."""
+    return f"{_LAST_MILLISECOND - int(registered_at.timestamp() * 1000):015d}"
 
 
 def timeline_entry(facts: OperationFacts, end: End | None) -> TimelineEntry:

@@ -1,4 +1,4 @@
-"""The timers: repair what is overdue, measure what waits, purge what is old."""
+"""The timer that repairs what is overdue, and measures what waits."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from opswatch.core.metrics import (
     POISON_DEPTH,
     QUEUE_DEPTH,
 )
-from opswatch.core.watches import TimelineEntry, Watch
+from opswatch.core.watches import Watch
 from opswatch.ports import PoisonQueue, Query, Queue, Services, Table
 from opswatch.rows.messages import QUEUES
 from opswatch.steps import events
@@ -101,39 +101,3 @@ async def measure(services: Services, now: datetime) -> None:
         oldest = min(oldest, due_at)
     services.telemetry.measure(ACTIVE_WATCHES, active)
     services.telemetry.measure(OLDEST_OVERDUE, (now - oldest).total_seconds())
-
-
-async def purge(services: Services) -> None:
-    """Remove results that finished before the retention, and everything that belongs to them.
-
-    The timeline's entry goes last, so that the next purge continues after an interruption. A
-    result is kept while a delivery of it is pending.
-    """
-    store = services.store
-    before = services.clock() - services.policy.retention
-    until = Query(partition_before=before.date().isoformat())
-    results = rejections = 0
-    async for entry in store.timeline.find(until):
-        finished_at = entry.value.finished_at
-        if finished_at is not None and finished_at < before:
-            results += await _purge_operation(services, entry.value)
-    async for rejected in store.rejections.find(until):
-        if rejected.value.received_at < before:
-            rejections += await store.rejections.delete(rejected.value.key)
-    async for host in store.hosts.find(Query(due_before=before)):
-        await store.hosts.delete(host.value.key, host.etag)
-    events.record_purged(results=results, rejections=rejections)
-
-
-async def _purge_operation(services: Services, entry: TimelineEntry) -> bool:
-    store, key = services.store, entry.operation
-    of_operation = Query(partition=key.partition, row_prefix=f"{key.row}~")
-    async for pending in store.outbox.find(of_operation):
-        if pending.value.operation == key:
-            return False
-    for delivery in [row.value async for row in store.deliveries.find(of_operation)]:
-        if delivery.operation == key:
-            await store.deliveries.delete(delivery.key)
-    await store.results.delete(key)
-    await store.timeline.delete(entry.key)
-    return True

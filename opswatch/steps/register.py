@@ -47,11 +47,12 @@ async def register(services: Services, registration: Registration, now: datetime
             expectation = services.durations.expectation(kind)
             begun = begin(registration, now, services.policy, expectation=expectation)
         watch = await _insert_or_join(services, begun, registration, now)
+        facts, before = watch.value.facts, ended
         ended = await results.get(key)
-        facts = watch.value.facts
-        earlier: Result | None = None
         if ended is not None and ended.value.facts.round < facts.round:
-            earlier, ended = ended.value, None
+            before, ended = ended, None
+        # Perhaps purged since it was read first.
+        earlier = before.value if before and before.value.facts.round < facts.round else None
         if ended is None and facts.polls == 0:
             events.record_registered(watch.value)
             await _list_in_timeline(services, watch.value, earlier)
@@ -97,12 +98,17 @@ async def _list_in_timeline(services: Services, watch: Watch, earlier: Result | 
 
     1. Two posts begin the same round; its watch is polled, ends, and its end is listed.
     2. The slower post lists the watch: the entry has another end by then, and is left alone.
+
+    A purge may remove the earlier entry meanwhile: then the new one is inserted, if none is there.
     """
     timeline, entry = services.store.timeline, timeline_entry(watch.facts, None)
     if await timeline.insert(entry) is None and earlier is not None:
         row = await timeline.get(entry.key)
+        is_gone = row is None
         if row is not None and row.value.finished_at == earlier.end.finished_at:
-            await timeline.replace(entry, row.etag)
+            is_gone = await timeline.replace(entry, row.etag) is None
+        if is_gone:
+            await timeline.insert(entry)
 
 
 async def _insert_or_join(

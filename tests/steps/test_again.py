@@ -11,7 +11,8 @@ from opswatch.core.texts import MAX_PROPERTY
 from opswatch.core.watches import FinalStatus
 from opswatch.steps.control import redeliver, redeliver_abandoned, stop
 from opswatch.steps.finish import finish
-from opswatch.steps.maintenance import purge, repair
+from opswatch.steps.maintenance import repair
+from opswatch.steps.purge import purge
 from tests.support.harness import (
     HOOK,
     KEY,

@@ -18,8 +18,9 @@ from opswatch.core.kinds import Sample
 from opswatch.core.metrics import METRICS
 from opswatch.steps import events
 from opswatch.steps.control import redeliver
-from opswatch.steps.maintenance import OVERDUE_GRACE, purge, repair
+from opswatch.steps.maintenance import OVERDUE_GRACE, repair
 from opswatch.steps.poll import poll
+from opswatch.steps.purge import purge
 from opswatch.steps.wakeups import read_wake_up
 from opswatch.testing import (
     MemoryArm,
@@ -150,6 +151,8 @@ async def repair_and_purge(harness: ReportingHarness) -> None:
     harness.poison_queues[1].post(b'{"wake": {"partition": "p", "row": "r", "seq": 1}}')
     harness.advance(hours=1)
     await repair(harness.services)
+    harness.store.results.rows[KEY] = ({}, "unreadable")
+    harness.advance(days=40)
     await purge(harness.services)
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opswatch.adapters.entities import to_utc
+from opswatch.adapters.entities import decode_entity, encode_entity
 from opswatch.core.deliveries import Delivery
 from opswatch.core.errors import Reason
 from opswatch.core.hosts import HostCircuit
@@ -132,18 +132,9 @@ REJECTION = nouns(Rejection, body_sha256=st.binary().map(lambda body: sha256(bod
 HOST = nouns(HostCircuit, name=st.from_regex(r"[a-z0-9.-]{1,253}:[0-9]{1,5}", fullmatch=True))
 
 
-class SdkDatetime(datetime):
-    """The subclass that the tables SDK returns for an instant."""
-
-
 def stored(entity: Entity) -> Entity:
-    """Return an entity as the adapter gets it from the SDK."""
-    return {
-        name: to_utc(SdkDatetime.fromisoformat(value.isoformat()))
-        if isinstance(value, datetime)
-        else value
-        for name, value in entity.items()
-    }
+    """Return an entity as the adapter reads what it has written."""
+    return decode_entity(encode_entity(entity))
 
 
 @cases(

@@ -20,7 +20,7 @@ from tests.support.storage.entities import (
     without_annotations,
 )
 from tests.support.storage.errors import RefusedError
-from tests.support.storage.filters import comparisons
+from tests.support.storage.filters import Comparison, comparisons
 from tests.support.storage.http import Request, Response
 from tests.support.storage.tables import Entity, EntityKey, EntityTable
 
@@ -128,13 +128,14 @@ def _on_entity(request: Request, name: str, table: EntityTable, key: EntityKey) 
 
 def _query(request: Request, name: str, table: EntityTable) -> Response:
     conditions = comparisons(request.query.get("$filter", ""))
-    partitions = [c.value for c in conditions if (c.name, c.operator) == ("PartitionKey", "eq")]
-    partition = partitions[0] if partitions else None
+    start, stop = _range(conditions)
+    if "NextPartitionKey" in request.query:
+        start = _decoded(request.query["NextPartitionKey"]), _decoded(request.query["NextRowKey"])
     entities, following = table.page(
-        _start(request, partition),
+        start,
         lambda entity: all(condition.holds(entity.properties) for condition in conditions),
         min(int(request.query.get("$top", _PAGE)), _PAGE),
-        partition,
+        stop,
     )
     body: Properties = {"value": [_returned(request, name, entity) for entity in entities]}
     if not _accepts(request, "nometadata"):
@@ -142,10 +143,15 @@ def _query(request: Request, name: str, table: EntityTable) -> Response:
     return _json(200, body, _continuation(following))
 
 
-def _start(request: Request, partition: str | None) -> EntityKey:
-    if "NextPartitionKey" not in request.query:
-        return partition or "", ""
-    return _decoded(request.query["NextPartitionKey"]), _decoded(request.query["NextRowKey"])
+def _range(conditions: list[Comparison]) -> tuple[EntityKey, EntityKey | None]:
+    """Return the keys between which all entities are that meet the conditions."""
+    given = {(c.name, c.operator): str(c.value) for c in conditions}
+    partition = given.get(("PartitionKey", "eq"))
+    if partition is None:
+        return ("", ""), None
+    first = given.get(("RowKey", "ge")) or given.get(("RowKey", "gt")) or ""
+    last = given.get(("RowKey", "lt"))
+    return (partition, first), (partition, last) if last is not None else (f"{partition}\0", "")
 
 
 def _continuation(following: EntityKey | None) -> dict[str, str]:

@@ -214,6 +214,30 @@ async def test_operation_watched_again_during_the_purge_ends_and_is_told(
     assert entry.status == "Succeeded"
 
 
+async def test_entry_purged_while_a_new_round_is_listed_is_written(harness: Harness) -> None:
+    await harness.watched(HOOK)
+    harness.advance(hours=2)  # beyond its deadline
+    await harness.settle()
+    harness.advance(days=40)
+
+    async def remove_entry() -> None:
+        harness.store.timeline.rows.clear()
+
+    harness.effects.before["timeline.replace"] = remove_entry
+    harness.post(again=True)
+    await harness.pump()
+    assert [entry.finished_at for entry in harness.store.timeline.values()] == [None]
+
+
+async def test_result_of_a_changed_delivery_is_kept(harness: Harness) -> None:
+    await harness.ended(HOOK)
+    harness.advance(days=40)
+    before, record = harness.rows(), harness.settled
+    harness.effects.before["deliveries.delete_all"] = lambda: harness.store.deliveries.put(record)
+    await purge(harness.services)
+    assert harness.rows() == before
+
+
 async def test_fresh_reason_for_a_missing_callback_is_kept(harness: Harness) -> None:
     """It is removed when it is old, too."""
     await harness.ended(HOOK)

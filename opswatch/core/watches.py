@@ -239,6 +239,14 @@ def add_callback(
     return replace(facts, callbacks=(*facts.callbacks, callback_url), callback_on=callback_on)
 
 
+def join_callbacks(facts: OperationFacts, earlier: OperationFacts) -> OperationFacts:
+    """Return `facts` with the callbacks of `earlier`, too, as far as they fit the row."""
+    for url in earlier.callbacks:
+        joined = add_callback(facts, url, (earlier.callback_on or {}).get(url))
+        facts = joined if has_room(joined) else facts
+    return facts
+
+
 def has_room(facts: OperationFacts) -> bool:
     """Return whether the callbacks fit into the columns of a row."""
     columns = (to_json(facts.callbacks), to_json(facts.callback_on))

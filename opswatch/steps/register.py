@@ -16,6 +16,7 @@ from opswatch.core.watches import (
     begin,
     can_be_watched_again,
     has_room,
+    join_callbacks,
     timeline_entry,
 )
 from opswatch.ports import Query, Row, Services, Table
@@ -116,7 +117,8 @@ async def _insert_or_join(
 ) -> Row[Watch]:
     """Insert the watch, or add the receiver to the one that is there already.
 
-    A watch of an earlier round than `begun` is left over from before the end: it makes way.
+    A watch of an earlier round than `begun` makes way; its receivers are kept. It is left over from
+    before the end, or it was begun because a purge had removed the result that `begun` continues.
     """
     watches = services.store.watches
     while True:
@@ -127,7 +129,8 @@ async def _insert_or_join(
         if row is None:
             continue
         if row.value.facts.round < begun.facts.round:
-            joined = await watches.replace(begun, row.etag)
+            facts = join_callbacks(begun.facts, row.value.facts)
+            joined = await watches.replace(replace(begun, facts=facts), row.etag)
         elif registration.is_default_callback:
             return row
         else:

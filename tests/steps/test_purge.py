@@ -12,9 +12,11 @@ from opswatch.core.keys import Key, WakeUp
 from opswatch.core.watches import FinalStatus, timeline_entry
 from opswatch.steps.control import redeliver
 from opswatch.steps.deliver import deliver
+from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
 from opswatch.steps.purge import CHUNK, purge
 from opswatch.steps.register import reject
+from tests.steps.conftest import take_post
 from tests.support import builders
 from tests.support.harness import (
     HOOK,
@@ -323,6 +325,27 @@ async def test_result_purged_before_a_replay_is_queued_is_restored(harness: Harn
     await harness.settle()
     assert harness.called() == [HOOK, HOOK]
     assert len(harness.store.timeline.rows) == 1
+
+
+async def test_receiver_of_a_watch_that_makes_way_is_called(harness: Harness) -> None:
+    """A post begins round 2 of a result that is purged then; another one begins round 1 anew."""
+    await harness.watched(HOOK)
+    harness.advance(hours=2)  # beyond its deadline
+    await harness.settle()
+    harness.advance(days=40)
+    harness.status = running()
+
+    async def purge_and_begin() -> None:
+        await remove_all(harness)
+        body = take_post(harness, OTHER)
+        await operations_message(harness.services, body)
+
+    harness.effects.before["watches.insert"] = purge_and_begin
+    await operations_message(harness.services, take_post(harness, HOOK, again=True))
+    assert harness.watch.facts.round == 2
+    harness.status = ended()
+    await harness.settle()
+    assert harness.called() == [HOOK, HOOK, OTHER]
 
 
 async def test_young_result_is_not_written_again(harness: Harness) -> None:

@@ -17,14 +17,17 @@ from datetime import UTC, datetime, timedelta
 from time import perf_counter, process_time
 
 from opswatch.adapters.account import Account
-from opswatch.adapters.storage import AzureTable, create_missing
+from opswatch.adapters.gatherer import InFlight
+from opswatch.adapters.no_telemetry import NoTelemetry
+from opswatch.adapters.storage import create_missing
+from opswatch.bootstrap import store_of
 from opswatch.config import Storage
 from opswatch.core.deliveries import Delivery, DeliveryState, new_delivery
 from opswatch.core.keys import Key
 from opswatch.core.policy import Policy
 from opswatch.core.watches import Result, timeline_entry
-from opswatch.ports import Query, Services, Store
-from opswatch.rows import tables
+from opswatch.ports import Query, Services
+from opswatch.rows.tables import TABLES
 from opswatch.steps.purge import BUDGET, purge
 from opswatch.testing import MemoryArm, MemoryQueue
 from tests.support import builders
@@ -62,9 +65,8 @@ class Figures:
 async def services_over(connection_string: str) -> AsyncIterator[Services]:
     """Yield services whose tables are in a storage account, and the rest fakes."""
     account = Account(Storage(connection_string=connection_string))
-    await create_missing(account, [], tables.TABLES)
-    codecs = {name: getattr(tables, name.upper()) for name in tables.TABLES}
-    store = Store(**{name: AzureTable(account, codec) for name, codec in codecs.items()})
+    await create_missing(account, [], TABLES)
+    store = store_of(account, NoTelemetry(), InFlight())
 
     def now() -> datetime:
         return datetime.now(UTC)

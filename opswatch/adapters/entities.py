@@ -78,13 +78,15 @@ def _entity(properties: dict[str, Any]) -> Entity:
 
 def encode_filter(conditions: Mapping[str, Any]) -> str:
     """Return the OData filter of `conditions`: "column operator" -> a text or an instant."""
-    literals = {
-        text: f"datetime'{_instant(value)}'"
-        if isinstance(value, datetime)
-        else "'" + value.replace("'", "''") + "'"
-        for text, value in conditions.items()
-    }
-    return " and ".join(f"{text} {literal}" for text, literal in literals.items())
+    return " and ".join(f"{text} {_literal(value)}" for text, value in conditions.items())
+
+
+def _literal(value: str | datetime | bool) -> str:
+    if isinstance(value, datetime):
+        return f"datetime'{_instant(value)}'"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _instant(value: datetime) -> str:

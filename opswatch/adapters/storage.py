@@ -2,12 +2,11 @@
 
 import asyncio
 import math
-import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from html import escape, unescape
+from html import escape
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -40,8 +39,10 @@ from opswatch.adapters.transactions import (
     read_etags,
 )
 from opswatch.core.keys import Key
-from opswatch.ports import Page, Poisoned, Query, Row, Sent
+from opswatch.core.wakeups import WakeUp
+from opswatch.ports import Page, Peeked, Poisoned, Query, Row, Sent
 from opswatch.rows.codec import Codec, Entity, Noun
+from opswatch.rows.messages import encode_wake_ups
 
 T = TypeVar("T", bound=Noun)
 _JSON = {"Content-Type": "application/json"}
@@ -70,9 +71,16 @@ class AzureTable(Generic[T]):
     may have inserted the same, and only one of them may act on it.
     """
 
-    def __init__(self, account: Account, codec: Codec[T], name: str | None = None) -> None:
+    def __init__(
+        self,
+        account: Account,
+        codec: Codec[T],
+        name: str | None = None,
+        on_unreadable: Callable[[str, Key, Exception], None] = lambda *_: None,
+    ) -> None:
         self._account = account
         self._codec = codec
+        self._on_unreadable = on_unreadable
         self.name = name or codec.table
 
     async def get(self, key: Key) -> Row[T] | None:
@@ -167,20 +175,23 @@ class AzureTable(Generic[T]):
         """Yield the rows that `query` selects, in the order of their keys."""
         async for page in self._pages(self._filter(query)):
             for entity, etag in page.values:
-                yield self._row(entity, etag)
+                if (row := self._readable(entity, etag)) is not None:
+                    yield row
 
     async def find_page(
         self, query: Query, limit: int, continuation: str | None = None
     ) -> Page[Row[T]]:
         """Return at most `limit` (1 to 1000) of the rows that `query` selects, in order."""
         page = await self._page(f"{self._filter(query)}&$top={limit}", continuation)
-        return Page([self._row(*found) for found in page.values], page.continuation)
+        rows = [self._readable(*found) for found in page.values]
+        return Page([row for row in rows if row is not None], page.continuation)
 
     async def iter_due_at(self) -> AsyncIterator[datetime]:
         """Yield since when each row of a live table is due, or will be; read only that column."""
-        async for page in self._pages(f"$select={','.join(self._codec.due_columns)}"):
+        async for page in self._pages(f"$select={self._codec.due}"):
             for entity, _ in page.values:
-                yield self._codec.effective_due_at(entity)
+                if isinstance(due_at := entity.get(self._codec.due), datetime):
+                    yield due_at
 
     async def _pages(self, options: str) -> AsyncIterator[Page[tuple[Entity, str]]]:
         page = await self._page(options)
@@ -229,8 +240,14 @@ class AzureTable(Generic[T]):
             return None
         return current
 
-    def _row(self, entity: Entity, etag: str) -> Row[T]:
-        return Row(self._codec.decode(entity), etag)
+    def _readable(self, entity: Entity, etag: str) -> Row[T] | None:
+        """Return a row; report one that cannot be decoded."""
+        try:
+            return Row(self._codec.decode(entity), etag)
+        except (ValueError, TypeError) as error:
+            key = Key(entity.get("PartitionKey", ""), entity.get("RowKey", ""))
+            self._on_unreadable(self.name, key, error)
+            return None
 
     def _filter(self, query: Query) -> str:
         """Return the option `$filter` of `query`, as a URL has it; empty if all rows match."""
@@ -242,8 +259,12 @@ class AzureTable(Generic[T]):
             "RowKey lt": prefix and after_prefix(prefix),
             "RowKey gt": query.row_after,
         }
+        if query.due_from is not None:
+            conditions[f"{self._codec.due} ge"] = query.due_from
         if query.due_before is not None:
             conditions[f"{self._codec.due} lt"] = query.due_before
+        if query.far is not None:
+            conditions["far eq"] = query.far
         given = {text: value for text, value in conditions.items() if value is not None}
         return f"$filter={quote(encode_filter(given), safe='')}" if given else ""
 
@@ -260,22 +281,30 @@ class AzureQueue:
         self._account = account
         self._name = name
 
-    async def send(self, body: bytes, delay: timedelta = timedelta(0)) -> Sent:
-        """Send a message that becomes visible after `delay`, rounded up to seconds; at most 7 d."""
+    async def send(self, body: bytes, delay: timedelta = timedelta(0)) -> None:
+        """Send a message of its own, to be visible after `delay`, at most 7 days."""
         seconds = max(0, math.ceil(delay.total_seconds()))
         times = f"visibilitytimeout={seconds}&messagettl={_NEVER_EXPIRES}"
         text = escape(body.decode(), quote=False)
-        answer = await self._account.queues.call(
+        await self._account.queues.call(
             "POST",
             f"{self._name}/messages?{times}",
             body=f"<QueueMessage><MessageText>{text}</MessageText></QueueMessage>".encode(),
             headers=_XML,
         )
-        return Sent(_element(answer.body, "MessageId"), _element(answer.body, "PopReceipt"))
 
-    async def take_back(self, sent: Sent) -> None:
-        """Remove a message that has become superfluous; nothing happens if it is gone."""
-        await _remove(self._account, self._name, sent)
+    async def send_wake_up(self, wake: WakeUp, delay: timedelta) -> None:
+        """Send a wake-up in a message of its own."""
+        for body in encode_wake_ups([wake]):
+            await self.send(body, delay)
+
+    async def peek(self) -> Peeked | None:
+        """Return the message that is next, and leave it in the queue; None if none is visible."""
+        with clean_errors():
+            for found in await self._account.queue(self._name).peek_messages(max_messages=1):
+                if found.inserted_on is not None:
+                    return Peeked(str(found.content).encode(), found.inserted_on)
+        return None
 
     async def depth(self) -> int:
         """Return the approximate number of messages, hidden ones included."""
@@ -333,15 +362,9 @@ async def _remove(account: Account, queue: str, sent: Sent) -> None:
     try:
         await delete_message(account, queue, sent)
     except HttpResponseError as error:
-        # Gone, or a worker received it under another receipt: the fence drops it.
+        # Gone, or another worker received it under another receipt.
         if error.status_code not in (400, 404):
             raise
-
-
-def _element(body: bytes, name: str) -> str:
-    """Return the text of the only element `name` in an answer of the queue service."""
-    found = re.search(f"<{name}>([^<]*)</{name}>", body.decode())
-    return unescape(found[1]) if found else ""
 
 
 async def create_missing(account: Account, queues: Iterable[str], tables: Iterable[str]) -> None:

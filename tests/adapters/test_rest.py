@@ -33,12 +33,13 @@ from azure.storage.queue import QueueSasPermissions, generate_queue_sas
 
 from opswatch.adapters.account import Account
 from opswatch.adapters.rest import Service
-from opswatch.adapters.storage import AzureQueue, AzureTable, create_missing
+from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable, create_missing
 from opswatch.adapters.transactions import Change, check_transaction
 from opswatch.config import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, Storage
-from opswatch.core.keys import Key, WakeUp
+from opswatch.core.keys import Key
+from opswatch.core.wakeups import WakeUp
 from opswatch.local.azurite import Azurite, running_azurite
-from opswatch.ports import Sent
+from opswatch.ports import Poisoned, Sent
 from opswatch.rows.tables import WATCHES
 from tests.support.builders import NOW, operation, watch
 from tests.support.harness import wake_up_message
@@ -52,7 +53,7 @@ from tests.support.servers import (
     serving,
 )
 
-WAKE = WakeUp(Key("subscription", "row"), 1)
+WAKE = WakeUp(key=Key("subscription", "row"), seq=1)
 FINE = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
@@ -73,8 +74,8 @@ OTHER = Key(watch().key.partition, "other")
 
 async def use(account: Account, queue: str, table: str) -> None:
     """Make each kind of call, and check its effect."""
-    sent = await AzureQueue(account, queue).send(wake_up_message(WAKE), timedelta(seconds=1))
-    await AzureQueue(account, queue).take_back(sent)
+    await AzureQueue(account, queue).send(wake_up_message(WAKE), timedelta(seconds=1))
+    assert await AzureQueue(account, queue).depth() == 1
     rows = AzureTable(account, WATCHES, table)
     written = await rows.insert(watch())
     assert written is not None
@@ -440,23 +441,23 @@ async def test_row_is_read_as_the_sdk_does(key: Key) -> None:
 
 
 async def test_messages_are_sent_as_the_sdk_does() -> None:
-    wake = WakeUp(Key("p", 'x~<&>"'), 1)
-    async with account_of(says(SENT), says(FINE), says(SENT), says(FINE)) as (account, server):
+    wake = WakeUp(key=Key("p", 'x~<&>"'), seq=1)
+    async with account_of(says(SENT), says(SENT), says(FINE), says(FINE)) as (account, server):
         queue = AzureQueue(account, "operations")
-        sent = await queue.send(wake_up_message(wake), timedelta(seconds=7))
-        await queue.take_back(sent)
+        await queue.send(wake_up_message(wake), timedelta(seconds=7))
         client = account.queue("operations")
         message = await client.send_message(
             wake_up_message(wake).decode(), visibility_timeout=7, time_to_live=-1
         )
+        sent = Sent(message.id, message.pop_receipt or "")
+        await AzurePoisonQueue(account, "operations").remove(Poisoned(b"", sent))
         await client.delete_message(message.id, message.pop_receipt)
-    assert sent == Sent(message.id, message.pop_receipt or "")
-    send, take_back, their_send, their_delete = [
+    send, their_send, removal, their_removal = [
         (head.split(" ")[0], unquote(urlsplit(target).path), parse_qs(urlsplit(target).query))
         for head, target in zip(server.heads, server.targets, strict=True)
     ]
-    assert (send, take_back) == (their_send, their_delete)
-    ours, theirs = (ET.fromstring(server.bodies[index]) for index in (0, 2))  # noqa: S314
+    assert (send, removal) == (their_send, their_removal)
+    ours, theirs = (ET.fromstring(server.bodies[index]) for index in (0, 1))  # noqa: S314
     assert [(e.tag, e.text) for e in ours.iter()] == [(e.tag, e.text) for e in theirs.iter()]
 
 

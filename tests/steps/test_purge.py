@@ -8,7 +8,8 @@ import pytest
 
 from opswatch.core.deliveries import DeliveryState
 from opswatch.core.hosts import HostCircuit
-from opswatch.core.keys import Key, WakeUp
+from opswatch.core.keys import Key
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import FinalStatus, timeline_entry
 from opswatch.steps.control import redeliver
 from opswatch.steps.deliver import deliver
@@ -38,7 +39,7 @@ async def lose_delivery_wake_up(harness: Harness) -> None:
     await harness.watched(HOOK)
     harness.status = ended()
     harness.operations.messages.clear()
-    await poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
     harness.deliveries.messages.clear()
 
 
@@ -106,7 +107,7 @@ async def test_pending_delivery_keeps_its_result(harness: Harness) -> None:
     harness.advance(days=40)
     await purge(harness.services)
     assert harness.rows() == before
-    await deliver(harness.services, WakeUp(harness.pending.key, 1))
+    await deliver(harness.services, WakeUp(key=harness.pending.key, seq=1))
     assert harness.called() == [HOOK]
     await purge(harness.services)
     assert not any(harness.rows().values())
@@ -365,7 +366,7 @@ async def test_delivery_of_purged_result_waits_for_a_watch(harness: Harness) -> 
     harness.status = running()
     harness.post(HOOK)
     await harness.pump()
-    await deliver(harness.services, WakeUp(delivery.key, delivery.seq))
+    await deliver(harness.services, WakeUp(key=delivery.key, seq=delivery.seq))
     assert harness.called() == []
     assert harness.pending.attempts == 0
     harness.status = ended()

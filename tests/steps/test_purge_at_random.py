@@ -14,9 +14,9 @@ from opswatch.core.watches import FinalStatus
 from opswatch.ports import Query, Store
 from opswatch.rows.tables import TABLES
 from opswatch.steps.control import redeliver
-from opswatch.steps.maintenance import repair
 from opswatch.steps.messages import deliveries_message, operations_message
 from opswatch.steps.purge import purge
+from opswatch.steps.repair import repair
 from opswatch.testing import pump
 from tests.steps.conftest import take_post
 from tests.support.harness import HOOK, KEY, OTHER, Harness, InterruptedStepError, ended

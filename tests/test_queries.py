@@ -35,6 +35,7 @@ from opswatch.rows import tables
 from opswatch.steps.control import redeliver
 from opswatch.steps.finish import finish
 from opswatch.steps.poll import poll
+from opswatch.steps.register import register
 from opswatch.testing import MemoryStore
 from tests.support.builders import NOW, end, operation, watch
 from tests.support.harness import HOOK, KEY, OTHER, Harness, InterruptedStepError, ended
@@ -63,8 +64,7 @@ async def test_unknown_operation_is_none(harness: Harness) -> None:
 
 
 async def test_registered_operation_is_its_watch(harness: Harness) -> None:
-    harness.post(HOOK)
-    await harness.pump()
+    await register(harness.services, harness.registration(HOOK), harness.now)
     view = await view_of(harness)
     assert (view.live, view.status, view.deliveries) == (harness.watch, REGISTERED, ())
 

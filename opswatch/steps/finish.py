@@ -148,11 +148,23 @@ async def keep_result(services: Services, result: Result) -> None:
     while True:
         row = await results.get(result.key)
         if row is None:
-            await services.store.timeline.put(timeline_entry(result.facts, result.end))
+            await _list_again(services, result)
             kept = await results.insert(result)
         elif row.value.facts.round > result.facts.round:
             return
         else:
             kept = await results.replace(row.value, row.etag)
         if kept is not None:
+            return
+
+
+async def _list_again(services: Services, result: Result) -> None:
+    """Make sure that `result` is listed, under a new ETag; an entry of a later round is left."""
+    timeline, entry = services.store.timeline, timeline_entry(result.facts, result.end)
+    while await timeline.insert(entry) is None:
+        row = await timeline.get(entry.key)
+        if row is None:
+            continue
+        is_other = row.value.finished_at != entry.finished_at
+        if is_other or await timeline.replace(entry, row.etag) is not None:
             return

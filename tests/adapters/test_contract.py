@@ -10,6 +10,8 @@ from uuid import uuid4
 import pytest
 
 from opswatch.adapters.account import Account
+from opswatch.adapters.gathered_table import GatheredTable
+from opswatch.adapters.gatherer import InFlight
 from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable
 from opswatch.config import Storage
 from opswatch.core.arm_errors import ArmError
@@ -22,7 +24,7 @@ from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import End, FinalStatus, TimelineEntry, Watch
 from opswatch.core.webhook import Attempt
 from opswatch.local.azurite import Azurite
-from opswatch.ports import Page, PoisonQueue, Query, Queue, Row, Table
+from opswatch.ports import LiveTable, Page, PoisonQueue, Query, Queue, Row, Table
 from opswatch.rows.codec import Codec
 from opswatch.rows.messages import decode_message
 from opswatch.rows.tables import DELIVERIES, HOSTS, OUTBOX, REJECTIONS, RESULTS, TIMELINE, WATCHES
@@ -277,6 +279,94 @@ async def test_settled_delivery_is_never_due(make_table: MakeTable) -> None:
     await table.insert(delivery(next_attempt_at=None))
     assert await found(table, Query(due_before=NOW + timedelta(days=9))) == []
     assert await found(table, Query(partition=KEY.partition, row_prefix=f"{KEY.row}~")) != []
+
+
+async def test_unreadable_row_is_passed_over(
+    account: Account | None, make_table: MakeTable
+) -> None:
+    if account is None:
+        table = MemoryTable(WATCHES)
+        await table.insert(watch("1"))
+        table.rows[Key("subscription", "2")] = ({"dueAt": NOW, "seq": "x"}, "1")
+        await table.insert(watch("3"))
+        reported = table.unreadable
+        rows: Table[Watch] = table
+    else:
+        made = await make_table(WATCHES)
+        assert isinstance(made, AzureTable)
+        reported = []
+        rows = AzureTable(
+            account, WATCHES, made.name, lambda _table, key, _error: reported.append(key)
+        )
+        await rows.insert(watch("1"))
+        await account.table(made.name).create_entity(
+            {"PartitionKey": "subscription", "RowKey": "2", "dueAt": NOW, "seq": "x"}
+        )
+        await rows.insert(watch("3"))
+    assert [value.key.row for value in await found(rows, Query())] == ["1", "3"]
+    assert reported == [Key("subscription", "2")]
+
+
+# --- live tables
+
+
+@pytest.fixture
+async def live(make_table: MakeTable) -> LiveTable[Watch]:
+    made = await make_table(WATCHES)
+    if isinstance(made, MemoryTable):
+        return made
+    assert isinstance(made, AzureTable)
+    return GatheredTable(made, WATCHES, InFlight())
+
+
+FULL_WATCH = watch(callbacks=("https://hooks.example.com",), client_state="1", last_miss="500")
+
+
+async def test_merge_changes_what_has_changed(live: LiveTable[Watch]) -> None:
+    row = existing(await live.insert(FULL_WATCH))
+    after = replace(FULL_WATCH, seq=2, far=True)
+    merged = existing(await live.merge(row, after))
+    assert merged.value == after
+    assert await live.get(after.key) == merged
+    assert merged.etag != row.etag
+
+
+async def test_merge_from_a_copy_keeps_what_it_leaves_out(live: LiveTable[Watch]) -> None:
+    row = existing(await live.insert(FULL_WATCH))
+    bare = builders.change(FULL_WATCH, callbacks=(), client_state=None, last_miss=None)
+    copy = Row(bare, row.etag, is_copy=True)
+    merged = existing(await live.merge(copy, replace(bare, seq=2)))
+    assert (merged.value, merged.is_copy) == (replace(bare, seq=2), True)
+    assert await live.get(FULL_WATCH.key) == Row(replace(FULL_WATCH, seq=2), merged.etag)
+
+
+async def test_merge_removes_a_value_of_a_whole_row_only(live: LiveTable[Watch]) -> None:
+    row = existing(await live.insert(FULL_WATCH))
+    without = builders.change(FULL_WATCH, last_miss=None, seq=2)
+    assert await live.merge(replace(row, is_copy=True), without) is None
+    assert await live.get(FULL_WATCH.key) == row
+    merged = existing(await live.merge(row, without))
+    assert await live.get(FULL_WATCH.key) == merged
+    assert merged.value == without
+
+
+async def test_merge_of_a_changed_or_removed_row_is_none(live: LiveTable[Watch]) -> None:
+    row = existing(await live.insert(FULL_WATCH))
+    existing(await live.merge(row, replace(FULL_WATCH, seq=2)))
+    assert await live.merge(row, replace(FULL_WATCH, seq=3)) is None
+    await live.delete(FULL_WATCH.key)
+    assert await live.merge(row, replace(FULL_WATCH, seq=3)) is None
+    assert await live.get(FULL_WATCH.key) is None
+
+
+async def test_repeated_merge_is_written(live: LiveTable[Watch]) -> None:
+    """Its answer was lost, so it conflicts with itself; a receiver may have joined since."""
+    row = existing(await live.insert(FULL_WATCH))
+    after = replace(FULL_WATCH, seq=2, due_at=NOW + timedelta(minutes=1))
+    first = existing(await live.merge(row, after))
+    joined = builders.change(after, callbacks=("https://hooks.example.com", "https://b.example"))
+    existing(await live.replace(joined, first.etag))
+    assert existing(await live.merge(row, after)).value == joined
 
 
 async def test_due_times_are_those_of_all_rows(table: Table[Watch]) -> None:

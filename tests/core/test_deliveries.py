@@ -302,7 +302,7 @@ def test_record_settles_its_round_and_earlier_ones() -> None:
 def test_postponing_counts_no_attempt(delay: float, waited: float) -> None:
     value = made(2, attempt_log=(attempt(),), seq=5)
     assert postpone(value, "no secret", seconds(delay), NOW).delivery == replace(
-        value, last_error="no secret", next_attempt_at=at(waited), seq=6
+        value, last_error="no secret", next_attempt_at=at(waited), far=waited > 15, seq=6
     )
 
 

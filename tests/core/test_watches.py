@@ -19,6 +19,7 @@ from opswatch.core.watches import (
     TimelineEntry,
     Watch,
     begin,
+    postpone,
     stop,
     timeline_entry,
 )
@@ -88,7 +89,14 @@ def test_running_operation_is_polled_again() -> None:
         polls=1,
         seq=2,
         due_at=at(20),
+        far=True,
     )
+
+
+@pytest.mark.parametrize(("delay", "is_far"), [(15, False), (16, True)])
+def test_long_waits_are_far(delay: int, *, is_far: bool) -> None:
+    until = at(delay)
+    assert postpone(watch(), until, NOW).far is is_far
 
 
 def test_poll_keeps_known_facts() -> None:
@@ -317,9 +325,6 @@ def with_style(value: Watch) -> Watch:
 @cases(
     "current, polled, merged",
     {
-        "a callback has joined": (
-            change(BEFORE, callbacks=(HOOK,)), OURS, change(OURS, callbacks=(HOOK,))
-        ),
         "the poll showed nothing new": (THEIRS, OURS, None),
         "only the poll showed a new URL": (THEIRS, with_url(OURS), with_url(THEIRS)),
         "only the poll showed the URL's style": (THEIRS, with_style(OURS), with_style(THEIRS)),

@@ -256,6 +256,7 @@ def test_delivery_has_the_contracts_columns() -> None:
         "attempts": 1,
         "roundAttempts": 0,
         "seq": 2,
+        "far": False,
         "lastError": "503 busy",
         "startedAt": NOW,
         "nextAttemptAt": NOW,

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from opswatch.core.http import HttpResponse
-from opswatch.core.lookahead import NEAR
 from opswatch.core.watches import FinalStatus, Result
 from tests.simulation.run import POLICY, Run, key_of
 from tests.simulation.scenario import Operation, Receiver
@@ -84,9 +83,8 @@ def _wrong_posts(run: Run, receiver: Receiver) -> Iterator[str]:
             yield f"{receiver.url} is called again after {at - earlier[-1][0]:.1f} s"
         asked = given.headers.get("retry-after", "0") if isinstance(given, HttpResponse) else "0"
         gap = POLICY.callback_schedule[len(earlier) + 1].total_seconds()
-        least = max(0.8 * gap, float(asked))
         # A far wait is ended by another worker, whose clock may be fast.
-        earlier.append((at, least - skew(run) if least > NEAR.total_seconds() * 0.8 else least))
+        earlier.append((at, max(0.8 * gap, float(asked)) - skew(run)))
     records = {record.delivery_id: record for record in run.store.deliveries.values()}
     for delivery_id, posts in made.items():
         if len(posts) != records[delivery_id].attempts:

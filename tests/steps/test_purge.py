@@ -349,6 +349,23 @@ async def test_receiver_of_a_watch_that_makes_way_is_called(harness: Harness) ->
     assert harness.called() == [HOOK, HOOK, OTHER]
 
 
+async def test_restored_result_leaves_the_entry_of_a_later_round(harness: Harness) -> None:
+    """A replay has read the result of round 1; a purge removes it; round 2 begins."""
+    await harness.watched(HOOK)
+    harness.advance(hours=2)  # beyond its deadline
+    await harness.settle()
+    harness.advance(days=40)
+    entry = replace(timeline_entry(harness.result.facts, None), finished_at=harness.now)
+
+    async def purge_and_list() -> None:
+        await remove_all(harness)
+        await harness.store.timeline.put(entry)
+
+    harness.effects.before["outbox.insert"] = purge_and_list
+    assert await redeliver(harness.services, KEY) == 1
+    assert harness.store.timeline.values() == [entry]
+
+
 async def test_young_result_is_not_written_again(harness: Harness) -> None:
     """It costs a write, and no purge can remove it."""
     await harness.ended(HOOK)

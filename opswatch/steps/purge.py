@@ -1,6 +1,6 @@
 """The purge: what is older than the retention is removed, in slices that end in time.
 
-A slice is never complete: each run continues with what is oldest. `maintenance.py` repairs.
+A slice is never complete: each run continues with what is oldest.
 """
 
 import asyncio

@@ -76,8 +76,9 @@ async def _register(
         expectation = services.durations.expectation(kind)
         begun = begin(registration, now, services.policy, expectation=expectation)
     watch = await _insert_or_join(services, begun, registration, now)
-    facts, before = watch.value.facts, ended
+    before = ended
     ended = await results.get(key)
+    facts = watch.value.facts
     if ended is not None and ended.value.facts.round < facts.round:
         before, ended = ended, None
     # Perhaps purged since it was read first.

@@ -122,7 +122,7 @@ class Play:
     async def redeliver(self) -> None:
         await self._come_later()
         with suppress(InterruptedStepError):
-            if await redeliver(self.services, KEY):
+            if await redeliver(self.services, KEY) and OTHER not in self.owed:
                 self.owed.append(HOOK)
 
     async def deliver(self) -> None:

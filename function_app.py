@@ -30,7 +30,7 @@ async def repair(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the bindin
     await repairing.repair(await process.services())
 
 
-@app.timer_trigger(arg_name="timer", schedule="0 23 3 * * *")
+@app.timer_trigger(arg_name="timer", schedule="0 23 * * * *")
 async def purge(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the binding's
-    """Remove everything older than the retention, daily."""
+    """Remove a slice of what is older than the retention, every hour."""
     await purging.purge(await process.services())

@@ -1,6 +1,6 @@
 """What steps and queries need of the outside world: protocols no wider than their callers."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -40,6 +40,7 @@ class Query:
     partition: str | None = None
     partition_before: str | None = None  # exclusive
     row_prefix: str | None = None
+    row_after: str | None = None  # exclusive
     due_from: datetime | None = None  # inclusive, of a live table
     due_before: datetime | None = None  # exclusive, of a live table
     far: bool | None = None  # of a live table: whether a row waits without a message
@@ -70,6 +71,9 @@ class Table(Protocol[T]):
 
     async def delete(self, key: Key, etag: str | None = None) -> bool:
         """Remove the row, if it has `etag` (if one is given); return False if it has another."""
+
+    async def delete_all(self, rows: Sequence[Row[T]]) -> set[Key]:
+        """Remove the rows that have not changed, each named once; return the keys of the others."""
 
     def find(self, query: Query) -> AsyncIterator[Row[T]]:
         """Yield the rows that `query` selects, in the order of their keys.

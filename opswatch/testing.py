@@ -10,7 +10,7 @@ the clock that you pass in. The app itself imports nothing from this module.
 """
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -98,6 +98,10 @@ class MemoryTable(Generic[T]):
         self.rows.pop(key, None)
         return True
 
+    async def delete_all(self, rows: Sequence[Row[T]]) -> set[Key]:
+        """Remove the rows that have not changed, each named once; return the keys of the others."""
+        return {row.value.key for row in rows if not await self.delete(row.value.key, row.etag)}
+
     async def find(self, query: Query) -> AsyncIterator[Row[T]]:
         """Yield the rows that `query` selects, in the order of their keys."""
         for key in self._keys():
@@ -154,6 +158,7 @@ class MemoryTable(Generic[T]):
             query.partition in (None, key.partition)
             and (query.partition_before is None or key.partition < query.partition_before)
             and (query.row_prefix is None or key.row.startswith(query.row_prefix))
+            and (query.row_after is None or key.row > query.row_after)
             and (query.due_from is None or (due_at is not None and due_at >= query.due_from))
             and (query.due_before is None or (due_at is not None and due_at < query.due_before))
             and query.far in (None, entity.get("far"))

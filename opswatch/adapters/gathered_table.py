@@ -95,6 +95,12 @@ class GatheredTable(Generic[T]):
         self._remembered.pop(key, None)
         return await self._inner.delete(key, etag)
 
+    async def delete_all(self, rows: Sequence[Row[T]]) -> set[Key]:
+        """Remove the rows that have not changed, each named once; return the keys of the others."""
+        for row in rows:
+            self._remembered.pop(row.value.key, None)
+        return await self._inner.delete_all(rows)
+
     def find(self, query: Query) -> AsyncIterator[Row[T]]:
         """Yield the rows that `query` selects, in the order of their keys."""
         return self._inner.find(query)

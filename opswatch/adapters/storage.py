@@ -30,7 +30,9 @@ from opswatch.adapters.failures import clean_errors
 from opswatch.adapters.rest import NO_HEADERS, is_repeated
 from opswatch.adapters.transactions import (
     BATCH_HEADERS,
+    MOST_CHANGES,
     Change,
+    TransactionConflictError,
     check_transaction,
     conflict_of,
     encode_transaction,
@@ -47,6 +49,7 @@ _JSON = {"Content-Type": "application/json"}
 _XML = {"Content-Type": "application/xml"}
 _NO_CONTENT = {"Prefer": "return-no-content"}
 _NEVER_EXPIRES = -1  # a message's time to live
+_GROUPS_AT_ONCE = 16  # of rows that are removed
 _POISON_BATCH, _POISON_LEASE = 32, 60  # messages, seconds
 
 
@@ -147,6 +150,27 @@ class AzureTable(Generic[T]):
             return [answer.headers.get("ETag")]
         return []
 
+    async def delete_all(self, rows: Sequence[Row[T]]) -> set[Key]:
+        """Remove rows in transactions of a partition; if one of it has changed, one by one."""
+        partitions: dict[str, list[Row[T]]] = {}
+        for row in rows:
+            partitions.setdefault(row.value.key.partition, []).append(row)
+        groups = [
+            group[first : first + MOST_CHANGES]
+            for group in partitions.values()
+            for first in range(0, len(group), MOST_CHANGES)
+        ]
+        limit = asyncio.Semaphore(_GROUPS_AT_ONCE)
+
+        async def delete(group: list[Row[T]]) -> list[Key]:
+            async with limit:
+                with suppress(TransactionConflictError):
+                    await self.transact([Change(key=row.value.key, etag=row.etag) for row in group])
+                    return []
+                return [r.value.key for r in group if not await self.delete(r.value.key, r.etag)]
+
+        return {key for kept in await asyncio.gather(*map(delete, groups)) for key in kept}
+
     async def find(self, query: Query) -> AsyncIterator[Row[T]]:
         """Yield the rows that `query` selects, in the order of their keys."""
         async for page in self._pages(self._filter(query)):
@@ -233,6 +257,7 @@ class AzureTable(Generic[T]):
             "PartitionKey lt": query.partition_before,
             "RowKey ge": prefix,
             "RowKey lt": prefix and after_prefix(prefix),
+            "RowKey gt": query.row_after,
         }
         if query.due_from is not None:
             conditions[f"{self._codec.due} ge"] = query.due_from

@@ -172,8 +172,7 @@ class TimelineEntry:
     @property
     def key(self) -> Key:
         """The UTC date, then the time of registration: newest first within the date."""
-        inverted = _LAST_MILLISECOND - int(self.registered_at.timestamp() * 1000)
-        row = f"{inverted:015d}~{self.operation.partition}~{self.operation.row}"
+        row = f"{timeline_row(self.registered_at)}~{self.operation.partition}~{self.operation.row}"
         return Key(self.registered_at.astimezone(UTC).date().isoformat(), row)
 
 
@@ -242,6 +241,14 @@ def add_callback(
     return replace(facts, callbacks=(*facts.callbacks, callback_url), callback_on=callback_on)
 
 
+def join_callbacks(facts: OperationFacts, earlier: OperationFacts) -> OperationFacts:
+    """Return `facts` with the callbacks of `earlier`, too, as far as they fit the row."""
+    for url in earlier.callbacks:
+        joined = add_callback(facts, url, (earlier.callback_on or {}).get(url))
+        facts = joined if has_room(joined) else facts
+    return facts
+
+
 def has_room(facts: OperationFacts) -> bool:
     """Return whether the callbacks fit into the columns of a row."""
     columns = (to_json(facts.callbacks), to_json(facts.callback_on))
@@ -304,6 +311,11 @@ def ended_as(
 def stop(watch: Watch, now: datetime) -> Watch:
     """Return `watch` with the end that a user asked for."""
     return ended_as(watch, FinalStatus.STOPPED, now)
+
+
+def timeline_row(registered_at: datetime) -> str:
+    """Return how the row keys of entries registered at an instant begin: inverted milliseconds."""
+    return f"{_LAST_MILLISECOND - int(registered_at.timestamp() * 1000):015d}"
 
 
 def timeline_entry(facts: OperationFacts, end: End | None) -> TimelineEntry:

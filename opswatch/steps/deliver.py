@@ -38,6 +38,7 @@ from opswatch.steps.wakeups import (
 )
 
 _NO_SECRET_DELAY = timedelta(minutes=5)
+_WATCHED_DELAY = timedelta(minutes=5)
 
 
 async def deliver(services: Services, wake: WakeUp) -> None:
@@ -85,10 +86,18 @@ async def _attempt(services: Services, delivery: Delivery) -> Retry | Settle:
             return Settle(record.value)  # a worker crashed between the record and the removal
         result = await store.results.get(delivery.operation)
         if result is None:
-            return abandon(delivery, "the result has been purged")
+            return await _without_result(services, delivery)
         if result.value.facts.round > delivery.round:
             return abandon(delivery, "the operation has been watched again")
         return await _post(services, delivery, result.value, circuit)
+
+
+async def _without_result(services: Services, delivery: Delivery) -> Retry | Settle:
+    """Wait for the next result if the operation is watched again; if not, there will be none."""
+    if await services.store.watches.get(delivery.operation) is None:
+        return abandon(delivery, "the result has been purged")
+    reason = "the result has been purged, and the operation is watched"
+    return postpone(delivery, reason, _WATCHED_DELAY, services.clock())
 
 
 async def _post(

@@ -306,6 +306,12 @@ def record_repaired(*, watches: int, deliveries: int, poisoned: int) -> None:
     _log("repaired", watches=watches, deliveries=deliveries, poisoned=poisoned)
 
 
-def record_purged(*, results: int, rejections: int) -> None:
-    """Record a completed purge: how many results and rejections it removed."""
-    _log("purged", results=results, rejections=rejections)
+def record_purge_failed(operation: Key, error: Exception) -> None:
+    """Record an operation that the purge could not examine, and has passed over."""
+    text = f"{type(error).__name__}: {error}"
+    _log("purge_failed", logging.ERROR, key=operation, error=text)
+
+
+def record_purged(*, results: int, rejections: int, circuits: int, failed: int) -> None:
+    """Record a run of the purge: how much it removed, and how many operations it passed over."""
+    _log("purged", results=results, rejections=rejections, circuits=circuits, failed=failed)

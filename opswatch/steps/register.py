@@ -16,6 +16,7 @@ from opswatch.core.watches import (
     begin,
     can_be_watched_again,
     has_room,
+    join_callbacks,
     timeline_entry,
 )
 from opswatch.ports import Query, Row, Services, Table
@@ -75,11 +76,13 @@ async def _register(
         expectation = services.durations.expectation(kind)
         begun = begin(registration, now, services.policy, expectation=expectation)
     watch = await _insert_or_join(services, begun, registration, now)
+    before = ended
     ended = await results.get(key)
     facts = watch.value.facts
-    earlier: Result | None = None
     if ended is not None and ended.value.facts.round < facts.round:
-        earlier, ended = ended.value, None
+        before, ended = ended, None
+    # Perhaps purged since it was read first.
+    earlier = before.value if before and before.value.facts.round < facts.round else None
     if watch.value.end is not None:
         await finish(services, watch)
     elif ended is not None:
@@ -125,12 +128,17 @@ async def _list_in_timeline(services: Services, watch: Watch, earlier: Result | 
 
     1. Two posts begin the same round; its watch is polled, ends, and its end is listed.
     2. The slower post lists the watch: the entry has another end by then, and is left alone.
+
+    A purge may remove the earlier entry meanwhile: then the new one is inserted, if none is there.
     """
     timeline, entry = services.store.timeline, timeline_entry(watch.facts, None)
     if await timeline.insert(entry) is None and earlier is not None:
         row = await timeline.get(entry.key)
+        is_gone = row is None
         if row is not None and row.value.finished_at == earlier.end.finished_at:
-            await timeline.replace(entry, row.etag)
+            is_gone = await timeline.replace(entry, row.etag) is None
+        if is_gone:
+            await timeline.insert(entry)
 
 
 async def _insert_or_join(
@@ -138,7 +146,8 @@ async def _insert_or_join(
 ) -> Row[Watch]:
     """Insert the watch, or add the receiver to the one that is there already.
 
-    A watch of an earlier round than `begun` is left over from before the end: it makes way.
+    A watch of an earlier round than `begun` makes way; its receivers are kept. It is left over from
+    before the end, or it was begun because a purge had removed the result that `begun` continues.
     """
     watches = services.store.watches
     while True:
@@ -149,7 +158,8 @@ async def _insert_or_join(
         if row is None:
             continue
         if row.value.facts.round < begun.facts.round:
-            joined = await watches.replace(begun, row.etag)
+            facts = join_callbacks(begun.facts, row.value.facts)
+            joined = await watches.replace(replace(begun, facts=facts), row.etag)
         elif registration.is_default_callback:
             return row
         else:

@@ -198,6 +198,26 @@ async def test_delete_of_missing_row_succeeds(table: Table[Watch], first: Row[Wa
     assert await table.delete(watch().key, first.etag)
 
 
+async def test_rows_are_removed_together(table: Table[Watch]) -> None:
+    names = [f"{number:03}" for number in range(130)]
+    keys = [("a", name) for name in names] + [("b", "1"), ("it's", "%27")]
+    rows = [existing(await table.insert(watch(row, partition))) for partition, row in keys]
+    assert await table.delete_all(rows[1:]) == set()
+    assert await found(table, Query()) == [rows[0].value]
+    assert await table.delete_all([]) == set()
+
+
+async def test_changed_rows_are_not_removed(table: Table[Watch]) -> None:
+    rows = [existing(await table.insert(watch(name, "a"))) for name in "12345"]
+    alone = existing(await table.insert(watch("1", "b")))
+    for row in (rows[1], rows[3], alone):
+        await table.put(replace(row.value, seq=2))
+    await table.delete(rows[4].value.key)  # what is gone need not be removed
+    kept = {rows[1].value.key, rows[3].value.key, alone.value.key}
+    assert await table.delete_all([*rows, alone]) == kept
+    assert {value.key for value in await found(table, Query())} == kept
+
+
 async def test_attempt_log_does_not_conflict_with_itself(make_table: MakeTable) -> None:
     table = await make_table(OUTBOX)
     first = existing(await table.insert(delivery()))
@@ -226,6 +246,8 @@ async def test_rows_are_found_in_order_of_keys(table: Table[Watch]) -> None:
         (Query(partition_before="b0"), ["a/x", "b/x", "b/xy", "b/xy~1"]),
         (Query(row_prefix="xy"), ["b/xy", "b/xy~1"]),
         (Query(row_prefix="xy~"), ["b/xy~1"]),
+        (Query(row_after="x"), ["b/xy", "b/xy~1"]),
+        (Query(partition="b", row_after="xy"), ["b/xy~1"]),
         (Query(partition="b", row_prefix="x"), ["b/x", "b/xy", "b/xy~1"]),
         (Query(partition="b", row_prefix="xy~", partition_before="b"), []),
     ],

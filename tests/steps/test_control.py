@@ -188,6 +188,14 @@ async def test_only_this_operations_deliveries_are_requeued(harness: Harness) ->
     assert await redeliver(harness.services, KEY) == 1
 
 
+async def test_delivery_without_result_is_not_requeued(harness: Harness) -> None:
+    """A purge was interrupted: there is nothing to deliver."""
+    await harness.ended(HOOK)
+    await harness.store.results.delete(KEY)
+    assert await redeliver(harness.services, KEY) == 0
+    assert not harness.store.outbox.rows
+
+
 async def test_abandoned_deliveries_since_an_instant_are_requeued(harness: Harness) -> None:
     """It includes every operation; delivered and older ones are left."""
     answer(harness, 410)
@@ -202,6 +210,11 @@ async def test_abandoned_deliveries_since_an_instant_are_requeued(harness: Harne
         at = last - timedelta(seconds=age)
         other = replace(abandoned, key=key, state=state, last_attempt_at=at)
         await harness.store.deliveries.put(other)
+    facts = harness.result.facts
+    elsewhere = replace(facts.operation, key=Key("another subscription", KEY.row))
+    await harness.store.results.put(
+        replace(harness.result, facts=replace(facts, operation=elsewhere))
+    )
     assert await redeliver_abandoned(harness.services, last) == 2
     assert {pending.key.row for pending in harness.store.outbox.values()} == {
         abandoned.key.row, "operation~2",

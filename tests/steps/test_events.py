@@ -155,6 +155,8 @@ async def repair_and_purge(harness: ReportingHarness) -> None:
     harness.advance(hours=1)
     await repair(harness.services)
     await harness.pump_all()  # the rejection
+    harness.store.results.rows[KEY] = ({}, "unreadable")
+    harness.advance(days=40)
     await purge(harness.services)
 
 

@@ -57,7 +57,17 @@ POLICY = Policy(
     timeout=timedelta(hours=1),
     callback_schedule=tuple(timedelta(seconds=s) for s in (0, 5, 300)),
 )
-_EFFECTS = {"insert", "replace", "merge", "put", "delete", "send", "send_wake_up", "post"}
+_EFFECTS = {
+    "insert",
+    "replace",
+    "merge",
+    "put",
+    "delete",
+    "delete_all",
+    "send",
+    "send_wake_up",
+    "post",
+}
 
 
 def status_path(operation_id: str = OPERATION) -> str:

@@ -42,8 +42,10 @@ _ERRORS: Mapping[int, type[HttpResponseError]] = MappingProxyType(
         HTTPStatus.PRECONDITION_FAILED: ResourceModifiedError,
     }
 )
-# Tables answer in JSON, queues in XML.
+# Tables answer in JSON, queues in XML. Without the header x-ms-error-code the body has the code.
+_CODE = re.compile(rb'"odata\.error"\s*:\s*\{\s*"code"\s*:\s*"(\w+)|<Code>(\w+)')
 _MESSAGE = re.compile(rb'"value"\s*:\s*"((?:[^"\\]|\\.)*)"|<Message>([^<]*)')
+_NO_TABLE = "TableNotFound"
 _UNASKED = ("Content-Type",)  # aiohttp would add it, unsigned
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -138,13 +140,20 @@ def _can_pass(error: Exception) -> bool:
 
 
 def _error(response: aiohttp.ClientResponse, body: bytes) -> HttpResponseError:
-    """Return the error that the SDK raises for such an answer."""
+    """Return the error for an answer, with the type that says what it means for the caller.
+
+    A 409 says that something exists only if it says so, or nothing: a table or a queue that is
+    being deleted will be missing. A 404 of a table's is not one of its row.
+    """
     code = response.headers.get("x-ms-error-code")
+    if not code and (found := _CODE.search(body)):
+        code = (found[1] or found[2]).decode()
     found = _MESSAGE.search(body)
     said = (found[1] or found[2] or b"").decode(errors="replace") if found else ""
     request_id = response.headers.get("x-ms-request-id")
     kind = _ERRORS.get(response.status, HttpResponseError)
-    if code and code.endswith("BeingDeleted"):
+    is_conflict = kind is ResourceExistsError and code and not code.endswith("AlreadyExists")
+    if is_conflict or code == _NO_TABLE:
         kind = HttpResponseError
     text = f"{response.status} {code or response.reason}: {redact_text(said)} ({request_id})"
     error = kind(one_line(text))

@@ -282,8 +282,6 @@ async def test_closed_port_is_an_error() -> None:
         ("401 No", "NoAuthenticationInformation", ClientAuthenticationError),
         ("404 No", "ResourceNotFound", ResourceNotFoundError),
         ("409 No", "EntityAlreadyExists", ResourceExistsError),
-        ("409 No", "QueueBeingDeleted", HttpResponseError),
-        ("409 No", "TableBeingDeleted", HttpResponseError),
         ("412 No", "UpdateConditionNotSatisfied", ResourceModifiedError),
         ("403 No", "AuthorizationPermissionMismatch", HttpResponseError),
     ],
@@ -306,8 +304,47 @@ async def test_error_is_the_sdks(status: str, code: str, kind: type[HttpResponse
     ],
 )
 async def test_error_holds_the_services_message(body: bytes) -> None:
-    with pytest.raises(HttpResponseError, match=r"400 No: Not so\. \(None\)"):
+    with pytest.raises(HttpResponseError, match=r"400 X: Not so\. \(None\)"):
         await put(says(answer("400 No", body)))
+
+
+@pytest.mark.parametrize("is_in_header", [True, False])
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        ("409 No", "EntityAlreadyExists", ResourceExistsError),
+        ("409 No", "TableAlreadyExists", ResourceExistsError),
+        ("409 No", "TableBeingDeleted", HttpResponseError),
+        ("409 No", "QueueBeingDeleted", HttpResponseError),
+        ("409 No", "AccountBeingCreated", HttpResponseError),
+        ("404 No", "ResourceNotFound", ResourceNotFoundError),
+        ("404 No", "TableNotFound", HttpResponseError),
+        ("404 No", "QueueNotFound", ResourceNotFoundError),
+    ],
+)
+async def test_code_is_read_from_header_or_body(
+    status: str, code: str, kind: type[HttpResponseError], *, is_in_header: bool
+) -> None:
+    text = f'{{"odata.error": {{"code": "{code}", "message": {{"value": "No."}}}}}}'
+    if code.startswith("Queue"):
+        text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>No.</Message></Error>"
+    body, headers = (b"", {"x_ms_error_code": code}) if is_in_header else (text.encode(), {})
+    with pytest.raises(HttpResponseError) as raised:
+        await put(says(answer(status, body, **headers)))
+    assert type(raised.value) is kind
+    assert getattr(raised.value, "error_code", None) == code
+
+
+async def test_missing_table_is_not_a_missing_row(azurite: Azurite) -> None:
+    async with opened(Storage(connection_string=azurite.connection_string)) as account:
+        rows = AzureTable(account, WATCHES, f"t{uuid4().hex}")
+        for call in (
+            rows.get(watch().key),
+            rows.replace(watch(), "*"),
+            rows.delete(watch().key),
+        ):
+            with pytest.raises(HttpResponseError, match="404 TableNotFound"):
+                await call
 
 
 # --- requests, compared with those of the SDK's clients

@@ -5,19 +5,19 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
-from azure.core.credentials_async import AsyncTokenCredential
 
 from opswatch.adapters import signing
 from opswatch.adapters.rest import Service
 from opswatch.adapters.sessions import azure_session, environment_proxies, environment_proxy
 from opswatch.adapters.signing import Signer
-from opswatch.adapters.tokens import Tokens
+from opswatch.adapters.tokens import Identity, SharedCredential, Tokens
 from opswatch.config import Storage, connection_parts
 
 if TYPE_CHECKING:
     from azure.data.tables.aio import TableClient
     from azure.storage.queue.aio import QueueClient
 
+_NO_CREDENTIALS = "neither a connection string nor an identity"
 _SCOPE = "https://storage.azure.com/.default"  # in every cloud
 _CONNECTING, _READING = 5, 15  # seconds at the most, of one try
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECTING, sock_read=_READING)
@@ -54,9 +54,9 @@ class Account:
     `table` return the SDK's clients, whose packages are imported when the first one is needed.
     """
 
-    def __init__(self, storage: Storage, credential: AsyncTokenCredential | None = None) -> None:
+    def __init__(self, storage: Storage, identity: Identity | None = None) -> None:
         self._storage = storage
-        self._credential = credential
+        self._tokens = Tokens(identity, _SCOPE) if identity else None
         self._session = azure_session(auto_decompress=False)  # azure-core does that itself
         parts = connection_parts(storage.connection_string)
         queues = signing.shared_key_for_queues, _QUEUE_HEADERS
@@ -73,7 +73,7 @@ class Account:
             return QueueClient.from_connection_string(
                 self._storage.connection_string, name, **options
             )
-        return QueueClient(self._storage.queue_uri, name, credential=self._credential, **options)
+        return QueueClient(self._storage.queue_uri, name, credential=self._shared(), **options)
 
     def table(self, name: str) -> "TableClient":
         """Return the SDK's client of the table `name`."""
@@ -84,11 +84,18 @@ class Account:
             return TableClient.from_connection_string(
                 self._storage.connection_string, name, **options
             )
-        return TableClient(self._storage.table_uri, name, credential=self._credential, **options)
+        return TableClient(self._storage.table_uri, name, credential=self._shared(), **options)
 
     async def close(self) -> None:
         """Close every connection."""
+        if self._tokens is not None:
+            await self._tokens.close()
         await self._session.close()
+
+    def _shared(self) -> SharedCredential:
+        if self._tokens is None:
+            raise ValueError(_NO_CREDENTIALS)
+        return SharedCredential(self._tokens)
 
     def _service(
         self,
@@ -100,7 +107,7 @@ class Account:
         return Service(
             session=self._session,
             uri=uri,
-            signer=_signer(parts, shared_key, self._credential),
+            signer=_signer(parts, shared_key, self._tokens),
             headers=headers,
             timeout=_TIMEOUT,
             proxy=environment_proxy(uri),
@@ -126,12 +133,12 @@ def _uri(parts: Mapping[str, str], service: str) -> str:
 def _signer(
     parts: Mapping[str, str],
     shared_key: Callable[[str, str], Signer],
-    credential: AsyncTokenCredential | None,
+    tokens: Tokens | None,
 ) -> Signer:
     if signature := parts.get("sharedaccesssignature"):
         return signing.access_signature(signature)
     if parts:
         return shared_key(parts["accountname"], parts["accountkey"])
-    if credential is None:
-        raise ValueError("neither a connection string nor an identity")
-    return signing.bearer(Tokens(credential, _SCOPE))
+    if tokens is None:
+        raise ValueError(_NO_CREDENTIALS)
+    return signing.bearer(tokens)

@@ -96,7 +96,16 @@ class Service:
         raise AssertionError("the last try returns or raises")
 
     async def _try(self, request: Request) -> Answer:
+        """Send a request once, and once more if its token is refused and there is another."""
         signed = await self.signer.sign(request)
+        response, body = await self._send(signed)
+        if response.status == HTTPStatus.UNAUTHORIZED and await self.signer.replace(signed):
+            response, body = await self._send(await self.signer.sign(request))
+        if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise _error(response, body)
+        return Answer(response.headers, body)
+
+    async def _send(self, signed: Request) -> tuple[aiohttp.ClientResponse, bytes]:
         failed: tuple[type[AzureError], str]
         try:
             async with self.session.request(
@@ -109,25 +118,16 @@ class Service:
                 proxy=self.proxy,
                 allow_redirects=False,
             ) as response:
-                body = await response.read()
+                return response, await response.read()
         except aiohttp.ClientConnectorError as error:
             failed = ServiceRequestError, reason(error)
         except TimeoutError:
             failed = ServiceResponseTimeoutError, "no answer in time"
         except (aiohttp.ClientError, OSError) as error:
             failed = ServiceResponseError, reason(error)
-        else:
-            return self._read(response, body)
         # Here, because an `AzureError` keeps the text of the exception that is being handled.
         kind, text = failed
         raise kind(text)
-
-    def _read(self, response: aiohttp.ClientResponse, body: bytes) -> Answer:
-        if response.status == HTTPStatus.UNAUTHORIZED:
-            self.signer.refused()
-        if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-            raise _error(response, body)
-        return Answer(response.headers, body)
 
 
 def is_repeated(error: HttpResponseError) -> bool:

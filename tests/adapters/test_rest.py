@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 import aiohttp
 import pytest
 from azure.core import MatchConditions
-from azure.core.credentials import AccessToken, AzureNamedKeyCredential
+from azure.core.credentials import AccessTokenInfo, AzureNamedKeyCredential, TokenRequestOptions
 from azure.core.exceptions import (
     ClientAuthenticationError,
     HttpResponseError,
@@ -43,6 +43,7 @@ from tests.support.builders import NOW, operation, watch
 from tests.support.harness import wake_up_message
 from tests.support.receivers import certified
 from tests.support.servers import (
+    TOKEN,
     Credential,
     Server,
     answer,
@@ -154,8 +155,10 @@ async def test_shared_access_signature_opens_its_service(
 class Entra(Credential):
     """Issues unsigned tokens of Entra's form, which the emulator accepts."""
 
-    async def get_token(self, *scopes: str, claims: str | None = None, **_: Any) -> AccessToken:
-        await super().get_token(*scopes, claims=claims)
+    async def get_token_info(
+        self, *scopes: str, options: TokenRequestOptions | None = None
+    ) -> AccessTokenInfo:
+        await super().get_token_info(*scopes, options=options)
         now = int(time.time())
         facts = {
             "aud": scopes[0].removesuffix("/.default"),
@@ -166,7 +169,8 @@ class Entra(Credential):
         }
         parts = [{"alg": "none", "typ": "JWT"}, facts, "signature"]
         encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()) for part in parts]
-        return AccessToken(b".".join(part.rstrip(b"=") for part in encoded).decode(), now + 3600)
+        text = b".".join(part.rstrip(b"=") for part in encoded).decode()
+        return AccessTokenInfo(text, now + 3600)
 
 
 @pytest.fixture
@@ -194,7 +198,7 @@ async def test_identity_opens_both_services(secure: tuple[Azurite, ssl.SSLContex
         account.tables = replace(account.tables, session=session)
         await create_missing(account, ["letters"], ["books"])
         await use(account, "letters", "books")
-    assert entra.asked == [(("https://storage.azure.com/.default",), None)] * 2
+    assert entra.asked == [(("https://storage.azure.com/.default",), None)]  # for both
 
 
 # --- retries
@@ -224,7 +228,7 @@ async def test_passing_failure_is_retried(code: int) -> None:
     assert await put(trouble, trouble, says(FINE)) == 3
 
 
-@pytest.mark.parametrize("code", [301, 400, 401, 403, 404, 409, 412, 413, 501])
+@pytest.mark.parametrize("code", [301, 400, 403, 404, 409, 412, 413, 501])
 async def test_lasting_refusal_is_not_retried(code: int) -> None:
     moved = says(answer(f"{code} No", Location="/y"))
     async with serving(moved) as server, service_of(server) as service:
@@ -239,11 +243,22 @@ async def test_refused_token_is_replaced() -> None:
     async with serving(says(answer("401 No")), says(FINE)) as server:
         storage = Storage(queue_uri=server.endpoint, table_uri="http://x")
         async with opened(storage, credential) as account:
-            with pytest.raises(ClientAuthenticationError):
-                await account.queues.call("GET", "x")
             for _ in range(2):
                 await account.queues.call("GET", "x")
     assert len(credential.asked) == 2
+    assert server.header("authorization") == [f"Bearer {TOKEN}", *[f"Bearer {TOKEN}2"] * 2]
+
+
+async def test_token_that_is_always_refused_is_an_error() -> None:
+    credential = Credential()
+    async with serving(says(answer("401 No"))) as server:
+        storage = Storage(queue_uri=server.endpoint, table_uri="http://x")
+        async with opened(storage, credential) as account:
+            for _ in range(3):
+                with pytest.raises(ClientAuthenticationError):
+                    await account.queues.call("GET", "x")
+    assert len(credential.asked) == 2  # it is replaced once
+    assert len(server.heads) == 4
 
 
 async def test_lasting_failure_is_an_error() -> None:

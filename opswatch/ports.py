@@ -14,6 +14,7 @@ from opswatch.core.intake import Intake, Rejection
 from opswatch.core.keys import Key, Operation
 from opswatch.core.kinds import KindDurations, Sample
 from opswatch.core.metrics import Metric
+from opswatch.core.mistakes import Mistake
 from opswatch.core.policy import Policy
 from opswatch.core.schedule import Expectation
 from opswatch.core.watches import Result, TimelineEntry, Watch
@@ -218,3 +219,4 @@ class Services:
     intake: Intake
     policy: Policy
     secrets: tuple[Secret, ...]
+    mistakes: tuple[Mistake, ...] = ()  # in the settings: what they stop must not be done

@@ -121,13 +121,13 @@ class Account:
 
 
 def _uri(parts: Mapping[str, str], service: str) -> str:
-    """Return the URI of a service in a connection string; empty without a connection string."""
-    if not parts:
-        return ""
-    protocol = parts.get("defaultendpointsprotocol", "https")
-    suffix = parts.get("endpointsuffix", "core.windows.net")
-    endpoint = parts.get(f"{service}endpoint")
-    return (endpoint or f"{protocol}://{parts['accountname']}.{service}.{suffix}").rstrip("/")
+    """Return the URI of a service in a connection string; empty if it is not in there."""
+    account, endpoint = parts.get("accountname"), parts.get(f"{service}endpoint")
+    if account and not endpoint:
+        protocol = parts.get("defaultendpointsprotocol", "https")
+        suffix = parts.get("endpointsuffix", "core.windows.net")
+        endpoint = f"{protocol}://{account}.{service}.{suffix}"
+    return (endpoint or "").rstrip("/")
 
 
 def _signer(

@@ -15,7 +15,7 @@ from typing import Literal
 
 from opswatch.core.arm import Missed, Observation
 from opswatch.core.deliveries import Delivery, Retry, Settle
-from opswatch.core.errors import OpswatchError
+from opswatch.core.errors import ConfigError, OpswatchError
 from opswatch.core.hosts import HostCircuit
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.intake import Rejection
@@ -108,6 +108,14 @@ def record_early_wakeup(wake: WakeUp, row_seq: int) -> None:
 def record_conflict(key: Key, seq: int) -> None:
     """Record that another worker committed the row first."""
     _log("conflict", key=key, seq=seq)
+
+
+def record_kept(queue: str, count: int, delay: float, error: Exception) -> None:
+    """Record that messages could not be handled, and were sent again with a delay."""
+    level, why = logging.WARNING, f"{type(error).__name__}: {error}"
+    if isinstance(error, ConfigError):
+        level, why = logging.ERROR, "; ".join(error.problems)
+    _log("message_kept", level, queue=queue, count=count, delay=delay, error=why)
 
 
 # --- watches

@@ -13,6 +13,7 @@ from opswatch.core.metrics import (
     POISON_DEPTH,
     QUEUE_DEPTH,
 )
+from opswatch.core.mistakes import Part, require
 from opswatch.core.watches import TimelineEntry, Watch
 from opswatch.ports import PoisonQueue, Query, Queue, Services, Table
 from opswatch.rows.messages import QUEUES
@@ -109,6 +110,7 @@ async def purge(services: Services) -> None:
     The timeline's entry goes last, so that the next purge continues after an interruption. A
     result is kept while a delivery of it is pending.
     """
+    require(services.mistakes, Part.PURGE)
     store = services.store
     before = services.clock() - services.policy.retention
     until = Query(partition_before=before.date().isoformat())

@@ -2,6 +2,7 @@
 
 from opswatch.core.errors import Reason
 from opswatch.core.intake import Rejection, rejection
+from opswatch.core.mistakes import Part, require
 from opswatch.ports import Services
 from opswatch.steps.deliver import deliver
 from opswatch.steps.poll import poll
@@ -10,8 +11,12 @@ from opswatch.steps.wakeups import read_wake_up
 
 
 async def operations_message(services: Services, body: bytes) -> None:
-    """Act on a message of the queue `operations`: poll a watch, or register a post."""
+    """Act on a message of the queue `operations`: poll a watch, or register a post.
+
+    Raise `ConfigError`, changing nothing, if a setting that it needs is wrong.
+    """
     wake = read_wake_up(body)
+    require(services.mistakes, Part.POSTS if wake is None else Part.POLLS)
     if wake is not None:
         await poll(services, wake)
         return
@@ -25,6 +30,7 @@ async def operations_message(services: Services, body: bytes) -> None:
 
 async def deliveries_message(services: Services, body: bytes) -> None:
     """Act on a message of the queue `deliveries`: make an attempt."""
+    require(services.mistakes, Part.DELIVERIES)
     wake = read_wake_up(body)
     if wake is not None:
         await deliver(services, wake)

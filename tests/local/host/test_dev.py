@@ -116,7 +116,7 @@ def test_folder_without_app_exits_with_a_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    assert cli.main(["dev", "--app", str(tmp_path)]) == 1
+    assert cli.main(["dev", "--app", str(tmp_path)]) == 2
     assert "host.json: not found" in capsys.readouterr().err
     for number, handler in handlers.items():
         signal.signal(number, handler)

@@ -146,6 +146,8 @@ class Process:
     async def _keep_open(self, opened: asyncio.Future[_App]) -> None:
         try:
             async with self._opening(self._env) as app:
+                for mistake in app[0].mistakes:
+                    events.record_mistake(mistake)
                 opened.set_result(app)
                 await asyncio.Event().wait()
         except Exception as error:

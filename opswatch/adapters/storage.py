@@ -197,7 +197,7 @@ class AzureQueue:
         """Send a message that becomes visible after `delay`, rounded up to seconds; at most 7 d."""
         seconds = max(0, math.ceil(delay.total_seconds()))
         times = f"visibilitytimeout={seconds}&messagettl={_NEVER_EXPIRES}"
-        text = escape(body.decode(), quote=False)
+        text = escape(body.decode(), quote=False).replace("\r", "&#13;")  # or XML drops it
         answer = await self._account.queues.call(
             "POST",
             f"{self._name}/messages?{times}",

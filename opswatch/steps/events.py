@@ -21,6 +21,7 @@ from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.intake import Rejection
 from opswatch.core.keys import Key, WakeUp
 from opswatch.core.metrics import ATTEMPTS, LAG, MISSES, POLLS, REJECTIONS, SETTLED
+from opswatch.core.mistakes import Mistake
 from opswatch.core.polls import Action
 from opswatch.core.redact import redact_text
 from opswatch.core.texts import one_line
@@ -108,6 +109,12 @@ def record_early_wakeup(wake: WakeUp, row_seq: int) -> None:
 def record_conflict(key: Key, seq: int) -> None:
     """Record that another worker committed the row first."""
     _log("conflict", key=key, seq=seq)
+
+
+def record_mistake(mistake: Mistake) -> None:
+    """Record a wrong setting with which the app has started."""
+    stops = ",".join(sorted(mistake.stops)) or None
+    _log("setting_wrong", logging.ERROR, error=mistake.text, stops=stops)
 
 
 def record_kept(queue: str, count: int, delay: float, error: Exception) -> None:

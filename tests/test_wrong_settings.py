@@ -181,6 +181,20 @@ async def test_wrong_setting_loses_nothing_and_stops_only_its_part(
     assert harness.operations.messages == harness.deliveries.messages == {}
 
 
+@pytest.mark.parametrize(
+    "name", ["OPSWATCH_TIMEOUT", "OPSWATCH_POLL_MIN", "OPSWATCH_CALLBACK_SCHEDULE"]
+)
+async def test_wrong_setting_for_long_adds_no_message(harness: Harness, name: str) -> None:
+    host = SimulatedHost(harness)
+    services = started_with(harness, name, WRONG[name])
+    await host.run(services, timedelta(minutes=20))
+    waiting = len(harness.operations.messages) + len(harness.deliveries.messages)
+    assert waiting == (WITH_RECEIVER if "CALLBACK" in name else POSTS)
+    assert host.runs <= 22 * POSTS  # in the end each message is tried every one to two minutes
+    await host.run(harness.services, ONCE_RIGHT)
+    assert len(harness.called()) == WITH_RECEIVER
+
+
 async def test_wrong_arm_setting_does_not_stop_deliveries(harness: Harness) -> None:
     host = SimulatedHost(harness)
     no_secret = replace(harness.services, secrets=())

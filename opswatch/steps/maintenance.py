@@ -13,7 +13,7 @@ from opswatch.core.metrics import (
     POISON_DEPTH,
     QUEUE_DEPTH,
 )
-from opswatch.core.mistakes import Part, require
+from opswatch.core.mistakes import Part, problems_of, require
 from opswatch.core.watches import TimelineEntry, Watch
 from opswatch.ports import PoisonQueue, Query, Queue, Services, Table
 from opswatch.rows.messages import QUEUES
@@ -34,12 +34,16 @@ async def repair(services: Services) -> None:
     latest of its messages has an effect.
     """
     now = services.clock()
-    rescued_watches = await _rescue(
-        services.store.watches, services.operations, watches.reschedule_overdue, now
-    )
-    rescued_deliveries = await _rescue(
-        services.store.outbox, services.deliveries, deliveries.reschedule_overdue, now
-    )
+    rescued_watches = rescued_deliveries = 0
+    # What a wrong setting stops has its message: a fresh one each minute would be one more.
+    if not problems_of(services.mistakes, Part.POLLS):
+        rescued_watches = await _rescue(
+            services.store.watches, services.operations, watches.reschedule_overdue, now
+        )
+    if not problems_of(services.mistakes, Part.DELIVERIES):
+        rescued_deliveries = await _rescue(
+            services.store.outbox, services.deliveries, deliveries.reschedule_overdue, now
+        )
     poisoned = 0
     for name, queue in zip(QUEUES, services.poison, strict=False):
         services.telemetry.measure(POISON_DEPTH, await queue.depth(), queue=name)

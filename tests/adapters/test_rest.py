@@ -476,6 +476,16 @@ async def test_messages_are_sent_as_the_sdk_does() -> None:
     assert [(e.tag, e.text) for e in ours.iter()] == [(e.tag, e.text) for e in theirs.iter()]
 
 
+@pytest.mark.parametrize(
+    "text", [" {}\t ", "a\r\nb\rc\n", "\ufeff{}", "<a>&amp;]]>\"'</a>", "\xe9"]
+)
+async def test_message_survives_a_strict_parser(text: str) -> None:
+    """XML makes a line feed of a carriage return that is not escaped."""
+    async with account_of(says(SENT)) as (account, server):
+        await AzureQueue(account, "operations").send(text.encode())
+    assert ET.fromstring(server.bodies[0]).findtext("MessageText") == text  # noqa: S314 - ours
+
+
 # --- proxies
 
 

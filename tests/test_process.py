@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from azure.storage.queue import QueueSasPermissions, generate_queue_sas
 
 from opswatch.adapters.account import Account
-from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue
-from opswatch.config import Storage
+from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, create_missing
+from opswatch.config import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, Storage
 from opswatch.core.errors import ConfigError
 from opswatch.core.keys import Key
 from opswatch.local.azurite import Azurite, running_azurite
@@ -16,6 +18,7 @@ from opswatch.local.host.host import LocalHost
 from opswatch.ports import Services
 from opswatch.process import Process
 from opswatch.rows.messages import POISON_SUFFIX, QUEUES
+from opswatch.steps.messages import operations_message
 
 
 async def test_callers_share_the_services(azurite: Azurite) -> None:
@@ -116,6 +119,30 @@ async def test_wrong_settings_poison_nothing_in_the_local_host() -> None:
             for queue in QUEUES:
                 assert await AzurePoisonQueue(account, queue + POISON_SUFFIX).depth() == 0
                 assert await AzureQueue(account, queue).depth() == 50  # hidden ones
+        finally:
+            await account.close()
+
+
+async def test_storage_without_tables_keeps_messages_too() -> None:
+    """The Functions host needs no tables: it hands messages to the app all the same."""
+    with running_azurite() as azurite:
+        signature = generate_queue_sas(
+            DEVELOPMENT_ACCOUNT,
+            "operations",
+            DEVELOPMENT_KEY,
+            permission=QueueSasPermissions(add=True),
+            expiry=datetime.now(UTC) + timedelta(hours=1),
+        )
+        endpoint = f"http://127.0.0.1:{azurite.ports['queue']}/{DEVELOPMENT_ACCOUNT}"
+        wrong = f"QueueEndpoint={endpoint};SharedAccessSignature={signature}"
+        process = Process({"AzureWebJobsStorage": wrong})
+        account = Account(Storage(connection_string=azurite.connection_string))
+        try:
+            await create_missing(account, ["operations"], [])
+            await process.handle("operations", operations_message, b"{}")
+            with pytest.raises(ConfigError, match="TableEndpoint"):
+                await process.services()
+            assert await AzureQueue(account, "operations").depth() == 1
         finally:
             await account.close()
 

@@ -63,6 +63,20 @@ async def test_endpoint_gives_a_token_and_when_to_refresh_it(
     assert server.header("x-identity-header") == ["header"]
 
 
+async def test_developers_chain_finds_a_managed_identity_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its credentials share one transport, which lives until the chain is closed."""
+    async with serving(says(token_answer())) as server:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{server.endpoint}/msi/token")
+        monkeypatch.setenv("IDENTITY_HEADER", "header")
+        async with credential_for(managed_identity=False, client_id=None) as credential:
+            for _ in range(2):
+                assert (await credential.get_token_info(SCOPE)).token == "eyJ0"
+                await credential.forget()
+    assert len(server.heads) == 2
+
+
 @pytest.mark.parametrize(
     "malformed",
     [

@@ -8,7 +8,7 @@ import aiohttp
 
 from opswatch.adapters import signing
 from opswatch.adapters.rest import Service
-from opswatch.adapters.sessions import azure_session, environment_proxies, environment_proxy
+from opswatch.adapters.sessions import azure_session, environment_proxy
 from opswatch.adapters.signing import Signer
 from opswatch.adapters.tokens import Identity, SharedCredential, Tokens
 from opswatch.config import Storage, connection_parts
@@ -68,7 +68,7 @@ class Account:
         """Return the SDK's client of the queue `name`: it neither encodes nor decodes messages."""
         from azure.storage.queue.aio import QueueClient  # noqa: PLC0415 - 0.1 s
 
-        options = self._options(self._storage.queue_uri) | _QUEUE_RETRIES
+        options = self._options() | _QUEUE_RETRIES
         if self._storage.connection_string:
             return QueueClient.from_connection_string(
                 self._storage.connection_string, name, **options
@@ -79,7 +79,7 @@ class Account:
         """Return the SDK's client of the table `name`."""
         from azure.data.tables.aio import TableClient  # noqa: PLC0415 - 0.1 s
 
-        options = self._options(self._storage.table_uri) | _TABLE_RETRIES
+        options = self._options() | _TABLE_RETRIES
         if self._storage.connection_string:
             return TableClient.from_connection_string(
                 self._storage.connection_string, name, **options
@@ -113,11 +113,11 @@ class Account:
             proxy=environment_proxy(uri),
         )
 
-    def _options(self, uri: str) -> dict[str, Any]:
-        from azure.core.pipeline.transport import AioHttpTransport  # noqa: PLC0415 - as the clients
+    def _options(self) -> dict[str, Any]:
+        from opswatch.adapters.sdk_transport import SdkTransport  # noqa: PLC0415 - as the clients
 
-        transport = AioHttpTransport(session=self._session, session_owner=False)
-        return {"transport": transport, "proxies": environment_proxies(uri) or None, **_TIMEOUTS}
+        transport = SdkTransport(session=self._session, session_owner=False)
+        return {"transport": transport, **_TIMEOUTS}
 
 
 def _uri(parts: Mapping[str, str], service: str) -> str:

@@ -65,8 +65,8 @@ class LazyCredential:
                 ManagedIdentityCredential,
             )
 
-            from opswatch.adapters.identity_transport import (  # noqa: PLC0415 - as azure-identity
-                IdentityTransport,
+            from opswatch.adapters.sdk_transport import (  # noqa: PLC0415 - as azure-identity
+                SdkTransport,
             )
 
             # It logs an answer that it cannot read, with the token in it. The failure is reported
@@ -74,8 +74,8 @@ class LazyCredential:
             logger = logging.getLogger("azure.identity")
             if logger.level == logging.NOTSET:
                 logger.setLevel(logging.ERROR)
-            # Without retries: they would sleep for as long as the identity's Retry-After says.
-            options: dict[str, Any] = {"retry_total": 0, "transport": IdentityTransport()}
+            # Without retries: `Tokens` makes one, and the schedule the others.
+            options: dict[str, Any] = {"retry_total": 0, "transport": SdkTransport()}
             if self._managed_identity:
                 self._made = ManagedIdentityCredential(client_id=self._client_id, **options)
             else:

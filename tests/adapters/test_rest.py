@@ -37,7 +37,7 @@ from opswatch.adapters.storage import AzureQueue, AzureTable, create_missing
 from opswatch.config import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, Storage
 from opswatch.core.keys import Key, WakeUp
 from opswatch.local.azurite import Azurite, running_azurite
-from opswatch.ports import Sent
+from opswatch.ports import Query, Sent
 from opswatch.rows.tables import WATCHES
 from tests.support.builders import NOW, operation, watch
 from tests.support.harness import wake_up_message
@@ -288,6 +288,25 @@ async def test_closed_port_is_an_error() -> None:
             await service.call("GET", "x")
 
 
+@pytest.mark.parametrize("status", ["429 Busy", "500 Oops", "503 Busy"])
+async def test_retry_after_holds_no_call(status: str) -> None:
+    """Neither of the calls that the SDK makes nor of those that go past it."""
+    busy = says(answer(status, Retry_After="61", retry_after_ms="61000"))
+    async with serving(busy) as server, service_of(server) as service:
+        with pytest.raises(HttpResponseError):
+            await service.call("GET", "x")
+    async with account_of(busy) as (account, server):
+        began = time.monotonic()
+        for call in (
+            AzureTable(account, WATCHES).find_page(Query(), 1),
+            AzureQueue(account, "operations").depth(),
+        ):
+            with pytest.raises(HttpResponseError):
+                await call
+        assert len(server.heads) >= 4  # each was tried again
+    assert time.monotonic() - began < 20
+
+
 # --- errors
 
 
@@ -496,5 +515,10 @@ async def test_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv("no_proxy", "q.example.com")
         async with opened(far, Credential()) as account:
             await account.tables.call("GET", "x")
-    assert proxy.targets == ["http://t.example.com/x"]
+            assert proxy.targets == ["http://t.example.com/x"]
+        key = "AccountName=a;AccountKey=a2V5;QueueEndpoint=http://q.example.com/a;"
+        key += "TableEndpoint=http://t.example.com/a"
+        async with opened(Storage(connection_string=key)) as sdk:
+            await sdk.table("x").delete_entity("p", "r")
+            assert proxy.targets[1].startswith("http://t.example.com/a/x(")
     assert account.queues.proxy is None

@@ -3,7 +3,9 @@
 import azure.functions as func
 
 from opswatch.process import Process
-from opswatch.steps import maintenance, messages
+from opswatch.steps import messages
+from opswatch.steps import purge as purging
+from opswatch.steps import repair as repairing
 
 app = func.FunctionApp()
 process = Process()
@@ -25,10 +27,10 @@ async def deliveries(message: func.QueueMessage) -> None:
 @app.timer_trigger(arg_name="timer", schedule="0 * * * * *", run_on_startup=True)
 async def repair(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the binding's
     """Send wake-ups for overdue rows, every minute."""
-    await maintenance.repair(await process.services())
+    await repairing.repair(await process.services())
 
 
 @app.timer_trigger(arg_name="timer", schedule="0 23 3 * * *")
 async def purge(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the binding's
     """Remove everything older than the retention, daily."""
-    await maintenance.purge(await process.services())
+    await purging.purge(await process.services())

@@ -22,8 +22,9 @@ from opswatch.health import check_all
 from opswatch.ports import Sent, Services
 from opswatch.process import Process, Step
 from opswatch.rows.messages import QUEUES
-from opswatch.steps.maintenance import purge, repair
 from opswatch.steps.messages import deliveries_message, operations_message
+from opswatch.steps.purge import purge
+from opswatch.steps.repair import repair
 from opswatch.testing import MemoryPoisonQueue, MemoryQueue
 from tests.support.builders import seconds
 from tests.support.harness import HOOK, Harness, ended, status_path
@@ -262,7 +263,7 @@ async def test_message_that_cannot_be_sent_again_is_the_hosts(harness: Harness) 
     """As if the storage refused all writes: the host keeps what it cannot remove."""
 
     class Refusing(MemoryQueue):
-        async def send(self, *_: object) -> Sent:
+        async def send(self, body: bytes, delay: timedelta = RETRY_DELAY) -> None:  # noqa: ARG002
             raise ServiceRequestError("no writes")
 
     refusing: Any = Refusing(harness.clock)

@@ -7,9 +7,10 @@ see docs/performance.md. Calls made once a minute, or by hand, use the SDK (`acc
 import asyncio
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from io import BytesIO
 from types import MappingProxyType
 
 import aiohttp
@@ -46,6 +47,7 @@ _ERRORS: Mapping[int, type[HttpResponseError]] = MappingProxyType(
 _CODE = re.compile(rb'"odata\.error"\s*:\s*\{\s*"code"\s*:\s*"(\w+)|<Code>(\w+)')
 _MESSAGE = re.compile(rb'"value"\s*:\s*"((?:[^"\\]|\\.)*)"|<Message>([^<]*)')
 _NO_TABLE = "TableNotFound"
+_AT_ONCE = 1024 * 1024  # bytes: with more, aiohttp warns
 _UNASKED = ("Content-Type",)  # aiohttp would add it, unsigned
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -71,13 +73,20 @@ class Service:
     pauses: tuple[float, ...] = _PAUSES
 
     async def call(
-        self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] = NO_HEADERS
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes = b"",
+        headers: Mapping[str, str] = NO_HEADERS,
+        check: Callable[[Answer], None] | None = None,
     ) -> Answer:
         """Send a request, with retries if they can help; raise azure-core's `AzureError`.
 
         `path` follows the service's URI, with its query, and is percent-encoded. Any request whose
         answer got lost is sent again: a write may conflict with itself. `is_repeated` distinguishes
-        that from a conflict with another writer.
+        that from a conflict with another writer. `check` raises the error within an answer that
+        succeeded.
         """
         request = Request(
             method=method,
@@ -87,11 +96,15 @@ class Service:
         )
         for number, pause in enumerate((*self.pauses, None)):
             try:
-                return await self._try(request)
+                answer = await self._try(request)
+                if check is not None:
+                    check(answer)
             except (ServiceRequestError, ServiceResponseError, HttpResponseError) as error:
                 if pause is None or not _can_pass(error):
                     error.is_repeated = number > 0  # type: ignore[union-attr]  # ours
                     raise
+            else:
+                return answer
             await asyncio.sleep(pause * (1 + random.random()))  # noqa: S311 - no secret
         raise AssertionError("the last try returns or raises")
 
@@ -102,7 +115,7 @@ class Service:
         if response.status == HTTPStatus.UNAUTHORIZED and await self.signer.replace(signed):
             response, body = await self._send(await self.signer.sign(request))
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-            raise _error(response, body)
+            raise error_of(response.status, response.reason or "", response.headers, body)
         return Answer(response.headers, body)
 
     async def _send(self, signed: Request) -> tuple[aiohttp.ClientResponse, bytes]:
@@ -111,7 +124,7 @@ class Service:
             async with self.session.request(
                 signed.method,
                 URL(signed.url, encoded=True),
-                data=signed.body or None,
+                data=_payload(signed.body),
                 headers=signed.headers,
                 skip_auto_headers=_UNASKED,
                 timeout=self.timeout,
@@ -130,6 +143,11 @@ class Service:
         raise kind(text)
 
 
+def _payload(body: bytes) -> bytes | BytesIO | None:
+    """Return what aiohttp sends as `body`: bytes at once, or a large transaction in pieces."""
+    return BytesIO(body) if len(body) > _AT_ONCE else body or None
+
+
 def is_repeated(error: HttpResponseError) -> bool:
     """Return whether the request had been sent before: a conflict may then be with itself."""
     return bool(getattr(error, "is_repeated", False))
@@ -139,24 +157,25 @@ def _can_pass(error: Exception) -> bool:
     return not isinstance(error, HttpResponseError) or error.status_code in _RETRIED
 
 
-def _error(response: aiohttp.ClientResponse, body: bytes) -> HttpResponseError:
+def error_of(
+    status: int, reason_phrase: str, headers: Mapping[str, str], body: bytes
+) -> HttpResponseError:
     """Return the error for an answer, with the type that says what it means for the caller.
 
     A 409 says that something exists only if it says so, or nothing: a table or a queue that is
     being deleted will be missing. A 404 of a table's is not one of its row.
     """
-    code = response.headers.get("x-ms-error-code")
-    if not code and (found := _CODE.search(body)):
-        code = (found[1] or found[2]).decode()
+    code = headers.get("x-ms-error-code")
+    if not code and (coded := _CODE.search(body)):
+        code = (coded[1] or coded[2]).decode()
     found = _MESSAGE.search(body)
     said = (found[1] or found[2] or b"").decode(errors="replace") if found else ""
-    request_id = response.headers.get("x-ms-request-id")
-    kind = _ERRORS.get(response.status, HttpResponseError)
+    request_id = headers.get("x-ms-request-id")
+    kind = _ERRORS.get(status, HttpResponseError)
     is_conflict = kind is ResourceExistsError and code and not code.endswith("AlreadyExists")
     if is_conflict or code == _NO_TABLE:
         kind = HttpResponseError
-    text = f"{response.status} {code or response.reason}: {redact_text(said)} ({request_id})"
-    error = kind(one_line(text))
-    error.status_code, error.reason = response.status, response.reason
+    error = kind(one_line(f"{status} {code or reason_phrase}: {redact_text(said)} ({request_id})"))
+    error.status_code, error.reason = status, reason_phrase
     error.error_code = code  # type: ignore[attr-defined]  # as the SDKs have it
     return error

@@ -10,7 +10,7 @@ from opswatch.core.watches import FinalStatus
 from opswatch.ports import Query, Services
 from opswatch.steps import events
 from opswatch.steps.finish import finish
-from opswatch.steps.wakeups import send_delivery_wake_up
+from opswatch.steps.wakeups import delivery_chain, start_waiting
 
 
 class StopOutcome(Enum):
@@ -90,6 +90,6 @@ async def _requeue(services: Services, settled: Delivery, now: datetime) -> bool
         await outbox.delete(pending.key, row.etag)
     if row.value.round_attempts:
         return False
-    await send_delivery_wake_up(services, row.value)
+    await start_waiting(services, delivery_chain(services), row.value)
     events.record_requeued(row.value)
     return True

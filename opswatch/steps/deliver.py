@@ -25,18 +25,25 @@ from opswatch.core.hosts import (
     retry_busy_at,
     start_probe,
 )
-from opswatch.core.keys import WakeUp, host_key, stable_random
+from opswatch.core.keys import host_key, stable_random
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Result
 from opswatch.ports import Row, Services
 from opswatch.steps import events
-from opswatch.steps.wakeups import load_current_row, send_delivery_wake_up
+from opswatch.steps.wakeups import (
+    after_commit,
+    before_commit,
+    delivery_chain,
+    load_current_row,
+)
 
 _NO_SECRET_DELAY = timedelta(minutes=1)  # and at random up to half as much again
 
 
 async def deliver(services: Services, wake: WakeUp) -> None:
     """Attempt the delivery that `wake` names, if the row is at the wake-up's `seq`."""
-    row = await load_current_row(services.store.outbox, services.deliveries, wake)
+    chain = delivery_chain(services)
+    row = await load_current_row(services, chain, wake)
     if row is None:
         return
     with events.span(services, "attempt", wake.key, wake.seq, link=wake.traceparent):
@@ -45,10 +52,11 @@ async def deliver(services: Services, wake: WakeUp) -> None:
         if isinstance(action, Settle):
             await _settle(services, row, action.delivery)
             return
-        sent = await send_delivery_wake_up(services, action.delivery)
+        await before_commit(services, chain, action.delivery)
         if await services.store.outbox.replace(action.delivery, row.etag) is None:
             events.record_conflict(wake.key, wake.seq)
-            await services.deliveries.take_back(sent)
+        else:
+            await after_commit(services, chain, action.delivery)
 
 
 async def _attempt(services: Services, delivery: Delivery) -> Retry | Settle:

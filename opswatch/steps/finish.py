@@ -14,7 +14,7 @@ from opswatch.core.watches import (
 )
 from opswatch.ports import Row, Services
 from opswatch.steps import events
-from opswatch.steps.wakeups import send_delivery_wake_up
+from opswatch.steps.wakeups import delivery_chain, start_waiting
 
 
 async def finish(services: Services, row: Row[Watch]) -> Result:
@@ -127,5 +127,5 @@ async def _create_delivery(
         if existing is not None and existing.value.callback_url != callback_url:
             continue
         if inserted is not None and existing is None:
-            await send_delivery_wake_up(services, delivery)
+            await start_waiting(services, delivery_chain(services), delivery)
         return

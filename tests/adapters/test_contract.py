@@ -17,14 +17,15 @@ from opswatch.core.deliveries import Delivery, DeliveryState
 from opswatch.core.errors import Reason
 from opswatch.core.hosts import HostCircuit
 from opswatch.core.intake import Rejection
-from opswatch.core.keys import Key, WakeUp
-from opswatch.core.watches import End, FinalStatus, TimelineEntry, Watch, reschedule_overdue
+from opswatch.core.keys import Key
+from opswatch.core.wakeups import WakeUp
+from opswatch.core.watches import End, FinalStatus, TimelineEntry, Watch
 from opswatch.core.webhook import Attempt
 from opswatch.local.azurite import Azurite
 from opswatch.ports import Page, PoisonQueue, Query, Queue, Row, Table
 from opswatch.rows.codec import Codec
+from opswatch.rows.messages import decode_message
 from opswatch.rows.tables import DELIVERIES, HOSTS, OUTBOX, REJECTIONS, RESULTS, TIMELINE, WATCHES
-from opswatch.steps.wakeups import read_wake_up
 from opswatch.testing import MemoryPoisonQueue, MemoryQueue, MemoryTable
 from tests.support import builders
 from tests.support.builders import KEY, result
@@ -256,14 +257,37 @@ async def test_settled_delivery_is_never_due(make_table: MakeTable) -> None:
     assert await found(table, Query(partition=KEY.partition, row_prefix=f"{KEY.row}~")) != []
 
 
-async def test_due_times_are_those_before_any_repair(table: Table[Watch]) -> None:
+async def test_due_times_are_those_of_all_rows(table: Table[Watch]) -> None:
     assert [due_at async for due_at in table.iter_due_at()] == []
     late = NOW - timedelta(hours=1)
     await table.insert(watch("1", due_at=NOW))
-    await table.insert(reschedule_overdue(watch("2", due_at=late), NOW))
+    await table.insert(watch("2", due_at=late, far=True))
     due_times = [due_at async for due_at in table.iter_due_at()]
     assert sorted(due_times) == [late, NOW]
     assert {type(due_at) for due_at in due_times} == {datetime}
+
+
+async def test_query_from_a_due_time_includes_it(table: Table[Watch]) -> None:
+    step = timedelta(milliseconds=1)
+    for row, due_at in (("1", NOW - step), ("2", NOW), ("3", NOW + step)):
+        await table.insert(watch(row, due_at=due_at))
+    for since, before, expected in (
+        (NOW, None, ["2", "3"]),
+        (NOW + step, None, ["3"]),
+        (NOW, NOW + step, ["2"]),
+        (NOW, NOW, []),
+    ):
+        query = Query(due_from=since, due_before=before)
+        assert [n.key.row for n in await found(table, query)] == expected
+
+
+async def test_far_rows_are_found_apart(table: Table[Watch]) -> None:
+    await table.insert(watch("near"))
+    await table.insert(watch("far", far=True))
+    for far, expected in ((True, ["far"]), (False, ["near"]), (None, ["far", "near"])):
+        assert [n.key.row for n in await found(table, Query(far=far))] == expected
+        page = await table.find_page(Query(far=far, due_from=NOW), 9)
+        assert [row.value.key.row for row in page.values] == expected
 
 
 async def test_rows_may_be_removed_during_a_query(table: Table[Watch]) -> None:
@@ -321,7 +345,7 @@ NOUNS: dict[str, tuple[Codec[Any], Any]] = {
     "a bare watch": (WATCHES, watch()),
     "a full watch": (
         WATCHES,
-        watch(**FULL, seq=2**31 - 1, unreadable_since=NOW, first_due_at=NOW, end=END),
+        watch(**FULL, seq=2**31 - 1, unreadable_since=NOW, far=True, end=END),
     ),
     "a watch of tiny progress": (WATCHES, watch(percent_complete=5e-324)),
     "a watch of whole progress": (WATCHES, watch(percent_complete=100.0)),
@@ -427,7 +451,7 @@ async def test_foreign_continuation_is_a_value_error(
 
 # --- queues
 
-WAKE = WakeUp(Key("subscription", f"p~l~o~{ODD}"), 7, "00-trace-span-01")
+WAKE = WakeUp(key=Key("subscription", f"p~l~o~{ODD}"), seq=7, traceparent="00-trace-span-01")
 
 
 @pytest.fixture
@@ -445,7 +469,7 @@ async def test_wake_up_is_received_as_sent(queues: tuple[Queue, PoisonQueue]) ->
     queue, receiving = queues
     await queue.send(wake_up_message(WAKE))
     (arrived,) = await receiving.take()
-    assert read_wake_up(arrived.body) == WAKE
+    assert decode_message(arrived.body) == (WAKE,)
 
 
 @pytest.mark.parametrize("delay", [timedelta(milliseconds=200), timedelta(days=7)])
@@ -470,29 +494,36 @@ async def test_delay_beyond_seven_days_is_refused(queues: tuple[Queue, PoisonQue
         await queues[0].send(wake_up_message(WAKE), timedelta(days=7, seconds=1))
 
 
-@pytest.mark.parametrize("delay", [timedelta(0), timedelta(hours=1)])
-async def test_message_can_be_taken_back_twice(
-    queues: tuple[Queue, PoisonQueue], delay: timedelta
-) -> None:
-    queue, _ = queues
-    kept = await queue.send(wake_up_message(replace(WAKE, seq=1)), delay)
-    sent = await queue.send(wake_up_message(WAKE), delay)
-    await queue.take_back(sent)
-    await queue.take_back(sent)
-    assert await queue.depth() == 1
-    await queue.take_back(kept)
-    assert await queue.depth() == 0
-
-
-async def test_leased_message_is_not_taken_back(queues: tuple[Queue, PoisonQueue]) -> None:
+async def test_message_can_be_removed_twice(queues: tuple[Queue, PoisonQueue]) -> None:
     queue, receiving = queues
-    sent = await queue.send(wake_up_message(WAKE))
+    await queue.send(wake_up_message(WAKE))
     (held,) = await receiving.take()
-    await queue.take_back(sent)
-    assert await queue.depth() == 1
     await receiving.remove(held)
     await receiving.remove(held)
     assert await queue.depth() == 0
+
+
+async def test_peek_leaves_the_message(queues: tuple[Queue, PoisonQueue]) -> None:
+    queue, receiving = queues
+    assert await queue.peek() is None
+    await queue.send(wake_up_message(WAKE), timedelta(hours=1))
+    assert await queue.peek() is None
+    await queue.send(wake_up_message(WAKE))
+    for _ in range(2):
+        peeked = await queue.peek()
+        assert peeked is not None
+        assert peeked.body == wake_up_message(WAKE)
+        assert peeked.sent_at.tzinfo is not None
+    assert len(await receiving.take()) == 1
+    assert await queue.peek() is None
+
+
+async def test_wake_up_has_a_message_of_its_own(queues: tuple[Queue, PoisonQueue]) -> None:
+    queue, receiving = queues
+    for seq in (1, 2):
+        await queue.send_wake_up(replace(WAKE, seq=seq), timedelta(0))
+    taken = [decode_message(message.body) for message in await receiving.take()]
+    assert taken == [(replace(WAKE, seq=1),), (replace(WAKE, seq=2),)]
 
 
 async def test_depth_counts_delayed_messages(queues: tuple[Queue, PoisonQueue]) -> None:

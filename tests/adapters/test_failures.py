@@ -48,8 +48,8 @@ def all_texts(error: BaseException) -> str:
 # --- storage: a shared access signature
 
 
-async def send(account: Account) -> object:
-    return await AzureQueue(account, "operations").send(MESSAGE.encode())
+async def send(account: Account) -> None:
+    await AzureQueue(account, "operations").send(MESSAGE.encode())
 
 
 async def depth(account: Account) -> object:

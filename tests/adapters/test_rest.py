@@ -33,11 +33,13 @@ from azure.storage.queue import QueueSasPermissions, generate_queue_sas
 
 from opswatch.adapters.account import Account
 from opswatch.adapters.rest import Service
-from opswatch.adapters.storage import AzureQueue, AzureTable, create_missing
+from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable, create_missing
+from opswatch.adapters.transactions import Change, check_transaction
 from opswatch.config import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, Storage
-from opswatch.core.keys import Key, WakeUp
+from opswatch.core.keys import Key
+from opswatch.core.wakeups import WakeUp
 from opswatch.local.azurite import Azurite, running_azurite
-from opswatch.ports import Query, Sent
+from opswatch.ports import Poisoned, Query, Sent
 from opswatch.rows.tables import WATCHES
 from tests.support.builders import NOW, operation, watch
 from tests.support.harness import wake_up_message
@@ -52,7 +54,7 @@ from tests.support.servers import (
     serving,
 )
 
-WAKE = WakeUp(Key("subscription", "row"), 1)
+WAKE = WakeUp(key=Key("subscription", "row"), seq=1)
 FINE = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
@@ -68,10 +70,13 @@ async def opened(storage: Storage, credential: Credential | None = None) -> Asyn
 # --- authentication, by a real emulator
 
 
+OTHER = Key(watch().key.partition, "other")
+
+
 async def use(account: Account, queue: str, table: str) -> None:
     """Make each kind of call, and check its effect."""
-    sent = await AzureQueue(account, queue).send(wake_up_message(WAKE), timedelta(seconds=1))
-    await AzureQueue(account, queue).take_back(sent)
+    await AzureQueue(account, queue).send(wake_up_message(WAKE), timedelta(seconds=1))
+    assert await AzureQueue(account, queue).depth() == 1
     rows = AzureTable(account, WATCHES, table)
     written = await rows.insert(watch())
     assert written is not None
@@ -82,6 +87,19 @@ async def use(account: Account, queue: str, table: str) -> None:
     assert not await rows.delete(watch().key, replaced.etag)
     assert await rows.delete(watch().key)
     assert await rows.get(watch().key) is None
+
+
+async def use_transactions(account: Account, table: str) -> None:
+    """Change two rows together, and check the effect."""
+    rows = AzureTable(account, WATCHES, table)
+    await rows.put(watch())
+    other = await rows.insert(watch(operation=replace(operation(), key=OTHER)))
+    assert other is not None
+    columns = WATCHES.encode(watch(seq=4))
+    await rows.transact(
+        [Change(key=watch().key, etag="*", entity=columns), Change(key=OTHER, etag=other.etag)]
+    )
+    assert await rows.get(OTHER) is None
 
 
 @pytest.fixture
@@ -96,6 +114,7 @@ async def names(azurite: Azurite) -> tuple[str, str]:
 async def test_account_key_opens_both_services(azurite: Azurite, names: tuple[str, str]) -> None:
     async with opened(Storage(connection_string=azurite.connection_string)) as account:
         await use(account, *names)
+        await use_transactions(account, names[1])
 
 
 async def test_wrong_key_opens_no_service(azurite: Azurite, names: tuple[str, str]) -> None:
@@ -198,6 +217,7 @@ async def test_identity_opens_both_services(secure: tuple[Azurite, ssl.SSLContex
         account.tables = replace(account.tables, session=session)
         await create_missing(account, ["letters"], ["books"])
         await use(account, "letters", "books")
+        await use_transactions(account, "books")
     assert entra.asked == [(("https://storage.azure.com/.default",), None)]  # for both
 
 
@@ -226,6 +246,16 @@ async def put(*responders: Any, reading: float = 5) -> int:
 async def test_passing_failure_is_retried(code: int) -> None:
     trouble = says(answer(f"{code} Trouble", b"oops"))
     assert await put(trouble, trouble, says(FINE)) == 3
+
+
+async def test_passing_failure_within_a_transaction_is_retried() -> None:
+    busy, fine = (
+        says(answer("202 Accepted", b"HTTP/1.1 " + status))
+        for status in (b"503 Busy", b"204 No Content")
+    )
+    async with serving(busy, fine) as server, service_of(server) as service:
+        await service.call("POST", "$batch", check=check_transaction)
+    assert server.targets == ["/$batch"] * 2
 
 
 @pytest.mark.parametrize("code", [301, 400, 403, 404, 409, 412, 413, 501])
@@ -337,7 +367,7 @@ async def test_error_is_the_sdks(status: str, code: str, kind: type[HttpResponse
         b"<?xml version='1.0'?><Error><Code>X</Code><Message>Not so.</Message></Error>",
     ],
 )
-async def test_error_holds_the_services_message(body: bytes) -> None:
+async def test_error_holds_the_code_and_message_of_the_body(body: bytes) -> None:
     with pytest.raises(HttpResponseError, match=r"400 X: Not so\. \(None\)"):
         await put(says(answer("400 No", body)))
 
@@ -475,23 +505,23 @@ async def test_row_is_read_as_the_sdk_does(key: Key) -> None:
 
 
 async def test_messages_are_sent_as_the_sdk_does() -> None:
-    wake = WakeUp(Key("p", 'x~<&>"'), 1)
-    async with account_of(says(SENT), says(FINE), says(SENT), says(FINE)) as (account, server):
+    wake = WakeUp(key=Key("p", 'x~<&>"'), seq=1)
+    async with account_of(says(SENT), says(SENT), says(FINE), says(FINE)) as (account, server):
         queue = AzureQueue(account, "operations")
-        sent = await queue.send(wake_up_message(wake), timedelta(seconds=7))
-        await queue.take_back(sent)
+        await queue.send(wake_up_message(wake), timedelta(seconds=7))
         client = account.queue("operations")
         message = await client.send_message(
             wake_up_message(wake).decode(), visibility_timeout=7, time_to_live=-1
         )
+        sent = Sent(message.id, message.pop_receipt or "")
+        await AzurePoisonQueue(account, "operations").remove(Poisoned(b"", sent))
         await client.delete_message(message.id, message.pop_receipt)
-    assert sent == Sent(message.id, message.pop_receipt or "")
-    send, take_back, their_send, their_delete = [
+    send, their_send, removal, their_removal = [
         (head.split(" ")[0], unquote(urlsplit(target).path), parse_qs(urlsplit(target).query))
         for head, target in zip(server.heads, server.targets, strict=True)
     ]
-    assert (send, take_back) == (their_send, their_delete)
-    ours, theirs = (ET.fromstring(server.bodies[index]) for index in (0, 2))  # noqa: S314
+    assert (send, removal) == (their_send, their_removal)
+    ours, theirs = (ET.fromstring(server.bodies[index]) for index in (0, 1))  # noqa: S314
     assert [(e.tag, e.text) for e in ours.iter()] == [(e.tag, e.text) for e in theirs.iter()]
 
 

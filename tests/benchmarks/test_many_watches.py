@@ -7,7 +7,7 @@ from datetime import timedelta
 from benchmarks.many_watches.arm import RunningArm, url_of
 from benchmarks.many_watches.measures import open_app
 from opswatch.rows.messages import OPERATIONS_QUEUE
-from opswatch.steps.maintenance import repair
+from opswatch.steps.repair import repair
 from tests.support.clock import SimulatedClock
 from tests.support.harness import START
 from tests.support.storage import StandIn, running_stand_in

@@ -21,7 +21,6 @@ from opswatch.core.deliveries import (
     new_delivery,
     postpone,
     requeue,
-    reschedule_overdue,
     wait_for_host,
 )
 from opswatch.core.keys import Key
@@ -312,11 +311,6 @@ def test_abandoned_delivery_has_its_reason() -> None:
     assert abandon(value, "purged").delivery == replace(
         value, state=DeliveryState.ABANDONED, reason="purged", next_attempt_at=None
     )
-
-
-def test_overdue_delivery_is_due_at_once() -> None:
-    value = made(2, seq=5, next_attempt_at=at(-600))
-    assert reschedule_overdue(value, NOW) == replace(value, next_attempt_at=NOW, seq=6)
 
 
 def test_retries_after_a_host_pause_are_spread() -> None:

@@ -19,7 +19,6 @@ from opswatch.core.watches import (
     TimelineEntry,
     Watch,
     begin,
-    reschedule_overdue,
     stop,
     timeline_entry,
 )
@@ -355,17 +354,6 @@ def test_end_that_is_added_brings_its_times() -> None:
     ended = {"status": "Succeeded", "end": end()}
     merged = merge_after_conflict(THEIRS, BEFORE, change(OURS, **known, **ended))
     assert merged == change(THEIRS, **known, **ended)
-
-
-def test_overdue_watch_is_due_at_once() -> None:
-    value = watch(due_at=at(-600), seq=4)
-    assert reschedule_overdue(value, NOW) == watch(due_at=NOW, seq=5, first_due_at=at(-600))
-
-
-def test_first_due_time_is_kept_until_polled() -> None:
-    again = reschedule_overdue(watch(due_at=at(-130), first_due_at=at(-600)), NOW)
-    assert again.first_due_at == at(-600)
-    assert wait(again, running(), 1).first_due_at is None
 
 
 # --- results and the timeline

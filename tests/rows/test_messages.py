@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opswatch.core.intake import Rejection
-from opswatch.core.keys import WakeUp
-from opswatch.rows.messages import QUEUES
-from opswatch.steps.wakeups import read_wake_up
+from opswatch.core.wakeups import WakeUp
+from opswatch.rows.messages import QUEUES, decode_message
 from tests.rows.test_tables import COUNTS, KEYS
 from tests.support.builders import ID, KEY, PATH, URL, post
 from tests.support.harness import wake_up_message
@@ -30,12 +29,12 @@ def test_queues_have_the_contracts_names() -> None:
 @given(st.builds(WakeUp, KEYS, COUNTS, st.none() | TRACEPARENTS))
 def test_wake_up_survives_its_message(wake: WakeUp) -> None:
     body = wake_up_message(wake)
-    assert read_wake_up(body) == wake
+    assert decode_message(body) == (wake,)
     assert len(body) < 4096
 
 
 def test_wake_up_hides_no_trigger_metadata() -> None:
-    message = json.loads(wake_up_message(WakeUp(KEY, 1, "00-0-0-0")))
+    message = json.loads(wake_up_message(WakeUp(key=KEY, seq=1, traceparent="00-0-0-0")))
     assert isinstance(message, dict)
     assert not {name.lower() for name in message} & METADATA
 
@@ -51,16 +50,16 @@ def test_wake_up_hides_no_trigger_metadata() -> None:
     ],
 )  # fmt: skip
 def test_post_is_not_a_wake_up(body: bytes) -> None:
-    assert read_wake_up(body) is None
+    assert decode_message(body) is None
 
 
 @pytest.mark.parametrize("name", ["operation", "id", "operationId"])
 def test_post_may_have_a_wake_property(name: str) -> None:
     body = {name: ID, "wake": {"partition": KEY.partition, "row": KEY.row, "seq": 1}}
-    assert read_wake_up(json.dumps(body).encode()) is None
+    assert decode_message(json.dumps(body).encode()) is None
     assert not isinstance(post(body), Rejection)
 
 
 @given(st.binary())
 def test_any_bytes_are_read_without_error(body: bytes) -> None:
-    assert read_wake_up(body) is None
+    assert decode_message(body) is None

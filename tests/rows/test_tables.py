@@ -23,7 +23,6 @@ from opswatch.core.watches import (
     Result,
     TimelineEntry,
     Watch,
-    reschedule_overdue,
 )
 from opswatch.core.webhook import Attempt, attempt_of
 from opswatch.rows.codec import Codec, Entity
@@ -304,10 +303,4 @@ def test_tables_have_names_that_azure_takes() -> None:
 @cases("codec, noun", {"watch": (WATCHES, watch()), "delivery": (OUTBOX, delivery())})
 def test_live_row_has_a_due_column(codec: Codec[Any], noun: Any) -> None:
     entity = codec.encode(noun)
-    assert entity[codec.due] == codec.effective_due_at(entity) == NOW
-
-
-def test_repair_keeps_the_effective_due_time() -> None:
-    entity = WATCHES.encode(reschedule_overdue(watch(due_at=at(-600)), NOW))
-    assert entity[WATCHES.due] == NOW
-    assert WATCHES.effective_due_at(entity) == at(-600)
+    assert entity[codec.due] == NOW

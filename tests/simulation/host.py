@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from opswatch.ports import Sent, Services
-from opswatch.steps.wakeups import read_wake_up
+from opswatch.rows.messages import decode_message
 from opswatch.testing import MemoryQueue, Message
 from tests.simulation.faults import Faults
 from tests.simulation.scheduler import LostAnswerError, Scheduler, Task, Worker
@@ -48,7 +48,7 @@ class HostedQueue(MemoryQueue):
         worker = self.scheduler.choose_worker()
         if worker is None:
             self.scheduler.schedule(1.0, self._receive, message)
-        elif self.random.random() < self.loss_rate and read_wake_up(message.body):
+        elif self.random.random() < self.loss_rate and decode_message(message.body) is not None:
             self.scheduler.record(self.name, message.message_id, "IS LOST", message.body)
             del self.messages[message.message_id]
         else:

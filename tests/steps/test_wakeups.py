@@ -5,8 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from opswatch.core.keys import WakeUp
-from opswatch.steps.maintenance import OVERDUE_GRACE
+from opswatch.core.wakeups import OVERDUE_GRACE, WakeUp
 from opswatch.steps.wakeups import EARLY_DELAY, load_current_row, send_wake_up
 from tests.support.builders import KEY, watch
 from tests.support.cases import cases
@@ -30,7 +29,7 @@ async def test_seq_decides_what_a_wake_up_does(
 ) -> None:
     caplog.set_level(logging.INFO, logger="opswatch")
     await harness.store.watches.insert(WATCH)
-    wake = WakeUp(KEY, seq, "00-a-b-00")
+    wake = WakeUp(key=KEY, seq=seq, traceparent="00-a-b-00")
     row = await load_current_row(harness.store.watches, harness.operations, wake)
     assert (row and row.value) == (WATCH if event is None else None)
     assert [vars(record)["event"] for record in caplog.records] == ([event] if event else [])
@@ -42,7 +41,7 @@ async def test_seq_decides_what_a_wake_up_does(
 
 
 async def test_wake_up_without_a_row_is_dropped(harness: Harness) -> None:
-    wake = WakeUp(KEY, 1)
+    wake = WakeUp(key=KEY, seq=1)
     assert await load_current_row(harness.store.watches, harness.operations, wake) is None
     assert harness.operations.messages == {}
 

@@ -14,13 +14,13 @@ process = Process()
 @app.queue_trigger(arg_name="message", queue_name="operations", connection="AzureWebJobsStorage")
 async def operations(message: func.QueueMessage) -> None:
     """Register what was posted, or poll a watch."""
-    await messages.operations_message(await process.services(), message.get_body())
+    await process.handle("operations", messages.operations_message, message.get_body())
 
 
 @app.queue_trigger(arg_name="message", queue_name="deliveries", connection="AzureWebJobsStorage")
 async def deliveries(message: func.QueueMessage) -> None:
     """Make one attempt to deliver a callback."""
-    await messages.deliveries_message(await process.services(), message.get_body())
+    await process.handle("deliveries", messages.deliveries_message, message.get_body())
 
 
 # Also at start-up, so that the queues and tables exist before the first post.

@@ -1,6 +1,6 @@
 """From settings to services: the only place that connects adapters with ports."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -18,7 +18,9 @@ from opswatch.adapters.no_telemetry import NoTelemetry
 from opswatch.adapters.read_budget import ReadBudget
 from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable, create_missing
 from opswatch.config import Settings
+from opswatch.core.errors import ConfigError
 from opswatch.core.intake import Intake
+from opswatch.core.mistakes import Part, problems_of
 from opswatch.core.watches import Watch
 from opswatch.ports import Services, Store, Telemetry
 from opswatch.rows import tables
@@ -42,16 +44,30 @@ async def open_services(
 
     `create` creates the queues and tables that do not exist: the app does, the terminal does not.
     """
-    settings = Settings.from_env(env)
+    async with open_app(Settings.from_env(env), env, clock=clock) as (services, create_storage):
+        if create:
+            await create_storage()
+        yield services
+
+
+@asynccontextmanager
+async def open_app(
+    settings: Settings, env: Mapping[str, str], *, clock: Callable[[], datetime] = _utc_now
+) -> AsyncIterator[tuple[Services, Callable[[], Awaitable[None]]]]:
+    """Yield the services, and what creates the queues and tables that do not exist.
+
+    No request is made. The settings may have mistakes, but for one that leaves no way to send a
+    message: that raises `ConfigError`.
+    """
+    if not settings.storage.has_queues:
+        raise ConfigError(problems_of(settings.mistakes, Part.STORAGE))
     async with open_account(settings, env) as account, open_arm(settings, env) as arm:
         callbacks, telemetry, in_flight = HttpCallbacks(settings.rules), _telemetry(), InFlight()
         durations = LearnedDurations(
             AzureTable(account, tables.DURATIONS), settings.policy, clock, record_durations_failed
         )
         try:
-            if create:
-                await create_missing(account, QUEUES, tables.TABLES)
-            yield Services(
+            services = Services(
                 store=store_of(account, telemetry, in_flight),
                 operations=GatheredQueue(AzureQueue(account, OPERATIONS_QUEUE), clock, in_flight),
                 deliveries=GatheredQueue(AzureQueue(account, DELIVERIES_QUEUE), clock, in_flight),
@@ -67,7 +83,9 @@ async def open_services(
                 intake=intake_of(settings),
                 policy=settings.policy,
                 secrets=settings.secrets,
+                mistakes=settings.mistakes,
             )
+            yield services, partial(create_missing, account, QUEUES, tables.TABLES)
         finally:
             await durations.close()
             await callbacks.close()

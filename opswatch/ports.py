@@ -15,6 +15,7 @@ from opswatch.core.keys import Key, Operation
 from opswatch.core.kinds import KindDurations, Sample
 from opswatch.core.lookahead import LookAhead
 from opswatch.core.metrics import Metric
+from opswatch.core.mistakes import Mistake
 from opswatch.core.policy import Policy
 from opswatch.core.schedule import Expectation
 from opswatch.core.wakeups import WakeUp
@@ -258,3 +259,4 @@ class Services:
     intake: Intake
     policy: Policy
     secrets: tuple[Secret, ...]
+    mistakes: tuple[Mistake, ...] = ()  # in the settings: what they stop must not be done

@@ -43,9 +43,10 @@ _ERRORS: Mapping[int, type[HttpResponseError]] = MappingProxyType(
         HTTPStatus.PRECONDITION_FAILED: ResourceModifiedError,
     }
 )
-# Tables answer in JSON, queues in XML.
+# Tables answer in JSON, queues in XML. Without the header x-ms-error-code the body has the code.
+_CODE = re.compile(rb'"odata\.error"\s*:\s*\{\s*"code"\s*:\s*"(\w+)|<Code>(\w+)')
 _MESSAGE = re.compile(rb'"value"\s*:\s*"((?:[^"\\]|\\.)*)"|<Message>([^<]*)')
-_CODE = re.compile(rb'"code"\s*:\s*"(\w+)"|<Code>(\w+)')
+_NO_TABLE = "TableNotFound"
 _AT_ONCE = 1024 * 1024  # bytes: with more, aiohttp warns
 _UNASKED = ("Content-Type",)  # aiohttp would add it, unsigned
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -108,7 +109,16 @@ class Service:
         raise AssertionError("the last try returns or raises")
 
     async def _try(self, request: Request) -> Answer:
+        """Send a request once, and once more if its token is refused and there is another."""
         signed = await self.signer.sign(request)
+        response, body = await self._send(signed)
+        if response.status == HTTPStatus.UNAUTHORIZED and await self.signer.replace(signed):
+            response, body = await self._send(await self.signer.sign(request))
+        if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise error_of(response.status, response.reason or "", response.headers, body)
+        return Answer(response.headers, body)
+
+    async def _send(self, signed: Request) -> tuple[aiohttp.ClientResponse, bytes]:
         failed: tuple[type[AzureError], str]
         try:
             async with self.session.request(
@@ -121,25 +131,16 @@ class Service:
                 proxy=self.proxy,
                 allow_redirects=False,
             ) as response:
-                body = await response.read()
+                return response, await response.read()
         except aiohttp.ClientConnectorError as error:
             failed = ServiceRequestError, reason(error)
         except TimeoutError:
             failed = ServiceResponseTimeoutError, "no answer in time"
         except (aiohttp.ClientError, OSError) as error:
             failed = ServiceResponseError, reason(error)
-        else:
-            return self._read(response, body)
         # Here, because an `AzureError` keeps the text of the exception that is being handled.
         kind, text = failed
         raise kind(text)
-
-    def _read(self, response: aiohttp.ClientResponse, body: bytes) -> Answer:
-        if response.status == HTTPStatus.UNAUTHORIZED:
-            self.signer.refused()
-        if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-            raise error_of(response.status, response.reason or "", response.headers, body)
-        return Answer(response.headers, body)
 
 
 def _payload(body: bytes) -> bytes | BytesIO | None:
@@ -159,16 +160,20 @@ def _can_pass(error: Exception) -> bool:
 def error_of(
     status: int, reason_phrase: str, headers: Mapping[str, str], body: bytes
 ) -> HttpResponseError:
-    """Return the error that the SDK raises for such an answer; not each answer names its code."""
-    coded = _CODE.search(body)
-    code = headers.get("x-ms-error-code") or (
-        coded[coded.lastindex or 0].decode() if coded else None
-    )
+    """Return the error for an answer, with the type that says what it means for the caller.
+
+    A 409 says that something exists only if it says so, or nothing: a table or a queue that is
+    being deleted will be missing. A 404 of a table's is not one of its row.
+    """
+    code = headers.get("x-ms-error-code")
+    if not code and (coded := _CODE.search(body)):
+        code = (coded[1] or coded[2]).decode()
     found = _MESSAGE.search(body)
     said = (found[1] or found[2] or b"").decode(errors="replace") if found else ""
     request_id = headers.get("x-ms-request-id")
     kind = _ERRORS.get(status, HttpResponseError)
-    if code and code.endswith("BeingDeleted"):
+    is_conflict = kind is ResourceExistsError and code and not code.endswith("AlreadyExists")
+    if is_conflict or code == _NO_TABLE:
         kind = HttpResponseError
     error = kind(one_line(f"{status} {code or reason_phrase}: {redact_text(said)} ({request_id})"))
     error.status_code, error.reason = status, reason_phrase

@@ -285,7 +285,7 @@ class AzureQueue:
         """Send a message of its own, to be visible after `delay`, at most 7 days."""
         seconds = max(0, math.ceil(delay.total_seconds()))
         times = f"visibilitytimeout={seconds}&messagettl={_NEVER_EXPIRES}"
-        text = escape(body.decode(), quote=False)
+        text = escape(body.decode(), quote=False).replace("\r", "&#13;")  # or XML drops it
         await self._account.queues.call(
             "POST",
             f"{self._name}/messages?{times}",

@@ -25,7 +25,7 @@ from opswatch.core.hosts import (
     retry_busy_at,
     start_probe,
 )
-from opswatch.core.keys import host_key
+from opswatch.core.keys import host_key, stable_random
 from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Result
 from opswatch.ports import Row, Services
@@ -37,7 +37,7 @@ from opswatch.steps.wakeups import (
     load_current_row,
 )
 
-_NO_SECRET_DELAY = timedelta(minutes=5)
+_NO_SECRET_DELAY = timedelta(minutes=1)  # and at random up to half as much again
 _WATCHED_DELAY = timedelta(minutes=5)
 
 
@@ -66,7 +66,8 @@ async def _attempt(services: Services, delivery: Delivery) -> Retry | Settle:
     if not services.secrets:
         events.record_secret_missing(delivery)
         reason = "no OPSWATCH_CALLBACK_SECRETS to sign with"
-        return postpone(delivery, reason, _NO_SECRET_DELAY, services.clock())
+        spread = 1 + stable_random(delivery.key, delivery.seq) / 2
+        return postpone(delivery, reason, _NO_SECRET_DELAY * spread, services.clock())
     async with services.callbacks.slot(delivery.callback_url) as slot:
         if isinstance(slot, Busy):
             return _defer(services, delivery, retry_busy_at(slot, services.clock()), "busy")

@@ -15,6 +15,7 @@ from typing import Literal
 
 from opswatch.core.arm import Missed, Observation
 from opswatch.core.deliveries import Delivery, Retry, Settle
+from opswatch.core.errors import ConfigError
 from opswatch.core.hosts import HostCircuit
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.intake import Rejection
@@ -29,6 +30,7 @@ from opswatch.core.metrics import (
     SETTLED,
     UNREADABLE_ROWS,
 )
+from opswatch.core.mistakes import Mistake
 from opswatch.core.polls import Action
 from opswatch.core.redact import redact_text
 from opswatch.core.texts import one_line
@@ -129,6 +131,20 @@ def record_wake_up_failed(wake: WakeUp, error: Exception, delay: timedelta | Non
 def record_conflict(key: Key, seq: int) -> None:
     """Record that another worker committed the row first."""
     _log("conflict", key=key, seq=seq)
+
+
+def record_mistake(mistake: Mistake) -> None:
+    """Record a wrong setting with which the app has started."""
+    stops = ",".join(sorted(mistake.stops)) or None
+    _log("setting_wrong", logging.ERROR, error=mistake.text, stops=stops)
+
+
+def record_kept(queue: str, count: int, delay: float, error: Exception) -> None:
+    """Record that messages could not be handled, and were sent again with a delay."""
+    level, why = logging.WARNING, f"{type(error).__name__}: {error}"
+    if isinstance(error, ConfigError):
+        level, why = logging.ERROR, "; ".join(error.problems)
+    _log("message_kept", level, queue=queue, count=count, delay=delay, error=why)
 
 
 # --- watches

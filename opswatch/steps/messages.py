@@ -6,6 +6,7 @@ from opswatch.core.errors import Reason
 from opswatch.core.intake import Rejection, rejection
 from opswatch.core.keys import stable_random
 from opswatch.core.lookahead import Look
+from opswatch.core.mistakes import Part, require
 from opswatch.ports import Queue, Services
 from opswatch.rows.messages import decode_message
 from opswatch.steps.deliver import deliver
@@ -18,11 +19,16 @@ _AGAIN = timedelta(seconds=30)
 
 
 async def operations_message(services: Services, body: bytes) -> None:
-    """Act on a message of the queue `operations`: poll watches, look ahead, or register a post."""
+    """Act on a message of the queue `operations`: poll watches, look ahead, or register a post.
+
+    Raise `ConfigError`, changing nothing, if a setting that it needs is wrong.
+    """
     message = decode_message(body)
     if isinstance(message, Look):
         await look_ahead(services, watch_chain(services), message)
-    elif message is not None:
+        return
+    require(services.mistakes, Part.POSTS if message is None else Part.POLLS)
+    if message is not None:
         await act_on_each(services, services.operations, message, poll)
     else:
         now = services.clock()
@@ -39,7 +45,9 @@ async def deliveries_message(services: Services, body: bytes) -> None:
     message = decode_message(body)
     if isinstance(message, Look):
         await look_ahead(services, delivery_chain(services), message)
-    elif message is not None:
+        return
+    require(services.mistakes, Part.DELIVERIES)
+    if message is not None:
         await act_on_each(services, services.deliveries, message, deliver)
     else:
         detail = "the queue 'deliveries' is opswatch's own; post to 'operations'"

@@ -12,6 +12,7 @@ from typing import TypeVar
 from opswatch.core.deliveries import Delivery
 from opswatch.core.hosts import HostCircuit
 from opswatch.core.intake import Rejection
+from opswatch.core.mistakes import Part, require
 from opswatch.core.watches import Result, TimelineEntry, timeline_entry, timeline_row
 from opswatch.ports import Query, Row, Services
 from opswatch.steps import events
@@ -30,6 +31,7 @@ async def purge(services: Services) -> None:
     Rejections and circuits come first, for a share of the time each, so that results never starve
     them. A part that fails does not stop the others, and makes the run fail in the end.
     """
+    require(services.mistakes, Part.PURGE)
     begun_at = services.clock()
     before = begun_at - services.policy.retention
     parts = (

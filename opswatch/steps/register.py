@@ -8,6 +8,7 @@ from opswatch.core.errors import Reason
 from opswatch.core.intake import Registration, Rejection, rejection
 from opswatch.core.keys import Key
 from opswatch.core.kinds import kind_key
+from opswatch.core.mistakes import Part, problems_of
 from opswatch.core.texts import to_json
 from opswatch.core.watches import (
     Result,
@@ -27,11 +28,15 @@ from opswatch.steps.wakeups import start_waiting, watch_chain
 
 
 async def register_and_poll(services: Services, registration: Registration, now: datetime) -> None:
-    """Register what a message has posted, and make the first poll, if it is due."""
+    """Register what a message has posted, and make the first poll, if it is due.
+
+    If a wrong setting stops polls, the first one is a wake-up, which is kept.
+    """
     with events.span(services, "register", registration.operation.key, 1):
         link = services.telemetry.traceparent()
         row = await _register(services, registration, now)
-        if row is not None and row.value.due_at > services.clock():
+        is_stopped = bool(problems_of(services.mistakes, Part.POLLS))
+        if row is not None and (is_stopped or row.value.due_at > services.clock()):
             await start_waiting(services, watch_chain(services), row.value)
             row = None
     if row is not None:

@@ -15,6 +15,7 @@ from opswatch.core.metrics import (
     POISON_DEPTH,
     QUEUE_DEPTH,
 )
+from opswatch.core.mistakes import Part, problems_of
 from opswatch.core.wakeups import OVERDUE_GRACE, WakeUp
 from opswatch.core.watches import Watch
 from opswatch.ports import PoisonQueue, Query, Queue, Services
@@ -46,8 +47,8 @@ async def repair(services: Services) -> None:
     )
     others = await _run(
         {
-            "overdue watches": _rescue(services, watches),
-            "overdue deliveries": _rescue(services, deliveries),
+            "overdue watches": _rescue(services, watches, Part.POLLS),
+            "overdue deliveries": _rescue(services, deliveries, Part.DELIVERIES),
             "look-ahead of watches": _restart_look_ahead(services, watches),
             "look-ahead of deliveries": _restart_look_ahead(services, deliveries),
             "measurements": measure(services, services.clock()),
@@ -75,11 +76,14 @@ async def _run(parts: dict[str, Awaitable[int]]) -> list[int]:
     return outcomes  # type: ignore[return-value]
 
 
-async def _rescue(services: Services, chain: Chain[Live]) -> int:
+async def _rescue(services: Services, chain: Chain[Live], part: Part) -> int:
     """Send a wake-up for each overdue row, under the `seq` that it has; return how many.
 
-    A row whose wake-up only waits in a long queue is left alone.
+    A row whose wake-up only waits in a long queue is left alone, and so is one that a wrong setting
+    stops: its wake-up is kept.
     """
+    if problems_of(services.mistakes, part):
+        return 0
     now = services.clock()
     overdue = Query(due_before=now - OVERDUE_GRACE - await _lag(chain.queue, now))
     wakes: list[WakeUp] = []

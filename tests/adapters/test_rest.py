@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 import aiohttp
 import pytest
 from azure.core import MatchConditions
-from azure.core.credentials import AccessToken, AzureNamedKeyCredential
+from azure.core.credentials import AccessTokenInfo, AzureNamedKeyCredential, TokenRequestOptions
 from azure.core.exceptions import (
     ClientAuthenticationError,
     HttpResponseError,
@@ -39,12 +39,13 @@ from opswatch.config import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, Storage
 from opswatch.core.keys import Key
 from opswatch.core.wakeups import WakeUp
 from opswatch.local.azurite import Azurite, running_azurite
-from opswatch.ports import Poisoned, Sent
+from opswatch.ports import Poisoned, Query, Sent
 from opswatch.rows.tables import WATCHES
 from tests.support.builders import NOW, operation, watch
 from tests.support.harness import wake_up_message
 from tests.support.receivers import certified
 from tests.support.servers import (
+    TOKEN,
     Credential,
     Server,
     answer,
@@ -172,8 +173,10 @@ async def test_shared_access_signature_opens_its_service(
 class Entra(Credential):
     """Issues unsigned tokens of Entra's form, which the emulator accepts."""
 
-    async def get_token(self, *scopes: str, claims: str | None = None, **_: Any) -> AccessToken:
-        await super().get_token(*scopes, claims=claims)
+    async def get_token_info(
+        self, *scopes: str, options: TokenRequestOptions | None = None
+    ) -> AccessTokenInfo:
+        await super().get_token_info(*scopes, options=options)
         now = int(time.time())
         facts = {
             "aud": scopes[0].removesuffix("/.default"),
@@ -184,7 +187,8 @@ class Entra(Credential):
         }
         parts = [{"alg": "none", "typ": "JWT"}, facts, "signature"]
         encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()) for part in parts]
-        return AccessToken(b".".join(part.rstrip(b"=") for part in encoded).decode(), now + 3600)
+        text = b".".join(part.rstrip(b"=") for part in encoded).decode()
+        return AccessTokenInfo(text, now + 3600)
 
 
 @pytest.fixture
@@ -213,7 +217,7 @@ async def test_identity_opens_both_services(secure: tuple[Azurite, ssl.SSLContex
         await create_missing(account, ["letters"], ["books"])
         await use(account, "letters", "books")
         await use_transactions(account, "books")
-    assert entra.asked == [(("https://storage.azure.com/.default",), None)] * 2
+    assert entra.asked == [(("https://storage.azure.com/.default",), None)]  # for both
 
 
 # --- retries
@@ -253,7 +257,7 @@ async def test_passing_failure_within_a_transaction_is_retried() -> None:
     assert server.targets == ["/$batch"] * 2
 
 
-@pytest.mark.parametrize("code", [301, 400, 401, 403, 404, 409, 412, 413, 501])
+@pytest.mark.parametrize("code", [301, 400, 403, 404, 409, 412, 413, 501])
 async def test_lasting_refusal_is_not_retried(code: int) -> None:
     moved = says(answer(f"{code} No", Location="/y"))
     async with serving(moved) as server, service_of(server) as service:
@@ -268,11 +272,22 @@ async def test_refused_token_is_replaced() -> None:
     async with serving(says(answer("401 No")), says(FINE)) as server:
         storage = Storage(queue_uri=server.endpoint, table_uri="http://x")
         async with opened(storage, credential) as account:
-            with pytest.raises(ClientAuthenticationError):
-                await account.queues.call("GET", "x")
             for _ in range(2):
                 await account.queues.call("GET", "x")
     assert len(credential.asked) == 2
+    assert server.header("authorization") == [f"Bearer {TOKEN}", *[f"Bearer {TOKEN}2"] * 2]
+
+
+async def test_token_that_is_always_refused_is_an_error() -> None:
+    credential = Credential()
+    async with serving(says(answer("401 No"))) as server:
+        storage = Storage(queue_uri=server.endpoint, table_uri="http://x")
+        async with opened(storage, credential) as account:
+            for _ in range(3):
+                with pytest.raises(ClientAuthenticationError):
+                    await account.queues.call("GET", "x")
+    assert len(credential.asked) == 2  # it is replaced once
+    assert len(server.heads) == 4
 
 
 async def test_lasting_failure_is_an_error() -> None:
@@ -302,6 +317,25 @@ async def test_closed_port_is_an_error() -> None:
             await service.call("GET", "x")
 
 
+@pytest.mark.parametrize("status", ["429 Busy", "500 Oops", "503 Busy"])
+async def test_retry_after_holds_no_call(status: str) -> None:
+    """Neither of the calls that the SDK makes nor of those that go past it."""
+    busy = says(answer(status, Retry_After="61", retry_after_ms="61000"))
+    async with serving(busy) as server, service_of(server) as service:
+        with pytest.raises(HttpResponseError):
+            await service.call("GET", "x")
+    async with account_of(busy) as (account, server):
+        began = time.monotonic()
+        for call in (
+            AzureTable(account, WATCHES).find_page(Query(), 1),
+            AzureQueue(account, "operations").depth(),
+        ):
+            with pytest.raises(HttpResponseError):
+                await call
+        assert len(server.heads) >= 4  # each was tried again
+    assert time.monotonic() - began < 20
+
+
 # --- errors
 
 
@@ -311,8 +345,6 @@ async def test_closed_port_is_an_error() -> None:
         ("401 No", "NoAuthenticationInformation", ClientAuthenticationError),
         ("404 No", "ResourceNotFound", ResourceNotFoundError),
         ("409 No", "EntityAlreadyExists", ResourceExistsError),
-        ("409 No", "QueueBeingDeleted", HttpResponseError),
-        ("409 No", "TableBeingDeleted", HttpResponseError),
         ("412 No", "UpdateConditionNotSatisfied", ResourceModifiedError),
         ("403 No", "AuthorizationPermissionMismatch", HttpResponseError),
     ],
@@ -339,11 +371,43 @@ async def test_error_holds_the_code_and_message_of_the_body(body: bytes) -> None
         await put(says(answer("400 No", body)))
 
 
-async def test_table_that_is_being_deleted_does_not_exist_already() -> None:
-    body = b'{"odata.error":{"code":"TableBeingDeleted","message":{"value":"Soon."}}}'
+@pytest.mark.parametrize("is_in_header", [True, False])
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        ("409 No", "EntityAlreadyExists", ResourceExistsError),
+        ("409 No", "TableAlreadyExists", ResourceExistsError),
+        ("409 No", "TableBeingDeleted", HttpResponseError),
+        ("409 No", "QueueBeingDeleted", HttpResponseError),
+        ("409 No", "AccountBeingCreated", HttpResponseError),
+        ("404 No", "ResourceNotFound", ResourceNotFoundError),
+        ("404 No", "TableNotFound", HttpResponseError),
+        ("404 No", "QueueNotFound", ResourceNotFoundError),
+    ],
+)
+async def test_code_is_read_from_header_or_body(
+    status: str, code: str, kind: type[HttpResponseError], *, is_in_header: bool
+) -> None:
+    text = f'{{"odata.error": {{"code": "{code}", "message": {{"value": "No."}}}}}}'
+    if code.startswith("Queue"):
+        text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>No.</Message></Error>"
+    body, headers = (b"", {"x_ms_error_code": code}) if is_in_header else (text.encode(), {})
     with pytest.raises(HttpResponseError) as raised:
-        await put(says(answer("409 Conflict", body)))
-    assert type(raised.value) is HttpResponseError
+        await put(says(answer(status, body, **headers)))
+    assert type(raised.value) is kind
+    assert getattr(raised.value, "error_code", None) == code
+
+
+async def test_missing_table_is_not_a_missing_row(azurite: Azurite) -> None:
+    async with opened(Storage(connection_string=azurite.connection_string)) as account:
+        rows = AzureTable(account, WATCHES, f"t{uuid4().hex}")
+        for call in (
+            rows.get(watch().key),
+            rows.replace(watch(), "*"),
+            rows.delete(watch().key),
+        ):
+            with pytest.raises(HttpResponseError, match="404 TableNotFound"):
+                await call
 
 
 # --- requests, compared with those of the SDK's clients
@@ -460,6 +524,16 @@ async def test_messages_are_sent_as_the_sdk_does() -> None:
     assert [(e.tag, e.text) for e in ours.iter()] == [(e.tag, e.text) for e in theirs.iter()]
 
 
+@pytest.mark.parametrize(
+    "text", [" {}\t ", "a\r\nb\rc\n", "\ufeff{}", "<a>&amp;]]>\"'</a>", "\xe9"]
+)
+async def test_message_survives_a_strict_parser(text: str) -> None:
+    """XML makes a line feed of a carriage return that is not escaped."""
+    async with account_of(says(SENT)) as (account, server):
+        await AzureQueue(account, "operations").send(text.encode())
+    assert ET.fromstring(server.bodies[0]).findtext("MessageText") == text  # noqa: S314 - ours
+
+
 # --- proxies
 
 
@@ -470,5 +544,10 @@ async def test_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv("no_proxy", "q.example.com")
         async with opened(far, Credential()) as account:
             await account.tables.call("GET", "x")
-    assert proxy.targets == ["http://t.example.com/x"]
+            assert proxy.targets == ["http://t.example.com/x"]
+        key = "AccountName=a;AccountKey=a2V5;QueueEndpoint=http://q.example.com/a;"
+        key += "TableEndpoint=http://t.example.com/a"
+        async with opened(Storage(connection_string=key)) as sdk:
+            await sdk.table("x").delete_entity("p", "r")
+            assert proxy.targets[1].startswith("http://t.example.com/a/x(")
     assert account.queues.proxy is None

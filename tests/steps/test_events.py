@@ -12,6 +12,7 @@ from opentelemetry.sdk.metrics.export import Gauge, Histogram, Sum
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, StatusCode, format_span_id, format_trace_id
 
+from opswatch.config import Settings
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.keys import Key, operation_from_url
 from opswatch.core.kinds import Sample
@@ -204,6 +205,9 @@ async def postponed_and_slow(harness: ReportingHarness) -> None:
         harness.advance(minutes=1)
         await harness.pump()
     events.record_durations_failed(ConnectionError(f"no answer: {HOOK}"))
+    for mistake in Settings.read({"OPSWATCH_CALLBACK_URL": HOOK.replace("https", "ftp")}).mistakes:
+        events.record_mistake(mistake)
+    events.record_kept("operations", 7, 20.0, ConnectionError(f"no answer: {HOOK}"))
 
 
 SCENARIOS = (

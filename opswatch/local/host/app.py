@@ -11,8 +11,9 @@ from typing import Any
 import azure.functions as func
 
 from opswatch.core.errors import ConfigError
+from opswatch.local.host.ncrontab import Schedule
 from opswatch.local.host.settings import resolve
-from opswatch.local.host.timers import Schedule, parse_schedule
+from opswatch.local.host.timers import parse_schedule
 
 MODULE = "function_app"
 _DEFAULT_CONNECTION = "AzureWebJobsStorage"

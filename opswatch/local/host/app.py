@@ -44,14 +44,14 @@ class HttpTrigger:
     methods: frozenset[str]  # empty: every method
 
     @property
-    def name(self) -> str:
+    def path(self) -> str:
         """The route as the host compares it with others."""
         return self.route.strip("/").lower()
 
     def conflicts_with(self, other: "HttpTrigger") -> bool:
         """Whether both have one route and a method in common."""
         is_shared = not self.methods or not other.methods or bool(self.methods & other.methods)
-        return self.name == other.name and is_shared
+        return self.path == other.path and is_shared
 
 
 Trigger = QueueTrigger | TimerTrigger | HttpTrigger

@@ -37,7 +37,7 @@ def route_table(functions: Iterable[Function], prefix: str) -> RouteTable[Functi
             continue
         about = f"function {function.name}: the route {trigger.route!r}"
         rivals = [name for name, other in served.items() if trigger.conflicts_with(other)]
-        if trigger.name.startswith(_RESERVED):
+        if trigger.path.startswith(_RESERVED):
             problems.append(f"{about} begins with a reserved name")
         elif rivals:
             problems.append(f"{about} is that of {rivals[0]}")

@@ -54,6 +54,8 @@ class Operation:
 
     def at(self, url: str) -> "Operation":
         """Return the operation with `url` as the one to poll; its path stays the posted one."""
+        if url == self.url:
+            return self
         posted_path = self.path if path_of(url) != self.path else None
         return replace(self, url=url, posted_path=posted_path)
 

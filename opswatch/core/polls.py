@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import assert_never
 
 from opswatch.core.arm import Ended, Missed, Observation, PolledUrl, Running, says_nothing
+from opswatch.core.keys import Operation
 from opswatch.core.limits import cut_error
 from opswatch.core.lookahead import is_far
 from opswatch.core.policy import Policy
@@ -82,7 +83,7 @@ def after_poll(
             seen = Missed(reason=one_line(redact_text(reason)), status_code=HTTPStatus.OK)
             watch = replace(_missed(watch, seen, now), doubted=doubted)
         case Running():
-            watch = replace(_progressed(watch, seen), last_running_at=now)
+            watch = _progressed(watch, seen, now)
         case Missed():
             watch = _missed(watch, seen, now)
             since = watch.unreadable_since if seen.unreadable else None  # silence is no reason
@@ -105,27 +106,32 @@ def _wait(
 ) -> Wait:
     """Return the watch of a running operation with its next poll, and when its end is expected."""
     began_at, least = watch.facts.began_at(now), seen.retry_after
+    expected, slow = watch.expected, watch.slow
     if isinstance(seen, Missed):
         silence = now - (watch.last_running_at or watch.facts.registered_at)
         least = max(least or timedelta(0), backoff(silence, policy))
     elif expectation is not None:
         age = now - began_at
-        slow = watch.slow or is_slow(expectation, age)
-        watch = replace(
-            watch,
-            expected=expected_end(expectation, age, began_at) or watch.expected,
-            slow=watch.slow if slow is None else slow,
-        )
+        expected = expected_end(expectation, age, began_at) or expected
+        if not slow and (is_slow_now := is_slow(expectation, age)) is not None:
+            slow = is_slow_now
     delay = delay_to_next_poll(
         watch, began_at, now=now, policy=policy, expectation=expectation, least=least
     )
-    due_at = now + delay
-    return Wait(replace(watch, due_at=due_at, far=is_far(delay), seq=watch.seq + 1))
+    waiting = replace(
+        watch,
+        due_at=now + delay,
+        far=is_far(delay),
+        seq=watch.seq + 1,
+        expected=expected,
+        slow=slow,
+    )
+    return Wait(waiting)
 
 
-def _progressed(watch: Watch, seen: Running) -> Watch:
+def _progressed(watch: Watch, seen: Running, now: datetime) -> Watch:
     """Note what a running operation has shown, and follow the URL that it has given, if any."""
-    facts, route = _with_times(watch.facts, seen), watch.route
+    facts, route = watch.facts, watch.route
     url = facts.operation.url
     is_dead_end = seen.next_url == route.dead_url and facts.polls % _DEAD_END_POLLS != 0
     if seen.next_url and not is_dead_end:
@@ -138,10 +144,16 @@ def _progressed(watch: Watch, seen: Running) -> Watch:
         if seen.next_url == route.posted_url:
             route = Route(url_style=route.posted_style, dead_url=route.dead_url)
         url = seen.next_url
-    else:
+    elif route.url_style is not seen.style:
         route = replace(route, url_style=seen.style)
-    facts = replace(facts, operation=facts.operation.at(url), status=seen.status)
-    return replace(watch, facts=facts, route=route, unreadable_since=None, doubted=None)
+    return replace(
+        watch,
+        facts=_with_times(facts, seen, facts.operation.at(url)),
+        route=route,
+        last_running_at=now,
+        unreadable_since=None,
+        doubted=None,
+    )
 
 
 def _missed(watch: Watch, seen: Missed, now: datetime) -> Watch:
@@ -184,14 +196,18 @@ def _ended(watch: Watch, seen: Ended, now: datetime) -> Watch:
         result=result,
         truncated=(error, result) != (seen.error, seen.result),
     )
-    facts = replace(_with_times(watch.facts, seen), status=seen.status)
+    facts = _with_times(watch.facts, seen, watch.facts.operation)
     return replace(watch, facts=facts, end=end, unreadable_since=None)
 
 
-def _with_times(facts: OperationFacts, seen: Running | Ended) -> OperationFacts:
+def _with_times(
+    facts: OperationFacts, seen: Running | Ended, operation: Operation
+) -> OperationFacts:
     percent = seen.percent_complete
     return replace(
         facts,
+        operation=operation,
+        status=seen.status,
         resource_id=facts.resource_id or seen.resource_id,
         start_time=seen.start_time or facts.start_time,
         percent_complete=facts.percent_complete if percent is None else percent,

@@ -202,7 +202,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     ),
     "a readable answer does not end the grace": (
         (_missed, "elif seen.answered:", "elif False:"),
-        (_progressed, "unreadable_since=None, ", ""),
+        (_progressed, "unreadable_since=None,", ""),
     ),
     "a new URL is not followed": ((_progressed, "if seen.next_url and", "if False and"),),
     "a followed URL gets no api-version": ((polled_url, "operation.api_version", "None"),),

@@ -101,7 +101,8 @@ async def _commit(
 ) -> bool:
     """Commit what was decided of a watch; send its wake-up before, or finish it afterwards.
 
-    `decide` decides again, of the row as it is now. Returns whether the row has our decision. If the row is not as it was known:
+    `decide` decides again, of the row as it is now. Returns whether the row has our decision. If
+    the row is not as it was known:
 
     1. Our write was repeated, because its answer got lost, and conflicts with itself: committed.
     2. The row is at the same `seq`: a receiver has joined, or only a copy was known. Decide again;

@@ -33,7 +33,7 @@ from tests.simulation.faults import (
     draw_outage,
 )
 from tests.simulation.host import HostedQueue, Step
-from tests.simulation.scenario import Operation, UserRequest, draw
+from tests.simulation.scenario import Operation, Scenario, UserRequest, draw
 from tests.simulation.scheduler import LostAnswerError, Scheduler, Task, Worker
 from tests.simulation.tables import AuditedTable, TransactionalTable
 from tests.support.harness import ENDPOINT, SECRET, START, make_services
@@ -51,12 +51,15 @@ MOST_SKEW = 30.0  # seconds, of a worker's clock
 
 
 class Run:
+    policy = POLICY
+    busy_until = LAST_POST
+
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.random = Random(seed)  # noqa: S311 - a simulation
         self.scheduler = Scheduler(self.random)
-        self.scenario = draw(self.random)
-        self.is_repaired = self.random.random() < 0.5
+        self.scenario = self._draw()
+        self.is_repaired = self._is_repaired()
         self.faults = Faults(
             self.scheduler,
             rate=self.random.choice((0.0, 0.02, 0.05, 0.15, 0.4)),
@@ -78,6 +81,12 @@ class Run:
         self.deliveries = self._queue(DELIVERIES_QUEUE, deliveries_message)
         self._start_workers()
         self._plan()
+
+    def _draw(self) -> Scenario:
+        return draw(self.random)
+
+    def _is_repaired(self) -> bool:
+        return self.random.random() < 0.5
 
     def _queue(self, name: str, step: Step) -> HostedQueue:
         queue = HostedQueue(name, step, self.faults, self.services)
@@ -125,7 +134,7 @@ class Run:
             arm=FaultyArm(process, self._serve_arm),
             callbacks=FaultyCallbacks(process, self._serve_callback),
             clock=clock,
-            policy=POLICY,
+            policy=self.policy,
             under_way=in_flight.enter,
         )
 
@@ -164,7 +173,7 @@ class Run:
 
     def _repair(self, _: None) -> None:
         """Fire the timer, every minute until nothing is left to do."""
-        if self.scheduler.now > LAST_POST and self._is_idle():
+        if self.scheduler.now > self.busy_until and self._is_idle():
             return
         self.scheduler.schedule(60.0, self._repair, None)
         worker = self.scheduler.choose_worker()

@@ -22,12 +22,20 @@ from opswatch.core.schedule import next_delay
 from opswatch.core.wakeups import compare, retry_delay
 from opswatch.steps.control import _requeue
 from opswatch.steps.deliver import _attempt, _post, _settle
-from opswatch.steps.finish import _create_delivery, finish, finish_late_registration
+from opswatch.steps.finish import (
+    _create_delivery,
+    finish,
+    finish_late_registration,
+    keep_result,
+)
 from opswatch.steps.look import _look, look_ahead
 from opswatch.steps.poll import _commit
+from opswatch.steps.purge import _examine, _purge_results
+from opswatch.steps.purge import purge as _purge
 from opswatch.steps.register import _register
 from opswatch.steps.repair import _drain, _rescue, _restart_look_ahead
 from opswatch.steps.wakeups import act_on_each, after_commit, before_commit, load_current_row
+from opswatch.testing import MemoryTable
 
 Edit = tuple[Any, str, str]  # a function, a part of its source, and what replaces it
 
@@ -246,4 +254,28 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (_post, "at = services.clock()", "at = delivery.started_at"),
     ),
     "a retry is signed without the body": ((webhook.request, "now, body)", "now, b'')"),),
+    "the purge removes by key alone": (
+        (MemoryTable.delete_all, "(row.value.key, row.etag)", "(row.value.key)"),
+    ),
+    "the purge is early": ((_purge, "- services.policy.retention", "- timedelta(minutes=5)"),),
+    "the purge removes entries first": (
+        (
+            _purge_results,
+            "kept = await store.deliveries.delete_all(",
+            (
+                "await store.timeline.delete_all([f.entry for f in old])\n"
+                "        kept = await store.deliveries.delete_all("
+            ),
+        ),
+    ),
+    "the purge does not see what is pending": (
+        (_examine, "if pending.value.operation == key:", "if False:"),
+        (keep_result, "while True:", "while False:"),
+    ),
+    "an old result is not kept for a late receiver": (
+        (keep_result, "while True:", "while False:"),
+    ),
+    "the purge does not see a watch": (
+        (_examine, "if await store.watches.get(key) is not None:", "if False:"),
+    ),
 }

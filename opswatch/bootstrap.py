@@ -52,6 +52,8 @@ async def open_services(
                     outbox=AzureTable(account, tables.OUTBOX),
                     deliveries=AzureTable(account, tables.DELIVERIES),
                     timeline=AzureTable(account, tables.TIMELINE),
+                    unsuccessful=AzureTable(account, tables.UNSUCCESSFUL),
+                    settled=AzureTable(account, tables.SETTLED),
                     rejections=AzureTable(account, tables.REJECTIONS),
                     hosts=AzureTable(account, tables.HOSTS),
                     durations=durations_table,

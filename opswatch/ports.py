@@ -16,6 +16,7 @@ from opswatch.core.kinds import KindDurations, Sample
 from opswatch.core.metrics import Metric
 from opswatch.core.policy import Policy
 from opswatch.core.schedule import Expectation
+from opswatch.core.timeline import SettledEntry, UnsuccessfulEntry
 from opswatch.core.watches import Result, TimelineEntry, Watch
 from opswatch.core.webhook import Secret
 
@@ -37,6 +38,7 @@ class Query:
     partition: str | None = None
     partition_before: str | None = None  # exclusive
     row_prefix: str | None = None
+    row_after: str | None = None  # exclusive
     due_before: datetime | None = None  # of a live table
 
 
@@ -83,13 +85,18 @@ class Table(Protocol[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """The tables: two chains of live row and record, the timeline, and what else is kept."""
+    """The tables: two chains of live row and record, the timeline, and what else is kept.
+
+    What shares a table of the storage has partitions of its own there: see `rows/tables.py`.
+    """
 
     watches: Table[Watch]
     results: Table[Result]
     outbox: Table[Delivery]
     deliveries: Table[Delivery]
     timeline: Table[TimelineEntry]
+    unsuccessful: Table[UnsuccessfulEntry]  # in the same table of the storage, as are the settled
+    settled: Table[SettledEntry]
     rejections: Table[Rejection]
     hosts: Table[HostCircuit]
     durations: Table[KindDurations]

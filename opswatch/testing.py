@@ -28,6 +28,7 @@ from opswatch.core.kinds import KindDurations, Sample, count_sample
 from opswatch.core.metrics import Metric
 from opswatch.core.policy import MAX_DELAY, Policy
 from opswatch.core.schedule import Expectation, expect, expect_unknown
+from opswatch.core.timeline import SettledEntry, UnsuccessfulEntry
 from opswatch.core.watches import Result, TimelineEntry, Watch
 from opswatch.ports import Page, Poisoned, Query, Row, Sent, Store
 from opswatch.rows import tables
@@ -37,12 +38,13 @@ T = TypeVar("T", bound=Noun)
 
 
 class MemoryTable(Generic[T]):
-    """A table in memory."""
+    """A table in memory; `beside` is one of other nouns with which it shares its rows."""
 
-    def __init__(self, codec: Codec[T]) -> None:
+    def __init__(self, codec: Codec[T], beside: "MemoryTable[Any] | None" = None) -> None:
         self._codec = codec
-        self._etags = count(1)
-        self.rows: dict[Key, tuple[Entity, str]] = {}  # the entity and its ETag
+        self._etags: Iterator[int] = beside._etags if beside else count(1)
+        # The entity and its ETag.
+        self.rows: dict[Key, tuple[Entity, str]] = beside.rows if beside else {}
 
     async def get(self, key: Key) -> Row[T] | None:
         """Return the row, or None if there is none."""
@@ -104,7 +106,8 @@ class MemoryTable(Generic[T]):
         return [self._read(key).value for key in self._keys()]
 
     def _keys(self) -> list[Key]:
-        return sorted(self.rows, key=lambda key: (key.partition, key.row))
+        keys = [key for key in self.rows if self._codec.has(key.partition)]
+        return sorted(keys, key=lambda key: (key.partition, key.row))
 
     def _read(self, key: Key) -> Row[T]:
         entity, etag = self.rows[key]
@@ -123,6 +126,7 @@ class MemoryTable(Generic[T]):
             query.partition in (None, key.partition)
             and (query.partition_before is None or key.partition < query.partition_before)
             and (query.row_prefix is None or key.row.startswith(query.row_prefix))
+            and (query.row_after is None or key.row > query.row_after)
             and (query.due_before is None or (due_at is not None and due_at < query.due_before))
         )
 
@@ -140,6 +144,8 @@ class MemoryStore(Store):
     timeline: MemoryTable[TimelineEntry] = field(
         default_factory=lambda: MemoryTable(tables.TIMELINE)
     )
+    unsuccessful: MemoryTable[UnsuccessfulEntry] = field(init=False)
+    settled: MemoryTable[SettledEntry] = field(init=False)
     rejections: MemoryTable[Rejection] = field(
         default_factory=lambda: MemoryTable(tables.REJECTIONS)
     )
@@ -147,6 +153,11 @@ class MemoryStore(Store):
     durations: MemoryTable[KindDurations] = field(
         default_factory=lambda: MemoryTable(tables.DURATIONS)
     )
+
+    def __post_init__(self) -> None:
+        unsuccessful = MemoryTable(tables.UNSUCCESSFUL, beside=self.timeline)
+        object.__setattr__(self, "unsuccessful", unsuccessful)
+        object.__setattr__(self, "settled", MemoryTable(tables.SETTLED, beside=self.timeline))
 
 
 @dataclass(slots=True)

@@ -34,7 +34,7 @@ from opswatch.steps.finish import finish
 from opswatch.steps.poll import poll
 from opswatch.testing import MemoryStore
 from tests.support.builders import NOW, end, operation, watch
-from tests.support.harness import HOOK, KEY, OTHER, Harness, InterruptedStepError, ended
+from tests.support.harness import HOOK, KEY, OTHER, STORED, Harness, InterruptedStepError, ended
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
@@ -73,7 +73,7 @@ async def test_running_operation_has_arms_status(harness: Harness) -> None:
     assert view.facts == harness.watch.facts
 
 
-@pytest.mark.parametrize("cut_after", [2, 3, 5])  # the end is kept; the result; the first delivery
+@pytest.mark.parametrize("cut_after", [2, 3, 6])  # the end is kept; the result; the first delivery
 async def test_ending_operation_shows_what_is_written(harness: Harness, cut_after: int) -> None:
     await harness.watched(HOOK)
     harness.status = ended("Failed")
@@ -85,7 +85,7 @@ async def test_ending_operation_shows_what_is_written(harness: Harness, cut_afte
     assert isinstance(view.live, Watch if cut_after == 2 else Result)
     assert view.status == "Failed"
     assert view.deliveries == tuple(harness.store.outbox.values())
-    assert len(view.deliveries) == (cut_after == 5)
+    assert len(view.deliveries) == (cut_after == 6)
     assert harness.watch.end is not None  # the watch exists in each case
 
 
@@ -238,11 +238,12 @@ async def busy_week(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
             stack.push_async_callback(account.close)
             names = [f"t{uuid4().hex}" for _ in range(2)]
             await create_missing(account, [], names)
-            store = replace(
-                store,
-                timeline=AzureTable(account, tables.TIMELINE, names[0]),
-                watches=AzureTable(account, tables.WATCHES, names[1]),
-            )
+            real: dict[str, Any] = {
+                "timeline": AzureTable(account, tables.TIMELINE, names[0]),
+                "unsuccessful": AzureTable(account, tables.UNSUCCESSFUL, names[0]),
+                "watches": AzureTable(account, tables.WATCHES, names[1]),
+            }
+            store = Store(**{name: getattr(store, name) for name in STORED} | real)
         number = 0
         for day, count in enumerate(PER_DAY):
             for minute in range(count):

@@ -103,7 +103,8 @@ class AzureTable(Generic[T]):
         entities = self._account.table(self._name).query_entities(text, parameters=parameters)
         with clean_errors():
             async for entity in entities:
-                yield self._row(entity)
+                if self._codec.has(entity["PartitionKey"]):
+                    yield self._row(entity)
 
     async def find_page(
         self, query: Query, limit: int, continuation: str | None = None
@@ -173,6 +174,7 @@ class AzureTable(Generic[T]):
             "PartitionKey lt @partition_before": query.partition_before,
             "RowKey ge @row_prefix": prefix,
             "RowKey lt @after_prefix": prefix and after_prefix(prefix),
+            "RowKey gt @row_after": query.row_after,
         }
         if query.due_before is not None:
             conditions[f"{self._codec.due} lt @due_before"] = query.due_before

@@ -7,6 +7,7 @@ from opswatch.core.intake import Rejection
 from opswatch.core.keys import Operation
 from opswatch.core.kinds import KindDurations
 from opswatch.core.schedule import ExpectedEnd
+from opswatch.core.timeline import SettledEntry, UnsuccessfulEntry
 from opswatch.core.watches import End, Result, TimelineEntry, Watch
 from opswatch.rows.codec import Codec, Names
 
@@ -15,6 +16,7 @@ _NAMES: Names = {
     (Delivery, "key"): ("PartitionKey", "RowKey"),
     (Delivery, "operation"): ("PartitionKey", "operationKey"),
     (TimelineEntry, "operation"): ("subscriptionId", "operationKey"),
+    (SettledEntry, "operation"): ("subscriptionId", "operationKey"),
     (Rejection, "body_sha256"): "RowKey",
     (HostCircuit, "name"): "RowKey",
     (KindDurations, "provider"): "PartitionKey",
@@ -32,11 +34,15 @@ _NAMES: Names = {
     (Watch, "end"): "end",
 }
 
+_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+
 WATCHES = Codec("watches", Watch, _NAMES, due=("dueAt", "firstDueAt"))
 RESULTS = Codec("results", Result, _NAMES, durationSeconds="duration_seconds")
 OUTBOX = Codec("outbox", Delivery, _NAMES, due=("nextAttemptAt",))
 DELIVERIES = Codec("deliveries", Delivery, _NAMES)
-TIMELINE = Codec("timeline", TimelineEntry, _NAMES)
+TIMELINE = Codec("timeline", TimelineEntry, _NAMES, partitions=_DATE)
+UNSUCCESSFUL = Codec("timeline", UnsuccessfulEntry, _NAMES, partitions=f"{_DATE}~[A-Z].*")
+SETTLED = Codec("timeline", SettledEntry, _NAMES, partitions=f"{_DATE}~[a-z].*")
 REJECTIONS = Codec("rejections", Rejection, _NAMES)
 HOSTS = Codec("hosts", HostCircuit, _NAMES, due=("openUntil",))
 DURATIONS = Codec("durations", KindDurations, _NAMES)

@@ -6,6 +6,7 @@ from enum import Enum, auto
 from opswatch.core import watches
 from opswatch.core.deliveries import Delivery, DeliveryState, is_settled, requeue
 from opswatch.core.keys import Key
+from opswatch.core.timeline import settled_entry
 from opswatch.core.watches import FinalStatus
 from opswatch.ports import Query, Services
 from opswatch.steps import events
@@ -90,6 +91,7 @@ async def _requeue(services: Services, settled: Delivery, now: datetime) -> bool
         await outbox.delete(pending.key, row.etag)
     if row.value.round_attempts:
         return False
+    await services.store.settled.delete(settled_entry(settled).key)
     await send_delivery_wake_up(services, row.value)
     events.record_requeued(row.value)
     return True

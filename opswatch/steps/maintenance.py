@@ -13,6 +13,7 @@ from opswatch.core.metrics import (
     POISON_DEPTH,
     QUEUE_DEPTH,
 )
+from opswatch.core.timeline import timeline_keys
 from opswatch.core.watches import TimelineEntry, Watch
 from opswatch.ports import PoisonQueue, Query, Queue, Services, Table
 from opswatch.rows.messages import QUEUES
@@ -133,7 +134,10 @@ async def _purge_operation(services: Services, entry: TimelineEntry) -> bool:
             return False
     for delivery in [row.value async for row in store.deliveries.find(of_operation)]:
         if delivery.operation == key:
+            for line in timeline_keys(delivery):
+                await store.timeline.delete(line)
             await store.deliveries.delete(delivery.key)
     await store.results.delete(key)
-    await store.timeline.delete(entry.key)
+    for line in timeline_keys(entry):
+        await store.timeline.delete(line)
     return True

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,7 +29,6 @@ from opswatch.ports import (
     Telemetry,
 )
 from opswatch.rows.messages import WakeUpFields, WakeUpMessage, encode_wake_up
-from opswatch.rows.tables import TABLES
 from opswatch.steps.messages import deliveries_message, operations_message
 from opswatch.steps.wakeups import read_wake_up, send_wake_up
 from opswatch.testing import (
@@ -54,6 +53,7 @@ POLICY = Policy(
     timeout=timedelta(hours=1),
     callback_schedule=tuple(timedelta(seconds=s) for s in (0, 5, 300)),
 )
+STORED = tuple(field.name for field in fields(Store))
 _EFFECTS = {"insert", "replace", "put", "delete", "send", "take_back", "post"}
 
 
@@ -208,7 +208,7 @@ class Harness:
             return RecordingPort(name, inner, self.effects, latency)
 
         self.services = make_services(
-            store=Store(**{name: recording(name, getattr(self.store, name)) for name in TABLES}),
+            store=Store(**{name: recording(name, getattr(self.store, name)) for name in STORED}),
             operations=recording("operations", self.operations),
             deliveries=recording("deliveries_queue", self.deliveries),
             poison=(MemoryPoisonQueue(self.poison),),
@@ -268,7 +268,7 @@ class Harness:
     def rows(self) -> dict[str, dict[Key, Any]]:
         return {
             name: {key: row for key, (row, _) in getattr(self.store, name).rows.items()}
-            for name in TABLES
+            for name in STORED
         }
 
     # --- running

@@ -16,6 +16,7 @@ from opswatch.core.kinds import KindDurations, Sample
 from opswatch.core.metrics import Metric
 from opswatch.core.policy import Policy
 from opswatch.core.schedule import Expectation
+from opswatch.core.summary import Counted, HourCounts, PendingDelivery, RunningWatch, Summary
 from opswatch.core.timeline import SettledEntry, UnsuccessfulEntry
 from opswatch.core.watches import Result, TimelineEntry, Watch
 from opswatch.core.webhook import Secret
@@ -97,6 +98,10 @@ class Store:
     timeline: Table[TimelineEntry]
     unsuccessful: Table[UnsuccessfulEntry]  # in the same table of the storage, as are the settled
     settled: Table[SettledEntry]
+    summary: Table[Summary]
+    hours: Table[HourCounts]
+    running: Table[RunningWatch]  # the watches, in part, and the outbox: to be counted
+    pending: Table[PendingDelivery]
     rejections: Table[Rejection]
     hosts: Table[HostCircuit]
     durations: Table[KindDurations]
@@ -180,6 +185,13 @@ class Durations(Protocol):
         """Count an ended operation, later."""
 
 
+class Counts(Protocol):
+    """What is counted by the hour; nothing here waits."""
+
+    def add(self, counted: Counted, at: datetime) -> None:
+        """Count something that happened, later."""
+
+
 class Callbacks(Protocol):
     """Receivers of callbacks."""
 
@@ -219,6 +231,7 @@ class Services:
     arm: Arm
     budget: Budget
     durations: Durations
+    counts: Counts
     callbacks: Callbacks
     telemetry: Telemetry
     clock: Callable[[], datetime]  # aware, UTC; read once a step

@@ -28,6 +28,14 @@ from opswatch.core.kinds import KindDurations, Sample, count_sample
 from opswatch.core.metrics import Metric
 from opswatch.core.policy import MAX_DELAY, Policy
 from opswatch.core.schedule import Expectation, expect, expect_unknown
+from opswatch.core.summary import (
+    Counted,
+    HourCounts,
+    PendingDelivery,
+    RunningWatch,
+    Summary,
+    one_more,
+)
 from opswatch.core.timeline import SettledEntry, UnsuccessfulEntry
 from opswatch.core.watches import Result, TimelineEntry, Watch
 from opswatch.ports import Page, Poisoned, Query, Row, Sent, Store
@@ -42,7 +50,7 @@ class MemoryTable(Generic[T]):
 
     def __init__(self, codec: Codec[T], beside: "MemoryTable[Any] | None" = None) -> None:
         self._codec = codec
-        self._etags: Iterator[int] = beside._etags if beside else count(1)
+        self._etags = count(1)
         # The entity and its ETag.
         self.rows: dict[Key, tuple[Entity, str]] = beside.rows if beside else {}
 
@@ -146,6 +154,10 @@ class MemoryStore(Store):
     )
     unsuccessful: MemoryTable[UnsuccessfulEntry] = field(init=False)
     settled: MemoryTable[SettledEntry] = field(init=False)
+    summary: MemoryTable[Summary] = field(init=False)
+    hours: MemoryTable[HourCounts] = field(init=False)
+    running: MemoryTable[RunningWatch] = field(init=False)
+    pending: MemoryTable[PendingDelivery] = field(init=False)
     rejections: MemoryTable[Rejection] = field(
         default_factory=lambda: MemoryTable(tables.REJECTIONS)
     )
@@ -155,9 +167,16 @@ class MemoryStore(Store):
     )
 
     def __post_init__(self) -> None:
-        unsuccessful = MemoryTable(tables.UNSUCCESSFUL, beside=self.timeline)
-        object.__setattr__(self, "unsuccessful", unsuccessful)
-        object.__setattr__(self, "settled", MemoryTable(tables.SETTLED, beside=self.timeline))
+        beside: dict[str, MemoryTable[Any]] = {
+            "unsuccessful": MemoryTable(tables.UNSUCCESSFUL, beside=self.timeline),
+            "settled": MemoryTable(tables.SETTLED, beside=self.timeline),
+            "summary": MemoryTable(tables.SUMMARY, beside=self.timeline),
+            "hours": MemoryTable(tables.HOURS, beside=self.timeline),
+            "running": MemoryTable(tables.RUNNING, beside=self.watches),
+            "pending": MemoryTable(tables.PENDING, beside=self.outbox),
+        }
+        for name, table in beside.items():
+            object.__setattr__(self, name, table)
 
 
 @dataclass(slots=True)
@@ -313,6 +332,19 @@ class MemoryDurations:
         self.samples.append(sample)
         self.kinds[sample.kind] = count_sample(self.kinds.get(sample.kind), sample)
         self._expectations.pop(sample.kind, None)
+
+
+class MemoryCounts:
+    """Counts in memory, by the names of the hours."""
+
+    def __init__(self) -> None:
+        self.hours: dict[str, HourCounts] = {}
+
+    def add(self, counted: Counted, at: datetime) -> None:
+        """Count at once."""
+        one = one_more(counted, at)
+        known = self.hours.get(one.hour)
+        self.hours[one.hour] = known.plus(one) if known else one
 
 
 @dataclass(slots=True)

@@ -100,7 +100,10 @@ class AzureTable(Generic[T]):
     async def find(self, query: Query) -> AsyncIterator[Row[T]]:
         """Yield the rows that `query` selects, in the order of their keys."""
         text, parameters = self._filter(query)
-        entities = self._account.table(self._name).query_entities(text, parameters=parameters)
+        columns = list(self._codec.column_names) if self._codec.is_part else None
+        entities = self._account.table(self._name).query_entities(
+            text, parameters=parameters, select=columns
+        )
         with clean_errors():
             async for entity in entities:
                 if self._codec.has(entity["PartitionKey"]):
@@ -124,7 +127,11 @@ class AzureTable(Generic[T]):
             .by_page(continuation_token=token)
         )
         with clean_errors():
-            rows = [self._row(entity) async for entity in await anext(pages)]
+            rows = [
+                self._row(entity)
+                async for entity in await anext(pages)
+                if self._codec.has(entity["PartitionKey"])
+            ]
         following: Any = pages.continuation_token  # type: ignore[attr-defined]  # the SDK's pages
         if not following:
             return Page(rows)

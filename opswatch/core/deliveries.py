@@ -172,6 +172,11 @@ def postpone(delivery: Delivery, reason: str, delay: timedelta, now: datetime) -
     )
 
 
+def attempt_at(delivery: Delivery, now: datetime) -> Delivery:
+    """Return a pending delivery as due now, under the next `seq`: a user asks for it."""
+    return replace(delivery, next_attempt_at=now, seq=delivery.seq + 1)
+
+
 def wait_for_host(delivery: Delivery, until: datetime, now: datetime) -> Retry:
     """Return a delivery whose host is paused until `until`; no attempt is counted.
 

@@ -41,6 +41,7 @@ class Codec(Generic[T]):
     `due` names the columns of a live table that say when a row is due; a second one, since when, if
     a repair has moved the first. `derived` maps columns to properties of the noun, which are
     written and not read. Codecs may share a table: `partitions` is a pattern of those of a noun.
+    `is_part` says that rows have more columns, which are not read.
     """
 
     def __init__(
@@ -51,9 +52,11 @@ class Codec(Generic[T]):
         *,
         due: tuple[str, ...] = (),
         partitions: str = ".*",
+        is_part: bool = False,
         **derived: str,
     ) -> None:
         self.table = table
+        self.is_part = is_part
         self._partitions = re.compile(partitions)
         self.due_columns = due
         self._noun = noun

@@ -26,6 +26,7 @@ from opswatch.core.hosts import (
     start_probe,
 )
 from opswatch.core.keys import WakeUp, host_key
+from opswatch.core.summary import counted_as
 from opswatch.core.timeline import settled_entry
 from opswatch.core.watches import Result
 from opswatch.ports import Row, Services
@@ -160,6 +161,8 @@ async def _settle(services: Services, row: Row[Delivery], settled: Delivery) -> 
         await services.store.settled.delete(settled_entry(record.value).key)
         if await records.replace(settled, record.etag):
             break
+    if kept is settled:
+        services.counts.add(counted_as(settled.state), settled_entry(settled).settled_at)
     await services.store.settled.put(settled_entry(kept))
     etag = row.etag
     while not await outbox.delete(pending.key, etag):

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from opswatch.core.deliveries import new_delivery
 from opswatch.core.kinds import duration_sample
+from opswatch.core.summary import counted_as
 from opswatch.core.timeline import replaced_entries, unsuccessful_entry
 from opswatch.core.watches import (
     Result,
@@ -67,6 +68,7 @@ async def _store_result(services: Services, watch: Watch) -> Result:
         sample = duration_sample(watch)
         if sample is not None:
             services.durations.add(sample)
+    services.counts.add(counted_as(result.end.status), result.end.finished_at)
     events.record_finished(services, result)
     return result
 

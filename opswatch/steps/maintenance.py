@@ -19,6 +19,7 @@ from opswatch.ports import PoisonQueue, Query, Queue, Services, Table
 from opswatch.rows.messages import QUEUES
 from opswatch.steps import events
 from opswatch.steps.messages import operations_message
+from opswatch.steps.summary import summarize
 from opswatch.steps.wakeups import read_wake_up, send_wake_up
 
 Live = TypeVar("Live", Watch, Delivery)
@@ -48,6 +49,7 @@ async def repair(services: Services) -> None:
         watches=rescued_watches, deliveries=rescued_deliveries, poisoned=poisoned
     )
     await measure(services, now)
+    await summarize(services, now, late_before=now - OVERDUE_GRACE)
     services.telemetry.measure(HEARTBEAT, 1)  # last: an interrupted run has no heartbeat
 
 

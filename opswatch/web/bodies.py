@@ -76,7 +76,12 @@ def read_redelivery(body: bytes, now: datetime) -> Redelivery:
         is_short = not isinstance(value, str) or (
             schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value))
         )
-        if not _fits(value, schema) or not is_short or value not in schema.get("enum", [value]):
+        if (
+            value is None
+            or not _fits(value, schema)
+            or not is_short
+            or value not in schema.get("enum", [value])
+        ):
             raise ProblemError(Code.INVALID_BODY, f"{name!r} has no usable value")
     since = None
     if "since" in posted:

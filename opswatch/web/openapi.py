@@ -25,6 +25,19 @@ _HEADERS: dict[str, Any] = {
     "Operation-Location": {"required": True, "schema": {"type": "string", "format": "uri"}},
 }
 
+# Where an operation in an answer leads to.
+_LINKS = {
+    route.name: {
+        "operationId": route.name,
+        "parameters": {
+            "path.subscription": "$response.body#/subscriptionId",
+            "path.key": "$response.body#/key",
+        },
+    }
+    for route in ROUTES
+    if "{key}" in route.path
+}
+
 
 @cache
 def document() -> dict[str, Any]:
@@ -103,6 +116,8 @@ def _responses(route: Route) -> dict[str, Any]:
             "content": {JSON: {"schema": shape}},
             "headers": _headers(route, status),
         }
+        if schema == "Operation":
+            responses[str(int(status))]["links"] = _LINKS
     if route.method == "GET":
         not_modified = {"description": "The client has it already", "headers": _pick("ETag")}
         responses["304"] = not_modified

@@ -6,12 +6,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from aiohttp import ClientSession
+
 from opswatch.local.azurite import Azurite, running_azurite
 from opswatch.local.host import LocalHost
 from opswatch.local.host.http import Keys
 from opswatch.local.simulator import SCRIPTS, Simulator
 from tests.support.endpoints import Endpoint
-from tests.support.harness import SECRET
+from tests.support.harness import SECRET, SUBSCRIPTION
 from tests.support.trigger import ROOT
 
 # How an operation of each script ends, when it is watched as here.
@@ -39,6 +41,16 @@ class Api:
             scenario = scenario.with_duration(timedelta(seconds=seconds))
         return self.arm.start(scenario).url
 
+    async def post(self, operation: str, key: str | None = None, **more: object) -> int:
+        """Post an operation over HTTP; return the status of the answer."""
+        headers = {"x-functions-key": key} if key else {}
+        body = {"operation": operation, **more}
+        async with (
+            ClientSession() as http,
+            http.post(f"{self.url}/operations", json=body, headers=headers) as answer,
+        ):
+            return answer.status
+
 
 @asynccontextmanager
 async def running_api(
@@ -54,6 +66,8 @@ async def running_api(
             **arm.environment,
             **receiver.environment,
             "AzureWebJobsStorage": azurite.connection_string,
+            "OPSWATCH_SUBSCRIPTION_ID": SUBSCRIPTION,
+            "OPSWATCH_LOCATION": "westus",
             "OPSWATCH_POLL_MAX": "PT2S",
             "OPSWATCH_MISS_GRACE": "PT5S",
         }

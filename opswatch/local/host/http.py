@@ -43,14 +43,14 @@ def route_table(functions: Iterable[Function], prefix: str) -> RouteTable[Functi
 class HttpServer:
     """Listens from `start` to `close`; `mount` sets the functions that it invokes.
 
-    A function with `keys` is invoked with one of them alone, as in Azure; one without, with none, as
-    by Core Tools.
+    A function that has `keys` needs one of them, as in Azure; others need none, as under Core
+    Tools.
     """
 
     def __init__(self, drain: float, keys: Keys | None = None) -> None:
         self._keys = keys or {}
         app = web.Application(client_max_size=_MAX_BODY)
-        app.router.add_route("*", "/{path:.*}", self._respond)
+        app.router.add_route("*", r"/{path:[\s\S]*}", self._respond)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=drain)
         self._routes: RouteTable[Function] = RouteTable()
         self._invoke: Invoke | None = None

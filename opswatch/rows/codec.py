@@ -7,7 +7,6 @@ column, too; a tuple or dict is one column of JSON. `tables.py` names the column
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from datetime import datetime
 from enum import Enum
 from operator import attrgetter
 from types import NoneType
@@ -38,10 +37,9 @@ T = TypeVar("T", bound=Noun)
 class Codec(Generic[T]):
     """How one type of noun is written to its table.
 
-    `due` names the columns of a live table that say when a row is due; a second one, since when, if
-    a repair has moved the first. `derived` maps columns to properties of the noun, which are
-    written and not read. Codecs may share a table: `partitions` is a pattern of those of a noun.
-    `is_part` says that rows have more columns, which are not read.
+    `due` names the column of a live table that says when a row is due. `derived` maps columns to
+    properties of the noun, which are written and not read. Codecs may share a table: `partitions`
+    is a pattern of those of a noun. `is_part` says that rows have more columns, which are not read.
     """
 
     def __init__(
@@ -50,15 +48,15 @@ class Codec(Generic[T]):
         noun: type[T],
         names: Names,
         *,
-        due: tuple[str, ...] = (),
+        due: str = "",
         partitions: str = ".*",
         is_part: bool = False,
         **derived: str,
     ) -> None:
         self.table = table
+        self.due = due
         self.is_part = is_part
         self._partitions = re.compile(partitions)
-        self.due_columns = due
         self._noun = noun
         self._columns = tuple(_columns_of(noun, names))
         self._derived = tuple(_Column(name, (path,)) for name, path in derived.items())
@@ -68,11 +66,6 @@ class Codec(Generic[T]):
         """The names of the columns that a row can have."""
         columns = (*self._columns, *self._derived)
         return frozenset(column.packed_in or column.name for column in columns)
-
-    @property
-    def due(self) -> str:
-        """The column of a live table that says when a row is due."""
-        return self.due_columns[0]
 
     def has(self, partition: str) -> bool:
         """Return whether the rows of a partition are of this noun."""
@@ -88,11 +81,6 @@ class Codec(Generic[T]):
     def decode(self, entity: Entity) -> T:
         """Return the noun in `entity`; raise `msgspec.ValidationError` if there is none."""
         return msgspec.convert(_read(self._columns, entity), self._noun)
-
-    def effective_due_at(self, entity: Entity) -> datetime:
-        """Return since when a row of a live table is due: a repair may have moved its due time."""
-        due_at: datetime = min(entity[name] for name in self.due_columns if name in entity)
-        return due_at
 
 
 @dataclass(frozen=True, slots=True)

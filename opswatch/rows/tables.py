@@ -6,6 +6,7 @@ from opswatch.core.hosts import HostCircuit
 from opswatch.core.intake import Rejection
 from opswatch.core.keys import Operation
 from opswatch.core.kinds import KindDurations
+from opswatch.core.lookahead import LookAhead
 from opswatch.core.schedule import ExpectedEnd
 from opswatch.core.summary import (
     PARTITION,
@@ -29,6 +30,7 @@ _NAMES: Names = {
     (PendingDelivery, "key"): ("PartitionKey", "RowKey"),
     (Rejection, "body_sha256"): "RowKey",
     (HostCircuit, "name"): "RowKey",
+    (LookAhead, "table"): "RowKey",
     (KindDurations, "provider"): "PartitionKey",
     (KindDurations, "kind"): "RowKey",
     (ExpectedEnd, "at"): "expectedEndAt",
@@ -46,9 +48,9 @@ _NAMES: Names = {
 
 _DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
-WATCHES = Codec("watches", Watch, _NAMES, due=("dueAt", "firstDueAt"))
+WATCHES = Codec("watches", Watch, _NAMES, due="dueAt")
 RESULTS = Codec("results", Result, _NAMES, durationSeconds="duration_seconds")
-OUTBOX = Codec("outbox", Delivery, _NAMES, due=("nextAttemptAt",))
+OUTBOX = Codec("outbox", Delivery, _NAMES, due="nextAttemptAt")
 DELIVERIES = Codec("deliveries", Delivery, _NAMES)
 TIMELINE = Codec("timeline", TimelineEntry, _NAMES, partitions=_DATE)
 UNSUCCESSFUL = Codec("timeline", UnsuccessfulEntry, _NAMES, partitions=f"{_DATE}~[A-Z].*")
@@ -59,8 +61,9 @@ HOURS = Codec("timeline", HourCounts, _NAMES, partitions=PARTITION)
 RUNNING = Codec("watches", RunningWatch, _NAMES, is_part=True)
 PENDING = Codec("outbox", PendingDelivery, _NAMES, is_part=True)
 REJECTIONS = Codec("rejections", Rejection, _NAMES)
-HOSTS = Codec("hosts", HostCircuit, _NAMES, due=("openUntil",))
+HOSTS = Codec("hosts", HostCircuit, _NAMES, due="openUntil")
 DURATIONS = Codec("durations", KindDurations, _NAMES)
+LOOKAHEAD = Codec("lookahead", LookAhead, _NAMES, due="dueAt")
 
 TABLES = tuple(
     codec.table
@@ -73,5 +76,6 @@ TABLES = tuple(
         REJECTIONS,
         HOSTS,
         DURATIONS,
+        LOOKAHEAD,
     )
 )

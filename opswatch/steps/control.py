@@ -12,8 +12,8 @@ from opswatch.lists import DeliveryFilter, list_deliveries
 from opswatch.ports import Query, Services
 from opswatch.queries import get_deliveries
 from opswatch.steps import events
-from opswatch.steps.finish import finish
-from opswatch.steps.wakeups import send_delivery_wake_up
+from opswatch.steps.finish import finish, keep_result
+from opswatch.steps.wakeups import before_commit, delivery_chain, start_waiting
 
 MOST_REDELIVERED = 1000  # in one call: a request has its time limit
 
@@ -51,8 +51,7 @@ async def redeliver(services: Services, operation: Key) -> int:
     count = 0
     query = Query(partition=operation.partition, row_prefix=f"{operation.row}~")
     async for settled in services.store.deliveries.find(query):
-        is_of_operation = settled.value.operation == operation
-        if is_of_operation and await _is_of_last_round(services, settled.value):
+        if settled.value.operation == operation:
             count += await _requeue(services, settled.value, now)
     return count
 
@@ -69,8 +68,6 @@ async def redeliver_due(
     sent: list[Delivery] = []
     for delivery in await get_deliveries(services.store, operation):
         if delivery_id not in (None, delivery.delivery_id):
-            continue
-        if not await _is_of_last_round(services, delivery):
             continue
         is_delivered = delivery.state is DeliveryState.DELIVERED
         if delivery.state is DeliveryState.PENDING:
@@ -105,7 +102,7 @@ async def redeliver_all(
                 count += 1
                 continue
             record = await services.store.deliveries.get(entry.record)
-            if record is not None and await _is_of_last_round(services, record.value):
+            if record is not None:
                 count += await _requeue(services, record.value, now)
         continuation = page.continuation
         if continuation is None:
@@ -117,13 +114,12 @@ async def _attempt_now(services: Services, key: Key, now: datetime) -> bool:
 
     The wake-up is sent first, then the row moves: an interruption leaves an early wake-up.
     """
-    outbox = services.store.outbox
+    outbox, chain = services.store.outbox, delivery_chain(services)
     while (row := await outbox.get(key)) is not None:
         due = attempt_at(row.value, now)
-        sent = await send_delivery_wake_up(services, due)
+        await before_commit(services, chain, due)
         if await outbox.replace(due, row.etag) is not None:
             return True
-        await services.deliveries.take_back(sent)
     return False
 
 
@@ -137,23 +133,21 @@ async def redeliver_abandoned(services: Services, since: datetime) -> int:
     count = 0
     async for settled in services.store.deliveries.find(Query()):
         last = settled.value.last_attempt_at or settled.value.started_at
-        is_wanted = settled.value.state is DeliveryState.ABANDONED and last >= since
-        if is_wanted and await _is_of_last_round(services, settled.value):
+        if settled.value.state is DeliveryState.ABANDONED and last >= since:
             count += await _requeue(services, settled.value, now)
     return count
-
-
-async def _is_of_last_round(services: Services, settled: Delivery) -> bool:
-    result = await services.store.results.get(settled.operation)
-    return result is None or result.value.facts.round == settled.round
 
 
 async def _requeue(services: Services, settled: Delivery, now: datetime) -> bool:
     """Begin a new round of a settled delivery; return False if one is under way.
 
+    Its result must be there still: not purged, and not replaced by that of a later round.
     The outbox may have a row of an earlier round that a worker has not removed yet: remove it. It
     may have a row of a new round without an attempt: a crash may have come before its message.
     """
+    result = await services.store.results.get(settled.operation)
+    if result is None or result.value.facts.round != settled.round:
+        return False
     outbox = services.store.outbox
     pending = requeue(settled, now, services.policy)
     while True:
@@ -166,6 +160,7 @@ async def _requeue(services: Services, settled: Delivery, now: datetime) -> bool
     if row.value.round_attempts:
         return False
     await services.store.settled.delete(settled_entry(settled).key)
-    await send_delivery_wake_up(services, row.value)
+    await keep_result(services, result.value)
+    await start_waiting(services, delivery_chain(services), row.value)
     events.record_requeued(row.value)
     return True

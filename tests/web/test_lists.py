@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from opswatch.core.http import HttpResponse
+from opswatch.core.wakeups import OVERDUE_GRACE
 from opswatch.core.watches import FinalStatus, timeline_entry
 from opswatch.dated import MOST_READS
 from opswatch.ports import Query
 from opswatch.steps.finish import _list_end
-from opswatch.steps.maintenance import OVERDUE_GRACE, purge, repair
+from opswatch.steps.purge import purge
+from opswatch.steps.repair import repair
 from opswatch.steps.summary import summarize
 from tests.support import builders
 from tests.support.harness import HOOK, OTHER, START, Harness, ended, running, status_path

@@ -1,4 +1,4 @@
-"""Route templates, matched as by the Functions host. Pure."""
+"""Route templates, matched as by ASP.NET Core, but in a given order, as by the host. Pure."""
 
 import re
 from collections.abc import Callable, Iterable

@@ -62,9 +62,11 @@ def test_method_selects_the_route() -> None:
     assert table.find("DELETE", "/x") is None
 
 
-def test_first_route_that_matches_wins() -> None:
-    table = RouteTable([compile_route(template, template) for template in ("a/{x}", "a/b")])
-    assert table.find("GET", "/a/b") == ("a/{x}", {"x": "b"})
+def test_first_route_that_matches_is_taken() -> None:
+    templates = ["a/{x:int}", "a/{x}", "a/b", "{*all}"]
+    table = RouteTable([compile_route(template, template) for template in templates])
+    found = [table.find("GET", path) for path in ("/a/1", "/a/b", "/c")]
+    assert [each and each[0] for each in found] == ["a/{x:int}", "a/{x}", "{*all}"]
 
 
 @pytest.mark.parametrize(

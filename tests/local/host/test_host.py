@@ -105,12 +105,12 @@ async def test_routes_are_tried_in_the_order_of_names(make_app: Any, http: Clien
         async def earlier(req) -> str:
             return "earlier"
 
-        @app.route(route="{*path}")
+        @app.route(route="{*path}", methods=["POST"])
         async def zero(req) -> str:
             return "zero"
     """)
     async with LocalHost(app) as host:
-        for method, text in [("GET", "earlier"), ("POST", "zero"), ("TRACE", "zero")]:
+        for method, text in [("GET", "earlier"), ("POST", "zero")]:
             async with http.request(method, f"{host.url}/api/a/b") as response:
                 assert await response.text() == text
 

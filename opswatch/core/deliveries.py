@@ -48,6 +48,7 @@ class Delivery:
     last_error: str | None = None
     last_attempt_at: datetime | None = None
     delivered_at: datetime | None = None
+    settled_at: datetime | None = None  # of the current round; records of before have None
     attempt_log: tuple[Attempt, ...] = ()  # oldest first
 
     @property
@@ -114,6 +115,7 @@ def requeue(settled: Delivery, now: datetime, policy: Policy) -> Delivery:
         round_attempts=0,
         next_attempt_at=now + gap,
         delivered_at=None,
+        settled_at=None,
         far=is_far(gap),
         seq=settled.seq + 1,
     )
@@ -146,20 +148,21 @@ def after_attempt(
                     delivery,
                     state=DeliveryState.DELIVERED,
                     delivered_at=now,
+                    settled_at=now,
                     next_attempt_at=None,
                 )
             )
         case webhook.Final(reason):
-            return abandon(delivery, reason)
+            return abandon(delivery, reason, now)
         case webhook.Unacceptable(reason):
             if made >= webhook.MAX_UNACCEPTABLE:
-                return abandon(delivery, reason)
+                return abandon(delivery, reason, now)
         case webhook.Failed(reason):
             floor = min(reply.floor, max(schedule))
         case _:
             assert_never(reply)
     if made >= len(schedule):
-        return abandon(delivery, reason)
+        return abandon(delivery, reason, now)
     gap = _jittered(delivery.key, delivery.attempts, schedule[made])
     rest = min(sum(schedule[made:], timedelta(0)), MAX_DELAY)
     delay = max(gap, floor, min(reply.retry_after or timedelta(0), rest))
@@ -176,6 +179,11 @@ def postpone(delivery: Delivery, reason: str, delay: timedelta, now: datetime) -
 def _retry(delivery: Delivery, at: datetime, now: datetime) -> Retry:
     far = is_far(at - now)
     return Retry(replace(delivery, next_attempt_at=at, far=far, seq=delivery.seq + 1))
+
+
+def attempt_at(delivery: Delivery, now: datetime) -> Delivery:
+    """Return a pending delivery as due now, under the next `seq`: a user asks for it."""
+    return replace(delivery, next_attempt_at=now, far=False, seq=delivery.seq + 1)
 
 
 def wait_for_host(delivery: Delivery, until: datetime, now: datetime) -> Retry:
@@ -196,10 +204,16 @@ def has_waited_enough(delivery: Delivery, now: datetime, policy: Policy) -> bool
     return now - delivery.started_at > sum(policy.callback_schedule, timedelta(0)) * (1 + _JITTER)
 
 
-def abandon(delivery: Delivery, reason: str) -> Settle:
+def abandon(delivery: Delivery, reason: str, now: datetime) -> Settle:
     """Return a delivery that will not be attempted again as settled."""
     return Settle(
-        replace(delivery, state=DeliveryState.ABANDONED, reason=reason, next_attempt_at=None)
+        replace(
+            delivery,
+            state=DeliveryState.ABANDONED,
+            reason=reason,
+            settled_at=now,
+            next_attempt_at=None,
+        )
     )
 
 

@@ -24,6 +24,7 @@ from opswatch.steps.control import _requeue
 from opswatch.steps.deliver import _attempt, _post, _settle
 from opswatch.steps.finish import (
     _create_delivery,
+    _list_end,
     finish,
     finish_late_registration,
     keep_result,
@@ -194,6 +195,20 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     ),
     "a second end of a delivery wins": (
         (_settle, _RECORD, f"await records.put(settled)\n    {_RECORD}"),
+    ),
+    "a settled delivery is not in the index": (
+        (_settle, "await services.store.settled.put(settled_entry(kept))", "pass"),
+    ),
+    "a replay leaves its entry in the index": (
+        (_requeue, "await services.store.settled.delete(settled_entry(settled).key)", "pass"),
+        (
+            _settle,
+            "await services.store.settled.delete(settled_entry(record.value).key)",
+            "pass",
+        ),
+    ),
+    "the index by status lacks its entry": (
+        (_list_end, "if unsuccessful is not None:", "if False:"),
     ),
     "an overdue row gets no message": ((_rescue, "wakes.append(", "("),),
     "an overdue row gets a wake-up of the next seq": (

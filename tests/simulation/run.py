@@ -19,7 +19,7 @@ from opswatch.core.policy import Policy
 from opswatch.core.watches import Watch
 from opswatch.ports import Services, Store
 from opswatch.rows.messages import DELIVERIES_QUEUE, OPERATIONS_QUEUE
-from opswatch.rows.tables import DELIVERIES, OUTBOX, RESULTS, TABLES, WATCHES
+from opswatch.rows.tables import DELIVERIES, OUTBOX, RESULTS, WATCHES
 from opswatch.steps.control import redeliver, stop
 from opswatch.steps.messages import deliveries_message, operations_message
 from opswatch.steps.repair import repair
@@ -36,7 +36,7 @@ from tests.simulation.host import HostedQueue, Step
 from tests.simulation.scenario import Operation, Scenario, UserRequest, draw
 from tests.simulation.scheduler import LostAnswerError, Scheduler, Task, Worker
 from tests.simulation.tables import AuditedTable, TransactionalTable
-from tests.support.harness import ENDPOINT, SECRET, START, make_services
+from tests.support.harness import ENDPOINT, SECRET, START, STORED, make_services
 
 POLICY = Policy(
     timeout=timedelta(minutes=20),
@@ -117,7 +117,7 @@ class Run:
         def queue(queue: HostedQueue) -> GatheredQueue:
             return GatheredQueue(faulty(queue.name, queue), clock, in_flight)
 
-        store = Store(**{name: faulty(name, getattr(self.store, name)) for name in TABLES})
+        store = Store(**{name: faulty(name, getattr(self.store, name)) for name in STORED})
         watches: Any = store.watches
         outbox: Any = store.outbox
         store = replace(

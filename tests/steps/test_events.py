@@ -205,6 +205,7 @@ async def postponed_and_slow(harness: ReportingHarness) -> None:
         harness.advance(minutes=1)
         await harness.pump()
     events.record_durations_failed(ConnectionError(f"no answer: {HOOK}"))
+    events.record_counts_failed(ConnectionError(f"no answer: {HOOK}"))
     for mistake in Settings.read({"OPSWATCH_CALLBACK_URL": HOOK.replace("https", "ftp")}).mistakes:
         events.record_mistake(mistake)
     events.record_kept("operations", 7, 20.0, ConnectionError(f"no answer: {HOOK}"))

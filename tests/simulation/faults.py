@@ -60,6 +60,7 @@ class Faults:
     rate: float
     left: int
     outage: Outage | None = None
+    may_be_late: bool = True  # whether an effect may take place after its answer was given up
     injected: int = 0
     kinds: dict[str, int] = field(default_factory=dict)  # how often each was injected
 
@@ -81,7 +82,8 @@ class Faults:
         elif self.strikes():
             faults = ["crash before", "crash after", "fail", "stall before"]
             if writes:
-                faults += ["lose answer", "repeat", "repeat", "stall after", "late"]
+                faults += ["lose answer", "repeat", "repeat", "stall after"]
+                faults += ["late"] if self.may_be_late else []
             fault = self.scheduler.random.choice(faults)
         self.kinds[fault] = self.kinds.get(fault, 0) + 1
         return fault

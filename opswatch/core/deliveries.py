@@ -8,13 +8,15 @@ from typing import assert_never
 
 from opswatch.core import webhook
 from opswatch.core.keys import Key, stable_random
-from opswatch.core.policy import MAX_DELAY, Policy
+from opswatch.core.policy import Policy, due_after
 from opswatch.core.webhook import Attempt
 
 _LOG_LENGTH = 20  # attempts
 _DIGITS = 16  # hexadecimal ones, of a URL's digest
 _JITTER = 0.2
 _SECOND = timedelta(seconds=1)
+_LONGEST_BUSY_DELAY = timedelta(minutes=1)
+_BUSY_PARTS = 4  # a delivery that is busy waits for a quarter of the time that it has been busy
 
 
 class DeliveryState(StrEnum):
@@ -46,6 +48,7 @@ class Delivery:
     last_error: str | None = None
     last_attempt_at: datetime | None = None
     delivered_at: datetime | None = None
+    busy_since: datetime | None = None  # when first no attempt could be made, since the last one
     attempt_log: tuple[Attempt, ...] = ()  # oldest first
 
 
@@ -87,7 +90,7 @@ def new_delivery(
         callback_url=callback_url,
         round=of_round,
         started_at=now,
-        next_attempt_at=now + _jittered(key, 0, policy.callback_schedule[0]),
+        next_attempt_at=due_after(now, _jittered(key, 0, policy.callback_schedule[0])),
     )
 
 
@@ -102,7 +105,8 @@ def requeue(settled: Delivery, now: datetime, policy: Policy) -> Delivery:
         reason=None,
         started_at=max(now, settled.started_at + timedelta(microseconds=1)),
         round_attempts=0,
-        next_attempt_at=now + _jittered(settled.key, 0, policy.callback_schedule[0]),
+        next_attempt_at=due_after(now, _jittered(settled.key, 0, policy.callback_schedule[0])),
+        busy_since=None,
         delivered_at=None,
         seq=settled.seq + 1,
     )
@@ -124,6 +128,8 @@ def after_attempt(
         last_attempt_at=attempt.at,
         last_status_code=attempt.status_code,
         last_error=attempt.error,
+        # If it was made whatever the room, so are those that follow: the schedule must end.
+        busy_since=delivery.busy_since if is_forced(delivery, attempt.at, policy) else None,
         attempt_log=(*delivery.attempt_log, attempt)[-_LOG_LENGTH:],
     )
     floor = timedelta(0)
@@ -136,6 +142,7 @@ def after_attempt(
                     state=DeliveryState.DELIVERED,
                     delivered_at=now,
                     next_attempt_at=None,
+                    busy_since=None,
                 )
             )
         case webhook.Final(reason):
@@ -150,32 +157,64 @@ def after_attempt(
     if made >= len(schedule):
         return abandon(delivery, reason)
     gap = _jittered(delivery.key, delivery.attempts, schedule[made])
-    rest = min(sum(schedule[made:], timedelta(0)), MAX_DELAY)
+    rest = sum(schedule[made:], timedelta(0))
     delay = max(gap, floor, min(reply.retry_after or timedelta(0), rest))
-    next_attempt_at = now + -(-delay // _SECOND) * _SECOND  # whole seconds, rounded up
+    next_attempt_at = due_after(now, delay)
     return Retry(replace(delivery, next_attempt_at=next_attempt_at, seq=delivery.seq + 1))
+
+
+def count_attempt(delivery: Delivery, attempt: Attempt) -> Delivery:
+    """Return a delivery that another worker has moved on, with an attempt that was made besides."""
+    if attempt in delivery.attempt_log:
+        return delivery
+    return replace(
+        delivery,
+        attempts=delivery.attempts + 1,
+        round_attempts=delivery.round_attempts + 1,
+        attempt_log=(*delivery.attempt_log, attempt)[-_LOG_LENGTH:],
+    )
 
 
 def postpone(delivery: Delivery, reason: str, delay: timedelta, now: datetime) -> Retry:
     """Return a delivery that cannot be attempted now; no attempt is counted."""
-    seconds = max(1, -(-delay // _SECOND))
     return Retry(
         replace(
             delivery,
             last_error=reason,
-            next_attempt_at=now + seconds * _SECOND,
+            next_attempt_at=due_after(now, max(delay, _SECOND)),
             seq=delivery.seq + 1,
         )
     )
 
 
-def wait_for_host(delivery: Delivery, until: datetime, now: datetime) -> Retry:
+def wait_for_host(
+    delivery: Delivery, until: datetime, now: datetime, reason: str = "its host is paused"
+) -> Retry:
     """Return a delivery whose host is paused until `until`; no attempt is counted.
 
     Retries are spread over up to twice the pause, so that they do not return together.
     """
     pause = (until - now) * (1 + stable_random(delivery.key, delivery.seq))
-    return postpone(delivery, "its host is paused", pause, now)
+    return postpone(delivery, reason, pause, now)
+
+
+def wait_for_room(delivery: Delivery, until: datetime, now: datetime) -> Retry:
+    """Return a delivery that found no room for an attempt; no attempt is counted.
+
+    It waits until `until`, and longer the longer it has been busy: a thousand deliveries to a dead
+    name server must not come back every few seconds for days.
+    """
+    since = delivery.busy_since or now
+    until = max(until, now + min((now - since) / _BUSY_PARTS, _LONGEST_BUSY_DELAY))
+    return wait_for_host(
+        replace(delivery, busy_since=since), until, now, "no room for an attempt, or no name server"
+    )
+
+
+def is_forced(delivery: Delivery, now: datetime, policy: Policy) -> bool:
+    """Return whether an attempt is due whatever the room: busy for as long as the schedule."""
+    since, whole = delivery.busy_since, sum(policy.callback_schedule, timedelta(0))
+    return since is not None and now - since >= whole
 
 
 def has_waited_enough(delivery: Delivery, now: datetime, policy: Policy) -> bool:
@@ -190,7 +229,13 @@ def has_waited_enough(delivery: Delivery, now: datetime, policy: Policy) -> bool
 def abandon(delivery: Delivery, reason: str) -> Settle:
     """Return a delivery that will not be attempted again as settled."""
     return Settle(
-        replace(delivery, state=DeliveryState.ABANDONED, reason=reason, next_attempt_at=None)
+        replace(
+            delivery,
+            state=DeliveryState.ABANDONED,
+            reason=reason,
+            next_attempt_at=None,
+            busy_since=None,
+        )
     )
 
 

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from opswatch.core.deliveries import Delivery
 from opswatch.core.keys import Key, WakeUp
+from opswatch.core.policy import MAX_DELAY
 from opswatch.core.watches import Watch
 from opswatch.ports import Queue, Row, Sent, Services, Table
 from opswatch.rows.messages import WakeUpFields, WakeUpMessage, decode_wake_up, encode_wake_up
@@ -28,7 +29,8 @@ async def send_wake_up(
 ) -> Sent:
     """Send the message that makes a worker act on the row `key` at `seq`, after `delay`."""
     fields = WakeUpFields(key.partition, key.row, seq, traceparent)
-    return await queue.send(encode_wake_up(WakeUpMessage(fields)), delay)
+    # A due time that was not made by `due_after` may be later than a queue accepts.
+    return await queue.send(encode_wake_up(WakeUpMessage(fields)), min(delay, MAX_DELAY))
 
 
 async def send_delivery_wake_up(services: Services, delivery: Delivery) -> Sent:

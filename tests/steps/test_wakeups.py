@@ -59,3 +59,10 @@ async def test_delay_is_rounded_up_to_seconds(harness: Harness, seconds: float, 
     await send_wake_up(harness.operations, KEY, 1, None, timedelta(seconds=seconds))
     (message,) = harness.operations.messages.values()
     assert message.visible_at == harness.now + timedelta(seconds=whole)
+
+
+async def test_delay_is_at_most_a_queues(harness: Harness) -> None:
+    """A row may be due later: such as one that a clock that is ahead has written."""
+    await send_wake_up(harness.operations, KEY, 1, None, timedelta(days=8))
+    (message,) = harness.operations.messages.values()
+    assert message.visible_at - harness.now == timedelta(days=7)

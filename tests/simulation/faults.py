@@ -17,6 +17,13 @@ Act = Callable[[], Awaitable[Any]]
 Serve = Callable[[T], HttpResponse | NoAnswer]
 _STALLS = (2.0, 20.0, 45.0, 130.0, 700.0)  # seconds: within a lease, and beyond it
 _READS = frozenset({"get", "find"})
+# Calls around an attempt: an outage of one kind must cost no receiver a further POST.
+OUTAGES = (
+    frozenset({"hosts.get", "hosts.insert", "hosts.replace", "hosts.delete"}),
+    frozenset({"hosts.insert", "hosts.replace", "hosts.delete"}),
+    frozenset({"deliveries.send"}),
+    frozenset({"deliveries.insert"}),
+)
 _FAULTLESS = frozenset({"depth", "iter_due_at"})  # only for telemetry
 
 
@@ -28,6 +35,11 @@ class Faults:
     rate: float
     left: int
     injected: int = 0
+    outage: frozenset[str] = frozenset()  # the calls that fail from the first POST on
+    outage_time: float = 0.0  # seconds
+    outage_until: float | None = None
+    unanswered: int = 0  # requests, which may not have been received
+    busy_until: float = 0.0  # seconds: no attempt finds room, unless it is forced
 
     def strikes(self) -> bool:
         """Draw whether there is a fault here, and count it."""
@@ -36,6 +48,17 @@ class Faults:
             self.injected += 1
             return True
         return False
+
+    def begin_outage(self) -> None:
+        """Let the outage begin, unless it has."""
+        if self.outage_until is None:
+            self.outage_until = self.scheduler.now + self.outage_time
+
+    def check_outage(self, name: str) -> None:
+        """Raise an error if the outage is of this call, and has not passed."""
+        if name in self.outage and self.scheduler.now < (self.outage_until or 0.0):
+            self.scheduler.record(name, "-> outage")
+            raise LostAnswerError
 
     async def effect(self, name: str, about: tuple[Any, ...], act: Act, *, writes: bool) -> Any:
         """Apply an effect, unless a fault is drawn for it."""
@@ -90,6 +113,7 @@ class FaultyPort:
         async def faulty(*arguments: Any) -> Any:
             act = partial(method, *arguments)
             name, writes = f"{self._name}.{verb}", verb not in _READS
+            self._faults.check_outage(name)
             return await self._faults.effect(name, arguments, act, writes=writes)
 
         return faulty
@@ -113,6 +137,7 @@ async def _over_http(
     try:
         answer: HttpResponse | NoAnswer = await faults.effect(name, (request,), act, writes=True)
     except LostAnswerError:
+        faults.unanswered += 1
         return NoAnswer("timeout", "no answer")
     if isinstance(answer, NoAnswer):
         await pause(15.0)
@@ -131,12 +156,22 @@ class FaultyCallbacks:
     def __init__(self, faults: Faults, serve: Serve[CallbackRequest]) -> None:
         self._faults, self._serve = faults, serve
 
-    @asynccontextmanager
-    async def slot(self, _: str) -> AsyncIterator[Slot]:
-        if self._faults.strikes():
-            yield Busy(timedelta(seconds=self._faults.scheduler.random.uniform(0, 20)))
-        else:
-            yield Acquired()
+    def _busy(self, *, forced: bool) -> Busy | None:
+        if forced:
+            return None
+        is_busy = self._faults.scheduler.now < self._faults.busy_until
+        if not is_busy and not self._faults.strikes():
+            return None
+        return Busy(timedelta(seconds=self._faults.scheduler.random.uniform(0, 20)))
 
-    async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
+    @asynccontextmanager
+    async def slot(self, url: str, *, forced: bool = False) -> AsyncIterator[Slot]:  # noqa: ARG002
+        yield self._busy(forced=forced) or Acquired(is_forced=forced)
+
+    async def post(
+        self, request: CallbackRequest, slot: Acquired
+    ) -> HttpResponse | NoAnswer | Busy:
+        if busy := self._busy(forced=slot.is_forced):
+            return busy
+        self._faults.begin_outage()
         return await _over_http(self._faults, "post", request, self._serve)

@@ -60,10 +60,15 @@ def _excess(run: Run) -> Iterator[str]:
             yield f"{extra} extra polls of {operation.operation_id}: {allowed} disturbances"
     attempts = {record.delivery_id: record.attempts for record in store.deliveries.values()}
     made = Counter(p.headers["webhook-id"] for r in scenario.receivers for p in r.posts)
+    if run.faults.outage:  # of calls around an attempt, and nothing else is disturbed
+        allowed = len(scenario.requests)
     for delivery_id, number in made.items():
         extra = number - attempts.get(delivery_id, 0)
         if extra > EXTRA_POSTS * allowed:
             yield f"{extra} extra POSTs of {delivery_id}: {allowed} disturbances"
+    for delivery_id, number in attempts.items():
+        if number > made[delivery_id] + run.faults.unanswered:
+            yield f"{number} attempts of {delivery_id}, and {made[delivery_id]} POSTs"
 
 
 def _left_behind(run: Run) -> Iterator[str]:

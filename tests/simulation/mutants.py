@@ -13,11 +13,11 @@ from typing import Any
 
 from opswatch.core import webhook
 from opswatch.core.arm import _read_failure
-from opswatch.core.deliveries import after_attempt
+from opswatch.core.deliveries import after_attempt, is_forced, wait_for_room
 from opswatch.core.polls import _missed, _progressed, after_poll, merge_after_conflict, polled_url
 from opswatch.core.schedule import next_delay
 from opswatch.steps.control import _requeue
-from opswatch.steps.deliver import _attempt, _post, _settle, deliver
+from opswatch.steps.deliver import _attempt, _commit, _post, _record_for_host, _settle, deliver
 from opswatch.steps.finish import _create_delivery, finish, finish_late_registration
 from opswatch.steps.maintenance import _drain, _rescue
 from opswatch.steps.poll import poll
@@ -53,6 +53,8 @@ _DELETE = "await services.store.watches.delete(row.value.key, row.etag)"
 _INSERT = "inserted = await outbox.insert(delivery)\n"
 _RECORD = "while await records.insert"
 
+_COMMIT_ATTEMPT = "failure: Exception | None = None\n"
+_RECORD_HOST = "await _record_for_host(services, row.value, outcome)"
 _SINCE = "since = watch.unreadable_since"
 _FORGET = "await services.store.outbox.delete(row.value.key); ("
 _LONG, _MISS = "timedelta(minutes=10)", "Missed(reason='')"
@@ -82,7 +84,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     ),
     "a successor is not taken back": (
         (poll, "await services.operations.take_back(sent)", "pass"),
-        (deliver, "await services.deliveries.take_back(sent)", "pass"),
+        (_commit, "await services.deliveries.take_back(sent)", "pass"),
         (_rescue, "await queue.take_back(sent)", "pass"),
     ),
     "a repeated registration does not start": (
@@ -168,6 +170,24 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "a receiver's Retry-After is ignored": (
         (after_attempt, "reply.retry_after or timedelta(0)", "timedelta(0)"),
     ),
+    "a host's failure is recorded before its attempt, and must succeed": (
+        (deliver, _COMMIT_ATTEMPT, f"{_RECORD_HOST}\n        {_COMMIT_ATTEMPT}"),
+        (_record_for_host, "except Exception as", "except ZeroDivisionError as"),
+    ),
+    "an attempt is not written if its wake-up cannot be sent": (
+        (_commit, "if made is None:", "if True:"),
+    ),
+    "an end that cannot be recorded is forgotten": (
+        (_commit, "if made is not None:  #", "if False:  #"),
+    ),
+    "a busy host counts as an attempt": (
+        (
+            wait_for_room,
+            "busy_since=since)",
+            "busy_since=since, attempts=delivery.attempts + 1)",
+        ),
+    ),
+    "no attempt is forced": ((is_forced, "return since is not None and", "return False and"),),
     "an event has the times of the registration": (
         (webhook.event, "facts.start_time and format_instant(facts.start_time)", _REGISTERED),
     ),

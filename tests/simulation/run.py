@@ -21,7 +21,7 @@ from opswatch.steps.control import redeliver, stop
 from opswatch.steps.maintenance import repair
 from opswatch.steps.messages import deliveries_message, operations_message
 from opswatch.testing import MemoryPoisonQueue, MemoryStore, MemoryTable
-from tests.simulation.faults import Faults, FaultyArm, FaultyCallbacks, FaultyPort
+from tests.simulation.faults import OUTAGES, Faults, FaultyArm, FaultyCallbacks, FaultyPort
 from tests.simulation.host import HostedQueue, Step
 from tests.simulation.scenario import Operation, UserRequest, draw
 from tests.simulation.scheduler import LostAnswerError, Scheduler, Task, Worker
@@ -34,7 +34,9 @@ POLICY = Policy(
     callback_schedule=tuple(timedelta(seconds=s) for s in (0, 5, 10, *[20] * 17)),
 )
 LAST_POST = 200.0  # seconds
+LONG_BUSY = 3000.0  # seconds: longer than the callbacks' schedule
 UNTIL = 6 * 3600.0  # seconds, by which nothing may be left to do
+_OUTAGE_RATE = 0.2
 MOST_EVENTS = 20_000
 MOST_SKEW = 30.0  # seconds, of a worker's clock
 
@@ -75,7 +77,12 @@ class Run:
             self.scheduler,
             rate=self.random.choice((0.0, 0.02, 0.05, 0.15, 0.4)),
             left=self.random.randrange(13 if self.is_repaired else 5),
+            busy_until=self.random.choice((*[0.0] * 9, LONG_BUSY)),
         )
+        if self.is_repaired and self.random.random() < _OUTAGE_RATE:
+            self.faults.left = 0
+            self.faults.outage = self.random.choice(OUTAGES)
+            self.faults.outage_time = self.random.choice((60.0, 600.0))
         self.services: dict[Worker, Services] = {}
         self.watches = AuditedTable(WATCHES, self.scheduler, _may_replace_watch)
         self.records = AuditedTable(DELIVERIES, self.scheduler, self._may_replace_record)

@@ -175,6 +175,15 @@ async def postponed_and_slow(harness: ReportingHarness) -> None:
     events.record_durations_failed(ConnectionError(f"no answer: {HOOK}"))
 
 
+async def unreadable_circuit(harness: ReportingHarness) -> None:
+    async def fail(_: Key) -> None:
+        raise ConnectionError(f"no answer: {HOOK}")
+
+    harness.store.hosts.get = fail  # type: ignore[method-assign, assignment]
+    await harness.register(HOOK)
+    await harness.settle()
+
+
 SCENARIOS = (
     misses_then_failure_and_refusals,
     failing_host,
@@ -183,6 +192,7 @@ SCENARIOS = (
     repair_and_purge,
     missing_secret,
     postponed_and_slow,
+    unreadable_circuit,
 )
 
 

@@ -8,11 +8,14 @@ from datetime import timedelta
 from benchmarks.polls.operations import INTERVAL, SCOPE, url_path
 from opswatch.adapters.account import Account
 from opswatch.adapters.arm import HttpArm
+from opswatch.adapters.gathered_table import GatheredTable
+from opswatch.adapters.gatherer import InFlight
 from opswatch.adapters.storage import AzureQueue, AzureTable
 from opswatch.bootstrap import open_services
 from opswatch.config import STORAGE, Storage, connection_parts
-from opswatch.ports import Queue, Sent, Services
-from opswatch.rows.messages import OPERATIONS_QUEUE
+from opswatch.core.wakeups import WakeUp
+from opswatch.ports import Peeked, Queue, Services
+from opswatch.rows.messages import OPERATIONS_QUEUE, encode_wake_ups
 from opswatch.rows.tables import WATCHES
 from opswatch.steps.messages import operations_message
 from tests.support.servers import Credential
@@ -31,7 +34,8 @@ async def opswatch(arm: str, storage: str, operations: int) -> None:
         polling = HttpArm(arm, SCOPE, Credential())
         stack.push_async_callback(polling.close)
         trigger = _Trigger(AzureQueue(account, OPERATIONS_QUEUE))
-        store = replace(services.store, watches=AzureTable(account, WATCHES))
+        watches = GatheredTable(AzureTable(account, WATCHES), WATCHES, InFlight())
+        store = replace(services.store, watches=watches)
         trigger.services = replace(services, store=store, operations=trigger, arm=polling)
         for number in range(operations):
             await operations_message(trigger.services, f"{arm}{url_path(number)}".encode())
@@ -50,19 +54,22 @@ class _Trigger:
         self._running: set[asyncio.Task[None]] = set()
         self.services: Services
 
-    async def send(self, body: bytes, delay: timedelta = timedelta(0)) -> Sent:
-        sent = await self._queue.send(body, delay)
+    async def send(self, body: bytes, delay: timedelta = timedelta(0)) -> None:
+        await self._queue.send(body, delay)
         running = asyncio.create_task(self._run(body, delay.total_seconds()))
         self._running.add(running)
         running.add_done_callback(self._running.discard)
-        return sent
+
+    async def send_wake_up(self, wake: WakeUp, delay: timedelta) -> None:
+        for body in encode_wake_ups([wake]):
+            await self.send(body, delay)
 
     async def _run(self, body: bytes, seconds: float) -> None:
         await asyncio.sleep(seconds)
         await operations_message(self.services, body)
 
-    async def take_back(self, sent: Sent) -> None:
-        await self._queue.take_back(sent)
+    async def peek(self) -> Peeked | None:
+        return await self._queue.peek()
 
     async def depth(self) -> int:
         return await self._queue.depth()

@@ -31,14 +31,16 @@ from opswatch.core.hosts import (
     retry_busy_at,
     start_probe,
 )
-from opswatch.core.keys import WakeUp, host_key
+from opswatch.core.keys import host_key, stable_random
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Result
 from opswatch.core.webhook import Attempt, Reply
-from opswatch.ports import Row, Sent, Services
+from opswatch.ports import Row, Services
 from opswatch.steps import events
-from opswatch.steps.wakeups import load_current_row, send_delivery_wake_up
+from opswatch.steps.wakeups import after_commit, before_commit, delivery_chain, load_current_row
 
-_NO_SECRET_DELAY = timedelta(minutes=5)
+_NO_SECRET_DELAY = timedelta(minutes=1)  # and at random up to half as much again
+_WATCHED_DELAY = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ async def deliver(services: Services, wake: WakeUp) -> None:
     Once the attempt is made, nothing that can fail comes before its row. A failure to send the
     wake-up does not prevent the write, and the host's circuit comes last.
     """
-    row = await load_current_row(services.store.outbox, services.deliveries, wake)
+    row = await load_current_row(services, delivery_chain(services), wake)
     if row is None:
         return
     with events.span(services, "attempt", wake.key, wake.seq, link=wake.traceparent):
@@ -87,24 +89,25 @@ async def _commit(
             await _settle(services, row, action.delivery)
         except Exception:
             if made is not None:  # its end, once seen, is kept: no other attempt is made for it
-                kept = replace(action.delivery, next_attempt_at=services.clock())
+                due = row.value.next_attempt_at  # as it is: so the wake-up is current
+                kept = replace(action.delivery, next_attempt_at=due)
                 await services.store.outbox.replace(kept, row.etag)
             raise
         return
-    sent: Sent | None = None
+    chain = delivery_chain(services)
     failure: Exception | None = None
     try:
-        sent = await send_delivery_wake_up(services, action.delivery)
+        await before_commit(services, chain, action.delivery)
     except Exception as error:
         if made is None:
             raise
         failure = error  # the repair will send a wake-up
-    if await services.store.outbox.replace(action.delivery, row.etag) is None:
+    if await services.store.outbox.replace(action.delivery, row.etag) is not None:
+        await after_commit(services, chain, action.delivery)
+    else:
         events.record_conflict(row.value.key, row.value.seq)
         if made is not None:
             await _count_besides(services, row.value, made)
-        if sent is not None:
-            await services.deliveries.take_back(sent)
     if failure is not None:
         raise failure
 
@@ -126,7 +129,8 @@ async def _attempt(services: Services, delivery: Delivery) -> Retry | Settle | _
     if not services.secrets:
         events.record_secret_missing(delivery)
         reason = "no OPSWATCH_CALLBACK_SECRETS to sign with"
-        return postpone(delivery, reason, _NO_SECRET_DELAY, services.clock())
+        spread = 1 + stable_random(delivery.key, delivery.seq) / 2
+        return postpone(delivery, reason, _NO_SECRET_DELAY * spread, services.clock())
     forced = is_forced(delivery, services.clock(), policy)
     async with services.callbacks.slot(delivery.callback_url, forced=forced) as slot:
         if isinstance(slot, Busy):
@@ -141,10 +145,18 @@ async def _attempt(services: Services, delivery: Delivery) -> Retry | Settle | _
             return Settle(record.value)  # a worker crashed between the record and the removal
         result = await store.results.get(delivery.operation)
         if result is None:
-            return abandon(delivery, "the result has been purged")
+            return await _without_result(services, delivery)
         if result.value.facts.round > delivery.round:
             return abandon(delivery, "the operation has been watched again")
         return await _post(services, delivery, result.value, circuit, slot)
+
+
+async def _without_result(services: Services, delivery: Delivery) -> Retry | Settle:
+    """Wait for the next result if the operation is watched again; if not, there will be none."""
+    if await services.store.watches.get(delivery.operation) is None:
+        return abandon(delivery, "the result has been purged")
+    reason = "the result has been purged, and the operation is watched"
+    return postpone(delivery, reason, _WATCHED_DELAY, services.clock())
 
 
 async def _check_circuit(

@@ -5,14 +5,14 @@ from datetime import timedelta
 
 import pytest
 
-from opswatch.core.deliveries import DeliveryState, reschedule_overdue
+from opswatch.core.deliveries import DeliveryState
 from opswatch.core.hosts import OPENS_AFTER, Acquired, Busy, HostCircuit
 from opswatch.core.http import NoAnswer
-from opswatch.core.keys import WakeUp
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.webhook import event
 from opswatch.steps.deliver import deliver
-from opswatch.steps.maintenance import repair
 from opswatch.steps.poll import poll
+from opswatch.steps.repair import repair
 from tests.steps.conftest import answer, interrupt
 from tests.support.harness import HOOK, KEY, POLICY, Harness, ended
 
@@ -27,13 +27,13 @@ async def harness() -> Harness:
     await harness.watched(HOOK)
     harness.operations.messages.clear()
     harness.status = ended("Failed")
-    await poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
     harness.effects.names.clear()
     return harness
 
 
 def wake(harness: Harness) -> WakeUp:
-    return WakeUp(harness.pending.key, harness.pending.seq)
+    return WakeUp(key=harness.pending.key, seq=harness.pending.seq)
 
 
 async def circuit(harness: Harness, failures: int, **open_for: float) -> HostCircuit:
@@ -78,11 +78,29 @@ async def test_failures_follow_schedule_until_abandoned(harness: Harness) -> Non
 
 
 async def test_retry_is_sent_before_its_row(harness: Harness) -> None:
-    answer(harness, 401)
+    answer(harness, 500)
     await harness.pump()
-    assert harness.effects.names == ["callbacks.post", "deliveries_queue.send", "outbox.replace"]
+    assert harness.effects.names == [
+        "callbacks.post", "deliveries_queue.send_wake_up", "outbox.replace", "hosts.insert",
+    ]  # fmt: skip
     assert (harness.pending.seq, harness.pending.attempts) == (2, 1)
-    assert harness.seqs(harness.deliveries) == [2]
+    (again,) = harness.wake_ups(harness.deliveries)
+    assert (again.seq, again.due_at) == (2, harness.pending.next_attempt_at)
+
+
+async def test_far_retry_is_its_row_alone(harness: Harness) -> None:
+    answer(harness, 401, 204)
+    await harness.pump()
+    # The look-ahead runs before the row is committed that needs it.
+    assert harness.effects.names == [
+        "callbacks.post", "lookahead.insert", "deliveries_queue.send", "outbox.replace",
+    ]  # fmt: skip
+    due_at = harness.pending.next_attempt_at
+    assert harness.pending.far
+    assert harness.wake_ups(harness.deliveries) == []
+    await harness.settle()
+    assert harness.settled.state is DeliveryState.DELIVERED
+    assert harness.settled.attempt_log[-1].at == due_at
 
 
 async def test_gone_receiver_is_not_called_again(harness: Harness) -> None:
@@ -107,8 +125,10 @@ async def test_missing_secret_postpones_without_counting_attempt(harness: Harnes
         seq = harness.pending.seq
         await deliver(services, wake(harness))
         assert (harness.pending.seq, harness.pending.attempts) == (seq + 1, 0)
-        assert harness.pending.next_attempt_at == harness.now + timedelta(minutes=5)
-        harness.advance(minutes=5)
+        assert harness.pending.next_attempt_at is not None
+        delay = harness.pending.next_attempt_at - harness.now
+        assert timedelta(minutes=1) <= delay <= timedelta(seconds=91)  # of two minutes, at most
+        harness.advance(seconds=91)
     assert "OPSWATCH_CALLBACK_SECRETS" in (harness.pending.last_error or "")
     await harness.settle()
     assert (harness.settled.state, harness.settled.attempts) == (DeliveryState.DELIVERED, 1)
@@ -119,17 +139,19 @@ async def test_missing_secret_postpones_without_counting_attempt(harness: Harnes
 
 @pytest.mark.parametrize(
     ("seq", "attempts", "sent"),
-    [(1, 0, []), (2, 1, [3]), (3, 0, [3])],
+    [(1, 0, []), (2, 1, []), (3, 0, [3])],
     ids=["stale", "due", "early"],
 )
 async def test_fence(harness: Harness, seq: int, attempts: int, sent: list[int]) -> None:
-    answer(harness, 401)
+    answer(harness, 500)
     await harness.pump()
     harness.deliveries.messages.clear()
+    harness.now = due_at = harness.pending.next_attempt_at or harness.now
     before = len(harness.callbacks.requests)
-    await deliver(harness.services, WakeUp(harness.pending.key, seq))
+    await deliver(harness.services, WakeUp(key=harness.pending.key, seq=seq, due_at=due_at))
     assert len(harness.callbacks.requests) - before == attempts
     assert harness.seqs(harness.deliveries) == sent
+    assert harness.pending.seq == 2 + attempts  # then it waits far, as its row alone
 
 
 async def test_concurrent_copies_settle_one_delivery(harness: Harness) -> None:
@@ -143,8 +165,8 @@ async def test_concurrent_copies_settle_one_delivery(harness: Harness) -> None:
     assert not harness.store.outbox.rows
 
 
-async def test_conflicting_attempt_takes_its_successor_back(harness: Harness) -> None:
-    answer(harness, 401)
+async def test_successor_of_conflicting_attempt_is_stale(harness: Harness) -> None:
+    answer(harness, 500)
     again = wake(harness)
     harness.deliveries.messages.clear()
 
@@ -154,8 +176,11 @@ async def test_conflicting_attempt_takes_its_successor_back(harness: Harness) ->
 
     harness.effects.before["outbox.replace"] = copy
     await deliver(harness.services, again)
-    assert harness.seqs(harness.deliveries) == [2]
+    assert harness.seqs(harness.deliveries) == [2, 2]
     assert harness.pending.seq == 2
+    answer(harness, 204)
+    await harness.settle()
+    assert len(harness.called()) == 3
 
 
 async def test_failure_after_a_copys_success_is_dropped(harness: Harness) -> None:
@@ -191,6 +216,8 @@ async def test_interrupted_attempt_costs_one_more_post(
     await interrupt(harness, deliver(harness.services, again), after=cut_after)
     answer(harness, 204)
     await deliver(harness.services, again)
+    harness.advance(minutes=10)
+    await repair(harness.services)  # an attempt that counts may have lost its wake-up
     await harness.settle()
     assert harness.settled.state is DeliveryState.DELIVERED
     assert not harness.store.outbox.rows
@@ -265,7 +292,7 @@ async def test_busy_host_postpones_without_counting_attempt(harness: Harness) ->
     harness.deliveries.messages.clear()
     harness.callbacks.next_slot = Busy(timedelta(seconds=4))
     await deliver(harness.services, wake(harness))
-    assert harness.effects.names == ["deliveries_queue.send", "outbox.replace"]
+    assert harness.effects.names == ["deliveries_queue.send_wake_up", "outbox.replace"]
     assert (harness.pending.seq, harness.pending.attempts) == (2, 0)
     (back_at,) = {message.visible_at for message in harness.deliveries.messages.values()}
     assert timedelta(seconds=4) <= back_at - harness.now <= timedelta(seconds=8)
@@ -379,7 +406,7 @@ async def test_attempt_counts_if_its_wake_up_cannot_be_sent(
     again = wake(harness)
     harness.deliveries.messages.clear()
     with monkeypatch.context() as outage:
-        fail(harness, outage, "deliveries_queue.send")
+        fail(harness, outage, "deliveries_queue.send_wake_up")
         with pytest.raises(OutageError):
             await deliver(harness.services, again)
     assert (harness.pending.attempts, harness.pending.seq) == (1, again.seq + 1)
@@ -394,7 +421,7 @@ async def test_deferral_is_not_written_if_its_wake_up_cannot_be_sent(
     """Nothing was sent to the receiver, so the message can be repeated as it is."""
     harness.callbacks.next_slot = Busy(timedelta(seconds=1))
     before = harness.pending
-    fail(harness, monkeypatch, "deliveries_queue.send")
+    fail(harness, monkeypatch, "deliveries_queue.send_wake_up")
     with pytest.raises(OutageError):
         await deliver(harness.services, wake(harness))
     assert harness.pending == before
@@ -425,19 +452,18 @@ async def test_end_that_cannot_be_recorded_is_kept(
 
 
 async def test_attempt_beside_another_workers_write_counts(harness: Harness) -> None:
-    """The repair moves the row while the attempt is under way."""
+    """A user's command or another worker moves the row while the attempt is under way."""
     answer(harness, 500)
     again = wake(harness)
     harness.deliveries.messages.clear()
 
-    async def rescue() -> None:
-        await harness.store.outbox.put(reschedule_overdue(harness.pending, harness.now))
+    async def move() -> None:
+        await harness.store.outbox.put(replace(harness.pending, seq=again.seq + 1))
 
-    harness.effects.before["outbox.replace"] = rescue
+    harness.effects.before["outbox.replace"] = move
     await deliver(harness.services, again)
     assert (harness.pending.seq, harness.pending.attempts) == (again.seq + 1, 1)
     assert len(harness.pending.attempt_log) == 1
-    assert not harness.deliveries.messages
 
 
 @pytest.mark.parametrize("days", [5, 7])

@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 from opswatch.core.arm import Observation
 from opswatch.core.deliveries import Delivery
-from opswatch.core.hosts import HostCircuit, Slot
+from opswatch.core.hosts import Acquired, Busy, HostCircuit, Slot
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.core.intake import Intake, Rejection
 from opswatch.core.keys import Key, Operation
@@ -232,11 +232,20 @@ class Counts(Protocol):
 class Callbacks(Protocol):
     """Receivers of callbacks."""
 
-    def slot(self, url: str) -> AbstractAsyncContextManager[Slot]:
-        """Enter with a slot for one attempt at the URL's host, or soon without one."""
+    def slot(self, url: str, *, forced: bool = False) -> AbstractAsyncContextManager[Slot]:
+        """Enter with a slot for one attempt at the URL's host, or soon without one.
 
-    async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
-        """POST one attempt; every outcome is a value."""
+        If it is `forced`, there is a slot whatever the room.
+        """
+
+    async def post(
+        self, request: CallbackRequest, slot: Acquired
+    ) -> HttpResponse | NoAnswer | Busy:
+        """POST one attempt in its slot; every outcome is a value.
+
+        `Busy` is no attempt: nothing was sent, and nothing is known about the receiver. A forced
+        slot has no such outcome.
+        """
 
 
 class Telemetry(Protocol):

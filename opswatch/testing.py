@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 
 from opswatch.core.arm import Observation
 from opswatch.core.deliveries import Delivery
-from opswatch.core.hosts import Acquired, HostCircuit, Slot
+from opswatch.core.hosts import Acquired, Busy, HostCircuit, Slot
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.core.intake import Rejection
 from opswatch.core.keys import Key, Operation
@@ -402,14 +402,24 @@ class MemoryCallbacks:
     answer: Callable[[CallbackRequest], HttpResponse | NoAnswer] = lambda _: HttpResponse(204, {})
     requests: list[CallbackRequest] = field(default_factory=list)
     next_slot: Slot = field(default_factory=Acquired)  # at every host
+    busy: Busy | None = None  # what an attempt finds before it is made, such as no name server
 
     @asynccontextmanager
-    async def slot(self, url: str) -> AsyncIterator[Slot]:  # noqa: ARG002 - the port's
+    async def slot(
+        self,
+        url: str,  # noqa: ARG002 - the port's
+        *,
+        forced: bool = False,
+    ) -> AsyncIterator[Slot]:
         """Enter at once."""
-        yield self.next_slot
+        yield Acquired(is_forced=True) if forced else self.next_slot
 
-    async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
+    async def post(
+        self, request: CallbackRequest, slot: Acquired
+    ) -> HttpResponse | NoAnswer | Busy:
         """Return the function's answer."""
+        if self.busy is not None and not slot.is_forced:
+            return self.busy
         self.requests.append(request)
         return self.answer(request)
 

@@ -113,6 +113,17 @@ def host_key(callback_url: str) -> Key:
     return Key("hosts", _key_part(urlsplit(callback_url).netloc.lower(), _MAX_ID, _HOST))
 
 
+def parent_domain(host: str) -> str | None:
+    """Return the domain that the name `host` is in; None for a single label.
+
+    It is the name without its first label, but never a single label. Public suffixes are not
+    known, so `a.co.uk` and `b.co.uk` are in one domain.
+    """
+    name = host.rstrip(".").lower()
+    parent = name.partition(".")[2]
+    return (parent if "." in parent else name) if parent else None
+
+
 def stable_random(key: Key, number: int) -> float:
     """Return a number from 0 to 1 that depends on `key` and `number` alone."""
     digest = sha256(f"{key.partition}/{key.row}/{number}".encode()).digest()

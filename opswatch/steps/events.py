@@ -273,6 +273,12 @@ def record_circuit_opened(circuit: HostCircuit) -> None:
     _log("circuit_opened", logging.WARNING, host=circuit.name, until=circuit.open_until)
 
 
+def record_circuit_failed(host: str, error: Exception) -> None:
+    """Record that a host's circuit cannot be read or written; attempts go on without it."""
+    text = redact_text(one_line(str(error)))
+    _log("circuit_failed", logging.WARNING, host=host, error=text)
+
+
 def record_secret_missing(delivery: Delivery) -> None:
     """Record that no callback can be sent: no secret is set."""
     _log("secret_missing", logging.ERROR, key=delivery.key)

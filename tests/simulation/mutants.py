@@ -15,13 +15,14 @@ from opswatch.adapters.gathered_queue import GatheredQueue
 from opswatch.adapters.gathered_table import GatheredTable
 from opswatch.core import webhook
 from opswatch.core.arm import _read_failure
-from opswatch.core.deliveries import after_attempt
+from opswatch.core.deliveries import after_attempt, is_forced, wait_for_room
 from opswatch.core.lookahead import is_dead, is_for, looks_from, trusted_until
 from opswatch.core.polls import _missed, _progressed, after_poll, polled_url
 from opswatch.core.schedule import next_delay
 from opswatch.core.wakeups import compare, retry_delay
 from opswatch.steps.control import _requeue
-from opswatch.steps.deliver import _attempt, _post, _settle
+from opswatch.steps.deliver import _attempt, _post, _record_for_host, _settle, deliver
+from opswatch.steps.deliver import _commit as _commit_delivery
 from opswatch.steps.finish import (
     _create_delivery,
     _list_end,
@@ -76,6 +77,8 @@ _WAKE_LATER = (
 )
 _SEND_FIRST = "await chain.queue.send(encode_look(following), lookahead.PERIOD)\n"
 
+_COMMIT_ATTEMPT = "failure: Exception | None = None\n"
+_RECORD_HOST = "await _record_for_host(services, row.value, outcome)"
 _SINCE = "since = watch.unreadable_since"
 _LONG, _MISS = "timedelta(minutes=10)", "Missed(reason='')"
 _REGISTERED = "format_instant(facts.registered_at)"
@@ -257,6 +260,24 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "a receiver's Retry-After is ignored": (
         (after_attempt, "reply.retry_after or timedelta(0)", "timedelta(0)"),
     ),
+    "a host's failure is recorded before its attempt, and must succeed": (
+        (deliver, _COMMIT_ATTEMPT, f"{_RECORD_HOST}\n        {_COMMIT_ATTEMPT}"),
+        (_record_for_host, "except Exception as", "except ZeroDivisionError as"),
+    ),
+    "an attempt is not written if its wake-up cannot be sent": (
+        (_commit_delivery, "if made is None:", "if True:"),
+    ),
+    "an end that cannot be recorded is forgotten": (
+        (_commit_delivery, "if made is not None:  #", "if False:  #"),
+    ),
+    "a busy host counts as an attempt": (
+        (
+            wait_for_room,
+            "busy_since=since)",
+            "busy_since=since, attempts=delivery.attempts + 1)",
+        ),
+    ),
+    "no attempt is forced": ((is_forced, "return since is not None and", "return False and"),),
     "an event has the times of the registration": (
         (webhook.event, "facts.start_time and format_instant(facts.start_time)", _REGISTERED),
     ),

@@ -25,6 +25,7 @@ from opswatch.steps.messages import deliveries_message, operations_message
 from opswatch.steps.repair import repair
 from opswatch.testing import MemoryPoisonQueue, MemoryStore
 from tests.simulation.faults import (
+    AROUND_ATTEMPTS,
     Faults,
     FaultyArm,
     FaultyCallbacks,
@@ -44,6 +45,7 @@ POLICY = Policy(
     callback_schedule=tuple(timedelta(seconds=s) for s in (0, 5, 10, *[20] * 17)),
 )
 LAST_POST = 200.0  # seconds
+LONG_BUSY = 3000.0  # seconds: longer than the callbacks' schedule
 UNTIL = 6 * 3600.0  # seconds, by which nothing may be left to do
 MOST_EVENTS = 20_000
 _OUTAGES = 0.25  # of the runs with a repair
@@ -65,8 +67,13 @@ class Run:
             rate=self.random.choice((0.0, 0.02, 0.05, 0.15, 0.4)),
             left=self.random.randrange(13 if self.is_repaired else 5),
         )
+        self.faults.busy_until = self.random.choice((*[0.0] * 9, LONG_BUSY))
         if self.is_repaired and self.random.random() < _OUTAGES:
             self.faults.outage = draw_outage(self.random)
+        elif self.is_repaired and self.random.random() < _OUTAGES:
+            self.faults.left = 0
+            self.faults.failing = self.random.choice(AROUND_ATTEMPTS)
+            self.faults.failing_time = self.random.choice((60.0, 600.0))
         self.services: dict[Worker, Services] = {}
         self.watches = AuditedTable(WATCHES, self.scheduler, _may_replace_watch)
         self.records = AuditedTable(DELIVERIES, self.scheduler, self._may_replace_record)

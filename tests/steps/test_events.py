@@ -211,6 +211,15 @@ async def postponed_and_slow(harness: ReportingHarness) -> None:
     events.record_kept("operations", 7, 20.0, ConnectionError(f"no answer: {HOOK}"))
 
 
+async def unreadable_circuit(harness: ReportingHarness) -> None:
+    async def fail(_: Key) -> None:
+        raise ConnectionError(f"no answer: {HOOK}")
+
+    harness.store.hosts.get = fail  # type: ignore[method-assign, assignment]
+    await harness.register(HOOK)
+    await harness.settle()
+
+
 SCENARIOS = (
     misses_then_failure_and_refusals,
     failing_host,
@@ -220,6 +229,7 @@ SCENARIOS = (
     failing_and_slow_work,
     missing_secret,
     postponed_and_slow,
+    unreadable_circuit,
 )
 
 

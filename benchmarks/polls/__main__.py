@@ -35,6 +35,7 @@ from benchmarks.polls.runs import (
     LRO,
     OURS,
     POLLERS,
+    Load,
     measure,
     measure_here,
     most_that_keep_pace,
@@ -52,6 +53,14 @@ def main() -> None:
     parser.add_argument("--interval", type=int, default=10, help="seconds")
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--latency",
+        type=float,
+        nargs=2,
+        default=(0.0, 0.0),
+        metavar=("LEAST", "MOST"),
+        help="seconds of ARM's answers; in Azure some 0.05 to 0.3",
+    )
     parser.add_argument("--poller", action="append", choices=POLLERS, help="besides opswatch")
     parser.add_argument("--only", nargs=4, help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -63,23 +72,30 @@ def main() -> None:
         sys.stdout.flush()
         os._exit(0)  # threads that never end
     names = [name for name in POLLERS if name == OURS or name in (asked.poller or POLLERS)]
-    _compare(names, asked.operations, asked.interval, asked.seconds, asked.rounds)
+    load = Load(
+        operations=asked.operations,
+        interval=asked.interval,
+        seconds=asked.seconds,
+        latency=tuple(asked.latency),
+    )
+    _compare(names, load, asked.rounds)
 
 
-def _compare(names: list[str], operations: int, interval: int, seconds: float, rounds: int) -> None:
-    counts = dict.fromkeys(names, operations)
+def _compare(names: list[str], load: Load, rounds: int) -> None:
+    loads = dict.fromkeys(names, load)
     if LRO in names:
-        counts[LRO] = asyncio.run(most_that_keep_pace(LRO, operations, interval))
-        print(f"LROPoller keeps the pace with {counts[LRO]} threads", flush=True)
+        loads[LRO] = asyncio.run(most_that_keep_pace(LRO, load))
+        print(f"LROPoller keeps the pace with {loads[LRO].operations} threads", flush=True)
     measured: dict[str, list[Figures]] = {name: [] for name in names}
     empty = []
     for number in range(rounds):
         for name in names:
-            figures = asyncio.run(measure(name, counts[name], interval, seconds))
+            figures = asyncio.run(measure(name, loads[name]))
             measured[name].append(figures)
             print(f"round {number + 1}: {name}: {figures.cpu_per_poll:.0f} us", flush=True)
-        empty.append(asyncio.run(measure(EMPTY, operations, interval, seconds)))
-    print(f"\n{operations} operations, polled every {interval} s; medians of {rounds} rounds")
+        empty.append(asyncio.run(measure(EMPTY, load)))
+    print(f"\n{load.operations} operations, polled every {load.interval} s, ", end="")
+    print(f"ARM answers in {load.latency[0]} to {load.latency[1]} s; medians of {rounds} rounds")
     print(table(measured, OURS))
     print(f"\nopswatch's requests for a poll: {requests_by_kind(measured[OURS])}")
     print(f"earliest poll: {min(figures.late['earliest'] for figures in measured[OURS]):+.2f} s")

@@ -1,6 +1,7 @@
-"""An ARM whose operations never end, as a program: `python -m benchmarks.polls.arm INTERVAL`.
+"""An ARM whose operations never end: `python -m benchmarks.polls.arm INTERVAL LEAST MOST`.
 
-It asks for a poll every `INTERVAL` seconds, and knows how late each one is.
+It asks for a poll every `INTERVAL` seconds, and knows how late each one is. Its answers take
+`LEAST` to `MOST` seconds.
 """
 
 import asyncio
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import msgspec
@@ -25,10 +27,12 @@ class PolledArm:
     """Operations that run for ever, by the path of their status."""
 
     interval: int  # seconds, of each Retry-After
+    latency: tuple[float, float] = (0.0, 0.0)
     clock: Callable[[], float] = time.monotonic
     polls: int = 0
     late: list[float] = field(default_factory=list)  # seconds after the Retry-After
     _due: dict[str, float] = field(default_factory=dict)
+    _random: Random = field(default_factory=lambda: Random(1))  # noqa: S311 - a simulation
 
     def answer(self, request: Request) -> Response:
         """Answer a poll, the start of an operation, or a question for the figures."""
@@ -47,8 +51,9 @@ class PolledArm:
         self.polls += 1
         if request.path in self._due:
             self.late.append(now - self._due[request.path])
-        self._due[request.path] = now + self.interval
-        return Response(status=200, headers=headers, body=_RUNNING)
+        delay = self._random.uniform(*self.latency)
+        self._due[request.path] = now + delay + self.interval
+        return Response(status=200, headers=headers, body=_RUNNING, delay=delay)
 
     def figures(self) -> dict[str, Any]:
         """Return the polls since the last `begin`, and how late they were, in seconds."""
@@ -61,12 +66,12 @@ class PolledArm:
         return {"polls": self.polls, **quantiles}
 
 
-async def serve(interval: int) -> None:
+async def serve(interval: int, latency: tuple[float, float]) -> None:
     """Print the port of ARM, and serve until standard input ends."""
-    async with serving(PolledArm(interval).answer) as port:
+    async with serving(PolledArm(interval, latency).answer) as port:
         print(port, flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1])))
+    asyncio.run(serve(int(sys.argv[1]), (float(sys.argv[2]), float(sys.argv[3]))))

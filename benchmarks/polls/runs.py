@@ -4,6 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
@@ -29,18 +30,30 @@ POLLERS: Mapping[str, Poller] = {
 }
 _ALL = {**POLLERS, EMPTY: empty_function}
 _WARM_UP = 3  # intervals; a poller that cannot keep the pace gets a half more
+_HANDLED = "delete message"
 _KEEPS_PACE, _LATE = 0.97, 1.0  # of the polls that are due; seconds at the most, of 99 in 100
 
 
-async def measure(name: str, operations: int, interval: int, seconds: float) -> Figures:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What is asked of every poller."""
+
+    operations: int
+    interval: int  # seconds between two polls of an operation
+    seconds: float  # of the measurement
+    latency: tuple[float, float]  # seconds of ARM's answers, from and to
+
+
+async def measure(name: str, load: Load) -> Figures:
     """Run a poller in a process of its own, beside an ARM and a storage of its own."""
+    arguments = map(str, (load.interval, *load.latency))
     async with (
-        running_program("benchmarks.polls.arm", str(interval)) as (_, (arm,)),
+        running_program("benchmarks.polls.arm", *arguments) as (_, (arm,)),
         running_program("benchmarks.polls.storage") as (_, (queues, tables, questions)),
     ):
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "benchmarks.polls", "--operations", str(operations)),
-            *("--interval", str(interval), "--seconds", str(seconds), "--only", name),
+            *(sys.executable, "-m", "benchmarks.polls", "--operations", str(load.operations)),
+            *("--interval", str(load.interval), "--seconds", str(load.seconds), "--only", name),
             *(f"http://127.0.0.1:{arm}", connection_string(queues, tables)),
             f"http://127.0.0.1:{questions}/benchmark",
             stdout=asyncio.subprocess.PIPE,
@@ -59,15 +72,17 @@ async def measure_here(name: str, task: Task, seconds: float, questions: str) ->
             async with session.get(url) as response:
                 return dict(msgspec.json.decode(await response.read()))
 
-        began = time.monotonic()
-        if name == EMPTY:
-            await asyncio.wait({polling}, timeout=task.interval)
-        else:
-            most, longest = _WARM_UP * task.operations, _WARM_UP * task.interval * 1.5
-            while (await ask(task.arm + FIGURES_PATH))["polls"] < most:
-                if polling.done() or time.monotonic() - began > longest:
-                    break
-                await asyncio.sleep(0.5)
+        async def done() -> int:
+            if name == EMPTY:
+                stored = await ask(f"{questions}/figures")
+                return int(stored["requests"].get(_HANDLED, 0))
+            return int((await ask(task.arm + FIGURES_PATH))["polls"])
+
+        while not await done() and not polling.done():
+            await asyncio.sleep(0.1)
+        most, until = _WARM_UP * task.operations, time.monotonic() + _WARM_UP * task.interval * 1.5
+        while await done() < most and time.monotonic() < until and not polling.done():
+            await asyncio.sleep(0.5)
         for url in (task.arm + BEGIN_PATH, f"{questions}/begin"):
             async with session.post(url):
                 pass
@@ -82,7 +97,7 @@ async def measure_here(name: str, task: Task, seconds: float, questions: str) ->
     return Figures(
         operations=task.operations,
         seconds=spent,
-        polls=polls if name != EMPTY else stored["requests"]["delete message"],
+        polls=polls if name != EMPTY else stored["requests"][_HANDLED],
         cpu=cpu,
         grown=usage().resident - resident,
         late=late,
@@ -90,12 +105,12 @@ async def measure_here(name: str, task: Task, seconds: float, questions: str) ->
     )
 
 
-async def most_that_keep_pace(name: str, operations: int, interval: int) -> int:
-    """Return how many operations a poller can follow, of fewer and fewer until it does."""
-    while operations > 1:
-        figures = await measure(name, operations, interval, interval)
-        due = operations / interval * figures.seconds
+async def most_that_keep_pace(name: str, load: Load) -> Load:
+    """Return the load with as many operations as a poller can follow: fewer, until it does."""
+    while load.operations > 1:
+        figures = await measure(name, replace(load, seconds=load.interval))
+        due = load.operations / load.interval * figures.seconds
         if figures.polls >= _KEEPS_PACE * due and figures.late["late_p99"] <= _LATE:
-            return operations
-        operations = operations * 2 // 3
-    return operations
+            break
+        load = replace(load, operations=load.operations * 2 // 3)
+    return load

@@ -80,7 +80,8 @@ async def measure_here(name: str, task: Task, seconds: float, questions: str) ->
 
         while not await done() and not polling.done():
             await asyncio.sleep(0.1)
-        most, until = _WARM_UP * task.operations, time.monotonic() + _WARM_UP * task.interval * 1.5
+        most = _WARM_UP * task.operations if name != EMPTY else 1
+        until = time.monotonic() + _WARM_UP * task.interval * 1.5
         while await done() < most and time.monotonic() < until and not polling.done():
             await asyncio.sleep(0.5)
         for url in (task.arm + BEGIN_PATH, f"{questions}/begin"):

@@ -67,10 +67,7 @@ def main() -> None:
     if asked.only:
         name, arm, storage, questions = asked.only
         task = Task(arm=arm, storage=storage, operations=asked.operations, interval=asked.interval)
-        figures = asyncio.run(measure_here(name, task, asked.seconds, questions))
-        sys.stdout.buffer.write(msgspec.json.encode(figures))
-        sys.stdout.flush()
-        os._exit(0)  # threads that never end
+        asyncio.run(_measure_and_exit(name, task, asked.seconds, questions))
     names = [name for name in POLLERS if name == OURS or name in (asked.poller or POLLERS)]
     load = Load(
         operations=asked.operations,
@@ -79,6 +76,14 @@ def main() -> None:
         latency=tuple(asked.latency),
     )
     _compare(names, load, asked.rounds)
+
+
+async def _measure_and_exit(name: str, task: Task, seconds: float, questions: str) -> None:
+    """Print the figures, and end what runs without another word: threads, too."""
+    figures = await measure_here(name, task, seconds, questions)
+    sys.stdout.buffer.write(msgspec.json.encode(figures))
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def _compare(names: list[str], load: Load, rounds: int) -> None:

@@ -63,6 +63,7 @@ class App:
         self._far: list[tuple[float, int, Operation]] = []
         self._numbers = count()
         self._looks = False
+        self._empty_looks = 0
 
     def post(self, operation: Operation) -> None:
         """Take an operation that a user posts now."""
@@ -83,8 +84,12 @@ class App:
     def _run_operations(self, instance: Instance, message: Any, done: Done) -> None:
         now = self._timeline.now
         instance.compute(now, rules.CPU_MESSAGE)
-        if message == _LOOK:
+        if message == _LOOK and self._looks:
             self._look(done)
+            return
+        if message == _LOOK:  # that of a look-ahead which has ended
+            self.requests["read"] += 1
+            self._timeline.at(now + rules.STORAGE_LATENCY, done)
             return
         left = len(message)
 
@@ -143,7 +148,7 @@ class App:
     def _wait_far(self, operation: Operation, due: float) -> None:
         heapq.heappush(self._far, (due, next(self._numbers), operation))
         if not self._looks:
-            self._looks = True
+            self._looks, self._empty_looks = True, 0
             self.requests.update(START_LOOKING)
             self.operations.queue.send(_LOOK, 0)
 
@@ -194,16 +199,16 @@ class App:
     def _look(self, done: Done) -> None:
         """Send the wake-ups of what falls due within reach, and look again 5 s later."""
         now = self._timeline.now
-        if not self.rows:
+        self._empty_looks = 0 if self._far else self._empty_looks + 1
+        if self._empty_looks > rules.EMPTY_LOOKS:
             self._looks = False
-            self.requests.update(LAST_LOOK)
-            self._timeline.at(now + rules.STORAGE_LATENCY, done)
-            return
-        self.requests.update(LOOK)
+        self.requests.update(LOOK if self._looks else LAST_LOOK)
         self.operations.queue.send(_LOOK, self._how.period)
-        pages = math.ceil(self.rows / rules.PAGE)
+        # If it finds nothing, a second query asks whether anything waits.
+        finds = self._far and self._far[0][0] < now + self._how.reach
+        pages = max(1, math.ceil(self.rows / rules.PAGE)) * (1 if finds else 2)
         self.requests["query"] += pages
-        self.scanned += self.rows
+        self.scanned += self.rows if finds else 2 * self.rows
         self._timeline.at(now + pages * rules.PAGE_LATENCY, self._wake, done)
 
     def _wake(self, done: Done) -> None:
@@ -230,11 +235,11 @@ class App:
 
 # Requests that do not depend on how an operation is polled; its messages are counted by the host.
 REGISTRATION = {"insert": 2, "read": 1}  # the watch, the timeline; is there a result?
-FINISH = {"write": 2, "insert": 2, "remove": 1, "send": 1}
-DELIVERY = {"read": 2, "insert": 1, "remove": 1}
+FINISH = {"read": 1, "write": 1, "insert": 2, "remove": 1, "send": 1}
+DELIVERY = {"read": 4, "insert": 1, "remove": 1}
 START_LOOKING = {"read": 1, "insert": 1, "send": 1}
 LOOK = {"read": 1, "write": 1, "send": 1}
-LAST_LOOK = {"read": 1, "query": 1, "remove": 1, "send": 1}
+LAST_LOOK = {"read": 1, "send": 1, "remove": 1}
 
 
 def new_watch(number: int, subscription: int, now: float, policy: Policy) -> Watch:

@@ -20,6 +20,7 @@ SCALED_EACH: Final = 10.0  # seconds
 COLD_START: Final = 3.0  # seconds
 IDLE: Final = 30.0  # seconds, after which an instance without work goes
 MOST_INSTANCES: Final = 40
+EMPTY_LOOKS: Final = 12  # in a row; the next one is the last
 
 # What may be done in a second.
 # https://learn.microsoft.com/azure/storage/tables/scalability-targets

@@ -10,6 +10,7 @@ from benchmarks.scaling.host import Done, Function, Instance, MessageQueue, Time
 from benchmarks.scaling.model import EMPTY, operations_a_day, waiting
 from benchmarks.scaling.prices import ALERTS, EXECUTIONS, GB_SECONDS, MONTH, Month
 from benchmarks.scaling.rules import MESSAGE_PER_WATCH
+from tests.support.trigger import ROOT
 
 
 class Pumped:
@@ -126,6 +127,9 @@ def test_ten_thousand_waiting_watches_meet_the_targets() -> None:
     assert usage.month.running <= 70
     assert usage.late_p99 <= 5
     assert usage.messages <= 200
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert f"about ${round(usage.month.running, -1):.0f} a month" in readme
+    assert f"it is about ${EMPTY.month.running:.0f}\n" in readme
 
 
 def test_scaler_asks_for_one_instance_where_messages_asked_for_four() -> None:

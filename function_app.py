@@ -3,7 +3,9 @@
 import azure.functions as func
 
 from opswatch.process import Process
-from opswatch.steps import maintenance, messages
+from opswatch.steps import messages
+from opswatch.steps import purge as purging
+from opswatch.steps import repair as repairing
 
 app = func.FunctionApp()
 process = Process()
@@ -12,23 +14,23 @@ process = Process()
 @app.queue_trigger(arg_name="message", queue_name="operations", connection="AzureWebJobsStorage")
 async def operations(message: func.QueueMessage) -> None:
     """Register what was posted, or poll a watch."""
-    await messages.operations_message(await process.services(), message.get_body())
+    await process.handle("operations", messages.operations_message, message.get_body())
 
 
 @app.queue_trigger(arg_name="message", queue_name="deliveries", connection="AzureWebJobsStorage")
 async def deliveries(message: func.QueueMessage) -> None:
     """Make one attempt to deliver a callback."""
-    await messages.deliveries_message(await process.services(), message.get_body())
+    await process.handle("deliveries", messages.deliveries_message, message.get_body())
 
 
 # Also at start-up, so that the queues and tables exist before the first post.
 @app.timer_trigger(arg_name="timer", schedule="0 * * * * *", run_on_startup=True)
 async def repair(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the binding's
     """Send wake-ups for overdue rows, every minute."""
-    await maintenance.repair(await process.services())
+    await repairing.repair(await process.services())
 
 
-@app.timer_trigger(arg_name="timer", schedule="0 23 3 * * *")
+@app.timer_trigger(arg_name="timer", schedule="0 23 * * * *")
 async def purge(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the binding's
-    """Remove everything older than the retention, daily."""
-    await maintenance.purge(await process.services())
+    """Remove a slice of what is older than the retention, every hour."""
+    await purging.purge(await process.services())

@@ -134,7 +134,7 @@ class Simulation:
         )
         if delay:
             self.postponed += 1
-            operation.watch = postpone(watch, instant + delay)
+            operation.watch = postpone(watch, instant + delay, instant)
             self._at(now + math.ceil(delay.total_seconds()), lambda at: self._wake(operation, at))
             return
         grant = self._buckets.take(_SUBSCRIPTION, instant)

@@ -1,19 +1,22 @@
 """The settings: variables in, one checked `Settings` out. Nothing here reads the environment."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
+from types import MappingProxyType
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from opswatch.core.callback_policy import CallbackRules, is_loopback_host
+from opswatch.core import setting_values as values
+from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.errors import ConfigError
 from opswatch.core.intake import MAX_TIMEOUT, MIN_TIMEOUT, Defaults
-from opswatch.core.policy import DEFAULT_CALLBACK_SCHEDULE, MAX_DELAY, Policy
+from opswatch.core.mistakes import Mistake, Part, meant_setting, problems_of
+from opswatch.core.policy import Policy
 from opswatch.core.redact import redact_text
-from opswatch.core.times import parse_duration
+from opswatch.core.setting_values import is_unresolved
 from opswatch.core.webhook import Secret
 
 T = TypeVar("T")
@@ -39,8 +42,36 @@ DEVELOPMENT_KEY = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
 _DEVELOPMENT_PORTS = {"blob": 10000, "queue": 10001, "table": 10002}
-_ORIGIN = re.compile(
-    r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/?", re.IGNORECASE | re.ASCII
+# What each setting stops if it is wrong.
+STOPS: Mapping[str, frozenset[Part]] = MappingProxyType(
+    {
+        STORAGE: frozenset({Part.STORAGE}),
+        "OPSWATCH_CLOUD": frozenset({Part.POSTS, Part.POLLS}),
+        "OPSWATCH_ARM_ENDPOINT": frozenset({Part.POSTS, Part.POLLS}),
+        "OPSWATCH_SUBSCRIPTION_ID": frozenset({Part.POSTS}),
+        "OPSWATCH_LOCATION": frozenset({Part.POSTS}),
+        "OPSWATCH_PROVIDER": frozenset({Part.POSTS}),
+        "OPSWATCH_API_VERSION": frozenset({Part.POSTS}),
+        "OPSWATCH_CALLBACK_URL": frozenset({Part.POSTS}),
+        "OPSWATCH_CALLBACK_SECRETS": frozenset({Part.DELIVERIES}),
+        # A post that names a receiver waits, too: see `_UnknownRules`.
+        "OPSWATCH_CALLBACK_HOSTS": frozenset({Part.DELIVERIES}),
+        "OPSWATCH_CALLBACK_NETWORKS": frozenset({Part.DELIVERIES}),
+        "OPSWATCH_CALLBACK_SCHEDULE": frozenset({Part.DELIVERIES}),
+        "OPSWATCH_CALLBACK_RESULT": frozenset({Part.DELIVERIES}),
+        "OPSWATCH_TIMEOUT": frozenset({Part.POSTS}),
+        "OPSWATCH_POLL_MIN": frozenset({Part.POLLS}),
+        "OPSWATCH_POLL_MAX": frozenset({Part.POLLS}),
+        "OPSWATCH_POLL_COST": frozenset({Part.POLLS}),
+        "OPSWATCH_MISS_GRACE": frozenset({Part.POLLS}),
+        "OPSWATCH_RETENTION": frozenset({Part.PURGE}),
+    }
+)
+_SECRETS = "OPSWATCH_CALLBACK_SECRETS"
+_PREFIX = "OPSWATCH_"
+UNRESOLVED = (
+    "a Key Vault reference that Azure could not resolve: check that the secret exists and that the "
+    "app's identity may read it, then restart the app"
 )
 
 
@@ -54,12 +85,18 @@ class Storage:
     managed_identity: bool = False
     client_id: str | None = None
 
+    @property
+    def has_queues(self) -> bool:
+        """Whether messages can be sent: if not, the Functions host receives none either."""
+        return bool(self.connection_string or self.queue_uri)
+
     @classmethod
     def from_env(cls, env: Mapping[str, str], name: str = STORAGE) -> "Storage":
         """Read the connection `name` as the Functions host reads it; raise `ConfigError`."""
         reader = _Reader(env)
         storage = _storage(reader, name)
-        reader.finish()
+        if reader.mistakes:
+            raise ConfigError([mistake.text for mistake in reader.mistakes])
         return storage
 
 
@@ -75,56 +112,93 @@ class Settings:
     rules: CallbackRules
     secrets: tuple[Secret, ...]  # newest first
     policy: Policy
+    mistakes: tuple[Mistake, ...] = ()  # a setting that is wrong has its default, or no value
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
-        """Check `env` and return the settings; raise one `ConfigError` that names every mistake."""
+        """Check `env` and return the settings; raise one `ConfigError` that names every mistake.
+
+        A missing secret is none, and nor is one that is still a reference to a vault.
+        """
+        settings = cls.read(env)
+        if problems := problems_of(settings.mistakes, *Part):
+            raise ConfigError(problems)
+        return settings
+
+    @classmethod
+    def read(cls, env: Mapping[str, str]) -> "Settings":
+        """Return the settings with their mistakes: what a mistake stops must not be done."""
         reader = _Reader(env)
         storage = _storage(reader, STORAGE)
         endpoint, scope = _arm(reader)
         policy = _policy(reader)
-        rules = CallbackRules(
-            hosts=reader.read("OPSWATCH_CALLBACK_HOSTS", "", _host_patterns) or (),
-            networks=reader.read("OPSWATCH_CALLBACK_NETWORKS", "", _networks) or (),
-        )
-        settings = cls(
+        rules = _rules(reader)
+        defaults = _defaults(reader, rules)
+        secrets = reader.read(_SECRETS, "", values.secrets) or ()
+        reader.report_misspellings()
+        return cls(
             storage=storage,
             arm_endpoint=endpoint,
             arm_scope=scope,
             client_id=env.get("AZURE_CLIENT_ID", "").strip() or storage.client_id,
-            defaults=_defaults(reader, rules),
+            defaults=defaults,
             rules=rules,
-            secrets=reader.read("OPSWATCH_CALLBACK_SECRETS", "", _secrets) or (),
+            secrets=secrets,
             policy=policy,
+            mistakes=tuple(reader.mistakes),
         )
-        reader.finish()
-        return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _UnknownRules(CallbackRules):
+    """Rules that the settings fail to give: what needs them raises `ConfigError`, and waits."""
+
+    problems: tuple[str, ...]
+
+    def refusal(self, url: str) -> str | None:  # noqa: ARG002 - as the rules'
+        raise ConfigError([*self.problems])
+
+    def verdict(self, address: str, *, scheme: str) -> str | None:  # noqa: ARG002 - as the rules'
+        raise ConfigError([*self.problems])
+
+
+_WIDEST_RULES = CallbackRules(networks=(ip_network("0.0.0.0/0"), ip_network("::/0")))
 
 
 class _Reader:
-    """Reads one variable after another and keeps every problem for the end."""
+    """Reads one variable after another and keeps every mistake for the end."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
-        self._problems: list[str] = []
+        self.mistakes: list[Mistake] = []
 
     def get(self, name: str) -> str:
         return self._env.get(name, "").strip()
 
     def read(self, name: str, default: str, parse: Callable[[str], T]) -> T | None:
-        """Return the parsed value (an empty variable counts as absent); None after a problem."""
+        """Return the parsed value (an empty variable counts as absent); None after a mistake."""
+        text = self.get(name)
+        if is_unresolved(text):
+            self.report(name, UNRESOLVED, frozenset() if name == _SECRETS else None)
+            return None
         try:
-            return parse(self.get(name) or default)
+            return parse(text or default)
         except ValueError as error:
-            self.report(f"{name}: {error}")
+            self.report(name, str(error))
             return None
 
-    def report(self, problem: str) -> None:
-        self._problems.append(redact_text(problem))  # a secret may be in the wrong variable
+    def report(self, name: str, problem: str, stops: frozenset[Part] | None = None) -> None:
+        text = f"{name}: {redact_text(problem)}"  # a secret may be in the wrong variable
+        stops = STOPS.get(name, frozenset({Part.STORAGE})) if stops is None else stops
+        self.mistakes.append(Mistake(text, stops))
 
-    def finish(self) -> None:
-        if self._problems:
-            raise ConfigError(self._problems)
+    def report_misspellings(self) -> None:
+        """Take an unknown name for a misspelling of a known one if they are much alike."""
+        for name in sorted(self._env):
+            if name.startswith(_PREFIX) and name not in STOPS and self.get(name):
+                meant = meant_setting(name, STOPS)
+                if meant:
+                    self.report(name, f"unknown; is it a misspelling of {meant}?", STOPS[meant])
 
 
 def _storage(reader: _Reader, name: str) -> Storage:
@@ -143,16 +217,19 @@ def _storage(reader: _Reader, name: str) -> Storage:
     )
     if not (queue_uri and table_uri):
         reader.report(
-            f"{name}: missing; set a connection string, {name}__accountName, "
-            f"or {name}__queueServiceUri and {name}__tableServiceUri"
+            name,
+            f"missing; set a connection string, {name}__accountName, "
+            f"or {name}__queueServiceUri and {name}__tableServiceUri",
         )
-    for uri in filter(None, (queue_uri, table_uri)):
-        if not re.fullmatch(r"https://[^\s/?#@]+(/[^\s?#]*)?", uri):
+    uris = [queue_uri.rstrip("/"), table_uri.rstrip("/")]
+    for number, uri in enumerate(uris):
+        if uri and not re.fullmatch(r"https://[^\s/?#@]+(/[^\s?#]*)?", uri):
             # Not quoted: a query may be a signature.
-            reader.report(f"{name}: a service URI is an https URL without a query")
+            reader.report(name, "a service URI is an https URL without a query")
+            uris[number] = ""
     return Storage(
-        queue_uri=queue_uri.rstrip("/"),
-        table_uri=table_uri.rstrip("/"),
+        queue_uri=uris[0],
+        table_uri=uris[1],
         managed_identity=reader.get(f"{name}__credential").lower() == "managedidentity",
         client_id=reader.get(f"{name}__clientId") or None,
     )
@@ -166,10 +243,14 @@ def _connection_string(reader: _Reader, name: str, text: str) -> str:
     has_sas = {"sharedaccesssignature", "queueendpoint", "tableendpoint"} <= parts.keys()
     if not (has_key or has_sas) or not all(parts.values()):
         reader.report(
-            f"{name}: not a connection string (AccountName and AccountKey, or "
-            "SharedAccessSignature with QueueEndpoint and TableEndpoint)"
+            name,
+            UNRESOLVED
+            if is_unresolved(text)
+            else "not a connection string (AccountName and AccountKey, or "
+            "SharedAccessSignature with QueueEndpoint and TableEndpoint)",
         )
-    return text
+    has_queues = has_key or {"sharedaccesssignature", "queueendpoint"} <= parts.keys()
+    return text if has_queues and all(parts.values()) else ""
 
 
 def connection_parts(text: str) -> dict[str, str]:
@@ -191,18 +272,20 @@ def development_storage(ports: Mapping[str, int]) -> str:
 
 
 def _policy(reader: _Reader) -> Policy:
-    timeout = reader.read("OPSWATCH_TIMEOUT", "PT24H", _between(MIN_TIMEOUT, MAX_TIMEOUT))
-    poll_min = reader.read("OPSWATCH_POLL_MIN", "PT1S", _whole_seconds)
-    poll_max = reader.read("OPSWATCH_POLL_MAX", "PT5M", _whole_seconds)
+    timeout = reader.read("OPSWATCH_TIMEOUT", "PT24H", values.between(MIN_TIMEOUT, MAX_TIMEOUT))
+    poll_min = reader.read("OPSWATCH_POLL_MIN", "PT1S", values.whole_seconds)
+    poll_max = reader.read("OPSWATCH_POLL_MAX", "PT5M", values.whole_seconds)
     if poll_min and poll_max and poll_min > poll_max:
-        reader.report("OPSWATCH_POLL_MIN: more than OPSWATCH_POLL_MAX")
-    grace = reader.read("OPSWATCH_MISS_GRACE", "PT15M", _between(timedelta(0), MAX_TIMEOUT))
+        reader.report("OPSWATCH_POLL_MIN", "more than OPSWATCH_POLL_MAX")
+    grace = reader.read("OPSWATCH_MISS_GRACE", "PT15M", values.between(timedelta(0), MAX_TIMEOUT))
     retention = reader.read(
-        "OPSWATCH_RETENTION", "P30D", _between(timedelta(hours=1), timedelta(days=3650))
+        "OPSWATCH_RETENTION", "P30D", values.between(timedelta(hours=1), timedelta(days=3650))
     )
-    schedule = reader.read("OPSWATCH_CALLBACK_SCHEDULE", "", _schedule)
-    result = reader.read("OPSWATCH_CALLBACK_RESULT", "redacted", _one_of(("redacted", "none")))
-    cost = reader.read("OPSWATCH_POLL_COST", "2", _positive)
+    schedule = reader.read("OPSWATCH_CALLBACK_SCHEDULE", "", values.schedule)
+    result = reader.read(
+        "OPSWATCH_CALLBACK_RESULT", "redacted", values.one_of(("redacted", "none"))
+    )
+    cost = reader.read("OPSWATCH_POLL_COST", "2", values.positive)
     defaults = Policy()
     return Policy(
         timeout=timeout or defaults.timeout,
@@ -218,118 +301,42 @@ def _policy(reader: _Reader) -> Policy:
 
 def _defaults(reader: _Reader, rules: CallbackRules) -> Defaults:
     def callback(url: str) -> str | None:
-        refusal = rules.refusal(url) if url else None
+        # If the rules are unknown, the URL is judged by them when it is called.
+        known = _WIDEST_RULES if isinstance(rules, _UnknownRules) else rules
+        refusal = known.refusal(url) if url else None
         if refusal:
             raise ValueError(refusal)
         return url or None
 
     return Defaults(
-        subscription_id=reader.read("OPSWATCH_SUBSCRIPTION_ID", "", _segment) or None,
-        location=reader.read("OPSWATCH_LOCATION", "", _segment) or None,
-        provider=reader.read("OPSWATCH_PROVIDER", "Microsoft.Cache", _segment) or None,
-        api_version=reader.read("OPSWATCH_API_VERSION", "2024-10-01", _segment) or None,
+        subscription_id=reader.read("OPSWATCH_SUBSCRIPTION_ID", "", values.segment) or None,
+        location=reader.read("OPSWATCH_LOCATION", "", values.segment) or None,
+        provider=reader.read("OPSWATCH_PROVIDER", "Microsoft.Cache", values.segment) or None,
+        api_version=reader.read("OPSWATCH_API_VERSION", "2024-10-01", values.segment) or None,
         callback_url=reader.read("OPSWATCH_CALLBACK_URL", "", callback),
     )
 
 
-def _one_of(choices: Collection[str]) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text.lower() not in choices:
-            raise ValueError(f"{text!r} is none of {', '.join(choices)}")
-        return text.lower()
-
-    return parse
-
-
-def _segment(text: str) -> str:
-    """Return one segment of a URL's path, which a setting may fill in."""
-    if re.search(r"[/\\?#%&]|[^ -~]", text):
-        raise ValueError(f"{text!r} holds a character that has no place in a URL's segment")
-    return text
+def _rules(reader: _Reader) -> CallbackRules:
+    """Read the rules for callbacks. One that is wrong leaves them unknown, not as wide as none."""
+    before = len(reader.mistakes)
+    hosts = reader.read("OPSWATCH_CALLBACK_HOSTS", "", values.host_patterns) or ()
+    networks = reader.read("OPSWATCH_CALLBACK_NETWORKS", "", values.networks) or ()
+    if wrong := reader.mistakes[before:]:
+        return _UnknownRules(problems=tuple(mistake.text for mistake in wrong))
+    return CallbackRules(hosts=hosts, networks=networks)
 
 
 def _arm(reader: _Reader) -> tuple[str, str]:
     """Return ARM's endpoint and the scope of its tokens: an endpoint brings its cloud's scope."""
-    cloud = reader.read("OPSWATCH_CLOUD", "public", _one_of(CLOUDS)) or "public"
+    cloud = reader.read("OPSWATCH_CLOUD", "public", values.one_of(CLOUDS)) or "public"
     endpoint, scope = CLOUDS[cloud]
-    endpoint = reader.read("OPSWATCH_ARM_ENDPOINT", endpoint, _arm_endpoint) or endpoint
+    endpoint = reader.read("OPSWATCH_ARM_ENDPOINT", endpoint, values.arm_endpoint) or endpoint
     for name, (known, its_scope) in CLOUDS.items():
         host, known_host = urlsplit(endpoint).hostname or "", urlsplit(known).hostname
         if host == known_host or host.endswith(f".{known_host}"):
             if name != cloud and reader.get("OPSWATCH_CLOUD"):
-                reader.report(f"OPSWATCH_ARM_ENDPOINT: {host} is of the cloud {name}, not {cloud}")
+                problem = f"{host} is of the cloud {name}, not {cloud}"
+                reader.report("OPSWATCH_ARM_ENDPOINT", problem)
             scope = its_scope
     return endpoint, scope
-
-
-def _arm_endpoint(text: str) -> str:
-    if not _ORIGIN.fullmatch(text):  # not quoted: it may hold a password
-        raise ValueError("not https:// and a host, and nothing more")
-    parts = urlsplit(text.lower())
-    parts.port  # noqa: B018 - raises ValueError where there is no such port
-    if parts.scheme == "http" and not is_loopback_host(parts.hostname or ""):
-        raise ValueError("http is for a loopback host only: the token would travel in the clear")
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _duration(text: str) -> timedelta:
-    duration = parse_duration(text)
-    if duration is None:
-        raise ValueError(f"{text!r} is not an ISO 8601 duration such as PT5M")
-    return duration
-
-
-def _between(least: timedelta, most: timedelta) -> Callable[[str], timedelta]:
-    def parse(text: str) -> timedelta:
-        duration = _duration(text)
-        if not least <= duration <= most:
-            raise ValueError(f"{text!r} is not between {least} and {most}")
-        return duration
-
-    return parse
-
-
-def _whole_seconds(text: str) -> timedelta:
-    duration = _between(timedelta(seconds=1), MAX_DELAY)(text)
-    if duration.microseconds:
-        raise ValueError(f"{text!r} is not whole seconds, which is all that a queue can wait")
-    return duration
-
-
-def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < 1e6:  # noqa: PLR2004 - a day is 86,400 s
-        raise ValueError(f"{text!r} is not a positive number")
-    return number
-
-
-def _schedule(text: str) -> tuple[timedelta, ...]:
-    if not text:
-        return DEFAULT_CALLBACK_SCHEDULE
-    try:
-        gaps = tuple(timedelta(seconds=float(part)) for part in text.split(","))
-    except OverflowError:
-        raise ValueError("a gap is no span of time") from None
-    if not all(timedelta(0) <= gap <= MAX_DELAY for gap in gaps):
-        raise ValueError("a gap is between 0 s and 7 days")
-    return gaps
-
-
-def _host_patterns(text: str) -> tuple[str, ...]:
-    patterns = tuple(part.strip().lower().rstrip(".") for part in text.split(",") if part.strip())
-    for pattern in patterns:
-        if not re.fullmatch(r"[a-z0-9*]([a-z0-9*.:-]*[a-z0-9*])?", pattern):
-            raise ValueError(f"{pattern!r} is not a host pattern such as *.example.com")
-    return patterns
-
-
-def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
-
-
-def _secrets(text: str) -> tuple[Secret, ...]:
-    # The platform replaces a reference by the secret; if it cannot, the app sees the reference.
-    # https://learn.microsoft.com/azure/app-service/app-service-key-vault-references
-    if text.lower().startswith("@microsoft.keyvault("):
-        return ()
-    return tuple(Secret.parse(word) for word in text.split())

@@ -11,6 +11,7 @@ from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoun
 
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.intake import Registration
+from opswatch.core.mistakes import Part, problems_of
 from opswatch.core.redact import redact_text
 from opswatch.core.texts import one_line
 from opswatch.ports import Query, Services
@@ -32,14 +33,21 @@ _REFUSALS: dict[int, str] = {
 class Check:
     """The outcome of one check."""
 
-    topic: str  # secret, storage, queue, poison, table, token or ARM
+    topic: str  # settings, secret, storage, queue, poison, table, token or ARM
     is_good: bool
     text: str  # what was found, and what to do about it
 
 
 async def check_all(services: Services) -> AsyncIterator[Check]:
-    """Yield a check for each thing that the app needs; read only, and create nothing."""
+    """Yield a check for each thing that the app needs; read only, and create nothing.
+
+    What a wrong setting stops is not asked.
+    """
+    for problem in problems_of(services.mistakes, *Part):
+        yield Check(topic="settings", is_good=False, text=problem)
     yield _check_secrets(services)
+    if problems_of(services.mistakes, Part.STORAGE):
+        return
     storage = await _check_storage(services)
     yield storage
     if storage.is_good:
@@ -60,14 +68,18 @@ async def check_all(services: Services) -> AsyncIterator[Check]:
         ]
         for check in await asyncio.gather(*checks):
             yield check
-    for check in await _check_arm(services):
-        yield check
+    if not problems_of(services.mistakes, Part.POSTS, Part.POLLS):
+        for check in await _check_arm(services):
+            yield check
 
 
 def _check_secrets(services: Services) -> Check:
     count = len(services.secrets)
     text = f"{count} to sign with, newest first"
-    if not count:
+    unresolved = [mistake.text for mistake in services.mistakes if not mistake.stops]
+    if unresolved:
+        text = f"{unresolved[0]}: no callback can be sent until then"
+    elif not count:
         text = "no OPSWATCH_CALLBACK_SECRETS: no callback can be sent (`opswatch secret` makes one)"
     return Check(topic="secret", is_good=count > 0, text=text)
 

@@ -1,6 +1,6 @@
 """What steps and queries need of the outside world: protocols no wider than their callers."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,9 +13,12 @@ from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.core.intake import Intake, Rejection
 from opswatch.core.keys import Key, Operation
 from opswatch.core.kinds import KindDurations, Sample
+from opswatch.core.lookahead import LookAhead
 from opswatch.core.metrics import Metric
+from opswatch.core.mistakes import Mistake
 from opswatch.core.policy import Policy
 from opswatch.core.schedule import Expectation
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Result, TimelineEntry, Watch
 from opswatch.core.webhook import Secret
 
@@ -28,6 +31,7 @@ class Row(Generic[T]):
 
     value: T
     etag: str  # under which it may be changed
+    is_copy: bool = False  # it came with a wake-up: stale perhaps, and without some fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +41,10 @@ class Query:
     partition: str | None = None
     partition_before: str | None = None  # exclusive
     row_prefix: str | None = None
-    due_before: datetime | None = None  # of a live table
+    row_after: str | None = None  # exclusive
+    due_from: datetime | None = None  # inclusive, of a live table
+    due_before: datetime | None = None  # exclusive, of a live table
+    far: bool | None = None  # of a live table: whether a row waits without a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +73,14 @@ class Table(Protocol[T]):
     async def delete(self, key: Key, etag: str | None = None) -> bool:
         """Remove the row, if it has `etag` (if one is given); return False if it has another."""
 
+    async def delete_all(self, rows: Sequence[Row[T]]) -> set[Key]:
+        """Remove the rows that have not changed, each named once; return the keys of the others."""
+
     def find(self, query: Query) -> AsyncIterator[Row[T]]:
-        """Yield the rows that `query` selects, in the order of their keys."""
+        """Yield the rows that `query` selects, in the order of their keys.
+
+        A row that cannot be decoded is reported and passed over.
+        """
 
     async def find_page(
         self, query: Query, limit: int, continuation: str | None = None
@@ -81,11 +94,24 @@ class Table(Protocol[T]):
         """Yield since when each row of a live table is due, or will be; read only that column."""
 
 
+class LiveTable(Table[T], Protocol[T]):
+    """A table of rows that are worked on: see `Row.is_copy`."""
+
+    async def merge(self, row: Row[T], noun: T) -> Row[T] | None:
+        """Write what `noun` changes of `row`; return None if the row has changed or is gone.
+
+        None, too, if `row` is a copy and cannot be merged: a field has lost its value.
+        """
+
+    def recall(self, key: Key) -> Row[T] | None:
+        """Return the row as this process wrote it last, if it remembers: stale perhaps."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
     """The tables: two chains of live row and record, the timeline, and what else is kept."""
 
-    watches: Table[Watch]
+    watches: LiveTable[Watch]
     results: Table[Result]
     outbox: Table[Delivery]
     deliveries: Table[Delivery]
@@ -93,27 +119,39 @@ class Store:
     rejections: Table[Rejection]
     hosts: Table[HostCircuit]
     durations: Table[KindDurations]
+    lookahead: Table[LookAhead]
+
+
+@dataclass(frozen=True, slots=True)
+class Peeked:
+    """A message at the head of a queue."""
+
+    body: bytes
+    sent_at: datetime
+
+
+class Queue(Protocol):
+    """A queue of messages; a message becomes visible after a delay, rounded up to seconds."""
+
+    async def send(self, body: bytes, delay: timedelta = timedelta(0)) -> None:
+        """Send a message of its own, to be visible after `delay`, at most 7 days."""
+
+    async def send_wake_up(self, wake: WakeUp, delay: timedelta) -> None:
+        """Send a wake-up, perhaps in one message with others of the same second."""
+
+    async def peek(self) -> Peeked | None:
+        """Return the message that is next, and leave it in the queue; None if none is visible."""
+
+    async def depth(self) -> int:
+        """Return the approximate number of messages, hidden ones included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A message that was sent and can still be removed."""
+    """A message that can still be removed."""
 
     message_id: str
     receipt: str
-
-
-class Queue(Protocol):
-    """A queue of messages."""
-
-    async def send(self, body: bytes, delay: timedelta = timedelta(0)) -> Sent:
-        """Send a message that becomes visible after `delay`, rounded up to seconds; at most 7 d."""
-
-    async def take_back(self, sent: Sent) -> None:
-        """Remove a message that has become superfluous; nothing happens if it is gone."""
-
-    async def depth(self) -> int:
-        """Return the approximate number of messages, hidden ones included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +251,12 @@ class Services:
     budget: Budget
     durations: Durations
     callbacks: Callbacks
+    under_way: Callable[[], AbstractContextManager[None]]  # around each piece of work
+    # Until when each look-ahead, by its live table, surely runs: what this process has seen.
+    trusted_looks: dict[str, datetime]
     telemetry: Telemetry
     clock: Callable[[], datetime]  # aware, UTC; read once a step
     intake: Intake
     policy: Policy
     secrets: tuple[Secret, ...]
+    mistakes: tuple[Mistake, ...] = ()  # in the settings: what they stop must not be done

@@ -10,7 +10,7 @@ the clock that you pass in. The app itself imports nothing from this module.
 """
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -25,13 +25,16 @@ from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.core.intake import Rejection
 from opswatch.core.keys import Key, Operation
 from opswatch.core.kinds import KindDurations, Sample, count_sample
+from opswatch.core.lookahead import LookAhead
 from opswatch.core.metrics import Metric
 from opswatch.core.policy import MAX_DELAY, Policy
 from opswatch.core.schedule import Expectation, expect, expect_unknown
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Result, TimelineEntry, Watch
-from opswatch.ports import Page, Poisoned, Query, Row, Sent, Store
+from opswatch.ports import Page, Peeked, Poisoned, Query, Row, Sent, Store
 from opswatch.rows import tables
 from opswatch.rows.codec import Codec, Entity, Noun
+from opswatch.rows.messages import encode_wake_ups
 
 T = TypeVar("T", bound=Noun)
 
@@ -43,6 +46,7 @@ class MemoryTable(Generic[T]):
         self._codec = codec
         self._etags = count(1)
         self.rows: dict[Key, tuple[Entity, str]] = {}  # the entity and its ETag
+        self.unreadable: list[Key] = []  # of rows that were passed over
 
     async def get(self, key: Key) -> Row[T] | None:
         """Return the row, or None if there is none."""
@@ -63,6 +67,26 @@ class MemoryTable(Generic[T]):
         current = self._read(key)  # a repeated write conflicts with itself
         return current if self._codec.encode(current.value) == self._codec.encode(noun) else None
 
+    async def merge(self, row: Row[T], noun: T) -> Row[T] | None:
+        """Write what `noun` changes of `row`; return None if the row has changed or is gone."""
+        key = noun.key
+        before, after = self._codec.encode(row.value), self._codec.encode(noun)
+        if row.is_copy and not before.keys() <= after.keys():
+            return None
+        if key not in self.rows:
+            return None
+        entity, etag = self.rows[key]
+        changed = {name: after[name] for name in after if after[name] != before.get(name)}
+        if etag != row.etag:  # a repeated write conflicts with itself
+            is_written = all(entity.get(name) == value for name, value in changed.items())
+            return self._read(key) if is_written else None
+        kept = {name: value for name, value in entity.items() if name in after or row.is_copy}
+        return replace(self._write_entity(key, kept | changed, noun), is_copy=row.is_copy)
+
+    def recall(self, key: Key) -> Row[T] | None:  # noqa: ARG002 - the port's
+        """Return None: it remembers nothing."""
+        return None
+
     async def put(self, noun: T) -> None:
         """Write the row, unconditionally."""
         self._write(noun.key, noun)
@@ -74,11 +98,20 @@ class MemoryTable(Generic[T]):
         self.rows.pop(key, None)
         return True
 
+    async def delete_all(self, rows: Sequence[Row[T]]) -> set[Key]:
+        """Remove the rows that have not changed, each named once; return the keys of the others."""
+        return {row.value.key for row in rows if not await self.delete(row.value.key, row.etag)}
+
     async def find(self, query: Query) -> AsyncIterator[Row[T]]:
         """Yield the rows that `query` selects, in the order of their keys."""
         for key in self._keys():
             if key in self.rows and self._selects(query, key):
-                yield self._read(key)
+                try:
+                    row = self._read(key)
+                except (ValueError, TypeError):
+                    self.unreadable.append(key)
+                    continue
+                yield row
 
     async def find_page(
         self, query: Query, limit: int, continuation: str | None = None
@@ -97,7 +130,7 @@ class MemoryTable(Generic[T]):
     async def iter_due_at(self) -> AsyncIterator[datetime]:
         """Yield since when each row of a live table is due, or will be."""
         for entity, _ in list(self.rows.values()):
-            yield self._codec.effective_due_at(entity)
+            yield entity[self._codec.due]
 
     def values(self) -> list[T]:
         """Return the contents of the rows, in the order of their keys."""
@@ -111,19 +144,24 @@ class MemoryTable(Generic[T]):
         return Row(self._codec.decode(entity), etag)
 
     def _write(self, key: Key, noun: T) -> Row[T]:
+        return self._write_entity(key, self._codec.encode(noun), noun)
+
+    def _write_entity(self, key: Key, entity: Entity, noun: T) -> Row[T]:
         etag = f'W/"{next(self._etags)}"'
-        self.rows[key] = (self._codec.encode(noun), etag)
+        self.rows[key] = (entity, etag)
         return Row(noun, etag)
 
     def _selects(self, query: Query, key: Key) -> bool:
-        due_at: Any = None
-        if query.due_before is not None:
-            due_at = self.rows[key][0].get(self._codec.due)
+        entity = self.rows[key][0]
+        due_at: Any = entity.get(self._codec.due)
         return (
             query.partition in (None, key.partition)
             and (query.partition_before is None or key.partition < query.partition_before)
             and (query.row_prefix is None or key.row.startswith(query.row_prefix))
+            and (query.row_after is None or key.row > query.row_after)
+            and (query.due_from is None or (due_at is not None and due_at >= query.due_from))
             and (query.due_before is None or (due_at is not None and due_at < query.due_before))
+            and query.far in (None, entity.get("far"))
         )
 
 
@@ -147,6 +185,7 @@ class MemoryStore(Store):
     durations: MemoryTable[KindDurations] = field(
         default_factory=lambda: MemoryTable(tables.DURATIONS)
     )
+    lookahead: MemoryTable[LookAhead] = field(default_factory=lambda: MemoryTable(tables.LOOKAHEAD))
 
 
 @dataclass(slots=True)
@@ -156,6 +195,7 @@ class Message:
     message_id: str
     body: bytes
     visible_at: datetime
+    sent_at: datetime
     receipt: str = "0"
     dequeue_count: int = 0
 
@@ -168,13 +208,22 @@ class MemoryQueue:
         self._ids = count(1)
         self.messages: dict[str, Message] = {}
 
-    async def send(self, body: bytes, delay: timedelta = timedelta(0)) -> Sent:
-        """Send a message that becomes visible after `delay`, rounded up to seconds; at most 7 d."""
-        return self.post(body, delay)
+    async def send(self, body: bytes, delay: timedelta = timedelta(0)) -> None:
+        """Send a message of its own, to be visible after `delay`, at most 7 days."""
+        self.post(body, delay)
 
-    async def take_back(self, sent: Sent) -> None:
-        """Remove a message that has become superfluous; nothing happens if it is gone."""
-        self.delete(sent)
+    async def send_wake_up(self, wake: WakeUp, delay: timedelta) -> None:
+        """Send a wake-up in a message of its own."""
+        for body in encode_wake_ups([wake]):
+            await self.send(body, delay)
+
+    async def peek(self) -> Peeked | None:
+        """Return the message that is next, and leave it in the queue; None if none is visible."""
+        now = self._clock()
+        for message in self.messages.values():
+            if message.visible_at <= now:
+                return Peeked(message.body, message.sent_at)
+        return None
 
     async def depth(self) -> int:
         """Return the number of messages, hidden ones included."""
@@ -186,8 +235,8 @@ class MemoryQueue:
             raise ValueError(f"a queue cannot wait for {delay}")
         message_id = str(next(self._ids))
         seconds = max(0, math.ceil(delay.total_seconds()))
-        visible_at = self._clock() + timedelta(seconds=seconds)
-        self.messages[message_id] = Message(message_id, body, visible_at)
+        now = self._clock()
+        self.messages[message_id] = Message(message_id, body, now + timedelta(seconds=seconds), now)
         return Sent(message_id, "0")
 
     def receive(self, lease: timedelta = timedelta(minutes=10), most: int = 32) -> list[Message]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.data.tables.aio import TableServiceClient
 from azure.storage.queue.aio import QueueServiceClient
 
@@ -81,7 +81,8 @@ async def test_reading_creates_nothing(env: dict[str, str]) -> None:
             await list_operations(
                 services.store, OperationFilter(since=datetime.now(UTC)), datetime.now(UTC)
             )
-        assert await get_operation(services.store, KEY) is None
+        with pytest.raises(HttpResponseError, match="404 TableNotFound"):
+            await get_operation(services.store, KEY)
         assert all([await poison.take() == [] for poison in services.poison])
     assert await names_in(env) == set()
 

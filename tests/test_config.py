@@ -11,7 +11,7 @@ from azure.mgmt.core.tools import get_arm_endpoints
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opswatch.config import CLOUDS, Settings, Storage
+from opswatch.config import CLOUDS, STOPS, UNRESOLVED, Settings, Storage
 from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.errors import ConfigError
 from opswatch.core.intake import Defaults
@@ -214,7 +214,7 @@ def test_unresolved_vault_reference_counts_as_no_secret(reference: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "schedule"),
-    [("0", [0]), ("0,5,300", [0, 5, 300]), (" 1.5 , 2 ", [1.5, 2]), ("604800", [604_800])],
+    [("0", [0]), ("0,5,300", [0, 5, 300]), (" 1.5 , 2 ", [1.5, 2]), ("432000", [432_000])],
 )
 def test_schedule_is_in_seconds(text: str, schedule: list[float]) -> None:
     made = settings(OPSWATCH_CALLBACK_SCHEDULE=text)
@@ -269,7 +269,7 @@ REFUSED = {
         "10.0.0.1/8", "10.0.0.0/33", "example.com", "10.0.0.0/8 10.0.0.0/8",
     ],
     "OPSWATCH_CALLBACK_SCHEDULE": [
-        "x", "1,,2", ",", "-1", "604801", "nan", "inf", "1e300", "PT5S", "1;2", "1 2",
+        "x", "1,,2", ",", "-1", "432001", "604800", "nan", "inf", "1e300", "PT5S", "1;2", "1 2",
     ],
     "OPSWATCH_TIMEOUT": ["PT29S", "P7DT1S", "24h", "86400", "P1M", "-PT1H", "PT"],
     "OPSWATCH_POLL_MIN": ["PT0S", "PT0.5S", "PT1.5S", "PT6M", "P8D", "5"],
@@ -446,3 +446,106 @@ def test_any_environment_is_read_or_refused(env: dict[str, str]) -> None:
 def test_any_value_is_read_or_refused_by_name(name: str, value: str) -> None:
     found = found_in(MINIMAL | {name: value})
     assert [problem.partition(": ")[0] for problem in found] in ([], [name])
+
+
+# --- what a mistake stops
+
+RULES = ("OPSWATCH_CALLBACK_HOSTS", "OPSWATCH_CALLBACK_NETWORKS")
+
+
+@pytest.mark.parametrize("name", sorted(STOPS))
+def test_wrong_setting_changes_no_other(name: str) -> None:
+    made = Settings.read(MINIMAL | {name: "\x00?"})
+    assert {mistake.stops for mistake in made.mistakes} == {STOPS[name]}
+    if name not in ("AzureWebJobsStorage", *RULES):
+        assert replace(made, mistakes=(), defaults=settings().defaults) == settings()
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_unknown_rules_judge_nothing(name: str) -> None:
+    made = Settings.read(MINIMAL | {name: "?", "OPSWATCH_CALLBACK_URL": "https://example.com"})
+    with pytest.raises(ConfigError, match=name):
+        made.rules.refusal("https://example.com")
+    with pytest.raises(ConfigError, match=name):
+        made.rules.verdict("8.8.8.8", scheme="https")
+    assert made.defaults.callback_url == "https://example.com"  # judged when it is called
+
+
+def test_missing_secret_is_no_mistake() -> None:
+    reference = "@Microsoft.KeyVault(SecretUri=https://kv.vault.azure.net/secrets/callback-secrets)"
+    made = settings(OPSWATCH_CALLBACK_SECRETS=reference)
+    (mistake,) = made.mistakes
+    assert not mistake.stops
+    assert "kv.vault" not in mistake.text
+    assert settings().mistakes == ()
+
+
+@pytest.mark.parametrize("name", sorted({*STOPS} - {"OPSWATCH_CALLBACK_SECRETS"}))
+def test_unresolved_vault_reference_is_explained(name: str) -> None:
+    found = problems(MINIMAL | {name: "@Microsoft.KeyVault(VaultName=kv;SecretName=x)"})
+    assert found == [f"{name}: {UNRESOLVED}"]
+
+
+@cases(
+    "env, has_queues",
+    {
+        "a key": ({"": CONNECTION}, True),
+        "a SAS": ({"": SAS}, True),
+        "a SAS without tables": ({"": "QueueEndpoint=https://q;SharedAccessSignature=s"}, True),
+        "a SAS without queues": ({"": "TableEndpoint=https://t;SharedAccessSignature=s"}, False),
+        "rubbish": ({"": "rubbish"}, False),
+        "nothing": ({}, False),
+        "queues alone": ({"__queueServiceUri": "https://q"}, True),
+        "tables alone": ({"__tableServiceUri": "https://t"}, False),
+        "queues over http": ({"__queueServiceUri": "http://q"}, False),
+    },
+)
+def test_queues_may_be_usable_without_tables(env: dict[str, str], *, has_queues: bool) -> None:
+    made = Settings.read({f"AzureWebJobsStorage{name}": value for name, value in env.items()})
+    assert made.storage.has_queues == has_queues
+    assert not made.storage.queue_uri.startswith("http:")
+
+
+MISSPELLED = {
+    "OPSWATCH_CALLBACK_SECRET": "OPSWATCH_CALLBACK_SECRETS",
+    "OPSWATCH_CALLBACK_NETWORK": "OPSWATCH_CALLBACK_NETWORKS",
+    "OPSWATCH_CALBACK_HOST": "OPSWATCH_CALLBACK_HOSTS",
+    "OPSWATCH_POLLMIN": "OPSWATCH_POLL_MIN",
+    "OPSWATCH_RETENTIONS": "OPSWATCH_RETENTION",
+}
+
+
+@pytest.mark.parametrize(("name", "meant"), MISSPELLED.items())
+def test_misspelled_name_is_a_mistake(name: str, meant: str) -> None:
+    assert problem(name, "x") == f"{name}: unknown; is it a misspelling of {meant}?"
+    assert Settings.read(MINIMAL | {name: "x"}).mistakes[0].stops == STOPS[meant]
+    assert settings(**{name: " "}) == settings()  # an empty variable counts as absent
+
+
+OTHERS = [
+    "OPSWATCH_URL",
+    "OPSWATCH_KEY",
+    "OPSWATCH_SECRET",
+    "OPSWATCH_OPERATOR_ID",
+    "OPSWATCH_MAX_INSTANCES",
+    "OPSWATCH_PRIVATE_NETWORKING",
+    "OPSWATCH_TRACE_RATIO",
+    "OPSWATCH_READ_ACTIONS",
+    "OPSWATCH_READERS_ID",
+    "OPSWATCH_PYTHON_VERSION",
+    "OPSWATCH_STORAGE_ACCOUNT",
+    "OPSWATCH_NETWORK_PREFIX",
+    "OPSWATCH_ALERT_EMAIL",
+    "OPSWATCH_ZONE_REDUNDANT",
+    "OPSWATCH_WATCHED_SUBSCRIPTIONS",
+    "OPSWATCH_ALWAYS_READY",
+    "OPSWATCH_RECOVER_VAULT",
+    "OPSWATCH_READERS_TYPE",
+    "OPSWATCH_OPERATOR_TYPE",
+    "OPSWATCH_READER_ROLE_ID",
+]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_variable_of_terminal_or_template_is_no_misspelling(name: str) -> None:
+    assert settings(**{name: "x"}) == settings()

@@ -2,14 +2,23 @@
 
 import asyncio
 import logging
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from azure.storage.queue import QueueSasPermissions, generate_queue_sas
 
+from opswatch.adapters.account import Account
+from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, create_missing
+from opswatch.config import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, Storage
 from opswatch.core.errors import ConfigError
 from opswatch.core.keys import Key
-from opswatch.local.azurite import Azurite
+from opswatch.local.azurite import Azurite, running_azurite
+from opswatch.local.host.host import LocalHost
 from opswatch.ports import Services
 from opswatch.process import Process
+from opswatch.rows.messages import POISON_SUFFIX, QUEUES
+from opswatch.steps.messages import operations_message
 
 
 async def test_callers_share_the_services(azurite: Azurite) -> None:
@@ -47,3 +56,99 @@ def test_end_of_event_loop_closes_services(
     assert caplog.messages == []
     with pytest.raises(RuntimeError, match="closed"):
         asyncio.run(services.store.watches.get(Key("p", "r")))
+
+
+# --- messages that cannot be handled, in a real queue
+
+ROOT = Path(__file__).parents[1]
+BODIES = [
+    " {}\t ",
+    "line\r\nline\rline\n",
+    "\ufeff{}",
+    "<a>&amp;]]>\"'</a>",
+    "caf\xe9 \U0001f600",
+    "bm90IGFuIG9wZXJhdGlvbg==",
+    "x" * 48_000,
+]
+
+
+async def visible_texts(account: Account, name: str) -> list[str]:
+    """Return the texts of a queue's visible messages, in the order of their arrival."""
+    queue = account.queue(name)
+    return [message.content async for message in queue.receive_messages(messages_per_page=32)]
+
+
+async def test_kept_message_is_the_same_byte_for_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opswatch.process._SHORTEST", 0.0)
+    monkeypatch.setattr("opswatch.process._LONGEST", 0.0)
+    with running_azurite() as azurite:
+        account = Account(Storage(connection_string=azurite.connection_string))
+        env = {"AzureWebJobsStorage": azurite.connection_string, "OPSWATCH_POLL_MIN": "soon"}
+        process = Process(env)
+
+        async def stopped(_: Services, __: bytes) -> None:
+            raise ConfigError(["OPSWATCH_X: wrong"])
+
+        try:
+            for body in BODIES:
+                await process.handle("operations", stopped, body.encode())
+            assert await visible_texts(account, "operations") == BODIES
+        finally:
+            await account.close()
+
+
+async def test_wrong_settings_poison_nothing_in_the_local_host() -> None:
+    """In real time, where five failures in a row would take three seconds."""
+    with running_azurite() as azurite:
+        account = Account(Storage(connection_string=azurite.connection_string))
+        env = {
+            "AzureWebJobsStorage": azurite.connection_string,
+            "OPSWATCH_ARM_ENDPOINT": "management.azure.com",
+            "OPSWATCH_CALLBACK_SCHEDULE": "soon",
+            "OPSWATCH_RETENTION": "for ever",
+            "AzureFunctionsJobHost__extensions__queues__visibilityTimeout": "00:00:00",
+            "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:00.1",
+        }
+        try:
+            async with LocalHost(ROOT, env) as host:
+                await host.started()
+                for queue in QUEUES:
+                    for number in range(50):
+                        await account.queue(queue).send_message(f"post {number}")
+                    await _emptied(account, queue)
+            for queue in QUEUES:
+                assert await AzurePoisonQueue(account, queue + POISON_SUFFIX).depth() == 0
+                assert await AzureQueue(account, queue).depth() == 50  # hidden ones
+        finally:
+            await account.close()
+
+
+async def test_storage_without_tables_keeps_messages_too() -> None:
+    """The Functions host needs no tables: it hands messages to the app all the same."""
+    with running_azurite() as azurite:
+        signature = generate_queue_sas(
+            DEVELOPMENT_ACCOUNT,
+            "operations",
+            DEVELOPMENT_KEY,
+            permission=QueueSasPermissions(add=True),
+            expiry=datetime.now(UTC) + timedelta(hours=1),
+        )
+        endpoint = f"http://127.0.0.1:{azurite.ports['queue']}/{DEVELOPMENT_ACCOUNT}"
+        wrong = f"QueueEndpoint={endpoint};SharedAccessSignature={signature}"
+        process = Process({"AzureWebJobsStorage": wrong})
+        account = Account(Storage(connection_string=azurite.connection_string))
+        try:
+            await create_missing(account, ["operations"], [])
+            await process.handle("operations", operations_message, b"{}")
+            with pytest.raises(ConfigError, match="TableEndpoint"):
+                await process.services()
+            assert await AzureQueue(account, "operations").depth() == 1
+        finally:
+            await account.close()
+
+
+async def _emptied(account: Account, name: str) -> None:
+    """Return when no message of a queue is visible."""
+    async with asyncio.timeout(60):
+        while await account.queue(name).peek_messages(1):
+            await asyncio.sleep(0.1)

@@ -11,11 +11,14 @@ from uuid import uuid4
 import pytest
 
 from opswatch.adapters.account import Account
+from opswatch.adapters.gathered_table import GatheredTable
+from opswatch.adapters.gatherer import InFlight
 from opswatch.adapters.storage import AzureTable, create_missing
 from opswatch.config import Storage
 from opswatch.core.deliveries import DeliveryState
 from opswatch.core.http import HttpResponse
-from opswatch.core.keys import Key, WakeUp
+from opswatch.core.keys import Key
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Result, TimelineEntry, Watch
 from opswatch.local.azurite import Azurite
 from opswatch.ports import Page, Query, Row, Store
@@ -32,6 +35,7 @@ from opswatch.rows import tables
 from opswatch.steps.control import redeliver
 from opswatch.steps.finish import finish
 from opswatch.steps.poll import poll
+from opswatch.steps.register import register
 from opswatch.testing import MemoryStore
 from tests.support.builders import NOW, end, operation, watch
 from tests.support.harness import HOOK, KEY, OTHER, Harness, InterruptedStepError, ended
@@ -60,8 +64,7 @@ async def test_unknown_operation_is_none(harness: Harness) -> None:
 
 
 async def test_registered_operation_is_its_watch(harness: Harness) -> None:
-    harness.post(HOOK)
-    await harness.pump()
+    await register(harness.services, harness.registration(HOOK), harness.now)
     view = await view_of(harness)
     assert (view.live, view.status, view.deliveries) == (harness.watch, REGISTERED, ())
 
@@ -80,7 +83,7 @@ async def test_ending_operation_shows_what_is_written(harness: Harness, cut_afte
     harness.effects.names.clear()
     harness.effects.cut_after = cut_after
     with pytest.raises(InterruptedStepError):
-        await poll(harness.services, WakeUp(KEY, 2))
+        await poll(harness.services, WakeUp(key=KEY, seq=2))
     view = await view_of(harness)
     assert isinstance(view.live, Watch if cut_after == 2 else Result)
     assert view.status == "Failed"
@@ -241,7 +244,9 @@ async def busy_week(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
             store = replace(
                 store,
                 timeline=AzureTable(account, tables.TIMELINE, names[0]),
-                watches=AzureTable(account, tables.WATCHES, names[1]),
+                watches=GatheredTable(
+                    AzureTable(account, tables.WATCHES, names[1]), tables.WATCHES, InFlight()
+                ),
             )
         number = 0
         for day, count in enumerate(PER_DAY):

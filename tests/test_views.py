@@ -47,13 +47,13 @@ OPERATION = {
 
 
 def test_watch_is_shown_as_its_row() -> None:
-    shown = operation_as_json(OperationView(watch(**KNOWN, first_due_at=at(-9)), ()))
+    shown = operation_as_json(OperationView(watch(**KNOWN), ()))
     assert shown == OPERATION | {
         "state": "watching",
         "registeredAt": SEEN,
         "deadlineAt": "2026-11-24T03:05:40Z",
         "dueAt": SEEN,
-        "firstDueAt": "2026-11-23T03:05:31Z",
+        "far": False,
         "kind": "redis/create",
         "status": "Failed",
         "startTime": STARTED,

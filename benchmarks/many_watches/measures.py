@@ -13,8 +13,8 @@ from opswatch.bootstrap import open_services
 from opswatch.config import STORAGE
 from opswatch.ports import Arm, Services
 from opswatch.rows.messages import OPERATIONS_QUEUE
-from opswatch.steps.maintenance import repair
 from opswatch.steps.messages import operations_message
+from opswatch.steps.repair import repair
 from tests.support.clock import Clock, SimulatedClock, utc_now
 from tests.support.harness import START
 from tests.support.storage.process import StandInProcess, stand_in_process

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from benchmarks.many_watches.arm import LONGEST_GAP, url_of
 from opswatch.core.keys import operation_from_url
+from opswatch.core.lookahead import is_far
 from opswatch.core.watches import OperationFacts, Watch
 from opswatch.ports import Services
-from opswatch.steps.wakeups import send_wake_up
+from opswatch.steps.wakeups import start_waiting, watch_chain
 
 _AT_ONCE = 32
 _LONGEST_GAP = timedelta(seconds=LONGEST_GAP)
@@ -38,14 +39,14 @@ class RunningWatches:
         return [self.first_due + timedelta(seconds=second) for second in seconds]
 
     async def write(self, services: Services) -> None:
-        """Write the row of each watch and send its wake-up; keep few watches in memory."""
+        """Write the row of each watch and see to its wake-up; keep few watches in memory."""
         watches = self._watches()
 
         async def write_some() -> None:
-            for watch in watches:
+            for written in watches:
+                watch = replace(written, far=is_far(written.due_at - services.clock()))
                 await services.store.watches.insert(watch)
-                delay = max(watch.due_at - services.clock(), timedelta(0))
-                await send_wake_up(services.operations, watch.key, watch.seq, None, delay)
+                await start_waiting(services, watch_chain(services), watch)
 
         await asyncio.gather(*(write_some() for _ in range(_AT_ONCE)))
 

@@ -50,7 +50,7 @@ class Usage:
         pages = math.ceil(self.watches / rules.PAGE)
         repair = Counter(REPAIR)
         repair["query"] += pages
-        runs = MONTH / 60 + 30
+        runs = MONTH / 60 + MONTH / 3600  # of the repair and of the purge
         requests = {kind: rate * MONTH for kind, rate in self.requests.items()}
         for kind, number in repair.items():
             requests[kind] = requests.get(kind, 0.0) + number * runs

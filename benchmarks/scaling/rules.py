@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 from typing import Final
 
+from opswatch.adapters.gatherer import DELAY
+from opswatch.adapters.transactions import MOST_CHANGES
+from opswatch.core import lookahead
 from opswatch.local.host.settings import HostSettings
+from opswatch.rows.messages import MOST_WAKE_UPS
 from tests.support.trigger import ROOT
 
 _QUEUES = HostSettings.load(ROOT, {}).queues
@@ -20,7 +24,7 @@ SCALED_EACH: Final = 10.0  # seconds
 COLD_START: Final = 3.0  # seconds
 IDLE: Final = 30.0  # seconds, after which an instance without work goes
 MOST_INSTANCES: Final = 40
-EMPTY_LOOKS: Final = 12  # in a row; the next one is the last
+EMPTY_LOOKS: Final = lookahead.ENDS_AFTER  # in a row; the next one is the last
 
 # What may be done in a second.
 # https://learn.microsoft.com/azure/storage/tables/scalability-targets
@@ -50,12 +54,12 @@ ROW: Final = 4.0  # KB of all rows of an ended operation
 class Rules:
     """How waits become messages and writes; seconds."""
 
-    near: float = 15.0  # the longest wait that is a message
-    period: float = 5.0  # between two looks
-    reach: float = 10.0  # of a look
-    gather: float = 0.02
-    wake_ups: int = 32  # in a message
-    changes: int = 100  # in a transaction
+    near: float = lookahead.NEAR.total_seconds()  # the longest wait that is a message
+    period: float = lookahead.PERIOD.total_seconds()  # between two looks
+    reach: float = lookahead.REACH.total_seconds()  # of a look
+    gather: float = DELAY
+    wake_ups: int = MOST_WAKE_UPS  # in a message
+    changes: int = MOST_CHANGES  # in a transaction
     reads: bool = False  # each poll reads its row
     arm_latency: tuple[float, float] = (0.05, 0.3)
 

@@ -23,6 +23,7 @@ var tableNames = [
   'rejections'
   'hosts'
   'durations'
+  'lookahead'
 ]
 
 resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {

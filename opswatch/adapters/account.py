@@ -5,19 +5,19 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
-from azure.core.credentials_async import AsyncTokenCredential
 
 from opswatch.adapters import signing
 from opswatch.adapters.rest import Service
-from opswatch.adapters.sessions import azure_session, environment_proxies, environment_proxy
+from opswatch.adapters.sessions import azure_session, environment_proxy
 from opswatch.adapters.signing import Signer
-from opswatch.adapters.tokens import Tokens
+from opswatch.adapters.tokens import Identity, SharedCredential, Tokens
 from opswatch.config import Storage, connection_parts
 
 if TYPE_CHECKING:
     from azure.data.tables.aio import TableClient
     from azure.storage.queue.aio import QueueClient
 
+_NO_CREDENTIALS = "neither a connection string nor an identity"
 _SCOPE = "https://storage.azure.com/.default"  # in every cloud
 _CONNECTING, _READING = 5, 15  # seconds at the most, of one try
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECTING, sock_read=_READING)
@@ -54,9 +54,9 @@ class Account:
     `table` return the SDK's clients, whose packages are imported when the first one is needed.
     """
 
-    def __init__(self, storage: Storage, credential: AsyncTokenCredential | None = None) -> None:
+    def __init__(self, storage: Storage, identity: Identity | None = None) -> None:
         self._storage = storage
-        self._credential = credential
+        self._tokens = Tokens(identity, _SCOPE) if identity else None
         self._session = azure_session(auto_decompress=False)  # azure-core does that itself
         parts = connection_parts(storage.connection_string)
         queues = signing.shared_key_for_queues, _QUEUE_HEADERS
@@ -68,27 +68,34 @@ class Account:
         """Return the SDK's client of the queue `name`: it neither encodes nor decodes messages."""
         from azure.storage.queue.aio import QueueClient  # noqa: PLC0415 - 0.1 s
 
-        options = self._options(self._storage.queue_uri) | _QUEUE_RETRIES
+        options = self._options() | _QUEUE_RETRIES
         if self._storage.connection_string:
             return QueueClient.from_connection_string(
                 self._storage.connection_string, name, **options
             )
-        return QueueClient(self._storage.queue_uri, name, credential=self._credential, **options)
+        return QueueClient(self._storage.queue_uri, name, credential=self._shared(), **options)
 
     def table(self, name: str) -> "TableClient":
         """Return the SDK's client of the table `name`."""
         from azure.data.tables.aio import TableClient  # noqa: PLC0415 - 0.1 s
 
-        options = self._options(self._storage.table_uri) | _TABLE_RETRIES
+        options = self._options() | _TABLE_RETRIES
         if self._storage.connection_string:
             return TableClient.from_connection_string(
                 self._storage.connection_string, name, **options
             )
-        return TableClient(self._storage.table_uri, name, credential=self._credential, **options)
+        return TableClient(self._storage.table_uri, name, credential=self._shared(), **options)
 
     async def close(self) -> None:
         """Close every connection."""
+        if self._tokens is not None:
+            await self._tokens.close()
         await self._session.close()
+
+    def _shared(self) -> SharedCredential:
+        if self._tokens is None:
+            raise ValueError(_NO_CREDENTIALS)
+        return SharedCredential(self._tokens)
 
     def _service(
         self,
@@ -100,38 +107,38 @@ class Account:
         return Service(
             session=self._session,
             uri=uri,
-            signer=_signer(parts, shared_key, self._credential),
+            signer=_signer(parts, shared_key, self._tokens),
             headers=headers,
             timeout=_TIMEOUT,
             proxy=environment_proxy(uri),
         )
 
-    def _options(self, uri: str) -> dict[str, Any]:
-        from azure.core.pipeline.transport import AioHttpTransport  # noqa: PLC0415 - as the clients
+    def _options(self) -> dict[str, Any]:
+        from opswatch.adapters.sdk_transport import SdkTransport  # noqa: PLC0415 - as the clients
 
-        transport = AioHttpTransport(session=self._session, session_owner=False)
-        return {"transport": transport, "proxies": environment_proxies(uri) or None, **_TIMEOUTS}
+        transport = SdkTransport(session=self._session, session_owner=False)
+        return {"transport": transport, **_TIMEOUTS}
 
 
 def _uri(parts: Mapping[str, str], service: str) -> str:
-    """Return the URI of a service in a connection string; empty without a connection string."""
-    if not parts:
-        return ""
-    protocol = parts.get("defaultendpointsprotocol", "https")
-    suffix = parts.get("endpointsuffix", "core.windows.net")
-    endpoint = parts.get(f"{service}endpoint")
-    return (endpoint or f"{protocol}://{parts['accountname']}.{service}.{suffix}").rstrip("/")
+    """Return the URI of a service in a connection string; empty if it is not in there."""
+    account, endpoint = parts.get("accountname"), parts.get(f"{service}endpoint")
+    if account and not endpoint:
+        protocol = parts.get("defaultendpointsprotocol", "https")
+        suffix = parts.get("endpointsuffix", "core.windows.net")
+        endpoint = f"{protocol}://{account}.{service}.{suffix}"
+    return (endpoint or "").rstrip("/")
 
 
 def _signer(
     parts: Mapping[str, str],
     shared_key: Callable[[str, str], Signer],
-    credential: AsyncTokenCredential | None,
+    tokens: Tokens | None,
 ) -> Signer:
     if signature := parts.get("sharedaccesssignature"):
         return signing.access_signature(signature)
     if parts:
         return shared_key(parts["accountname"], parts["accountkey"])
-    if credential is None:
-        raise ValueError("neither a connection string nor an identity")
-    return signing.bearer(Tokens(credential, _SCOPE))
+    if tokens is None:
+        raise ValueError(_NO_CREDENTIALS)
+    return signing.bearer(tokens)

@@ -7,7 +7,6 @@ from datetime import timedelta
 from http import HTTPStatus
 
 import aiohttp
-from azure.core.credentials_async import AsyncTokenCredential
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
@@ -19,8 +18,8 @@ from yarl import URL
 from opswatch.adapters.answer_reader import is_json_document
 from opswatch.adapters.answers import AnswerConnector, joined_headers, unpack
 from opswatch.adapters.failures import reason
-from opswatch.adapters.sessions import environment_proxy
-from opswatch.adapters.tokens import Tokens
+from opswatch.adapters.sessions import MAX_CONNECTIONS, environment_proxy
+from opswatch.adapters.tokens import Identity, Tokens
 from opswatch.core.errors import RefusedError
 from opswatch.core.http import HttpResponse, Layer, NoAnswer
 from opswatch.core.texts import from_json
@@ -44,17 +43,18 @@ class HttpArm:
         self,
         endpoint: str,
         scope: str,
-        credential: AsyncTokenCredential,
+        identity: Identity,
         timeout: timedelta = _TIMEOUT,
     ) -> None:
         self._endpoint = endpoint
         self._timeout = timeout.total_seconds()
         self._session = aiohttp.ClientSession(
-            connector=AnswerConnector(limit=0),
+            connector=AnswerConnector(limit=MAX_CONNECTIONS),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,  # `unpack` does that, within a limit
         )
-        self._tokens = Tokens(credential, scope)
+        self._tokens = Tokens(identity, scope)
+        self._room = asyncio.Semaphore(MAX_CONNECTIONS)
         self._proxy = environment_proxy(endpoint)
 
     async def get(self, url: str) -> HttpResponse | NoAnswer:
@@ -64,29 +64,33 @@ class HttpArm:
         except RefusedError as refused:
             return NoAnswer("refused", refused.detail)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with self._room:  # the time limits run from here on, not while a poll waits
                 return await self._get(own)
         except (AzureError, aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             return NoAnswer(_layer(error), reason(error))
 
     async def _get(self, url: str) -> HttpResponse | NoAnswer:
-        """Answer one challenge if the token is not sufficient; forget a token that is refused."""
-        answer = await self._ask(url, await self._tokens.get())
+        """Ask again, once, if the token is refused, with another: one that meets the challenge."""
+        token = await self._tokens.get()
+        answer = await self._ask(url, token)
         if isinstance(answer, HttpResponse) and answer.status_code == HTTPStatus.UNAUTHORIZED:
-            self._tokens.forget()
-            if claims := _challenge(answer):
-                answer = await self._ask(url, await self._tokens.get_for(claims))
+            other = (await self._tokens.replace(token, _challenge(answer))).token
+            if other != token:
+                answer = await self._ask(url, other)
         return answer
 
     async def _ask(self, url: str, token: str) -> HttpResponse | NoAnswer:
         trouble = None
         raw = bytearray()
-        async with self._session.get(
-            URL(url, encoded=True),  # byte for byte: quoting it again would break a signature
-            headers={**_HEADERS, "Authorization": f"Bearer {token}"},
-            allow_redirects=False,
-            proxy=self._proxy,
-        ) as response:
+        async with (
+            asyncio.timeout(self._timeout),
+            self._session.get(
+                URL(url, encoded=True),  # byte for byte: quoting it again would break a signature
+                headers={**_HEADERS, "Authorization": f"Bearer {token}"},
+                allow_redirects=False,
+                proxy=self._proxy,
+            ) as response,
+        ):
             try:
                 async for chunk in response.content.iter_any():
                     raw += chunk
@@ -109,6 +113,7 @@ class HttpArm:
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._tokens.close()
         await self._session.close()
 
 

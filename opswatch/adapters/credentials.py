@@ -1,15 +1,15 @@
 """Tokens from azure-identity, which is imported at the first one: it is the heaviest import."""
 
 import logging
-from collections.abc import Awaitable
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
-from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
+from azure.core.exceptions import AzureError
 
 from opswatch.adapters.failures import clean
+from opswatch.adapters.tokens import unreadable_answer
 
-T = TypeVar("T")
+_MANAGED, _DEVELOPER = 5.0, 20.0  # seconds: a developer's sign-in may have to start a program
 
 
 def credential_for(*, managed_identity: bool, client_id: str | None) -> "LazyCredential":
@@ -24,16 +24,28 @@ class LazyCredential:
         self._managed_identity = managed_identity
         self._client_id = client_id
         self._made: Any = None
-
-    async def get_token(self, *scopes: str, **options: Any) -> AccessToken:
-        """Return a token for `scopes`; raise azure-core's `ClientAuthenticationError`."""
-        return await _readable(self._credential().get_token(*scopes, **options))
+        self.longest = _MANAGED if managed_identity else _DEVELOPER
 
     async def get_token_info(
         self, *scopes: str, options: TokenRequestOptions | None = None
     ) -> AccessTokenInfo:
-        """Return a token for `scopes`, and when to refresh it."""
-        return await _readable(self._credential().get_token_info(*scopes, options=options))
+        """Return a token for `scopes`; raise an `AzureError` in which there is no token."""
+        try:
+            found: AccessTokenInfo = await self._credential().get_token_info(
+                *scopes, options=options
+            )
+        except AzureError as error:
+            raise clean(error) from None
+        except Exception as error:  # it reads some answers without a check
+            why = type(error).__name__
+        else:
+            return found
+        raise unreadable_answer(why)  # here, because an `AzureError` keeps what is being handled
+
+    async def forget(self) -> None:
+        """Drop tokens that it has cached: the service refuses them."""
+        await self.close()
+        self._made = None
 
     async def close(self) -> None:
         """Close its connections."""
@@ -53,28 +65,21 @@ class LazyCredential:
                 ManagedIdentityCredential,
             )
 
+            from opswatch.adapters.sdk_transport import (  # noqa: PLC0415 - as azure-identity
+                SdkTransport,
+            )
+
             # It logs an answer that it cannot read, with the token in it. The failure is reported
             # by its caller.
             logger = logging.getLogger("azure.identity")
             if logger.level == logging.NOTSET:
                 logger.setLevel(logging.ERROR)
-            # A step must not sleep in retries: the schedule waits instead.
-            retries: dict[str, Any] = {"retry_total": 1, "retry_backoff_factor": 0.2}
+            # Without retries: `Tokens` makes one, and the schedule the others.
+            options: dict[str, Any] = {"retry_total": 0, "transport": SdkTransport()}
             if self._managed_identity:
-                self._made = ManagedIdentityCredential(client_id=self._client_id, **retries)
+                self._made = ManagedIdentityCredential(client_id=self._client_id, **options)
             else:
                 self._made = DefaultAzureCredential(
-                    managed_identity_client_id=self._client_id, **retries
+                    managed_identity_client_id=self._client_id, **options
                 )
         return self._made
-
-
-async def _readable(answer: Awaitable[T]) -> T:
-    """Return a token; raise an `AzureError` without the answer, in which there may be one."""
-    try:
-        return await answer
-    except AzureError as error:
-        raise clean(error) from None
-    except Exception as error:  # it reads some answers without a check
-        unreadable = type(error).__name__
-    raise ClientAuthenticationError(f"the identity's answer cannot be read ({unreadable})")

@@ -4,19 +4,30 @@ https://learn.microsoft.com/rest/api/storageservices/payload-format-for-table-se
 """
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
+from opswatch.core.keys import Key
 from opswatch.rows.codec import Entity
 
 _TYPE = "@odata.type"
 _INT32 = range(-(2**31), 2**31)
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class _Page(msgspec.Struct):
+    """The answer to a query."""
+
+    value: list[dict[str, Any]]
+
+
+_decode_page = msgspec.json.Decoder(_Page).decode
 
 
 def encode_entity(entity: Entity) -> bytes:
@@ -25,7 +36,7 @@ def encode_entity(entity: Entity) -> bytes:
     for name, value in entity.items():
         match value:
             case datetime():
-                properties[name] = value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+                properties[name] = _instant(value)
                 properties[name + _TYPE] = "Edm.DateTime"
             case float():
                 properties[name] = value
@@ -40,8 +51,18 @@ def encode_entity(entity: Entity) -> bytes:
 
 def decode_entity(body: bytes) -> Entity:
     """Return the entity in the body of an answer, which has minimal metadata."""
+    return _entity(_decode(body))
+
+
+def decode_entities(body: bytes) -> list[tuple[Entity, str]]:
+    """Return the entities in the answer to a query, each with its ETag."""
+    return [
+        (_entity(properties), properties["odata.etag"]) for properties in _decode_page(body).value
+    ]
+
+
+def _entity(properties: dict[str, Any]) -> Entity:
     entity: Entity = {}
-    properties = _decode(body)
     for name, value in properties.items():
         if name.endswith(_TYPE):
             continue
@@ -55,6 +76,24 @@ def decode_entity(body: bytes) -> Entity:
     return entity
 
 
-def to_utc(value: Any) -> Any:
-    """Return a value as the SDK reads it, an instant as a `datetime` in UTC."""
-    return _EPOCH + (value - _EPOCH) if isinstance(value, datetime) else value
+def encode_filter(conditions: Mapping[str, Any]) -> str:
+    """Return the OData filter of `conditions`: "column operator" -> a text or an instant."""
+    return " and ".join(f"{text} {_literal(value)}" for text, value in conditions.items())
+
+
+def _literal(value: str | datetime | bool) -> str:
+    if isinstance(value, datetime):
+        return f"datetime'{_instant(value)}'"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _instant(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def entity_path(table: str, key: Key) -> str:
+    """Return the path of a row: keys are between apostrophes, which are doubled within them."""
+    partition, row = (quote(text.replace("'", "''"), safe="") for text in (key.partition, key.row))
+    return f"{table}(PartitionKey='{partition}',RowKey='{row}')"

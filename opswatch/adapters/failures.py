@@ -7,13 +7,17 @@ there may be a token.
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 
 import aiohttp
 from azure.core.exceptions import AzureError, HttpResponseError
 
+from opswatch.core.errors import ConfigError
 from opswatch.core.redact import redact_text
 from opswatch.core.texts import one_line
 
+# Of a storage service: a right or a table that is missing, or being deleted, and a busy service.
+_PASSING = frozenset({401, 403, 404, 408, 409, 429})
 _IDENTITY_ANSWER = re.compile(r"(Unexpected response).*", re.DOTALL)
 _QUOTATION = re.compile(r"[:\n'\"]")
 
@@ -37,6 +41,23 @@ def reason(error: aiohttp.ClientError | AzureError | OSError) -> str:
             return one_line(redact_text(_IDENTITY_ANSWER.sub(r"\1", text)))
         case _:
             return one_line(redact_text(str(error) or repr(error)))
+
+
+def may_pass(error: BaseException) -> bool:
+    """Return whether the same may succeed later: after an outage, or with other settings.
+
+    An answer that refuses the request itself would refuse it again: what sent it has a defect, and
+    a message that brings it belongs with the poison messages, where it is seen.
+    """
+    match error:
+        case BaseExceptionGroup(exceptions=inner):
+            return all(may_pass(each) for each in inner)
+        case ConfigError():
+            return True
+        case HttpResponseError(status_code=int() as code):
+            return code in _PASSING or code >= HTTPStatus.INTERNAL_SERVER_ERROR
+        case _:
+            return isinstance(error, AzureError | aiohttp.ClientError | OSError)
 
 
 def clean(error: AzureError) -> AzureError:

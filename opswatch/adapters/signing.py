@@ -25,12 +25,17 @@ class Request:
     body: bytes
 
 
+async def _has_no_others(_: Request) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Signer:
     """Adds credentials to a request."""
 
     sign: Callable[[Request], Awaitable[Request]]  # returns the request with credentials
-    refused: Callable[[], None] = lambda: None  # called after a 401
+    # After a 401: gets other credentials, and returns whether the request may be signed again.
+    replace: Callable[[Request], Awaitable[bool]] = _has_no_others
 
 
 _STANDARD_HEADERS = (
@@ -89,7 +94,11 @@ def bearer(tokens: Tokens) -> Signer:
     async def sign(request: Request) -> Request:
         return _authorized(_dated(request), f"Bearer {await tokens.get()}")
 
-    return Signer(sign, tokens.forget)
+    async def replace_token(signed: Request) -> bool:
+        refused = signed.headers["Authorization"].removeprefix("Bearer ")
+        return (await tokens.replace(refused)).token != refused
+
+    return Signer(sign, replace_token)
 
 
 def _standard(request: Request, name: str) -> str:

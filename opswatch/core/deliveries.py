@@ -8,6 +8,7 @@ from typing import assert_never
 
 from opswatch.core import webhook
 from opswatch.core.keys import Key, stable_random
+from opswatch.core.lookahead import is_far
 from opswatch.core.policy import MAX_DELAY, Policy
 from opswatch.core.webhook import Attempt
 
@@ -42,11 +43,17 @@ class Delivery:
     attempts: int = 0
     round_attempts: int = 0  # of the current round
     seq: int = 1
+    far: bool = False  # it waits without a message, for the look-ahead
     last_status_code: int | None = None
     last_error: str | None = None
     last_attempt_at: datetime | None = None
     delivered_at: datetime | None = None
     attempt_log: tuple[Attempt, ...] = ()  # oldest first
+
+    @property
+    def due_at(self) -> datetime:
+        """When the next attempt is due, while the delivery is pending."""
+        return self.next_attempt_at or self.started_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,7 @@ def new_delivery(
     digest = sha256(callback_url.encode("utf-8", "surrogatepass")).hexdigest()[:digits]
     row = f"{operation.row}~{digest}" + (f"~{of_round}" if of_round > 1 else "")
     key = Key(operation.partition, row)
+    gap = _jittered(key, 0, policy.callback_schedule[0])
     identity = f"{key.partition}/{key.row}/{callback_url}".encode("utf-8", "surrogatepass")
     return Delivery(
         key=key,
@@ -87,7 +95,8 @@ def new_delivery(
         callback_url=callback_url,
         round=of_round,
         started_at=now,
-        next_attempt_at=now + _jittered(key, 0, policy.callback_schedule[0]),
+        next_attempt_at=now + gap,
+        far=is_far(gap),
     )
 
 
@@ -96,14 +105,16 @@ def requeue(settled: Delivery, now: datetime, policy: Policy) -> Delivery:
 
     Rounds are distinguished by their start, so this one starts later even if the clock went back.
     """
+    gap = _jittered(settled.key, 0, policy.callback_schedule[0])
     return replace(
         settled,
         state=DeliveryState.PENDING,
         reason=None,
         started_at=max(now, settled.started_at + timedelta(microseconds=1)),
         round_attempts=0,
-        next_attempt_at=now + _jittered(settled.key, 0, policy.callback_schedule[0]),
+        next_attempt_at=now + gap,
         delivered_at=None,
+        far=is_far(gap),
         seq=settled.seq + 1,
     )
 
@@ -153,20 +164,18 @@ def after_attempt(
     rest = min(sum(schedule[made:], timedelta(0)), MAX_DELAY)
     delay = max(gap, floor, min(reply.retry_after or timedelta(0), rest))
     next_attempt_at = now + -(-delay // _SECOND) * _SECOND  # whole seconds, rounded up
-    return Retry(replace(delivery, next_attempt_at=next_attempt_at, seq=delivery.seq + 1))
+    return _retry(delivery, next_attempt_at, now)
 
 
 def postpone(delivery: Delivery, reason: str, delay: timedelta, now: datetime) -> Retry:
     """Return a delivery that cannot be attempted now; no attempt is counted."""
     seconds = max(1, -(-delay // _SECOND))
-    return Retry(
-        replace(
-            delivery,
-            last_error=reason,
-            next_attempt_at=now + seconds * _SECOND,
-            seq=delivery.seq + 1,
-        )
-    )
+    return _retry(replace(delivery, last_error=reason), now + seconds * _SECOND, now)
+
+
+def _retry(delivery: Delivery, at: datetime, now: datetime) -> Retry:
+    far = is_far(at - now)
+    return Retry(replace(delivery, next_attempt_at=at, far=far, seq=delivery.seq + 1))
 
 
 def wait_for_host(delivery: Delivery, until: datetime, now: datetime) -> Retry:
@@ -200,11 +209,6 @@ def is_settled(pending: Delivery, record: Delivery) -> bool:
     A replay begins a round with the record's attempts; a row with fewer is left over.
     """
     return pending.started_at == record.started_at or pending.attempts < record.attempts
-
-
-def reschedule_overdue(delivery: Delivery, now: datetime) -> Delivery:
-    """Return an overdue delivery as due at once, under a new `seq`: older messages are stale."""
-    return replace(delivery, next_attempt_at=now, seq=delivery.seq + 1)
 
 
 def _jittered(key: Key, attempt: int, gap: timedelta) -> timedelta:

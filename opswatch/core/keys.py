@@ -31,15 +31,6 @@ class Key:
         return f"{self.partition}/{self.row}"
 
 
-@dataclass(frozen=True, slots=True)
-class WakeUp:
-    """The content of a wake-up message: act on the row `key` if its `seq` is this one."""
-
-    key: Key
-    seq: int
-    traceparent: str | None = None  # of the span that sent it
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """An ARM operation: its key, the URL to poll, and the parts of the URL that the key is made of.

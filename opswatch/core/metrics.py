@@ -32,6 +32,8 @@ QUEUE_DEPTH = Metric("opswatch.queue.depth", Kind.GAUGE, "{message}")
 POISON_DEPTH = Metric("opswatch.poison.depth", Kind.GAUGE, "{message}")
 HEARTBEAT = Metric("opswatch.heartbeat", Kind.COUNTER, "{run}")
 REJECTIONS = Metric("opswatch.rejections", Kind.COUNTER, "{message}")
+DROPPED_WAKE_UPS = Metric("opswatch.wake_ups.dropped", Kind.COUNTER, "{wake-up}")
+UNREADABLE_ROWS = Metric("opswatch.rows.unreadable", Kind.COUNTER, "{row}")
 
 METRICS = (
     POLLS,
@@ -45,4 +47,6 @@ METRICS = (
     POISON_DEPTH,
     HEARTBEAT,
     REJECTIONS,
+    DROPPED_WAKE_UPS,
+    UNREADABLE_ROWS,
 )

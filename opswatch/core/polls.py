@@ -7,6 +7,7 @@ from typing import assert_never
 
 from opswatch.core.arm import Ended, Missed, Observation, PolledUrl, Running, says_nothing
 from opswatch.core.limits import cut_error
+from opswatch.core.lookahead import is_far
 from opswatch.core.policy import Policy
 from opswatch.core.redact import redact_text
 from opswatch.core.schedule import Expectation, backoff, expected_end, is_slow
@@ -70,7 +71,7 @@ def after_poll(
     """
     was_doubted = watch.doubted is not None
     facts = replace(watch.facts, polls=watch.facts.polls + 1, last_polled_at=now)
-    watch = replace(watch, facts=facts, first_due_at=None, postponed_since=None)
+    watch = replace(watch, facts=facts, postponed_since=None)
     match seen:
         case Ended() if seen.inferred_from in (None, watch.doubted):
             return Finish(_ended(watch, seen, now))
@@ -118,7 +119,8 @@ def _wait(
     delay = delay_to_next_poll(
         watch, began_at, now=now, policy=policy, expectation=expectation, least=least
     )
-    return Wait(replace(watch, due_at=now + delay, seq=watch.seq + 1))
+    due_at = now + delay
+    return Wait(replace(watch, due_at=due_at, far=is_far(delay), seq=watch.seq + 1))
 
 
 def _progressed(watch: Watch, seen: Running) -> Watch:
@@ -196,23 +198,25 @@ def _with_times(facts: OperationFacts, seen: Running | Ended) -> OperationFacts:
     )
 
 
+def is_same_watch(one: Watch, other: Watch) -> bool:
+    """Return whether neither of two watches of an operation began after the end of the other."""
+    ours, theirs = one.facts, other.facts
+    return (ours.registered_at, ours.round) == (theirs.registered_at, theirs.round)
+
+
 def merge_after_conflict(current: Watch, before: Watch, polled: Watch) -> Watch | None:
     """Merge a poll into the watch that another worker committed first; None if nothing is missing.
 
     The poll made `polled` of `before`; `current` is the row now.
 
-    1. Same `seq`: only a receiver can have joined. The poll's outcome is written, with it.
-    2. Another worker has polled: its row is kept, but an end that only this poll read is added
+    1. Another worker has polled: its row is kept, but an end that only this poll read is added
        with its times, and so is a new URL, or what the URL has shown itself to be: ARM may not
        show any of them again.
-    3. A watch that began after the end is another one, and misses nothing.
+    2. A watch that began after the end is another one, and misses nothing.
     """
     ours, theirs = polled.facts, current.facts
-    if current.end or (theirs.registered_at, theirs.round) != (ours.registered_at, ours.round):
+    if current.end or not is_same_watch(current, polled):
         return None
-    if current.seq == before.seq:
-        facts = replace(ours, callbacks=theirs.callbacks, callback_on=theirs.callback_on)
-        return replace(polled, facts=facts)
     if polled.end and polled.end.status in ARM_STATUSES:
         facts = replace(
             theirs,

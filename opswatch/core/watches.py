@@ -10,6 +10,7 @@ from opswatch.core.arm import (
 from opswatch.core.arm_errors import ArmError
 from opswatch.core.intake import Registration
 from opswatch.core.keys import Key, Operation, stable_random
+from opswatch.core.lookahead import is_far
 from opswatch.core.policy import Policy
 from opswatch.core.schedule import (
     Expectation,
@@ -116,7 +117,7 @@ class Watch:
     facts: OperationFacts
     due_at: datetime
     seq: int = 1
-    first_due_at: datetime | None = None  # since then overdue: the repair has moved `due_at`
+    far: bool = False  # it waits without a message, for the look-ahead
     last_running_at: datetime | None = None  # the last poll that saw it running
     postponed_since: datetime | None = None  # its due time, if ARM's budget has postponed the poll
     expected: ExpectedEnd | None = None
@@ -171,8 +172,7 @@ class TimelineEntry:
     @property
     def key(self) -> Key:
         """The UTC date, then the time of registration: newest first within the date."""
-        inverted = _LAST_MILLISECOND - int(self.registered_at.timestamp() * 1000)
-        row = f"{inverted:015d}~{self.operation.partition}~{self.operation.row}"
+        row = f"{timeline_row(self.registered_at)}~{self.operation.partition}~{self.operation.row}"
         return Key(self.registered_at.astimezone(UTC).date().isoformat(), row)
 
 
@@ -220,7 +220,8 @@ def begin(
     delay = delay_to_next_poll(
         watch, began_at, now=began_at, policy=policy, expectation=expectation
     )
-    return replace(watch, due_at=max(now, began_at + delay))
+    due_at = max(now, began_at + delay)
+    return replace(watch, due_at=due_at, far=is_far(due_at - now))
 
 
 def can_be_watched_again(result: Result) -> bool:
@@ -238,6 +239,14 @@ def add_callback(
     if ends is not None:
         callback_on = {**(callback_on or {}), callback_url: ends}
     return replace(facts, callbacks=(*facts.callbacks, callback_url), callback_on=callback_on)
+
+
+def join_callbacks(facts: OperationFacts, earlier: OperationFacts) -> OperationFacts:
+    """Return `facts` with the callbacks of `earlier`, too, as far as they fit the row."""
+    for url in earlier.callbacks:
+        joined = add_callback(facts, url, (earlier.callback_on or {}).get(url))
+        facts = joined if has_room(joined) else facts
+    return facts
 
 
 def has_room(facts: OperationFacts) -> bool:
@@ -272,7 +281,7 @@ def delay_to_next_poll(
     return next_delay(now - began_at, remaining, least, plan, policy, jitter=jitter)
 
 
-def postpone(watch: Watch, until: datetime) -> Watch:
+def postpone(watch: Watch, until: datetime, now: datetime) -> Watch:
     """Return `watch` with its poll postponed for ARM's budget, under the next `seq`.
 
     The wait does not count towards the grace of unreadable answers: it brings none.
@@ -283,6 +292,7 @@ def postpone(watch: Watch, until: datetime) -> Watch:
     return replace(
         watch,
         due_at=until,
+        far=is_far(until - now),
         seq=watch.seq + 1,
         postponed_since=watch.postponed_since or watch.due_at,
         unreadable_since=unreadable_since,
@@ -303,13 +313,9 @@ def stop(watch: Watch, now: datetime) -> Watch:
     return ended_as(watch, FinalStatus.STOPPED, now)
 
 
-def reschedule_overdue(watch: Watch, now: datetime) -> Watch:
-    """Return an overdue watch as due at once, under a new `seq`: older messages are stale.
-
-    `first_due_at` stays what it was, or no watch would ever be later than the grace.
-    """
-    first_due_at = watch.first_due_at or watch.due_at
-    return replace(watch, due_at=now, first_due_at=first_due_at, seq=watch.seq + 1)
+def timeline_row(registered_at: datetime) -> str:
+    """Return how the row keys of entries registered at an instant begin: inverted milliseconds."""
+    return f"{_LAST_MILLISECOND - int(registered_at.timestamp() * 1000):015d}"
 
 
 def timeline_entry(facts: OperationFacts, end: End | None) -> TimelineEntry:

@@ -6,7 +6,6 @@ column, too; a tuple or dict is one column of JSON. `tables.py` names the column
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from datetime import datetime
 from enum import Enum
 from operator import attrgetter
 from types import NoneType
@@ -37,16 +36,15 @@ T = TypeVar("T", bound=Noun)
 class Codec(Generic[T]):
     """How one type of noun is written to its table.
 
-    `due` names the columns of a live table that say when a row is due; a second one, since when, if
-    a repair has moved the first. `derived` maps columns to properties of the noun, which are
-    written and not read.
+    `due` names the column of a live table that says when a row is due. `derived` maps columns to
+    properties of the noun, which are written and not read.
     """
 
     def __init__(
-        self, table: str, noun: type[T], names: Names, *, due: tuple[str, ...] = (), **derived: str
+        self, table: str, noun: type[T], names: Names, *, due: str = "", **derived: str
     ) -> None:
         self.table = table
-        self.due_columns = due
+        self.due = due
         self._noun = noun
         self._columns = tuple(_columns_of(noun, names))
         self._derived = tuple(_Column(name, (path,)) for name, path in derived.items())
@@ -56,11 +54,6 @@ class Codec(Generic[T]):
         """The names of the columns that a row can have."""
         columns = (*self._columns, *self._derived)
         return frozenset(column.packed_in or column.name for column in columns)
-
-    @property
-    def due(self) -> str:
-        """The column of a live table that says when a row is due."""
-        return self.due_columns[0]
 
     def encode(self, noun: T) -> Entity:
         """Return the entity of `noun`: its keys, and every column that has a value."""
@@ -72,11 +65,6 @@ class Codec(Generic[T]):
     def decode(self, entity: Entity) -> T:
         """Return the noun in `entity`; raise `msgspec.ValidationError` if there is none."""
         return msgspec.convert(_read(self._columns, entity), self._noun)
-
-    def effective_due_at(self, entity: Entity) -> datetime:
-        """Return since when a row of a live table is due: a repair may have moved its due time."""
-        due_at: datetime = min(entity[name] for name in self.due_columns if name in entity)
-        return due_at
 
 
 @dataclass(frozen=True, slots=True)

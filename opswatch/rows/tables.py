@@ -6,6 +6,7 @@ from opswatch.core.hosts import HostCircuit
 from opswatch.core.intake import Rejection
 from opswatch.core.keys import Operation
 from opswatch.core.kinds import KindDurations
+from opswatch.core.lookahead import LookAhead
 from opswatch.core.schedule import ExpectedEnd
 from opswatch.core.watches import End, Result, TimelineEntry, Watch
 from opswatch.rows.codec import Codec, Names
@@ -17,6 +18,7 @@ _NAMES: Names = {
     (TimelineEntry, "operation"): ("subscriptionId", "operationKey"),
     (Rejection, "body_sha256"): "RowKey",
     (HostCircuit, "name"): "RowKey",
+    (LookAhead, "table"): "RowKey",
     (KindDurations, "provider"): "PartitionKey",
     (KindDurations, "kind"): "RowKey",
     (ExpectedEnd, "at"): "expectedEndAt",
@@ -32,14 +34,15 @@ _NAMES: Names = {
     (Watch, "end"): "end",
 }
 
-WATCHES = Codec("watches", Watch, _NAMES, due=("dueAt", "firstDueAt"))
+WATCHES = Codec("watches", Watch, _NAMES, due="dueAt")
 RESULTS = Codec("results", Result, _NAMES, durationSeconds="duration_seconds")
-OUTBOX = Codec("outbox", Delivery, _NAMES, due=("nextAttemptAt",))
+OUTBOX = Codec("outbox", Delivery, _NAMES, due="nextAttemptAt")
 DELIVERIES = Codec("deliveries", Delivery, _NAMES)
 TIMELINE = Codec("timeline", TimelineEntry, _NAMES)
 REJECTIONS = Codec("rejections", Rejection, _NAMES)
-HOSTS = Codec("hosts", HostCircuit, _NAMES, due=("openUntil",))
+HOSTS = Codec("hosts", HostCircuit, _NAMES, due="openUntil")
 DURATIONS = Codec("durations", KindDurations, _NAMES)
+LOOKAHEAD = Codec("lookahead", LookAhead, _NAMES, due="dueAt")
 
 TABLES = tuple(
     codec.table
@@ -52,5 +55,6 @@ TABLES = tuple(
         REJECTIONS,
         HOSTS,
         DURATIONS,
+        LOOKAHEAD,
     )
 )

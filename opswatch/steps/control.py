@@ -9,8 +9,8 @@ from opswatch.core.keys import Key
 from opswatch.core.watches import FinalStatus
 from opswatch.ports import Query, Services
 from opswatch.steps import events
-from opswatch.steps.finish import finish
-from opswatch.steps.wakeups import send_delivery_wake_up
+from opswatch.steps.finish import finish, keep_result
+from opswatch.steps.wakeups import delivery_chain, start_waiting
 
 
 class StopOutcome(Enum):
@@ -46,8 +46,7 @@ async def redeliver(services: Services, operation: Key) -> int:
     count = 0
     query = Query(partition=operation.partition, row_prefix=f"{operation.row}~")
     async for settled in services.store.deliveries.find(query):
-        is_of_operation = settled.value.operation == operation
-        if is_of_operation and await _is_of_last_round(services, settled.value):
+        if settled.value.operation == operation:
             count += await _requeue(services, settled.value, now)
     return count
 
@@ -62,23 +61,21 @@ async def redeliver_abandoned(services: Services, since: datetime) -> int:
     count = 0
     async for settled in services.store.deliveries.find(Query()):
         last = settled.value.last_attempt_at or settled.value.started_at
-        is_wanted = settled.value.state is DeliveryState.ABANDONED and last >= since
-        if is_wanted and await _is_of_last_round(services, settled.value):
+        if settled.value.state is DeliveryState.ABANDONED and last >= since:
             count += await _requeue(services, settled.value, now)
     return count
-
-
-async def _is_of_last_round(services: Services, settled: Delivery) -> bool:
-    result = await services.store.results.get(settled.operation)
-    return result is None or result.value.facts.round == settled.round
 
 
 async def _requeue(services: Services, settled: Delivery, now: datetime) -> bool:
     """Begin a new round of a settled delivery; return False if one is under way.
 
+    Its result must be there still: not purged, and not replaced by that of a later round.
     The outbox may have a row of an earlier round that a worker has not removed yet: remove it. It
     may have a row of a new round without an attempt: a crash may have come before its message.
     """
+    result = await services.store.results.get(settled.operation)
+    if result is None or result.value.facts.round != settled.round:
+        return False
     outbox = services.store.outbox
     pending = requeue(settled, now, services.policy)
     while True:
@@ -90,6 +87,7 @@ async def _requeue(services: Services, settled: Delivery, now: datetime) -> bool
         await outbox.delete(pending.key, row.etag)
     if row.value.round_attempts:
         return False
-    await send_delivery_wake_up(services, row.value)
+    await keep_result(services, result.value)
+    await start_waiting(services, delivery_chain(services), row.value)
     events.record_requeued(row.value)
     return True

@@ -25,18 +25,26 @@ from opswatch.core.hosts import (
     retry_busy_at,
     start_probe,
 )
-from opswatch.core.keys import WakeUp, host_key
+from opswatch.core.keys import host_key, stable_random
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Result
 from opswatch.ports import Row, Services
 from opswatch.steps import events
-from opswatch.steps.wakeups import load_current_row, send_delivery_wake_up
+from opswatch.steps.wakeups import (
+    after_commit,
+    before_commit,
+    delivery_chain,
+    load_current_row,
+)
 
-_NO_SECRET_DELAY = timedelta(minutes=5)
+_NO_SECRET_DELAY = timedelta(minutes=1)  # and at random up to half as much again
+_WATCHED_DELAY = timedelta(minutes=5)
 
 
 async def deliver(services: Services, wake: WakeUp) -> None:
     """Attempt the delivery that `wake` names, if the row is at the wake-up's `seq`."""
-    row = await load_current_row(services.store.outbox, services.deliveries, wake)
+    chain = delivery_chain(services)
+    row = await load_current_row(services, chain, wake)
     if row is None:
         return
     with events.span(services, "attempt", wake.key, wake.seq, link=wake.traceparent):
@@ -45,10 +53,11 @@ async def deliver(services: Services, wake: WakeUp) -> None:
         if isinstance(action, Settle):
             await _settle(services, row, action.delivery)
             return
-        sent = await send_delivery_wake_up(services, action.delivery)
+        await before_commit(services, chain, action.delivery)
         if await services.store.outbox.replace(action.delivery, row.etag) is None:
             events.record_conflict(wake.key, wake.seq)
-            await services.deliveries.take_back(sent)
+        else:
+            await after_commit(services, chain, action.delivery)
 
 
 async def _attempt(services: Services, delivery: Delivery) -> Retry | Settle:
@@ -57,7 +66,8 @@ async def _attempt(services: Services, delivery: Delivery) -> Retry | Settle:
     if not services.secrets:
         events.record_secret_missing(delivery)
         reason = "no OPSWATCH_CALLBACK_SECRETS to sign with"
-        return postpone(delivery, reason, _NO_SECRET_DELAY, services.clock())
+        spread = 1 + stable_random(delivery.key, delivery.seq) / 2
+        return postpone(delivery, reason, _NO_SECRET_DELAY * spread, services.clock())
     async with services.callbacks.slot(delivery.callback_url) as slot:
         if isinstance(slot, Busy):
             return _defer(services, delivery, retry_busy_at(slot, services.clock()), "busy")
@@ -77,10 +87,18 @@ async def _attempt(services: Services, delivery: Delivery) -> Retry | Settle:
             return Settle(record.value)  # a worker crashed between the record and the removal
         result = await store.results.get(delivery.operation)
         if result is None:
-            return abandon(delivery, "the result has been purged")
+            return await _without_result(services, delivery)
         if result.value.facts.round > delivery.round:
             return abandon(delivery, "the operation has been watched again")
         return await _post(services, delivery, result.value, circuit)
+
+
+async def _without_result(services: Services, delivery: Delivery) -> Retry | Settle:
+    """Wait for the next result if the operation is watched again; if not, there will be none."""
+    if await services.store.watches.get(delivery.operation) is None:
+        return abandon(delivery, "the result has been purged")
+    reason = "the result has been purged, and the operation is watched"
+    return postpone(delivery, reason, _WATCHED_DELAY, services.clock())
 
 
 async def _post(

@@ -15,19 +15,30 @@ from typing import Literal
 
 from opswatch.core.arm import Missed, Observation
 from opswatch.core.deliveries import Delivery, Retry, Settle
-from opswatch.core.errors import OpswatchError
+from opswatch.core.errors import ConfigError
 from opswatch.core.hosts import HostCircuit
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.intake import Rejection
-from opswatch.core.keys import Key, WakeUp
-from opswatch.core.metrics import ATTEMPTS, LAG, MISSES, POLLS, REJECTIONS, SETTLED
+from opswatch.core.keys import Key
+from opswatch.core.metrics import (
+    ATTEMPTS,
+    DROPPED_WAKE_UPS,
+    LAG,
+    MISSES,
+    POLLS,
+    REJECTIONS,
+    SETTLED,
+    UNREADABLE_ROWS,
+)
+from opswatch.core.mistakes import Mistake
 from opswatch.core.polls import Action
 from opswatch.core.redact import redact_text
 from opswatch.core.texts import one_line
 from opswatch.core.times import format_instant
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Result, Watch
 from opswatch.core.webhook import Attempt, Reply
-from opswatch.ports import Services
+from opswatch.ports import Services, Telemetry
 
 _logger = logging.getLogger("opswatch")
 _PLAIN = re.compile(r"[\w.,:;/~+@%*$!()-]+", re.ASCII)
@@ -95,19 +106,45 @@ def record_rejected(services: Services, rejection: Rejection) -> None:
 # --- wake-ups
 
 
-def record_stale_wakeup(wake: WakeUp, why: Literal["ended", "stale"]) -> None:
-    """Record a message that was dropped: its row has moved on, or ended."""
-    _log("stale_wakeup", key=wake.key, seq=wake.seq, why=why)
+def record_dropped_wake_up(
+    services: Services, wake: WakeUp, why: Literal["ended", "stale", "early"]
+) -> None:
+    """Record a wake-up that has no effect: its row has ended or moved on, or never came.
+
+    Counted, and logged only for debugging: anybody who may post can send any number of them.
+    """
+    _log("dropped_wake_up", logging.DEBUG, key=wake.key, seq=wake.seq, why=why)
+    services.telemetry.measure(DROPPED_WAKE_UPS, 1, why=why)
 
 
-def record_early_wakeup(wake: WakeUp, row_seq: int) -> None:
-    """Record a message whose row is not committed yet."""
-    _log("early_wakeup", key=wake.key, seq=wake.seq, row_seq=row_seq)
+def record_early_wake_up(wake: WakeUp, row_seq: int) -> None:
+    """Record a wake-up whose row is not committed yet."""
+    _log("early_wake_up", logging.DEBUG, key=wake.key, seq=wake.seq, row_seq=row_seq)
+
+
+def record_wake_up_failed(wake: WakeUp, error: Exception, delay: timedelta | None) -> None:
+    """Record a wake-up that could not be acted on; without a delay it is left to the repair."""
+    text = f"{type(error).__name__}: {error}"
+    _log("wake_up_failed", logging.WARNING, key=wake.key, seq=wake.seq, error=text, delay=delay)
 
 
 def record_conflict(key: Key, seq: int) -> None:
     """Record that another worker committed the row first."""
     _log("conflict", key=key, seq=seq)
+
+
+def record_mistake(mistake: Mistake) -> None:
+    """Record a wrong setting with which the app has started."""
+    stops = ",".join(sorted(mistake.stops)) or None
+    _log("setting_wrong", logging.ERROR, error=mistake.text, stops=stops)
+
+
+def record_kept(queue: str, count: int, delay: float, error: Exception) -> None:
+    """Record that messages could not be handled, and were sent again with a delay."""
+    level, why = logging.WARNING, f"{type(error).__name__}: {error}"
+    if isinstance(error, ConfigError):
+        level, why = logging.ERROR, "; ".join(error.problems)
+    _log("message_kept", level, queue=queue, count=count, delay=delay, error=why)
 
 
 # --- watches
@@ -249,16 +286,35 @@ def record_rescued(key: Key, seq: int) -> None:
     _log("rescued", logging.WARNING, key=key, seq=seq)
 
 
+def record_look_ahead_restarted(table: str, late: timedelta) -> None:
+    """Record that the look-ahead over a live table runs again: a message of it was lost."""
+    _log("look_ahead_restarted", logging.WARNING, table=table, late=late)
+
+
+def record_look_failed(table: str, error: Exception) -> None:
+    """Record a look that failed; the following one looks in its place."""
+    _log("look_failed", logging.WARNING, table=table, error=f"{type(error).__name__}: {error}")
+
+
+def record_look_ahead_ended(table: str) -> None:
+    """Record that nothing waits in a live table, so that its look-ahead has ended."""
+    _log("look_ahead_ended", logging.DEBUG, table=table)
+
+
+def record_unreadable_row(telemetry: Telemetry, table: str, key: Key, error: Exception) -> None:
+    """Record a row that cannot be decoded; whatever reads its table goes on without it."""
+    _log("unreadable_row", logging.ERROR, table=table, key=key, error=str(error))
+    telemetry.measure(UNREADABLE_ROWS, 1, table=table)
+
+
+def record_repair_part_failed(part: str, error: BaseException) -> None:
+    """Record a part of the repair that failed; the other parts went on."""
+    _log("repair_part_failed", logging.ERROR, part=part, error=f"{type(error).__name__}: {error}")
+
+
 def record_poison_message(*, is_wake_up: bool) -> None:
     """Record a message that the host had given up."""
     _log("poison_message", logging.ERROR, wake=is_wake_up)
-
-
-def record_poison_failed(error: Exception) -> None:
-    """Record a poison message that failed again, and where; the error's own text is redacted."""
-    failure = OpswatchError(f"{type(error).__name__}: {one_line(redact_text(str(error)))}")
-    exc_info = (OpswatchError, failure, error.__traceback__)
-    _logger.error("a poison message failed again", exc_info=exc_info)
 
 
 def record_repaired(*, watches: int, deliveries: int, poisoned: int) -> None:
@@ -266,6 +322,12 @@ def record_repaired(*, watches: int, deliveries: int, poisoned: int) -> None:
     _log("repaired", watches=watches, deliveries=deliveries, poisoned=poisoned)
 
 
-def record_purged(*, results: int, rejections: int) -> None:
-    """Record a completed purge: how many results and rejections it removed."""
-    _log("purged", results=results, rejections=rejections)
+def record_purge_failed(operation: Key, error: Exception) -> None:
+    """Record an operation that the purge could not examine, and has passed over."""
+    text = f"{type(error).__name__}: {error}"
+    _log("purge_failed", logging.ERROR, key=operation, error=text)
+
+
+def record_purged(*, results: int, rejections: int, circuits: int, failed: int) -> None:
+    """Record a run of the purge: how much it removed, and how many operations it passed over."""
+    _log("purged", results=results, rejections=rejections, circuits=circuits, failed=failed)

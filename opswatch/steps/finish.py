@@ -6,6 +6,7 @@ from datetime import datetime
 from opswatch.core.deliveries import new_delivery
 from opswatch.core.kinds import duration_sample
 from opswatch.core.watches import (
+    CLOCK_SKEW,
     Result,
     Watch,
     can_be_watched_again,
@@ -14,7 +15,7 @@ from opswatch.core.watches import (
 )
 from opswatch.ports import Row, Services
 from opswatch.steps import events
-from opswatch.steps.wakeups import send_delivery_wake_up
+from opswatch.steps.wakeups import delivery_chain, start_waiting
 
 
 async def finish(services: Services, row: Row[Watch]) -> Result:
@@ -127,5 +128,43 @@ async def _create_delivery(
         if existing is not None and existing.value.callback_url != callback_url:
             continue
         if inserted is not None and existing is None:
-            await send_delivery_wake_up(services, delivery)
+            await keep_result(services, result)
+            await start_waiting(services, delivery_chain(services), delivery)
         return
+
+
+async def keep_result(services: Services, result: Result) -> None:
+    """Make sure that `result`, for which a delivery was just created, is not purged before it.
+
+    1. The purge reads an old result, and finds nothing pending.
+    2. A receiver joins, or a user asks for a replay: its delivery is created.
+    3. Here the row gets a new ETag, so that the purge leaves it. If it has gone, it is written
+       again; first its entry in the timeline, through which the purge finds it later.
+    """
+    retained_since = services.clock() - services.policy.retention
+    if result.end.finished_at > retained_since + CLOCK_SKEW:
+        return
+    results = services.store.results
+    while True:
+        row = await results.get(result.key)
+        if row is None:
+            await _list_again(services, result)
+            kept = await results.insert(result)
+        elif row.value.facts.round > result.facts.round:
+            return
+        else:
+            kept = await results.replace(row.value, row.etag)
+        if kept is not None:
+            return
+
+
+async def _list_again(services: Services, result: Result) -> None:
+    """Make sure that `result` is listed, under a new ETag; an entry of a later round is left."""
+    timeline, entry = services.store.timeline, timeline_entry(result.facts, result.end)
+    while await timeline.insert(entry) is None:
+        row = await timeline.get(entry.key)
+        if row is None:
+            continue
+        is_other = row.value.finished_at != entry.finished_at
+        if is_other or await timeline.replace(entry, row.etag) is not None:
+            return

@@ -1,88 +1,84 @@
 """One poll of one watch: fence, ask ARM's budget, GET, decide, send the successor, commit."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
 
 from opswatch.core import arm
 from opswatch.core.arm import Observation
 from opswatch.core.http import HttpResponse, NoAnswer
-from opswatch.core.keys import WakeUp
 from opswatch.core.kinds import kind_key
-from opswatch.core.polls import Wait, after_poll, merge_after_conflict, polled_url
+from opswatch.core.polls import after_poll, is_same_watch, merge_after_conflict, polled_url
 from opswatch.core.urls import without_signature
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Watch, postpone
 from opswatch.ports import Row, Services
 from opswatch.steps import events
 from opswatch.steps.finish import finish, finish_late_registration
-from opswatch.steps.wakeups import load_current_row, send_wake_up
+from opswatch.steps.wakeups import after_commit, before_commit, load_current_row, watch_chain
 
 
 async def poll(services: Services, wake: WakeUp) -> None:
-    """Poll the watch that `wake` names, if the row is at the wake-up's `seq`."""
-    row = await load_current_row(services.store.watches, services.operations, wake)
+    """Poll the watch that `wake` names, if the row is at the wake-up's `seq`.
+
+    The row is that of the wake-up's copy, or as this process wrote it last, if either is of that
+    `seq`: the commit proves it.
+    """
+    watches, known = services.store.watches, None
+    if wake.copy is not None and wake.etag is not None:
+        known = Row(wake.copy, wake.etag, is_copy=True)
+    row = await load_current_row(
+        services, watch_chain(services), wake, known or watches.recall(wake.key)
+    )
     if row is None:
         return
-    watch = row.value
-    if watch.end is not None:  # a worker crashed before it had finished
+    if row.value.end is not None:  # a worker crashed before it had finished
         await finish(services, row)
         return
-    if watch.facts.polls == 0:  # it may have begun after the end, for a receiver that came late
-        ended = await services.store.results.get(watch.key)
-        if ended is not None and ended.value.facts.round >= watch.facts.round:
-            await finish_late_registration(services, row, ended.value)
+    if row.value.facts.polls == 0:  # it may have begun after the end, for a receiver that came late
+        ended = await services.store.results.get(wake.key)
+        if ended is not None and ended.value.facts.round >= row.value.facts.round:
+            whole = await watches.get(wake.key) if row.is_copy else row
+            if whole is not None:
+                await finish_late_registration(services, whole, ended.value)
             return
-    if await _postpone_beyond_budget(services, row, wake):
+    await poll_row(services, row, wake.traceparent)
+
+
+async def poll_row(services: Services, row: Row[Watch], link: str | None = None) -> None:
+    """Poll a watch that is due, and commit what follows; `link` is the span that woke it."""
+    watch, now = row.value, services.clock()
+    delay = _delay_for_budget(services, watch, now)
+    if delay:
+        until = now + delay
+        events.record_poll_deferred(watch, until)
+        await _commit(services, row, lambda watch: postpone(watch, until, now))
         return
     kind = kind_key(watch.facts.operation, watch.facts.kind)
     services.durations.expectation(kind)  # read in the background while ARM answers
-    with events.span(services, "poll", wake.key, wake.seq, link=wake.traceparent):
+    with events.span(services, "poll", watch.key, watch.seq, link=link):
         answer, seen = await _observe(services, watch)
         now = services.clock()
-        expectation = services.durations.expectation(kind)
-        action = after_poll(watch, seen, now, services.policy, expectation)
+        decide = partial(
+            after_poll,
+            seen=seen,
+            now=now,
+            policy=services.policy,
+            expectation=services.durations.expectation(kind),
+        )
+        action = decide(watch)
         events.record_poll(services, watch, answer, seen, action)
-        sent = None
-        if isinstance(action, Wait):
-            traceparent, delay = services.telemetry.traceparent(), action.watch.due_at - now
-            sent = await send_wake_up(
-                services.operations, wake.key, action.watch.seq, traceparent, delay
-            )
-        commit = await _commit(services, row, action.watch)
-        if sent is not None and isinstance(commit, Superseded):
-            events.record_conflict(wake.key, wake.seq)
-            await services.operations.take_back(sent)
-        if isinstance(commit, Committed) and action.watch.slow and not watch.slow:
+        is_committed = await _commit(services, row, lambda watch: decide(watch).watch)
+        if is_committed and action.watch.slow and not watch.slow:
             events.record_slow(action.watch, now)
-        # Finish even if another worker recorded the end: it may have crashed before finishing.
-        if commit.row is not None and commit.row.value.end is not None:
-            await finish(services, commit.row)
 
 
-async def _postpone_beyond_budget(services: Services, row: Row[Watch], wake: WakeUp) -> bool:
-    """Postpone the poll if ARM's budget asks for it; return whether it did.
-
-    The last poll, at the deadline, is always made. The successor is sent first and committed last,
-    as after a poll. On a conflict the row is read again: a receiver may have joined, which leaves
-    `seq` as it is.
-    """
-    watch, now = row.value, services.clock()
-    delay = services.budget.delay(
-        watch.facts.operation, now, has_waited=watch.postponed_since is not None
-    )
-    if not delay or now >= watch.facts.deadline_at:
-        return False
-    delay = min(delay, watch.facts.deadline_at - now)
-    watches, seq, until = services.store.watches, watch.seq, now + delay
-    events.record_poll_deferred(watch, until)
-    sent = await send_wake_up(services.operations, wake.key, seq + 1, wake.traceparent, delay)
-    current: Row[Watch] | None = row
-    while current is not None and current.value.seq == seq and current.value.end is None:
-        if await watches.replace(postpone(current.value, until), current.etag) is not None:
-            return True
-        current = await watches.get(wake.key)
-    await services.operations.take_back(sent)
-    if current is not None and current.value.end is not None:
-        await finish(services, current)
-    return True
+def _delay_for_budget(services: Services, watch: Watch, now: datetime) -> timedelta:
+    """Return how long to postpone a poll for ARM's budget; the one at the deadline is made."""
+    has_waited, remaining = watch.postponed_since is not None, watch.facts.deadline_at - now
+    delay = services.budget.delay(watch.facts.operation, now, has_waited=has_waited)
+    return min(delay, max(remaining, timedelta(0)))
 
 
 async def _observe(services: Services, watch: Watch) -> tuple[HttpResponse | NoAnswer, Observation]:
@@ -99,45 +95,47 @@ async def _observe(services: Services, watch: Watch) -> tuple[HttpResponse | NoA
     return answer, seen
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """The row contains our write; a receiver or a stop may have been added since."""
+async def _commit(services: Services, row: Row[Watch], decide: Callable[[Watch], Watch]) -> bool:
+    """Commit what `decide` makes of a watch; send its wake-up before, or finish it afterwards.
 
-    row: Row[Watch]
+    Returns whether the row has our decision. If the row is not as it was known:
 
-
-@dataclass(frozen=True, slots=True)
-class Superseded:
-    """Another worker committed first: its row, merged with what only our poll saw."""
-
-    row: Row[Watch] | None  # None if the watch has been removed
-
-
-async def _commit(services: Services, row: Row[Watch], watch: Watch) -> Committed | Superseded:
-    """Write `watch`, which a poll has made of `row`, or merge it into the row that is there now.
-
-    A write whose answer got lost is repeated, and the repetition conflicts with itself. So:
-
-    1. The write succeeds: committed.
-    2. It conflicts. The row lacks something that only our poll saw: merge, and write again.
-    3. It conflicts, and the row lacks nothing: committed if it is ours but for callbacks and an
-       end, which others may have added since; superseded if not.
+    1. Our write was repeated, because its answer got lost, and conflicts with itself: committed.
+    2. The row is at the same `seq`: a receiver has joined, or only a copy was known. Decide again;
+       the wake-up that was sent stays the right one, because the due time is the same.
+    3. Another worker has polled: add what only our poll saw, if anything. Its wake-up counts, and
+       ours, with another due time, is stale.
+    4. The watch has been removed: nothing is left to do.
     """
-    watches = services.store.watches
-    to_write, etag = watch, row.etag
-    while (written := await watches.replace(to_write, etag)) is None:
-        current = await watches.get(watch.key)
+    chain, watches, before = watch_chain(services), services.store.watches, row.value
+    decided = decide(before)
+    if decided.end is None:
+        await before_commit(services, chain, decided)
+    base, to_write = row, decided
+    while (written := await watches.merge(base, to_write)) is None:
+        current = await watches.get(before.key)
         if current is None:
-            return Superseded(None)
-        merged = merge_after_conflict(current.value, row.value, watch)
-        if merged is None:
+            break
+        is_unpolled = current.value.seq == before.seq and is_same_watch(current.value, before)
+        if is_unpolled and current.value.end is None:
+            to_write = decide(current.value)
+        elif (merged := merge_after_conflict(current.value, before, decided)) is not None:
+            to_write = merged
+        else:
             written = current
             break
-        to_write, etag = merged, current.etag
-    facts = replace(
-        written.value.facts,
-        callbacks=watch.facts.callbacks,
-        callback_on=watch.facts.callback_on,
+        base = current
+    is_ours = written is not None and (written.value.seq, written.value.due_at) == (
+        decided.seq,
+        decided.due_at,
     )
-    is_ours = replace(written.value, facts=facts, end=watch.end) == watch
-    return Committed(written) if is_ours else Superseded(written)
+    if not is_ours:
+        events.record_conflict(before.key, before.seq)
+    elif decided.end is None:
+        await after_commit(services, chain, decided)
+    # Finish even if another worker recorded the end: it may have crashed before finishing.
+    if written is not None and written.value.end is not None:
+        whole = await watches.get(before.key) if written.is_copy else written
+        if whole is not None and whole.value.end is not None:
+            await finish(services, whole)
+    return is_ours

@@ -1,13 +1,14 @@
 """A post becomes a watch, a further receiver of a known operation, or a rejection."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from opswatch.core.deliveries import Delivery
 from opswatch.core.errors import Reason
 from opswatch.core.intake import Registration, Rejection, rejection
 from opswatch.core.keys import Key
 from opswatch.core.kinds import kind_key
+from opswatch.core.mistakes import Part, problems_of
 from opswatch.core.texts import to_json
 from opswatch.core.watches import (
     Result,
@@ -16,56 +17,91 @@ from opswatch.core.watches import (
     begin,
     can_be_watched_again,
     has_room,
+    join_callbacks,
     timeline_entry,
 )
 from opswatch.ports import Query, Row, Services, Table
 from opswatch.steps import events
-from opswatch.steps.finish import finish_late_registration
-from opswatch.steps.wakeups import send_wake_up
+from opswatch.steps.finish import finish, finish_late_registration
+from opswatch.steps.poll import poll_row
+from opswatch.steps.wakeups import start_waiting, watch_chain
+
+
+async def register_and_poll(services: Services, registration: Registration, now: datetime) -> None:
+    """Register what a message has posted, and make the first poll, if it is due.
+
+    If a wrong setting stops polls, the first one is a wake-up, which is kept.
+    """
+    with events.span(services, "register", registration.operation.key, 1):
+        link = services.telemetry.traceparent()
+        row = await _register(services, registration, now)
+        is_stopped = bool(problems_of(services.mistakes, Part.POLLS))
+        if row is not None and (is_stopped or row.value.due_at > services.clock()):
+            await start_waiting(services, watch_chain(services), row.value)
+            row = None
+    if row is not None:
+        await poll_row(services, row, link)
 
 
 async def register(services: Services, registration: Registration, now: datetime) -> Key:
     """Make sure that an operation is watched and that its receiver is, or will be, called.
+
+    ARM is not asked: the first poll is a message of its own, so that no ARM can hang a request.
+    """
+    with events.span(services, "register", registration.operation.key, 1):
+        row = await _register(services, registration, now)
+        if row is not None:
+            await start_waiting(services, watch_chain(services), row.value)
+    return registration.operation.key
+
+
+async def _register(
+    services: Services, registration: Registration, now: datetime
+) -> Row[Watch] | None:
+    """Write the watch; return its row if it was not polled yet, or None if nothing is left to do.
 
     May be repeated: a known operation gains the receiver and nothing else.
 
     1. The watch is written, then the result is looked for. (In the other order: the result is not
        found; the operation ends, its watch is removed; the watch written now never finishes.)
     2. If the operation has ended, in this round or a later one, the watch only leads to its finish.
-    3. If it is new, or a crash came before its first message: list it and send that message.
+    3. If an end is kept, a crash came after the poll that saw it: finish. The message of a first
+       poll is the post itself, and no other one leads here.
+    4. If it is new, or a crash came before its first poll: list it; the caller polls it.
     """
     key, results = registration.operation.key, services.store.results
-    with events.span(services, "register", key, 1):
-        has_default = registration.is_default_callback and registration.callback_url is not None
-        ended = await results.get(key) if registration.again or has_default else None
-        if ended is not None and registration.is_default_callback:
-            registration = replace(registration, callback_url=None)  # it is for the first post
-        if ended is not None and registration.again and can_be_watched_again(ended.value):
-            begun = await _begin_again(services, registration, ended.value, now)
-        else:
-            kind = kind_key(registration.operation, registration.kind)
-            expectation = services.durations.expectation(kind)
-            begun = begin(registration, now, services.policy, expectation=expectation)
-        watch = await _insert_or_join(services, begun, registration, now)
-        ended = await results.get(key)
-        facts = watch.value.facts
-        earlier: Result | None = None
-        if ended is not None and ended.value.facts.round < facts.round:
-            earlier, ended = ended.value, None
-        if ended is None and facts.polls == 0:
-            events.record_registered(watch.value)
-            await _list_in_timeline(services, watch.value, earlier)
-            traceparent = services.telemetry.traceparent()
-            delay = max(watch.value.due_at - now, timedelta(0))
-            await send_wake_up(services.operations, key, watch.value.seq, traceparent, delay)
-        elif ended is not None and not (facts.polls and watch.value.end):  # else its poll does
-            if registration.is_default_callback and facts.polls == 0:
-                # The settings' receiver is for the first post alone.
-                own = tuple(url for url in facts.callbacks if url != registration.callback_url)
-                facts = replace(facts, callbacks=own)
-                watch = replace(watch, value=replace(watch.value, facts=facts))
-            await finish_late_registration(services, watch, ended.value)
-    return key
+    has_default = registration.is_default_callback and registration.callback_url is not None
+    ended = await results.get(key) if registration.again or has_default else None
+    if ended is not None and registration.is_default_callback:
+        registration = replace(registration, callback_url=None)  # it is for the first post
+    if ended is not None and registration.again and can_be_watched_again(ended.value):
+        begun = await _begin_again(services, registration, ended.value, now)
+    else:
+        kind = kind_key(registration.operation, registration.kind)
+        expectation = services.durations.expectation(kind)
+        begun = begin(registration, now, services.policy, expectation=expectation)
+    watch = await _insert_or_join(services, begun, registration, now)
+    before = ended
+    ended = await results.get(key)
+    facts = watch.value.facts
+    if ended is not None and ended.value.facts.round < facts.round:
+        before, ended = ended, None
+    # Perhaps purged since it was read first.
+    earlier = before.value if before and before.value.facts.round < facts.round else None
+    if watch.value.end is not None:
+        await finish(services, watch)
+    elif ended is not None:
+        if registration.is_default_callback and facts.polls == 0:
+            # The settings' receiver is for the first post alone.
+            own = tuple(url for url in facts.callbacks if url != registration.callback_url)
+            facts = replace(facts, callbacks=own)
+            watch = replace(watch, value=replace(watch.value, facts=facts))
+        await finish_late_registration(services, watch, ended.value)
+    elif facts.polls == 0:
+        events.record_registered(watch.value)
+        await _list_in_timeline(services, watch.value, earlier)
+        return watch
+    return None
 
 
 async def _begin_again(
@@ -97,12 +133,17 @@ async def _list_in_timeline(services: Services, watch: Watch, earlier: Result | 
 
     1. Two posts begin the same round; its watch is polled, ends, and its end is listed.
     2. The slower post lists the watch: the entry has another end by then, and is left alone.
+
+    A purge may remove the earlier entry meanwhile: then the new one is inserted, if none is there.
     """
     timeline, entry = services.store.timeline, timeline_entry(watch.facts, None)
     if await timeline.insert(entry) is None and earlier is not None:
         row = await timeline.get(entry.key)
+        is_gone = row is None
         if row is not None and row.value.finished_at == earlier.end.finished_at:
-            await timeline.replace(entry, row.etag)
+            is_gone = await timeline.replace(entry, row.etag) is None
+        if is_gone:
+            await timeline.insert(entry)
 
 
 async def _insert_or_join(
@@ -110,7 +151,8 @@ async def _insert_or_join(
 ) -> Row[Watch]:
     """Insert the watch, or add the receiver to the one that is there already.
 
-    A watch of an earlier round than `begun` is left over from before the end: it makes way.
+    A watch of an earlier round than `begun` makes way; its receivers are kept. It is left over from
+    before the end, or it was begun because a purge had removed the result that `begun` continues.
     """
     watches = services.store.watches
     while True:
@@ -121,7 +163,8 @@ async def _insert_or_join(
         if row is None:
             continue
         if row.value.facts.round < begun.facts.round:
-            joined = await watches.replace(begun, row.etag)
+            facts = join_callbacks(begun.facts, row.value.facts)
+            joined = await watches.replace(replace(begun, facts=facts), row.etag)
         elif registration.is_default_callback:
             return row
         else:
@@ -153,14 +196,18 @@ async def _reject_receiver(services: Services, registration: Registration, now: 
     await reject(services, rejection(to_json(posted).encode(), Reason.TOO_LARGE, detail, now))
 
 
-async def reject(services: Services, rejected: Rejection) -> None:
-    """Record a message that cannot be accepted; the same body again is counted, not repeated."""
-    events.record_rejected(services, rejected)
+async def reject(services: Services, rejected: Rejection) -> bool:
+    """Record a message that cannot be accepted; the same body again is counted, not repeated.
+
+    Returns False if it could not be counted now: another worker counts the same body.
+    """
     table = services.store.rejections
-    while await table.insert(rejected) is None:
+    if await table.insert(rejected) is None:
         known: Row[Rejection] | None = await table.get(rejected.key)
         if known is None:
-            continue
+            return False
         again = replace(rejected, count=known.value.count + 1)
-        if await table.replace(again, known.etag):
-            return
+        if await table.replace(again, known.etag) is None:
+            return False
+    events.record_rejected(services, rejected)
+    return True

@@ -1,58 +1,157 @@
-"""Wake-ups of both chains: reading and sending them, and finding the row that one is for."""
+"""Wake-ups of both chains: acting on a batch, finding rows, and what a wait needs to end."""
 
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TypeVar
+from typing import Generic, TypeVar
 
+from opswatch.core import lookahead
 from opswatch.core.deliveries import Delivery
-from opswatch.core.keys import Key, WakeUp
+from opswatch.core.wakeups import Fence, WakeUp, compare, retry_delay
 from opswatch.core.watches import Watch
-from opswatch.ports import Queue, Row, Sent, Services, Table
-from opswatch.rows.messages import WakeUpFields, WakeUpMessage, decode_wake_up, encode_wake_up
+from opswatch.ports import Queue, Row, Services, Table
+from opswatch.rows import tables
+from opswatch.rows.messages import encode_look
 from opswatch.steps import events
 
 Live = TypeVar("Live", Watch, Delivery)
-EARLY_DELAY = timedelta(seconds=5)  # until a message whose row is not committed yet is tried again
+_NOW = timedelta(0)
 
 
-def read_wake_up(body: bytes) -> WakeUp | None:
-    """Return the wake-up in a message, or None if it is anything else."""
-    try:
-        wake = decode_wake_up(body).wake
-    except (ValueError, RecursionError):
-        return None
-    return WakeUp(Key(wake.partition, wake.row), wake.seq, wake.traceparent)
+@dataclass(frozen=True, slots=True)
+class Chain(Generic[Live]):
+    """One of the two chains: its live table, and the queue of its wake-ups."""
+
+    name: str  # of the table
+    table: Table[Live]
+    queue: Queue
 
 
-async def send_wake_up(
-    queue: Queue, key: Key, seq: int, traceparent: str | None, delay: timedelta = timedelta(0)
-) -> Sent:
-    """Send the message that makes a worker act on the row `key` at `seq`, after `delay`."""
-    fields = WakeUpFields(key.partition, key.row, seq, traceparent)
-    return await queue.send(encode_wake_up(WakeUpMessage(fields)), delay)
+def watch_chain(services: Services) -> Chain[Watch]:
+    """Return the chain of watches."""
+    return Chain(tables.WATCHES.table, services.store.watches, services.operations)
 
 
-async def send_delivery_wake_up(services: Services, delivery: Delivery) -> Sent:
-    """Send the message that makes a worker attempt `delivery` when it is due."""
-    now, traceparent = services.clock(), services.telemetry.traceparent()
-    delay = (delivery.next_attempt_at or now) - now
-    return await send_wake_up(services.deliveries, delivery.key, delivery.seq, traceparent, delay)
+def delivery_chain(services: Services) -> Chain[Delivery]:
+    """Return the chain of deliveries."""
+    return Chain(tables.OUTBOX.table, services.store.outbox, services.deliveries)
 
 
-async def load_current_row(table: Table[Live], queue: Queue, wake: WakeUp) -> Row[Live] | None:
+async def act_on_each(
+    services: Services,
+    queue: Queue,
+    wakes: Sequence[WakeUp],
+    act: Callable[[Services, WakeUp], Awaitable[None]],
+) -> None:
+    """Act on the wake-ups of a message, at the same time.
+
+    One that fails goes on alone, in a message of its own; in the end it is left to the repair. The
+    message fails only if that message cannot be sent.
+    """
+
+    async def act_on(wake: WakeUp) -> None:
+        with services.under_way():
+            try:
+                await act(services, wake)
+            except Exception as error:
+                delay = retry_delay(wake, services.clock())
+                events.record_wake_up_failed(wake, error, delay)
+                if delay is not None:
+                    await queue.send_wake_up(replace(wake, copy=None, etag=None), delay)
+
+    outcomes = await asyncio.gather(*map(act_on, wakes), return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+async def load_current_row(
+    services: Services, chain: Chain[Live], wake: WakeUp, known: Row[Live] | None = None
+) -> Row[Live] | None:
     """Return the row that `wake` is for; None if there is nothing to do, or not yet.
 
-    An older `seq` than the row's is a duplicate. A newer one is early: the row's commit is under
-    way, or was lost in a crash; the message is sent again.
+    `known` is the row as far as the wake-up or this process knows it: it is read if that is of
+    another `seq`. A wake-up that is early is sent again.
     """
-    row = await table.get(wake.key)
+    if known is not None and compare(wake, known.value.seq, known.value.due_at) is Fence.CURRENT:
+        return known
+    row = await chain.table.get(wake.key)
     if row is None:
-        events.record_stale_wakeup(wake, "ended")
+        events.record_dropped_wake_up(services, wake, "ended")
         return None
-    if wake.seq == row.value.seq:
-        return row
-    if wake.seq < row.value.seq:
-        events.record_stale_wakeup(wake, "stale")
-    else:
-        events.record_early_wakeup(wake, row.value.seq)
-        await send_wake_up(queue, wake.key, wake.seq, wake.traceparent, EARLY_DELAY)
+    match compare(wake, row.value.seq, row.value.due_at):
+        case Fence.CURRENT:
+            return row
+        case Fence.STALE:
+            events.record_dropped_wake_up(services, wake, "stale")
+        case Fence.EARLY:
+            delay = retry_delay(wake, services.clock())
+            if delay is None:
+                events.record_dropped_wake_up(services, wake, "early")
+            else:
+                events.record_early_wake_up(wake, row.value.seq)
+                await chain.queue.send_wake_up(replace(wake, copy=None, etag=None), delay)
     return None
+
+
+async def send_wake_up(services: Services, chain: Chain[Live], live: Live) -> None:
+    """Send the message that makes a worker act on a row when it is due."""
+    wake = WakeUp(
+        key=live.key,
+        seq=live.seq,
+        due_at=live.due_at,
+        traceparent=services.telemetry.traceparent(),
+    )
+    await chain.queue.send_wake_up(wake, max(live.due_at - services.clock(), _NOW))
+
+
+async def before_commit(services: Services, chain: Chain[Live], live: Live) -> None:
+    """See to it that a wait ends, before its row is committed.
+
+    A crash before the commit leaves the row's own wake-up, which comes again. What was done here is
+    harmless: a wake-up that is early, or a look-ahead that finds nothing.
+    """
+    if live.far:
+        await keep_looking(services, chain)
+    else:
+        await send_wake_up(services, chain, live)
+
+
+async def after_commit(services: Services, chain: Chain[Live], live: Live) -> None:
+    """Send the wake-up of a far wait whose commit was so slow that a look may have passed it."""
+    if live.far and lookahead.is_covered(live.due_at, services.clock()):
+        await send_wake_up(services, chain, live)
+
+
+async def start_waiting(services: Services, chain: Chain[Live], live: Live) -> None:
+    """See to it that a row that was just inserted, near or far, gets its first wake-up."""
+    await before_commit(services, chain, live)
+    await after_commit(services, chain, live)
+
+
+async def keep_looking(services: Services, chain: Chain[Live]) -> None:
+    """Start the look-ahead of a chain, unless it is known to run.
+
+    Its message is sent last, and only by the worker that has written its row: in an outage nobody
+    starts a second one. After a crash between the two it is dead, until somebody comes here again.
+    """
+    looks, name, now = services.store.lookahead, chain.name, services.clock()
+    trusted_until = services.trusted_looks.get(name)
+    while trusted_until is None or now >= trusted_until:
+        row = await looks.get(lookahead.key_of(name))
+        if row is None:
+            begun = lookahead.begin(name, now)
+            if (written := await looks.insert(begun)) is not None:
+                await chain.queue.send(encode_look(begun.next_look))
+        elif lookahead.is_dead(row.value, now):
+            restarted = lookahead.restart(row.value, now)
+            if (written := await looks.replace(restarted, row.etag)) is not None:
+                events.record_look_ahead_restarted(name, now - row.value.due_at)
+                await chain.queue.send(encode_look(restarted.next_look))
+        elif row.value.empty_looks:
+            written = await looks.replace(replace(row.value, empty_looks=0), row.etag)
+        else:
+            written = row
+        if written is not None:
+            services.trusted_looks[name] = trusted_until = lookahead.trusted_until(now)

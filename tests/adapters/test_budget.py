@@ -5,6 +5,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from opswatch.adapters.read_budget import ReadBudget
 from opswatch.core.arm import Missed, Running
@@ -208,3 +210,36 @@ def test_silence_teaches_nothing() -> None:
     silence: Any = Missed(reason="connect: refused")
     budget.record(OURS, NoAnswer("connect", "refused"), silence, at(0))
     assert budget.delay(OURS, at(0), has_waited=False) == ZERO
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0, 100),  # seconds since the step before
+            st.sampled_from(["answer", "refusal", "ask"]),
+            st.none() | st.floats(0, 10_000),  # Retry-After
+            st.integers(0, 100),  # what is left of the bucket
+            st.booleans(),
+        ),
+        max_size=60,
+    )
+)
+def test_refusal_never_makes_a_poll_sooner(
+    steps: list[tuple[float, str, float | None, int, bool]],
+) -> None:
+    """Until what ARM asked for has passed, or an hour, no read of the subscription is let through.
+
+    A read that is let through comes when its schedule said, and one that is not comes later.
+    """
+    budget, now, shut_until = ReadBudget(), 0.0, 0.0
+    for gap, kind, wait, left, has_waited in steps:
+        now += gap
+        if kind == "answer":
+            answered(budget, now, reads=str(left))
+        elif kind == "refusal":
+            refused(budget, now, wait)
+            shut_until = max(shut_until, now + min(wait or 0, 3600))
+        else:
+            postponed = delay(budget, now, has_waited=has_waited)
+            assert postponed >= max(0.0, shut_until - now - 1e-3)
+            assert postponed <= max(0.0, shut_until - now) + 301

@@ -10,6 +10,8 @@ from uuid import uuid4
 import pytest
 
 from opswatch.adapters.account import Account
+from opswatch.adapters.gathered_table import GatheredTable
+from opswatch.adapters.gatherer import InFlight
 from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable
 from opswatch.config import Storage
 from opswatch.core.arm_errors import ArmError
@@ -17,14 +19,15 @@ from opswatch.core.deliveries import Delivery, DeliveryState
 from opswatch.core.errors import Reason
 from opswatch.core.hosts import HostCircuit
 from opswatch.core.intake import Rejection
-from opswatch.core.keys import Key, WakeUp
-from opswatch.core.watches import End, FinalStatus, TimelineEntry, Watch, reschedule_overdue
+from opswatch.core.keys import Key
+from opswatch.core.wakeups import WakeUp
+from opswatch.core.watches import End, FinalStatus, TimelineEntry, Watch
 from opswatch.core.webhook import Attempt
 from opswatch.local.azurite import Azurite
-from opswatch.ports import Page, PoisonQueue, Query, Queue, Row, Table
+from opswatch.ports import LiveTable, Page, PoisonQueue, Query, Queue, Row, Table
 from opswatch.rows.codec import Codec
+from opswatch.rows.messages import decode_message
 from opswatch.rows.tables import DELIVERIES, HOSTS, OUTBOX, REJECTIONS, RESULTS, TIMELINE, WATCHES
-from opswatch.steps.wakeups import read_wake_up
 from opswatch.testing import MemoryPoisonQueue, MemoryQueue, MemoryTable
 from tests.support import builders
 from tests.support.builders import KEY, result
@@ -195,6 +198,26 @@ async def test_delete_of_missing_row_succeeds(table: Table[Watch], first: Row[Wa
     assert await table.delete(watch().key, first.etag)
 
 
+async def test_rows_are_removed_together(table: Table[Watch]) -> None:
+    names = [f"{number:03}" for number in range(130)]
+    keys = [("a", name) for name in names] + [("b", "1"), ("it's", "%27")]
+    rows = [existing(await table.insert(watch(row, partition))) for partition, row in keys]
+    assert await table.delete_all(rows[1:]) == set()
+    assert await found(table, Query()) == [rows[0].value]
+    assert await table.delete_all([]) == set()
+
+
+async def test_changed_rows_are_not_removed(table: Table[Watch]) -> None:
+    rows = [existing(await table.insert(watch(name, "a"))) for name in "12345"]
+    alone = existing(await table.insert(watch("1", "b")))
+    for row in (rows[1], rows[3], alone):
+        await table.put(replace(row.value, seq=2))
+    await table.delete(rows[4].value.key)  # what is gone need not be removed
+    kept = {rows[1].value.key, rows[3].value.key, alone.value.key}
+    assert await table.delete_all([*rows, alone]) == kept
+    assert {value.key for value in await found(table, Query())} == kept
+
+
 async def test_attempt_log_does_not_conflict_with_itself(make_table: MakeTable) -> None:
     table = await make_table(OUTBOX)
     first = existing(await table.insert(delivery()))
@@ -223,6 +246,8 @@ async def test_rows_are_found_in_order_of_keys(table: Table[Watch]) -> None:
         (Query(partition_before="b0"), ["a/x", "b/x", "b/xy", "b/xy~1"]),
         (Query(row_prefix="xy"), ["b/xy", "b/xy~1"]),
         (Query(row_prefix="xy~"), ["b/xy~1"]),
+        (Query(row_after="x"), ["b/xy", "b/xy~1"]),
+        (Query(partition="b", row_after="xy"), ["b/xy~1"]),
         (Query(partition="b", row_prefix="x"), ["b/x", "b/xy", "b/xy~1"]),
         (Query(partition="b", row_prefix="xy~", partition_before="b"), []),
     ],
@@ -256,14 +281,125 @@ async def test_settled_delivery_is_never_due(make_table: MakeTable) -> None:
     assert await found(table, Query(partition=KEY.partition, row_prefix=f"{KEY.row}~")) != []
 
 
-async def test_due_times_are_those_before_any_repair(table: Table[Watch]) -> None:
+async def test_unreadable_row_is_passed_over(
+    account: Account | None, make_table: MakeTable
+) -> None:
+    if account is None:
+        table = MemoryTable(WATCHES)
+        await table.insert(watch("1"))
+        table.rows[Key("subscription", "2")] = ({"dueAt": NOW, "seq": "x"}, "1")
+        await table.insert(watch("3"))
+        reported = table.unreadable
+        rows: Table[Watch] = table
+    else:
+        made = await make_table(WATCHES)
+        assert isinstance(made, AzureTable)
+        reported = []
+        rows = AzureTable(
+            account, WATCHES, made.name, lambda _table, key, _error: reported.append(key)
+        )
+        await rows.insert(watch("1"))
+        await account.table(made.name).create_entity(
+            {"PartitionKey": "subscription", "RowKey": "2", "dueAt": NOW, "seq": "x"}
+        )
+        await rows.insert(watch("3"))
+    assert [value.key.row for value in await found(rows, Query())] == ["1", "3"]
+    assert reported == [Key("subscription", "2")]
+
+
+# --- live tables
+
+
+@pytest.fixture
+async def live(make_table: MakeTable) -> LiveTable[Watch]:
+    made = await make_table(WATCHES)
+    if isinstance(made, MemoryTable):
+        return made
+    assert isinstance(made, AzureTable)
+    return GatheredTable(made, WATCHES, InFlight())
+
+
+FULL_WATCH = watch(callbacks=("https://hooks.example.com",), client_state="1", last_miss="500")
+
+
+async def test_merge_changes_what_has_changed(live: LiveTable[Watch]) -> None:
+    row = existing(await live.insert(FULL_WATCH))
+    after = replace(FULL_WATCH, seq=2, far=True)
+    merged = existing(await live.merge(row, after))
+    assert merged.value == after
+    assert await live.get(after.key) == merged
+    assert merged.etag != row.etag
+
+
+async def test_merge_from_a_copy_keeps_what_it_leaves_out(live: LiveTable[Watch]) -> None:
+    row = existing(await live.insert(FULL_WATCH))
+    bare = builders.change(FULL_WATCH, callbacks=(), client_state=None, last_miss=None)
+    copy = Row(bare, row.etag, is_copy=True)
+    merged = existing(await live.merge(copy, replace(bare, seq=2)))
+    assert (merged.value, merged.is_copy) == (replace(bare, seq=2), True)
+    assert await live.get(FULL_WATCH.key) == Row(replace(FULL_WATCH, seq=2), merged.etag)
+
+
+async def test_merge_removes_a_value_of_a_whole_row_only(live: LiveTable[Watch]) -> None:
+    row = existing(await live.insert(FULL_WATCH))
+    without = builders.change(FULL_WATCH, last_miss=None, seq=2)
+    assert await live.merge(replace(row, is_copy=True), without) is None
+    assert await live.get(FULL_WATCH.key) == row
+    merged = existing(await live.merge(row, without))
+    assert await live.get(FULL_WATCH.key) == merged
+    assert merged.value == without
+
+
+async def test_merge_of_a_changed_or_removed_row_is_none(live: LiveTable[Watch]) -> None:
+    row = existing(await live.insert(FULL_WATCH))
+    existing(await live.merge(row, replace(FULL_WATCH, seq=2)))
+    assert await live.merge(row, replace(FULL_WATCH, seq=3)) is None
+    await live.delete(FULL_WATCH.key)
+    assert await live.merge(row, replace(FULL_WATCH, seq=3)) is None
+    assert await live.get(FULL_WATCH.key) is None
+
+
+async def test_repeated_merge_is_written(live: LiveTable[Watch]) -> None:
+    """Its answer was lost, so it conflicts with itself; a receiver may have joined since."""
+    row = existing(await live.insert(FULL_WATCH))
+    after = replace(FULL_WATCH, seq=2, due_at=NOW + timedelta(minutes=1))
+    first = existing(await live.merge(row, after))
+    joined = builders.change(after, callbacks=("https://hooks.example.com", "https://b.example"))
+    existing(await live.replace(joined, first.etag))
+    assert existing(await live.merge(row, after)).value == joined
+
+
+async def test_due_times_are_those_of_all_rows(table: Table[Watch]) -> None:
     assert [due_at async for due_at in table.iter_due_at()] == []
     late = NOW - timedelta(hours=1)
     await table.insert(watch("1", due_at=NOW))
-    await table.insert(reschedule_overdue(watch("2", due_at=late), NOW))
+    await table.insert(watch("2", due_at=late, far=True))
     due_times = [due_at async for due_at in table.iter_due_at()]
     assert sorted(due_times) == [late, NOW]
     assert {type(due_at) for due_at in due_times} == {datetime}
+
+
+async def test_query_from_a_due_time_includes_it(table: Table[Watch]) -> None:
+    step = timedelta(milliseconds=1)
+    for row, due_at in (("1", NOW - step), ("2", NOW), ("3", NOW + step)):
+        await table.insert(watch(row, due_at=due_at))
+    for since, before, expected in (
+        (NOW, None, ["2", "3"]),
+        (NOW + step, None, ["3"]),
+        (NOW, NOW + step, ["2"]),
+        (NOW, NOW, []),
+    ):
+        query = Query(due_from=since, due_before=before)
+        assert [n.key.row for n in await found(table, query)] == expected
+
+
+async def test_far_rows_are_found_apart(table: Table[Watch]) -> None:
+    await table.insert(watch("near"))
+    await table.insert(watch("far", far=True))
+    for far, expected in ((True, ["far"]), (False, ["near"]), (None, ["far", "near"])):
+        assert [n.key.row for n in await found(table, Query(far=far))] == expected
+        page = await table.find_page(Query(far=far, due_from=NOW), 9)
+        assert [row.value.key.row for row in page.values] == expected
 
 
 async def test_rows_may_be_removed_during_a_query(table: Table[Watch]) -> None:
@@ -321,7 +457,7 @@ NOUNS: dict[str, tuple[Codec[Any], Any]] = {
     "a bare watch": (WATCHES, watch()),
     "a full watch": (
         WATCHES,
-        watch(**FULL, seq=2**31 - 1, unreadable_since=NOW, first_due_at=NOW, end=END),
+        watch(**FULL, seq=2**31 - 1, unreadable_since=NOW, far=True, end=END),
     ),
     "a watch of tiny progress": (WATCHES, watch(percent_complete=5e-324)),
     "a watch of whole progress": (WATCHES, watch(percent_complete=100.0)),
@@ -427,7 +563,7 @@ async def test_foreign_continuation_is_a_value_error(
 
 # --- queues
 
-WAKE = WakeUp(Key("subscription", f"p~l~o~{ODD}"), 7, "00-trace-span-01")
+WAKE = WakeUp(key=Key("subscription", f"p~l~o~{ODD}"), seq=7, traceparent="00-trace-span-01")
 
 
 @pytest.fixture
@@ -445,7 +581,7 @@ async def test_wake_up_is_received_as_sent(queues: tuple[Queue, PoisonQueue]) ->
     queue, receiving = queues
     await queue.send(wake_up_message(WAKE))
     (arrived,) = await receiving.take()
-    assert read_wake_up(arrived.body) == WAKE
+    assert decode_message(arrived.body) == (WAKE,)
 
 
 @pytest.mark.parametrize("delay", [timedelta(milliseconds=200), timedelta(days=7)])
@@ -470,29 +606,36 @@ async def test_delay_beyond_seven_days_is_refused(queues: tuple[Queue, PoisonQue
         await queues[0].send(wake_up_message(WAKE), timedelta(days=7, seconds=1))
 
 
-@pytest.mark.parametrize("delay", [timedelta(0), timedelta(hours=1)])
-async def test_message_can_be_taken_back_twice(
-    queues: tuple[Queue, PoisonQueue], delay: timedelta
-) -> None:
-    queue, _ = queues
-    kept = await queue.send(wake_up_message(replace(WAKE, seq=1)), delay)
-    sent = await queue.send(wake_up_message(WAKE), delay)
-    await queue.take_back(sent)
-    await queue.take_back(sent)
-    assert await queue.depth() == 1
-    await queue.take_back(kept)
-    assert await queue.depth() == 0
-
-
-async def test_leased_message_is_not_taken_back(queues: tuple[Queue, PoisonQueue]) -> None:
+async def test_message_can_be_removed_twice(queues: tuple[Queue, PoisonQueue]) -> None:
     queue, receiving = queues
-    sent = await queue.send(wake_up_message(WAKE))
+    await queue.send(wake_up_message(WAKE))
     (held,) = await receiving.take()
-    await queue.take_back(sent)
-    assert await queue.depth() == 1
     await receiving.remove(held)
     await receiving.remove(held)
     assert await queue.depth() == 0
+
+
+async def test_peek_leaves_the_message(queues: tuple[Queue, PoisonQueue]) -> None:
+    queue, receiving = queues
+    assert await queue.peek() is None
+    await queue.send(wake_up_message(WAKE), timedelta(hours=1))
+    assert await queue.peek() is None
+    await queue.send(wake_up_message(WAKE))
+    for _ in range(2):
+        peeked = await queue.peek()
+        assert peeked is not None
+        assert peeked.body == wake_up_message(WAKE)
+        assert peeked.sent_at.tzinfo is not None
+    assert len(await receiving.take()) == 1
+    assert await queue.peek() is None
+
+
+async def test_wake_up_has_a_message_of_its_own(queues: tuple[Queue, PoisonQueue]) -> None:
+    queue, receiving = queues
+    for seq in (1, 2):
+        await queue.send_wake_up(replace(WAKE, seq=seq), timedelta(0))
+    taken = [decode_message(message.body) for message in await receiving.take()]
+    assert taken == [(replace(WAKE, seq=1),), (replace(WAKE, seq=2),)]
 
 
 async def test_depth_counts_delayed_messages(queues: tuple[Queue, PoisonQueue]) -> None:

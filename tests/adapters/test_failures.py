@@ -48,8 +48,8 @@ def all_texts(error: BaseException) -> str:
 # --- storage: a shared access signature
 
 
-async def send(account: Account) -> object:
-    return await AzureQueue(account, "operations").send(MESSAGE.encode())
+async def send(account: Account) -> None:
+    await AzureQueue(account, "operations").send(MESSAGE.encode())
 
 
 async def depth(account: Account) -> object:
@@ -228,7 +228,7 @@ async def test_unreadable_identity_answer_stays_inside(
         monkeypatch.setenv("IDENTITY_HEADER", f"header-{SECRET}")
         async with LazyCredential(managed_identity=True, client_id=None) as credential:
             with pytest.raises(AzureError) as caught:
-                await credential.get_token("https://management.azure.com/.default")
+                await credential.get_token_info("https://management.azure.com/.default")
             arm = HttpArm(server.endpoint, "https://management.azure.com/.default", credential)
             try:
                 got = await arm.get(server.endpoint + PATH)

@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 import aiohttp
 import pytest
 from azure.core import MatchConditions
-from azure.core.credentials import AccessToken, AzureNamedKeyCredential
+from azure.core.credentials import AccessTokenInfo, AzureNamedKeyCredential, TokenRequestOptions
 from azure.core.exceptions import (
     ClientAuthenticationError,
     HttpResponseError,
@@ -33,16 +33,19 @@ from azure.storage.queue import QueueSasPermissions, generate_queue_sas
 
 from opswatch.adapters.account import Account
 from opswatch.adapters.rest import Service
-from opswatch.adapters.storage import AzureQueue, AzureTable, create_missing
+from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable, create_missing
+from opswatch.adapters.transactions import Change, check_transaction
 from opswatch.config import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, Storage
-from opswatch.core.keys import Key, WakeUp
+from opswatch.core.keys import Key
+from opswatch.core.wakeups import WakeUp
 from opswatch.local.azurite import Azurite, running_azurite
-from opswatch.ports import Sent
+from opswatch.ports import Poisoned, Query, Sent
 from opswatch.rows.tables import WATCHES
 from tests.support.builders import NOW, operation, watch
 from tests.support.harness import wake_up_message
 from tests.support.receivers import certified
 from tests.support.servers import (
+    TOKEN,
     Credential,
     Server,
     answer,
@@ -51,7 +54,7 @@ from tests.support.servers import (
     serving,
 )
 
-WAKE = WakeUp(Key("subscription", "row"), 1)
+WAKE = WakeUp(key=Key("subscription", "row"), seq=1)
 FINE = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
@@ -67,10 +70,12 @@ async def opened(storage: Storage, credential: Credential | None = None) -> Asyn
 # --- authentication, by a real emulator
 
 
+OTHER = Key(watch().key.partition, "other")
+
+
 async def use(account: Account, queue: str, table: str) -> None:
     """Make each kind of call, and check its effect."""
-    sent = await AzureQueue(account, queue).send(wake_up_message(WAKE), timedelta(seconds=1))
-    await AzureQueue(account, queue).take_back(sent)
+    await AzureQueue(account, queue).send(wake_up_message(WAKE), timedelta(seconds=1))
     rows = AzureTable(account, WATCHES, table)
     written = await rows.insert(watch())
     assert written is not None
@@ -81,6 +86,19 @@ async def use(account: Account, queue: str, table: str) -> None:
     assert not await rows.delete(watch().key, replaced.etag)
     assert await rows.delete(watch().key)
     assert await rows.get(watch().key) is None
+
+
+async def use_transactions(account: Account, table: str) -> None:
+    """Change two rows together, and check the effect."""
+    rows = AzureTable(account, WATCHES, table)
+    await rows.put(watch())
+    other = await rows.insert(watch(operation=replace(operation(), key=OTHER)))
+    assert other is not None
+    columns = WATCHES.encode(watch(seq=4))
+    await rows.transact(
+        [Change(key=watch().key, etag="*", entity=columns), Change(key=OTHER, etag=other.etag)]
+    )
+    assert await rows.get(OTHER) is None
 
 
 @pytest.fixture
@@ -95,6 +113,7 @@ async def names(azurite: Azurite) -> tuple[str, str]:
 async def test_account_key_opens_both_services(azurite: Azurite, names: tuple[str, str]) -> None:
     async with opened(Storage(connection_string=azurite.connection_string)) as account:
         await use(account, *names)
+        await use_transactions(account, names[1])
 
 
 async def test_wrong_key_opens_no_service(azurite: Azurite, names: tuple[str, str]) -> None:
@@ -154,8 +173,10 @@ async def test_shared_access_signature_opens_its_service(
 class Entra(Credential):
     """Issues unsigned tokens of Entra's form, which the emulator accepts."""
 
-    async def get_token(self, *scopes: str, claims: str | None = None, **_: Any) -> AccessToken:
-        await super().get_token(*scopes, claims=claims)
+    async def get_token_info(
+        self, *scopes: str, options: TokenRequestOptions | None = None
+    ) -> AccessTokenInfo:
+        await super().get_token_info(*scopes, options=options)
         now = int(time.time())
         facts = {
             "aud": scopes[0].removesuffix("/.default"),
@@ -166,7 +187,8 @@ class Entra(Credential):
         }
         parts = [{"alg": "none", "typ": "JWT"}, facts, "signature"]
         encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()) for part in parts]
-        return AccessToken(b".".join(part.rstrip(b"=") for part in encoded).decode(), now + 3600)
+        text = b".".join(part.rstrip(b"=") for part in encoded).decode()
+        return AccessTokenInfo(text, now + 3600)
 
 
 @pytest.fixture
@@ -194,7 +216,8 @@ async def test_identity_opens_both_services(secure: tuple[Azurite, ssl.SSLContex
         account.tables = replace(account.tables, session=session)
         await create_missing(account, ["letters"], ["books"])
         await use(account, "letters", "books")
-    assert entra.asked == [(("https://storage.azure.com/.default",), None)] * 2
+        await use_transactions(account, "books")
+    assert entra.asked == [(("https://storage.azure.com/.default",), None)]  # for both
 
 
 # --- retries
@@ -224,7 +247,17 @@ async def test_passing_failure_is_retried(code: int) -> None:
     assert await put(trouble, trouble, says(FINE)) == 3
 
 
-@pytest.mark.parametrize("code", [301, 400, 401, 403, 404, 409, 412, 413, 501])
+async def test_passing_failure_within_a_transaction_is_retried() -> None:
+    busy, fine = (
+        says(answer("202 Accepted", b"HTTP/1.1 " + status))
+        for status in (b"503 Busy", b"204 No Content")
+    )
+    async with serving(busy, fine) as server, service_of(server) as service:
+        await service.call("POST", "$batch", check=check_transaction)
+    assert server.targets == ["/$batch"] * 2
+
+
+@pytest.mark.parametrize("code", [301, 400, 403, 404, 409, 412, 413, 501])
 async def test_lasting_refusal_is_not_retried(code: int) -> None:
     moved = says(answer(f"{code} No", Location="/y"))
     async with serving(moved) as server, service_of(server) as service:
@@ -239,11 +272,22 @@ async def test_refused_token_is_replaced() -> None:
     async with serving(says(answer("401 No")), says(FINE)) as server:
         storage = Storage(queue_uri=server.endpoint, table_uri="http://x")
         async with opened(storage, credential) as account:
-            with pytest.raises(ClientAuthenticationError):
-                await account.queues.call("GET", "x")
             for _ in range(2):
                 await account.queues.call("GET", "x")
     assert len(credential.asked) == 2
+    assert server.header("authorization") == [f"Bearer {TOKEN}", *[f"Bearer {TOKEN}2"] * 2]
+
+
+async def test_token_that_is_always_refused_is_an_error() -> None:
+    credential = Credential()
+    async with serving(says(answer("401 No"))) as server:
+        storage = Storage(queue_uri=server.endpoint, table_uri="http://x")
+        async with opened(storage, credential) as account:
+            for _ in range(3):
+                with pytest.raises(ClientAuthenticationError):
+                    await account.queues.call("GET", "x")
+    assert len(credential.asked) == 2  # it is replaced once
+    assert len(server.heads) == 4
 
 
 async def test_lasting_failure_is_an_error() -> None:
@@ -273,6 +317,25 @@ async def test_closed_port_is_an_error() -> None:
             await service.call("GET", "x")
 
 
+@pytest.mark.parametrize("status", ["429 Busy", "500 Oops", "503 Busy"])
+async def test_retry_after_holds_no_call(status: str) -> None:
+    """Neither of the calls that the SDK makes nor of those that go past it."""
+    busy = says(answer(status, Retry_After="61", retry_after_ms="61000"))
+    async with serving(busy) as server, service_of(server) as service:
+        with pytest.raises(HttpResponseError):
+            await service.call("GET", "x")
+    async with account_of(busy) as (account, server):
+        began = time.monotonic()
+        for call in (
+            AzureTable(account, WATCHES).find_page(Query(), 1),
+            AzureQueue(account, "operations").depth(),
+        ):
+            with pytest.raises(HttpResponseError):
+                await call
+        assert len(server.heads) >= 4  # each was tried again
+    assert time.monotonic() - began < 20
+
+
 # --- errors
 
 
@@ -282,8 +345,6 @@ async def test_closed_port_is_an_error() -> None:
         ("401 No", "NoAuthenticationInformation", ClientAuthenticationError),
         ("404 No", "ResourceNotFound", ResourceNotFoundError),
         ("409 No", "EntityAlreadyExists", ResourceExistsError),
-        ("409 No", "QueueBeingDeleted", HttpResponseError),
-        ("409 No", "TableBeingDeleted", HttpResponseError),
         ("412 No", "UpdateConditionNotSatisfied", ResourceModifiedError),
         ("403 No", "AuthorizationPermissionMismatch", HttpResponseError),
     ],
@@ -305,9 +366,48 @@ async def test_error_is_the_sdks(status: str, code: str, kind: type[HttpResponse
         b"<?xml version='1.0'?><Error><Code>X</Code><Message>Not so.</Message></Error>",
     ],
 )
-async def test_error_holds_the_services_message(body: bytes) -> None:
-    with pytest.raises(HttpResponseError, match=r"400 No: Not so\. \(None\)"):
+async def test_error_holds_the_code_and_message_of_the_body(body: bytes) -> None:
+    with pytest.raises(HttpResponseError, match=r"400 X: Not so\. \(None\)"):
         await put(says(answer("400 No", body)))
+
+
+@pytest.mark.parametrize("is_in_header", [True, False])
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        ("409 No", "EntityAlreadyExists", ResourceExistsError),
+        ("409 No", "TableAlreadyExists", ResourceExistsError),
+        ("409 No", "TableBeingDeleted", HttpResponseError),
+        ("409 No", "QueueBeingDeleted", HttpResponseError),
+        ("409 No", "AccountBeingCreated", HttpResponseError),
+        ("404 No", "ResourceNotFound", ResourceNotFoundError),
+        ("404 No", "TableNotFound", HttpResponseError),
+        ("404 No", "QueueNotFound", ResourceNotFoundError),
+    ],
+)
+async def test_code_is_read_from_header_or_body(
+    status: str, code: str, kind: type[HttpResponseError], *, is_in_header: bool
+) -> None:
+    text = f'{{"odata.error": {{"code": "{code}", "message": {{"value": "No."}}}}}}'
+    if code.startswith("Queue"):
+        text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>No.</Message></Error>"
+    body, headers = (b"", {"x_ms_error_code": code}) if is_in_header else (text.encode(), {})
+    with pytest.raises(HttpResponseError) as raised:
+        await put(says(answer(status, body, **headers)))
+    assert type(raised.value) is kind
+    assert getattr(raised.value, "error_code", None) == code
+
+
+async def test_missing_table_is_not_a_missing_row(azurite: Azurite) -> None:
+    async with opened(Storage(connection_string=azurite.connection_string)) as account:
+        rows = AzureTable(account, WATCHES, f"t{uuid4().hex}")
+        for call in (
+            rows.get(watch().key),
+            rows.replace(watch(), "*"),
+            rows.delete(watch().key),
+        ):
+            with pytest.raises(HttpResponseError, match="404 TableNotFound"):
+                await call
 
 
 # --- requests, compared with those of the SDK's clients
@@ -404,24 +504,34 @@ async def test_row_is_read_as_the_sdk_does(key: Key) -> None:
 
 
 async def test_messages_are_sent_as_the_sdk_does() -> None:
-    wake = WakeUp(Key("p", 'x~<&>"'), 1)
-    async with account_of(says(SENT), says(FINE), says(SENT), says(FINE)) as (account, server):
+    wake = WakeUp(key=Key("p", 'x~<&>"'), seq=1)
+    async with account_of(says(SENT), says(SENT), says(FINE), says(FINE)) as (account, server):
         queue = AzureQueue(account, "operations")
-        sent = await queue.send(wake_up_message(wake), timedelta(seconds=7))
-        await queue.take_back(sent)
+        await queue.send(wake_up_message(wake), timedelta(seconds=7))
         client = account.queue("operations")
         message = await client.send_message(
             wake_up_message(wake).decode(), visibility_timeout=7, time_to_live=-1
         )
+        sent = Sent(message.id, message.pop_receipt or "")
+        await AzurePoisonQueue(account, "operations").remove(Poisoned(b"", sent))
         await client.delete_message(message.id, message.pop_receipt)
-    assert sent == Sent(message.id, message.pop_receipt or "")
-    send, take_back, their_send, their_delete = [
+    send, their_send, removal, their_removal = [
         (head.split(" ")[0], unquote(urlsplit(target).path), parse_qs(urlsplit(target).query))
         for head, target in zip(server.heads, server.targets, strict=True)
     ]
-    assert (send, take_back) == (their_send, their_delete)
-    ours, theirs = (ET.fromstring(server.bodies[index]) for index in (0, 2))  # noqa: S314
+    assert (send, removal) == (their_send, their_removal)
+    ours, theirs = (ET.fromstring(server.bodies[index]) for index in (0, 1))  # noqa: S314
     assert [(e.tag, e.text) for e in ours.iter()] == [(e.tag, e.text) for e in theirs.iter()]
+
+
+@pytest.mark.parametrize(
+    "text", [" {}\t ", "a\r\nb\rc\n", "\ufeff{}", "<a>&amp;]]>\"'</a>", "\xe9"]
+)
+async def test_message_survives_a_strict_parser(text: str) -> None:
+    """XML makes a line feed of a carriage return that is not escaped."""
+    async with account_of(says(SENT)) as (account, server):
+        await AzureQueue(account, "operations").send(text.encode())
+    assert ET.fromstring(server.bodies[0]).findtext("MessageText") == text  # noqa: S314 - ours
 
 
 # --- proxies
@@ -434,5 +544,10 @@ async def test_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv("no_proxy", "q.example.com")
         async with opened(far, Credential()) as account:
             await account.tables.call("GET", "x")
-    assert proxy.targets == ["http://t.example.com/x"]
+            assert proxy.targets == ["http://t.example.com/x"]
+        key = "AccountName=a;AccountKey=a2V5;QueueEndpoint=http://q.example.com/a;"
+        key += "TableEndpoint=http://t.example.com/a"
+        async with opened(Storage(connection_string=key)) as sdk:
+            await sdk.table("x").delete_entity("p", "r")
+            assert proxy.targets[1].startswith("http://t.example.com/a/x(")
     assert account.queues.proxy is None

@@ -14,17 +14,20 @@ from azure.core.exceptions import HttpResponseError
 from azure.storage.queue.aio import QueueClient
 
 from opswatch.adapters.account import Account
+from opswatch.adapters.rest import is_repeated
 from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable, create_missing
+from opswatch.adapters.transactions import Change, TransactionConflictError
 from opswatch.config import Storage, development_storage
-from opswatch.core.keys import Key, WakeUp
+from opswatch.core.keys import Key
+from opswatch.core.wakeups import WakeUp
 from opswatch.local.azurite import Azurite
 from opswatch.ports import Query
+from opswatch.rows.messages import decode_message
 from opswatch.rows.tables import OUTBOX, WATCHES
-from opswatch.steps.wakeups import read_wake_up
 from tests.support.builders import NOW, delivery, operation, watch
 from tests.support.harness import wake_up_message
 
-WAKE = WakeUp(Key("subscription", "row"), 1)
+WAKE = WakeUp(key=Key("subscription", "row"), seq=1)
 
 
 @pytest.fixture
@@ -76,15 +79,15 @@ async def test_message_never_expires(account: Account, queue: QueueClient) -> No
 
 
 async def test_message_holds_64_kib(account: Account, queue: QueueClient) -> None:
-    empty = len(wake_up_message(WakeUp(WAKE.key, 1, "")))
-    full = WakeUp(WAKE.key, 1, "x" * (64 * 1024 - empty))
+    empty = len(wake_up_message(WakeUp(key=WAKE.key, seq=1, traceparent="")))
+    full = WakeUp(key=WAKE.key, seq=1, traceparent="x" * (64 * 1024 - empty))
     assert len(wake_up_message(full)) == 64 * 1024
     await AzureQueue(account, queue.queue_name).send(wake_up_message(full))
     (message,) = [message async for message in queue.receive_messages()]
-    assert read_wake_up(message.content.encode()) == full
+    assert decode_message(message.content.encode()) == (full,)
     with pytest.raises(HttpResponseError):
         await AzureQueue(account, queue.queue_name).send(
-            wake_up_message(WakeUp(WAKE.key, 1, f"{full.traceparent}x"))
+            wake_up_message(WakeUp(key=WAKE.key, seq=1, traceparent=f"{full.traceparent}x"))
         )
 
 
@@ -190,6 +193,26 @@ async def test_replacement_with_a_lost_answer_succeeds(table: AzureTable[Any]) -
     assert await table.get(changed.key) == written
 
 
+@pytest.mark.parametrize("others", [0, 1])
+async def test_transaction_with_a_lost_answer_conflicts_with_itself(
+    table: AzureTable[Any], account: Account, others: int
+) -> None:
+    other = replace(operation(), key=Key(watch().key.partition, "other"))
+    direct = AzureTable(account, WATCHES, table.name)
+    rows = [await direct.get(watch().key), await direct.insert(watch(operation=other))]
+    changes = [
+        Change(key=row.value.key, etag=row.etag, entity={"seq": 2}, merges=True)
+        for row in rows[: 1 + others]
+        if row is not None
+    ]
+    with pytest.raises(TransactionConflictError) as raised:
+        await table.transact(changes)
+    assert is_repeated(raised.value)
+    assert raised.value.index == 0
+    read = [await table.get(change.key) for change in changes]
+    assert [row.value.seq for row in read if row] == [2] * len(changes)
+
+
 async def test_removal_with_a_lost_answer_succeeds(table: AzureTable[Any]) -> None:
     before = await table.get(watch().key)
     assert before is not None
@@ -201,6 +224,5 @@ async def test_message_with_a_lost_answer_is_sent_twice(
     lossy_account: Account, queue: QueueClient
 ) -> None:
     name = queue.queue_name
-    sent = await AzureQueue(lossy_account, name).send(wake_up_message(WAKE))
-    await AzureQueue(lossy_account, name).take_back(sent)
-    assert await AzureQueue(lossy_account, name).depth() == 1
+    await AzureQueue(lossy_account, name).send(wake_up_message(WAKE))
+    assert await AzureQueue(lossy_account, name).depth() == 2

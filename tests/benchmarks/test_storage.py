@@ -156,7 +156,7 @@ async def test_merge_keeps_other_properties(tables: Client) -> None:
         ("PUT", "t(PartitionKey='p',RowKey='s')", {"If-Match": "*"}, {}, "404 ResourceNotFound"),
         ("DELETE", ENTITY, {}, None, "400 MissingRequiredHeader"),
         ("DELETE", ENTITY, {"If-Match": 'W/"1"'}, None, "412 UpdateConditionNotSatisfied"),
-        ("POST", "$batch", {}, {}, "501 NotImplemented"),
+        ("POST", "$batch", {}, {}, "400 InvalidInput"),
     ],
 )
 async def test_table_errors_are_the_real_ones(

@@ -15,7 +15,8 @@ from opswatch.bootstrap import open_services
 from opswatch.core.arm_errors import ArmError
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.core.intake import Registration
-from opswatch.core.keys import Key, WakeUp
+from opswatch.core.keys import Key
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import End, FinalStatus
 from opswatch.core.webhook import Secret
 from opswatch.local.azurite import Azurite
@@ -112,7 +113,7 @@ class Operations:
         async for pending in self.services.store.outbox.find(
             Query(partition=key.partition, row_prefix=key.row)
         ):
-            await deliver(services, WakeUp(pending.value.key, seq))
+            await deliver(services, WakeUp(key=pending.value.key, seq=seq))
         return callbacks.requests
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +39,30 @@ class RealWorker:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self._pending: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._numbers = count()
         self.functions: dict[str, Reported] = {}
 
     async def request(self, name: str, **fields: Any) -> dict[str, Any]:
-        """Send a request and return the response, of any status."""
+        """Send a request and return the response, of any status; several can be under way."""
         assert self._process.stdin
+        assert self._process.returncode is None, "the worker has died"
+        number = next(self._numbers)
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._pending[number] = answer
+        self._process.stdin.write(json.dumps([number, name, fields]).encode() + b"\n")
+        return await answer
+
+    async def read_answers(self) -> None:
+        """Pass each response to its request, until the worker ends."""
         assert self._process.stdout
-        self._process.stdin.write(json.dumps([name, fields]).encode() + b"\n")
-        line = await self._process.stdout.readline()
-        assert line, "the worker has died"
-        response: dict[str, Any] = json.loads(line)
-        return response
+        async for line in self._process.stdout:
+            number, response = json.loads(line)
+            answer = self._pending.pop(number)
+            if not answer.cancelled():
+                answer.set_result(response)
+        for answer in self._pending.values():
+            answer.set_exception(AssertionError("the worker has died"))
 
     async def load(self, app_dir: Path) -> None:
         """Send the requests that the host sends before any invocation."""
@@ -98,14 +112,16 @@ async def real_worker(
         stdout=asyncio.subprocess.PIPE,
         limit=_LONGEST_LINE,
     )
+    worker = RealWorker(process)
+    reading = asyncio.create_task(worker.read_answers())
     try:
-        worker = RealWorker(process)
         await worker.load(app_dir)
         yield worker
     finally:
         if process.returncode is None:
             process.kill()
-        await process.communicate()
+        await process.wait()
+        await reading
 
 
 def seen_in(app_dir: Path) -> tuple[Function, ...]:

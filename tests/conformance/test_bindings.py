@@ -75,7 +75,7 @@ async def test_functions_have_the_documented_triggers() -> None:
                 for queue in QUEUES
             },
             "repair": timer("0 * * * * *", at_start=True),
-            "purge": timer("0 23 3 * * *"),
+            "purge": timer("0 23 * * * *"),
         }.items()
     )
 

@@ -15,7 +15,7 @@ from opswatch.adapters.storage import AzureTable
 from opswatch.config import Storage
 from opswatch.core.deliveries import DeliveryState
 from opswatch.core.watches import FinalStatus
-from opswatch.local.azurite import Azurite, running_azurite
+from opswatch.local.azurite import running_azurite
 from opswatch.local.demo.receiver import Receiver
 from opswatch.local.host.bindings import Input, http_input, queue_input, timer_input
 from opswatch.local.host.leases import Lease, LeasedQueue
@@ -70,15 +70,30 @@ async def test_operation_is_watched_and_receiver_called() -> None:
             assert await LeasedQueue(account, name).receive(1) == []
 
 
-async def test_wrong_setting_fails_every_function(azurite: Azurite) -> None:
-    env = {"AzureWebJobsStorage": azurite.connection_string, "OPSWATCH_POLL_MIN": "soon"}
-    async with real_worker(ROOT, env) as worker:
+async def test_storage_that_is_not_set_fails_every_function() -> None:
+    async with real_worker(ROOT, {"AzureWebJobsStorage": "no connection string"}) as worker:
         for function in worker.functions.values():
             if function.trigger["type"] == "httpTrigger":
                 continue  # they answer with a status
             response = await worker.invoke(function.name, given(function))
             assert response["result"]["status"] != SUCCESS
-            assert "OPSWATCH_POLL_MIN" in response["result"]["exception"]["message"]
+            assert "AzureWebJobsStorage" in response["result"]["exception"]["message"]
+
+
+async def test_message_that_a_wrong_setting_stops_is_kept() -> None:
+    with running_azurite() as azurite:
+        env = {"AzureWebJobsStorage": azurite.connection_string, "OPSWATCH_ARM_ENDPOINT": "soon"}
+        account = Account(Storage.from_env(env))
+        try:
+            async with real_worker(ROOT, env) as worker:
+                await run_timers(worker)
+                lease = Lease(message_id="1", pop_receipt="1", text="{}", dequeue_count=5, times={})
+                await worker.run(OPERATIONS_QUEUE, message(lease))
+            properties = await account.queue(OPERATIONS_QUEUE).get_queue_properties()
+            assert properties.approximate_message_count == 1
+            assert await LeasedQueue(account, OPERATIONS_QUEUE).receive(1) == []  # not yet
+        finally:
+            await account.close()
 
 
 def given(function: Reported) -> Input:

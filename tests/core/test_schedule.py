@@ -12,7 +12,7 @@ from opswatch.core.arm import Observation
 from opswatch.core.durations import History
 from opswatch.core.policy import Policy
 from opswatch.core.polls import Wait, after_poll
-from opswatch.core.schedule import backoff, expect, expect_unknown, next_delay
+from opswatch.core.schedule import Expectation, backoff, expect, expect_unknown, next_delay
 from opswatch.core.watches import Watch, begin
 from tests.support.builders import (
     NOW,
@@ -246,3 +246,40 @@ def test_late_or_unbelievable_start_polls_at_once(start: datetime) -> None:
 def test_first_poll_is_no_later_than_the_deadline() -> None:
     posted = replace(registration(start_time=NOW), timeout=seconds(30))
     assert begin(posted, NOW, Policy(), expectation=LEARNED).due_at <= at(30)
+
+
+POLICIES = st.builds(
+    lambda shortest, longest: Policy(poll_min=seconds(shortest), poll_max=seconds(longest)),
+    st.integers(1, 60),
+    st.integers(60, 7 * 86_400),
+)
+
+
+@given(
+    age=st.integers(0, 200_000),
+    asked=st.none() | st.floats(0, 1e6),
+    silence=st.integers(0, 10_000),
+    seq=st.integers(1, 10_000),
+    policy=POLICIES,
+    expectation=st.sampled_from([None, KNOWN]),
+)
+def test_refused_poll_is_never_followed_sooner_than_another(
+    *,
+    age: int,
+    asked: float | None,
+    silence: int,
+    seq: int,
+    policy: Policy,
+    expectation: Expectation | None,
+) -> None:
+    """ARM may ask for less than the schedule's gap, and must not be polled more for refusing."""
+    deadline_at = at(10**7)
+    value = watch(seq=seq, deadline_at=deadline_at, last_running_at=at(max(0, age - silence)))
+    wait = None if asked is None else seconds(asked)
+    due = []
+    for seen in (running(), missed(429, retry_after=wait)):
+        action = after_poll(value, seen, at(age), policy, expectation)
+        assert isinstance(action, Wait)
+        due.append(action.watch.due_at)
+    after_running, after_refusal = due
+    assert after_refusal >= max(after_running, at(age + (asked or 0)))

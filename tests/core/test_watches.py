@@ -19,7 +19,7 @@ from opswatch.core.watches import (
     TimelineEntry,
     Watch,
     begin,
-    reschedule_overdue,
+    postpone,
     stop,
     timeline_entry,
 )
@@ -89,7 +89,14 @@ def test_running_operation_is_polled_again() -> None:
         polls=1,
         seq=2,
         due_at=at(20),
+        far=True,
     )
+
+
+@pytest.mark.parametrize(("delay", "is_far"), [(15, False), (16, True)])
+def test_long_waits_are_far(delay: int, *, is_far: bool) -> None:
+    until = at(delay)
+    assert postpone(watch(), until, NOW).far is is_far
 
 
 def test_poll_keeps_known_facts() -> None:
@@ -318,9 +325,6 @@ def with_style(value: Watch) -> Watch:
 @cases(
     "current, polled, merged",
     {
-        "a callback has joined": (
-            change(BEFORE, callbacks=(HOOK,)), OURS, change(OURS, callbacks=(HOOK,))
-        ),
         "the poll showed nothing new": (THEIRS, OURS, None),
         "only the poll showed a new URL": (THEIRS, with_url(OURS), with_url(THEIRS)),
         "only the poll showed the URL's style": (THEIRS, with_style(OURS), with_style(THEIRS)),
@@ -355,17 +359,6 @@ def test_end_that_is_added_brings_its_times() -> None:
     ended = {"status": "Succeeded", "end": end()}
     merged = merge_after_conflict(THEIRS, BEFORE, change(OURS, **known, **ended))
     assert merged == change(THEIRS, **known, **ended)
-
-
-def test_overdue_watch_is_due_at_once() -> None:
-    value = watch(due_at=at(-600), seq=4)
-    assert reschedule_overdue(value, NOW) == watch(due_at=NOW, seq=5, first_due_at=at(-600))
-
-
-def test_first_due_time_is_kept_until_polled() -> None:
-    again = reschedule_overdue(watch(due_at=at(-130), first_due_at=at(-600)), NOW)
-    assert again.first_due_at == at(-600)
-    assert wait(again, running(), 1).first_due_at is None
 
 
 # --- results and the timeline

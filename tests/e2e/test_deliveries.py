@@ -13,8 +13,9 @@ from opswatch.adapters.callbacks import HttpCallbacks
 from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.deliveries import Delivery, DeliveryState
 from opswatch.core.intake import Registration
-from opswatch.core.keys import WakeUp, operation_from_url
+from opswatch.core.keys import operation_from_url
 from opswatch.core.policy import Policy
+from opswatch.core.wakeups import WakeUp
 from opswatch.steps.control import redeliver, redeliver_abandoned
 from opswatch.steps.poll import poll
 from opswatch.steps.register import register
@@ -49,7 +50,7 @@ async def pending_delivery(
     try:
         registration = Registration(operation=operation, callback_url=url)
         await register(harness.services, registration, harness.now)
-        await poll(harness.services, WakeUp(KEY, 1))
+        await poll(harness.services, WakeUp(key=KEY, seq=1))
         yield harness
     finally:
         await callbacks.close()

@@ -11,14 +11,15 @@ from opswatch.core.arm import Ended, Missed, Running
 from opswatch.core.deliveries import new_delivery
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.intake import MAX_CLIENT_STATE, MAX_MESSAGE, Registration, Rejection
-from opswatch.core.keys import Key, WakeUp
+from opswatch.core.keys import Key
 from opswatch.core.policy import Policy
 from opswatch.core.polls import Finish, Wait, after_poll, polled_url
 from opswatch.core.texts import MAX_DEPTH, MAX_PROPERTY, utf16_length
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Result, Watch, begin, timeline_entry
 from opswatch.rows.codec import Codec, Noun
+from opswatch.rows.messages import decode_message
 from opswatch.rows.tables import OUTBOX, REJECTIONS, RESULTS, TIMELINE, WATCHES
-from opswatch.steps.wakeups import read_wake_up
 from tests.support.builders import ENDPOINT, HOOK, NOW, intake, watch
 from tests.support.harness import wake_up_message
 
@@ -35,7 +36,7 @@ _MAX_DELAY = timedelta(days=7)  # of a queue message
 
 def check_message(body: bytes) -> Registration | Rejection:
     """Read a message: it becomes a watch or a rejection, and either can be stored."""
-    read_wake_up(body)
+    decode_message(body)
     posted = intake().read(body, NOW)
     assert intake().read(body, NOW) == posted
     if isinstance(posted, Rejection):
@@ -84,7 +85,7 @@ def check_watch(watch: Watch) -> None:
     assert percent is None or 0 <= percent <= 100
     check_row(WATCHES, watch)
     check_row(TIMELINE, timeline_entry(watch.facts, watch.end))
-    check_wake_up(WakeUp(watch.key, watch.seq))
+    check_wake_up(WakeUp(key=watch.key, seq=watch.seq))
 
 
 def check_end(done: Watch) -> None:
@@ -93,7 +94,7 @@ def check_end(done: Watch) -> None:
     check_row(RESULTS, result)
     delivery = new_delivery(result.key, HOOK, NOW, Policy())
     check_row(OUTBOX, delivery)
-    check_wake_up(WakeUp(delivery.key, delivery.seq))
+    check_wake_up(WakeUp(key=delivery.key, seq=delivery.seq))
     event = webhook.event(result, delivery.delivery_id)
     assert len(event) < webhook.MAX_BODY
     assert json.loads(event)["data"]["status"] == result.end.status
@@ -102,7 +103,7 @@ def check_end(done: Watch) -> None:
 def check_wake_up(wake: WakeUp) -> None:
     """The message fits into a queue, through its XML, and leads back to the row."""
     body = wake_up_message(wake)
-    assert read_wake_up(body) == wake
+    assert decode_message(body) == (wake,)
     assert len(body) < MAX_MESSAGE
     assert not _NOT_IN_XML.search(body.decode())
 

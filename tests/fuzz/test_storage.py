@@ -14,14 +14,14 @@ from opswatch.adapters.storage import AzureQueue, AzureTable
 from opswatch.config import Storage
 from opswatch.core import arm
 from opswatch.core.intake import Registration, Rejection
-from opswatch.core.keys import WakeUp
 from opswatch.core.policy import Policy
 from opswatch.core.polls import after_poll, polled_url
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Result, Watch, begin
 from opswatch.local.azurite import Azurite
 from opswatch.rows.codec import Codec, Noun
+from opswatch.rows.messages import decode_message
 from opswatch.rows.tables import REJECTIONS, RESULTS, WATCHES
-from opswatch.steps.wakeups import read_wake_up
 from tests.fuzz.strategies import ANSWERS, CONTROLS, MESSAGES, ODD
 from tests.support.builders import ENDPOINT, NOW, PATH, answer, intake, watch
 from tests.support.harness import wake_up_message
@@ -125,7 +125,7 @@ async def test_polls_survive_the_table(account: Account, polled: list[Watch]) ->
 async def test_wake_ups_survive_the_queue(
     account: Account, posted: list[Registration | Rejection], polled: list[Watch]
 ) -> None:
-    wakes = {WakeUp(watch.key, watch.seq) for watch in watches_of(posted) + polled}
+    wakes = {WakeUp(key=watch.key, seq=watch.seq) for watch in watches_of(posted) + polled}
     assert len({wake.key for wake in wakes}) > 5
     client = account.queue(f"q-{uuid4().hex}")
     await client.create_queue()
@@ -133,6 +133,6 @@ async def test_wake_ups_survive_the_queue(
     for wake in wakes:
         await queue.send(wake_up_message(wake))
     received = {
-        read_wake_up(message.content.encode()) async for message in client.receive_messages()
+        decode_message(message.content.encode()) async for message in client.receive_messages()
     }
-    assert received == wakes
+    assert received == {(wake,) for wake in wakes}

@@ -65,7 +65,7 @@ NAMES: Names = {
     (Thing, "name"): "called",
     (Thing, "packed"): "packedJson",
 }
-THINGS = Codec("things", Thing, NAMES, due=("lastSeenAt", "madeAt"), double="double")
+THINGS = Codec("things", Thing, NAMES, due="lastSeenAt", double="double")
 THING = Thing(key=Key("p", "r"), owner=Key("p", "o"), name="n", part=Part(made_at=NOW))
 LEAST = {
     "PartitionKey": "p",
@@ -136,14 +136,6 @@ def test_column_with_the_default_may_be_missing() -> None:
 
 def test_unknown_columns_are_ignored() -> None:
     assert THINGS.decode(LEAST | {"Timestamp": NOW, "etag": "x"}) == THING
-
-
-def test_earliest_due_column_counts() -> None:
-    entity = LEAST | {"lastSeenAt": at(-1)}
-    assert THINGS.due == "lastSeenAt"
-    assert THINGS.effective_due_at(entity) == at(-1)
-    assert THINGS.effective_due_at(entity | {"lastSeenAt": at(1)}) == NOW
-    assert THINGS.effective_due_at(LEAST) == NOW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

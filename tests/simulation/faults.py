@@ -1,23 +1,55 @@
-"""The ports with faults: every effect may be cut off, lost, repeated or slow."""
+"""The ports with faults: every effect may be cut off, lost, repeated, slow or late."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from random import Random
 from typing import Any, TypeVar
 
 from opswatch.core.hosts import Acquired, Busy, Slot
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.ports import Query
-from tests.simulation.scheduler import CrashError, LostAnswerError, Scheduler, pause
+from opswatch.rows.messages import QUEUES
+from opswatch.rows.tables import TABLES
+from tests.simulation.scheduler import LostAnswerError, Scheduler, Worker, hang, pause
 
 T = TypeVar("T")
 Act = Callable[[], Awaitable[Any]]
 Serve = Callable[[T], HttpResponse | NoAnswer]
 _STALLS = (2.0, 20.0, 45.0, 130.0, 700.0)  # seconds: within a lease, and beyond it
-_READS = frozenset({"get", "find"})
+_LATE = (0.5, 5.0, 40.0)  # seconds after which a request that got no answer has its effect
+_READS = frozenset({"get", "find", "find_page", "peek"})
 _FAULTLESS = frozenset({"depth", "iter_due_at"})  # only for telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A time during which effects of one kind fail."""
+
+    begins: float
+    ends: float
+    fails: Callable[[str, bool], bool]  # by the effect's name, and whether it writes
+
+    def is_on(self, now: float) -> bool:
+        return self.begins <= now < self.ends
+
+
+def draw_outage(random: Random) -> Outage:
+    """Draw an outage of one kind of effect; tables and queues fail together, or one alone."""
+    begins, table = random.uniform(0, 200), random.choice(TABLES)
+    queues = tuple(f"{name}." for name in QUEUES)
+    fails: Callable[[str, bool], bool] = random.choice(
+        (
+            lambda name, writes: writes and not name.startswith(queues),
+            lambda name, writes: not writes and not name.startswith(queues),
+            lambda name, _: name.startswith(f"{table}.") and not name.endswith(".send"),
+            lambda name, _: name.startswith(queues) and name.endswith(".send"),
+            lambda name, _: not name.startswith(("arm.", "post")),
+        )
+    )
+    return Outage(begins, begins + random.choice((20, 90, 400)), fails)
 
 
 @dataclass(slots=True)
@@ -27,7 +59,9 @@ class Faults:
     scheduler: Scheduler
     rate: float
     left: int
+    outage: Outage | None = None
     injected: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)  # how often each was injected
 
     def strikes(self) -> bool:
         """Draw whether there is a fault here, and count it."""
@@ -37,19 +71,43 @@ class Faults:
             return True
         return False
 
+    def draw(self, name: str, *, writes: bool) -> str:
+        """Return the fault of an effect, or "none"."""
+        fault = "none"
+        outage = self.outage
+        if outage and outage.is_on(self.scheduler.now) and outage.fails(name, writes):
+            self.injected += 1
+            fault = "fail"
+        elif self.strikes():
+            faults = ["crash before", "crash after", "fail", "stall before"]
+            if writes:
+                faults += ["lose answer", "repeat", "repeat", "stall after", "late"]
+            fault = self.scheduler.random.choice(faults)
+        self.kinds[fault] = self.kinds.get(fault, 0) + 1
+        return fault
+
+
+class Process:
+    """One life of a worker: its effects, none of which comes after its death."""
+
+    def __init__(self, worker: Worker, faults: Faults) -> None:
+        self._worker, self._life, self.faults = worker, worker.life, faults
+        self._scheduler = faults.scheduler
+
     async def effect(self, name: str, about: tuple[Any, ...], act: Act, *, writes: bool) -> Any:
         """Apply an effect, unless a fault is drawn for it."""
         await self._take_time()
-        random, record = self.scheduler.random, partial(self.scheduler.record, name, *about)
-        fault = "none"
-        if self.strikes():
-            faults = ["crash before", "crash after", "fail", "stall before"]
-            if writes:
-                faults += ["lose answer", "repeat", "repeat", "stall after"]
-            fault = random.choice(faults)
-        if fault in ("crash before", "fail"):
+        scheduler, record = self._scheduler, partial(self._scheduler.record, name, *about)
+        fault = self.faults.draw(name, writes=writes)
+        if fault == "crash before":
+            await self._crash(record, fault)
+        if fault == "fail":
             record("->", fault)
-            raise CrashError if fault == "crash before" else LostAnswerError
+            raise LostAnswerError
+        if fault == "late":
+            record("->", "takes effect later")
+            scheduler.schedule(scheduler.random.choice(_LATE), self._act_late, act, record)
+            raise LostAnswerError
         if fault == "stall before":
             await self._stall(record)
         answer = await act()
@@ -57,30 +115,52 @@ class Faults:
         match fault:
             case "none":
                 await self._take_time()
-            case "crash after" | "lose answer":
-                raise CrashError if fault == "crash after" else LostAnswerError
+            case "crash after":
+                await self._crash(record, fault)
+            case "lose answer":
+                raise LostAnswerError
             case "stall after":
                 await self._stall(record)
             case "repeat":  # as an SDK repeats a request whose answer got lost
-                await pause(random.choice((0.03, 0.3, 1.5)))
+                await self._wait(scheduler.random.choice((0.03, 0.3, 1.5)))
                 answer = await act()
                 record("->", answer)
         return answer
 
+    def _act_late(self, act: Act, record: Callable[..., None]) -> None:
+        """Let an effect take place whose process has stopped to wait for it, or is dead."""
+        coroutine: Any = act()
+        try:
+            coroutine.send(None)
+        except StopIteration as end:
+            record("late ->", end.value)
+        except Exception as error:  # the answer goes nowhere
+            record("late ->", repr(error))
+
+    async def _crash(self, record: Callable[..., None], fault: str) -> None:
+        record("->", fault)
+        self._scheduler.crash(self._worker)
+        await hang()
+
     async def _take_time(self) -> None:
-        await pause(0.002 + 0.06 * self.scheduler.random.random() ** 2)
+        await self._wait(0.002 + 0.06 * self._scheduler.random.random() ** 2)
 
     async def _stall(self, record: Callable[..., None]) -> None:
-        seconds = self.scheduler.random.choice(_STALLS)
+        seconds = self._scheduler.random.choice(_STALLS)
         record("stalls for", seconds)
+        await self._wait(seconds)
+
+    async def _wait(self, seconds: float) -> None:
         await pause(seconds)
+        if self._worker.life != self._life:
+            await hang()
 
 
 class FaultyPort:
     """A table or a queue of which every effect may go wrong."""
 
-    def __init__(self, name: str, inner: Any, faults: Faults) -> None:
-        self._name, self._inner, self._faults = name, inner, faults
+    def __init__(self, name: str, inner: Any, process: Process) -> None:
+        self._name, self._inner, self._process = name, inner, process
 
     def __getattr__(self, verb: str) -> Any:
         method = getattr(self._inner, verb)
@@ -90,7 +170,7 @@ class FaultyPort:
         async def faulty(*arguments: Any) -> Any:
             act = partial(method, *arguments)
             name, writes = f"{self._name}.{verb}", verb not in _READS
-            return await self._faults.effect(name, arguments, act, writes=writes)
+            return await self._process.effect(name, arguments, act, writes=writes)
 
         return faulty
 
@@ -98,12 +178,12 @@ class FaultyPort:
         async def page() -> list[Any]:
             return [row async for row in self._inner.find(query)]
 
-        for row in await self._faults.effect(f"{self._name}.find", (query,), page, writes=False):
+        for row in await self._process.effect(f"{self._name}.find", (query,), page, writes=False):
             yield row
 
 
 async def _over_http(
-    faults: Faults, name: str, request: T, serve: Serve[T]
+    process: Process, name: str, request: T, serve: Serve[T]
 ) -> HttpResponse | NoAnswer:
     """Ask a server; as of the adapters, every outcome is a value."""
 
@@ -111,7 +191,7 @@ async def _over_http(
         return serve(request)
 
     try:
-        answer: HttpResponse | NoAnswer = await faults.effect(name, (request,), act, writes=True)
+        answer: HttpResponse | NoAnswer = await process.effect(name, (request,), act, writes=True)
     except LostAnswerError:
         return NoAnswer("timeout", "no answer")
     if isinstance(answer, NoAnswer):
@@ -120,23 +200,24 @@ async def _over_http(
 
 
 class FaultyArm:
-    def __init__(self, faults: Faults, serve: Serve[str]) -> None:
-        self._faults, self._serve = faults, serve
+    def __init__(self, process: Process, serve: Serve[str]) -> None:
+        self._process, self._serve = process, serve
 
     async def get(self, url: str) -> HttpResponse | NoAnswer:
-        return await _over_http(self._faults, "arm.get", url, self._serve)
+        return await _over_http(self._process, "arm.get", url, self._serve)
 
 
 class FaultyCallbacks:
-    def __init__(self, faults: Faults, serve: Serve[CallbackRequest]) -> None:
-        self._faults, self._serve = faults, serve
+    def __init__(self, process: Process, serve: Serve[CallbackRequest]) -> None:
+        self._process, self._serve = process, serve
 
     @asynccontextmanager
     async def slot(self, _: str) -> AsyncIterator[Slot]:
-        if self._faults.strikes():
-            yield Busy(timedelta(seconds=self._faults.scheduler.random.uniform(0, 20)))
+        faults = self._process.faults
+        if faults.strikes():
+            yield Busy(timedelta(seconds=faults.scheduler.random.uniform(0, 20)))
         else:
             yield Acquired()
 
     async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
-        return await _over_http(self._faults, "post", request, self._serve)
+        return await _over_http(self._process, "post", request, self._serve)

@@ -4,12 +4,15 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from opswatch.adapters.transactions import Change
 from opswatch.core.deliveries import Delivery
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
-from opswatch.core.keys import Key, WakeUp
+from opswatch.core.keys import Key
+from opswatch.core.lookahead import Look, LookAhead
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Result, TimelineEntry, Watch
-from opswatch.ports import Poisoned, Row, Sent
-from opswatch.steps.wakeups import read_wake_up
+from opswatch.ports import Poisoned, Query, Row, Sent
+from opswatch.rows.messages import decode_message
 from tests.simulation.run import Run
 from tests.support.harness import START
 
@@ -19,6 +22,7 @@ def report(run: Run) -> str:
     repaired = "with" if run.is_repaired else "without"
     scenario = [
         f"seed {run.seed}, {repaired} repair, {run.faults.injected} faults ({run.faults.rate})",
+        str(run.faults.outage or "no outage"),
         *map(str, run.scenario.operations),
         *(f"{r.url} fails {r.failures} more times" for r in run.scenario.receivers),
         *(f"{worker.name}: {worker.skew:+.1f} s" for worker in run.services),
@@ -38,13 +42,15 @@ def short(fact: Any) -> str:
             return fact
         case list() | tuple():
             return f"[{', '.join(map(short, fact))}]"
+        case dict():
+            return ", ".join(f"{name} {short(value)}" for name, value in fact.items())
         case datetime():
             return f"{(fact - START).total_seconds():.3f}"
         case timedelta():
             return f"+{fact.total_seconds():g}s"
         case bytes():
-            wake = read_wake_up(fact)
-            return short(wake) if wake else fact.decode(errors="replace")
+            message = decode_message(fact)
+            return short(message) if message is not None else fact.decode(errors="replace")
         case _:
             return _SHORT.get(type(fact), repr)(fact)
 
@@ -65,7 +71,11 @@ def _delivery(fact: Delivery) -> str:
 _SHORT: dict[type, Callable[[Any], str]] = {
     Row: lambda row: f"{short(row.value)} @{row.etag}",
     Key: lambda key: "~".join(key.row.split("~")[3:]),
-    WakeUp: lambda wake: f"wake {short(wake.key)} {wake.seq}",
+    WakeUp: lambda w: f"wake {short(w.key)} {w.seq} {short(w.due_at)} {'copy' if w.copy else ''}",
+    Look: lambda look: f"look {look.seq} {short(look.due_at)}",
+    LookAhead: lambda s: f"{s.table}<{s.seq} until {short(s.looked_until)}, empty {s.empty_looks}>",
+    Query: lambda q: f"due {short(q.due_from or START)} to {short(q.due_before or START)}",
+    Change: lambda change: f"{short(change.key)}<{short(change.entity or {})}> if {change.etag}",
     Sent: lambda sent: f"message {sent.message_id}/{sent.receipt}",
     Poisoned: lambda poisoned: short(poisoned.body),
     Watch: _operation,

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from opswatch.ports import Sent, Services
-from opswatch.steps.wakeups import read_wake_up
+from opswatch.rows.messages import decode_message
 from opswatch.testing import MemoryQueue, Message
 from tests.simulation.faults import Faults
 from tests.simulation.scheduler import LostAnswerError, Scheduler, Task, Worker
@@ -30,6 +30,7 @@ class HostedQueue(MemoryQueue):
         self.poison_rate = 0.0  # of messages that no step sees, as after five crashes
         self.most_deliveries: int | None = None  # after which a message is poisoned
         self.poison = MemoryQueue(scheduler.clock)
+        self.lost = 0  # messages
 
     def post(self, body: bytes, delay: timedelta = timedelta(0)) -> Sent:
         sent = super().post(body, delay)
@@ -48,9 +49,10 @@ class HostedQueue(MemoryQueue):
         worker = self.scheduler.choose_worker()
         if worker is None:
             self.scheduler.schedule(1.0, self._receive, message)
-        elif self.random.random() < self.loss_rate and read_wake_up(message.body):
+        elif self.random.random() < self.loss_rate and decode_message(message.body) is not None:
             self.scheduler.record(self.name, message.message_id, "IS LOST", message.body)
             del self.messages[message.message_id]
+            self.lost += 1
         else:
             self._hand_over(message, worker)
 
@@ -83,4 +85,5 @@ class HostedQueue(MemoryQueue):
     def _move_to_poison(self, leased: Message, sent: Sent) -> None:
         self.scheduler.record(self.name, leased.message_id, "is POISONED", leased.body)
         self.poison.post(leased.body)
+        self.lost += 1
         self.delete(sent)

@@ -11,19 +11,23 @@ from textwrap import dedent
 from types import FunctionType
 from typing import Any
 
+from opswatch.adapters.gathered_queue import GatheredQueue
+from opswatch.adapters.gathered_table import GatheredTable
 from opswatch.core import webhook
 from opswatch.core.arm import _read_failure
 from opswatch.core.deliveries import after_attempt
-from opswatch.core.polls import _missed, _progressed, after_poll, merge_after_conflict, polled_url
+from opswatch.core.lookahead import is_dead, is_for, looks_from, trusted_until
+from opswatch.core.polls import _missed, _progressed, after_poll, polled_url
 from opswatch.core.schedule import next_delay
+from opswatch.core.wakeups import compare, retry_delay
 from opswatch.steps.control import _requeue
-from opswatch.steps.deliver import _attempt, _post, _settle, deliver
+from opswatch.steps.deliver import _attempt, _post, _settle
 from opswatch.steps.finish import _create_delivery, finish, finish_late_registration
-from opswatch.steps.maintenance import _drain, _rescue
-from opswatch.steps.poll import poll
-from opswatch.steps.register import register
-from opswatch.steps.wakeups import load_current_row
-from opswatch.testing import MemoryTable
+from opswatch.steps.look import _look, look_ahead
+from opswatch.steps.poll import _commit
+from opswatch.steps.register import _register
+from opswatch.steps.repair import _drain, _rescue, _restart_look_ahead
+from opswatch.steps.wakeups import act_on_each, after_commit, before_commit, load_current_row
 
 Edit = tuple[Any, str, str]  # a function, a part of its source, and what replaces it
 
@@ -45,53 +49,115 @@ def mutated(edits: tuple[Edit, ...]) -> Iterator[None]:
         yield
 
 
-_COMMIT = "commit = await _commit(services, row, action.watch)\n"
-_READ_RESULT = "ended = await results.get(key)\n        "
+_BEFORE = "if decided.end is None:\n        await before_commit(services, chain, decided)\n"
+_AFTER = "await after_commit(services, chain, decided)"
+_TO_WRITE = "base, to_write = row, decided\n"
+_READ_RESULT = "ended = await results.get(key)\n    "
 _JOIN = "watch = await _insert_or_join("
 _FINISH = "await finish(services, replace(row, value=replace(row.value, end=ended.end)))"
 _DELETE = "await services.store.watches.delete(row.value.key, row.etag)"
 _INSERT = "inserted = await outbox.insert(delivery)\n"
 _RECORD = "while await records.insert"
+_COPY_WITHOUT_ETAG = 'etag="*" if row.is_copy else row.etag, entity=changed'
+_WAKE_LATER = (
+    "if after and await looks.replace(after, current.etag):\n"
+    "            await _wake(chain, found, now)\n"
+    "            return\n"
+    "        if 0 and await"
+)
+_SEND_FIRST = "await chain.queue.send(encode_look(following), lookahead.PERIOD)\n"
 
 _SINCE = "since = watch.unreadable_since"
-_FORGET = "await services.store.outbox.delete(row.value.key); ("
 _LONG, _MISS = "timedelta(minutes=10)", "Missed(reason='')"
 _REGISTERED = "format_instant(facts.registered_at)"
 
 MUTANTS: dict[str, tuple[Edit, ...]] = {
     "a poll commits before it sends its successor": (
-        (poll, _COMMIT, "pass\n"),
-        (poll, "sent = None\n", f"sent = None; {_COMMIT}"),
-        (poll, "(action, Wait):", "(action, Wait) and isinstance(commit, Committed):"),
+        (_commit, _BEFORE, "pass\n"),
+        (_commit, _AFTER, f"await before_commit(services, chain, decided)\n        {_AFTER}"),
     ),
     "an end is acted on before it is kept": (
-        (poll, _COMMIT, f"{_COMMIT[:-1]} if isinstance(action, Wait) else Committed(ended)\n"),
-        (poll, "sent = None\n", "sent = None; ended = replace(row, value=action.watch)\n"),
+        (
+            _commit,
+            _TO_WRITE,
+            f"{_TO_WRITE}    if decided.end: await finish(services, replace(row, value=decided))\n",
+        ),
     ),
-    "an early message is dropped": (
-        (load_current_row, "if wake.seq < row.value.seq:", "if wake.seq != row.value.seq:"),
+    "an early message is dropped": ((load_current_row, "if delay is None:", "if True:"),),
+    "an early message comes again for ever": (
+        (retry_delay, "overdue < OVERDUE_GRACE", "overdue < timedelta(days=999)"),
     ),
     "the fence is ignored": (
-        (load_current_row, "if wake.seq == row.value.seq:", "if row is not None:"),
+        (compare, "if wake.seq > seq:", "if True:\n        return Fence.CURRENT\n    if 0:"),
     ),
-    "rows are replaced without their ETag": (
-        (MemoryTable.replace, "if self.rows[key][1] == etag:", "if True:"),
+    "a loser's wake-up counts": ((compare, "wake.due_at not in (None, due_at)", "False"),),
+    "rows are merged without their ETag": (
+        (GatheredTable.merge, "etag=row.etag, entity=changed", 'etag="*", entity=changed'),
+    ),
+    "a stale copy is believed": (
+        (GatheredTable.merge, "etag=row.etag, entity=changed", _COPY_WITHOUT_ETAG),
+    ),
+    "an end is finished from a copy": (
+        (_commit, "await watches.get(before.key) if written.is_copy else written", "written"),
+    ),
+    "a refused change counts as written": (
+        (GatheredTable._commit, "return await self._row_if_written(change)", 'etag = "?"'),
+    ),
+    "one refused change takes the others along": (
+        (GatheredTable._transact, "if len(group) == 1:", "if True:"),
+        (GatheredTable._commit, "return await self._row_if_written(change)", "return None"),
+        (_commit, "current = await watches.get(before.key)", "current = None"),
+    ),
+    "a message that could not be sent counts as sent": (
+        (GatheredQueue._write, "outcomes += [outcome] * size", "outcomes += [None] * size"),
+    ),
+    "a wake-up that fails is dropped": ((act_on_each, "if delay is not None:", "if False:"),),
+    "the wake-ups of a batch are those of its first": (
+        (act_on_each, "*map(act_on, wakes)", "*map(act_on, wakes[:1])"),
+    ),
+    "nobody starts a look-ahead": (
+        (before_commit, "await keep_looking(services, chain)", "pass"),
+        (_restart_look_ahead, "await keep_looking(services, chain)", "pass"),
+    ),
+    "a look has no cursor": ((looks_from, "return state.looked_until", "return look.due_at"),),
+    "the cursor moves before the wake-ups are sent": (
+        (_look, "await _wake(chain, found, now)\n", "pass\n"),
+        (_look, "if after is not None and await", _WAKE_LATER),
+    ),
+    "a look sends the following one last": (
+        (look_ahead, _SEND_FIRST, "pass\n"),
+        (look_ahead, "row)\n    except", f"row)\n        {_SEND_FIRST}    except"),
+    ),
+    "a look-ahead sleeps on while rows wait": (
+        (_look, "waits = bool(found) or await has_far_rows(chain, until)", "waits = bool(found)"),
+        (_restart_look_ahead, "if not await has_far_rows(chain, None):", "if True:"),
+    ),
+    "a look-ahead is trusted for ever": (
+        (trusted_until, "now + _TRUST", "now + timedelta(days=9)"),
+        (_restart_look_ahead, "if not await has_far_rows(chain, None):", "if True:"),
+    ),
+    "a dead look-ahead stays dead": ((is_dead, "> _DEAD_AFTER", "> timedelta(days=9)"),),
+    "looks are not fenced": ((is_for, "look.due_at == state.due_at", "True"),),
+    "a slow commit of a far wait is not seen to": (
+        (after_commit, "if live.far and", "if False and"),
+    ),
+    "a registration leaves a kept end alone": (
+        (
+            _register,
+            "if watch.value.end is not None:",
+            "if watch.value.end and watch.value.facts.polls > 99:",
+        ),
     ),
     "a poll forgets receivers that join": (
-        (merge_after_conflict, "callbacks=theirs.callbacks", "callbacks=ours.callbacks"),
-    ),
-    "a successor is not taken back": (
-        (poll, "await services.operations.take_back(sent)", "pass"),
-        (deliver, "await services.deliveries.take_back(sent)", "pass"),
-        (_rescue, "await queue.take_back(sent)", "pass"),
+        (_commit, "to_write = decide(current.value)", "to_write = decided"),
     ),
     "a repeated registration does not start": (
-        (register, _JOIN, f"is_new = not await services.store.watches.get(key); {_JOIN}"),
-        (register, "if ended is None and facts.polls == 0:", "if ended is None and is_new:"),
+        (_register, _JOIN, f"is_new = not await services.store.watches.get(key); {_JOIN}"),
+        (_register, "elif facts.polls == 0:", "elif is_new:"),
     ),
     "the result is looked for before the watch": (
-        (register, f"{_READ_RESULT}facts", "facts"),
-        (register, _JOIN, f"{_READ_RESULT}{_JOIN}"),
+        (_register, f"{_READ_RESULT}facts", "facts"),
+        (_register, _JOIN, f"{_READ_RESULT}{_JOIN}"),
     ),
     "a receiver after the end is forgotten": ((finish_late_registration, _FINISH, _DELETE),),
     "a delivery's message goes before its row": (
@@ -100,7 +166,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
             _INSERT,
             (
                 "if await records.get(delivery.key) is None:\n"
-                "            await send_delivery_wake_up(services, delivery)\n"
+                "            await start_waiting(services, delivery_chain(services), delivery)\n"
                 "            await outbox.insert(delivery)\n"
                 f"            return\n        {_INSERT}"
             ),
@@ -121,11 +187,11 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "a second end of a delivery wins": (
         (_settle, _RECORD, f"await records.put(settled)\n    {_RECORD}"),
     ),
-    "an overdue row gets no message": (
-        (_rescue, "sent = await send_wake_up(queue, live.key, live.seq, None)", "pass"),
-        (_rescue, "await queue.take_back(sent)", "pass"),
+    "an overdue row gets no message": ((_rescue, "wakes.append(", "("),),
+    "an overdue row gets a wake-up of the next seq": (
+        (_rescue, "seq=live.seq, due_at", "seq=live.seq + 1, due_at"),
     ),
-    "poisoned posts are dropped": ((_drain, "if not is_wake_up:", "if False:"),),
+    "poisoned posts are dropped": ((_drain, "if message is None:", "if False:"),),
     "an answer of 429 counts as unreadable": (
         (_missed, "if seen.unreadable:", "if seen.unreadable or seen.status_code == 429:"),
         (after_poll, "since = watch.unreadable_since if seen.unreadable else None", _SINCE),
@@ -158,7 +224,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "a replay does nothing": (
         (
             _requeue,
-            "await send_delivery_wake_up(",
+            "await start_waiting(",
             "await services.store.outbox.delete(row.value.key); (",
         ),
     ),

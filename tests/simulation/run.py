@@ -3,31 +3,41 @@
 import base64
 import hmac
 import logging
-from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from random import Random
-from typing import Any, TypeVar
+from typing import Any
 
+from opswatch.adapters.gathered_queue import GatheredQueue
+from opswatch.adapters.gathered_table import GatheredTable
+from opswatch.adapters.gatherer import InFlight
+from opswatch.bootstrap import remembers_watch
 from opswatch.core.deliveries import Delivery, new_delivery
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.core.keys import Key, operation_from_url
 from opswatch.core.policy import Policy
 from opswatch.core.watches import Watch
 from opswatch.ports import Services, Store
-from opswatch.rows.codec import Codec, Noun
 from opswatch.rows.messages import DELIVERIES_QUEUE, OPERATIONS_QUEUE
-from opswatch.rows.tables import DELIVERIES, RESULTS, TABLES, WATCHES
+from opswatch.rows.tables import DELIVERIES, OUTBOX, RESULTS, TABLES, WATCHES
 from opswatch.steps.control import redeliver, stop
-from opswatch.steps.maintenance import repair
 from opswatch.steps.messages import deliveries_message, operations_message
-from opswatch.testing import MemoryPoisonQueue, MemoryStore, MemoryTable
-from tests.simulation.faults import Faults, FaultyArm, FaultyCallbacks, FaultyPort
+from opswatch.steps.repair import repair
+from opswatch.testing import MemoryPoisonQueue, MemoryStore
+from tests.simulation.faults import (
+    Faults,
+    FaultyArm,
+    FaultyCallbacks,
+    FaultyPort,
+    Process,
+    draw_outage,
+)
 from tests.simulation.host import HostedQueue, Step
 from tests.simulation.scenario import Operation, UserRequest, draw
 from tests.simulation.scheduler import LostAnswerError, Scheduler, Task, Worker
+from tests.simulation.tables import AuditedTable, TransactionalTable
 from tests.support.harness import ENDPOINT, SECRET, START, make_services
 
-T = TypeVar("T", bound=Noun)
 POLICY = Policy(
     timeout=timedelta(minutes=20),
     miss_grace=timedelta(minutes=2),
@@ -36,32 +46,8 @@ POLICY = Policy(
 LAST_POST = 200.0  # seconds
 UNTIL = 6 * 3600.0  # seconds, by which nothing may be left to do
 MOST_EVENTS = 20_000
+_OUTAGES = 0.25  # of the runs with a repair
 MOST_SKEW = 30.0  # seconds, of a worker's clock
-
-
-class AuditedTable(MemoryTable[T]):
-    """A table that records when a row first had an end, which must not change afterwards."""
-
-    def __init__(
-        self, codec: Codec[T], scheduler: Scheduler, may_replace: Callable[[T, T], bool]
-    ) -> None:
-        super().__init__(codec)
-        self._scheduler, self._may_replace = scheduler, may_replace
-        self.ended_at: dict[Key, float] = {}
-
-    def _write(self, key: Key, noun: T) -> Any:
-        if key in self.ended_at and key in self.rows:
-            old = self._read(key).value
-            if old != noun and not self._may_replace(old, noun):
-                self._scheduler.violate(f"a record is rewritten: {old} becomes {noun}")
-        if not isinstance(noun, Watch) or noun.end is not None:
-            self.ended_at.setdefault(key, self._scheduler.now)
-        return super()._write(key, noun)
-
-    def had_end(self, key: Key) -> bool:
-        """Return whether the end could be read here when the current task began."""
-        task = self._scheduler.current
-        return task is not None and task.began > self.ended_at.get(key, task.began)
 
 
 class Run:
@@ -76,12 +62,17 @@ class Run:
             rate=self.random.choice((0.0, 0.02, 0.05, 0.15, 0.4)),
             left=self.random.randrange(13 if self.is_repaired else 5),
         )
+        if self.is_repaired and self.random.random() < _OUTAGES:
+            self.faults.outage = draw_outage(self.random)
         self.services: dict[Worker, Services] = {}
         self.watches = AuditedTable(WATCHES, self.scheduler, _may_replace_watch)
         self.records = AuditedTable(DELIVERIES, self.scheduler, self._may_replace_record)
         self.results = AuditedTable(RESULTS, self.scheduler, lambda _old, _new: False)
         self.store = MemoryStore(
-            watches=self.watches, results=self.results, deliveries=self.records
+            watches=self.watches,
+            results=self.results,
+            deliveries=self.records,
+            outbox=TransactionalTable(OUTBOX),
         )
         self.operations = self._queue(OPERATIONS_QUEUE, operations_message)
         self.deliveries = self._queue(DELIVERIES_QUEUE, deliveries_message)
@@ -97,25 +88,46 @@ class Run:
         return queue
 
     def _start_workers(self) -> None:
-        def faulty(name: str, inner: object) -> Any:
-            return FaultyPort(name, inner, self.faults)
-
-        skews = self.random.choice((0.0, 0.5, MOST_SKEW))
-        queues = (self.operations, self.deliveries)
-        store = Store(**{name: faulty(name, getattr(self.store, name)) for name in TABLES})
+        skews = self.random.choice((0.0, 0.5, MOST_SKEW if self.is_repaired else 0.5))
         for number in range(self.random.choice((1, 2, 2, 3))):
             worker = Worker(f"worker {number}", skews * (2 * self.random.random() - 1))
             self.scheduler.workers.append(worker)
-            self.services[worker] = make_services(
-                store=store,
-                operations=faulty("operations", self.operations),
-                deliveries=faulty("deliveries", self.deliveries),
-                poison=tuple(faulty("poison", MemoryPoisonQueue(q.poison)) for q in queues),
-                arm=FaultyArm(self.faults, self._serve_arm),
-                callbacks=FaultyCallbacks(self.faults, self._serve_callback),
-                clock=lambda worker=worker: self.scheduler.clock(worker.skew),  # type: ignore[misc]
-                policy=POLICY,
-            )
+            self._start(worker)
+        self.scheduler.on_restart = self._start
+
+    def _start(self, worker: Worker) -> None:
+        """Give a worker's new process its services, which remember nothing."""
+        process, in_flight = Process(worker, self.faults), InFlight()
+
+        def clock() -> datetime:
+            return self.scheduler.clock(worker.skew)
+
+        def faulty(name: str, inner: object) -> Any:
+            return FaultyPort(name, inner, process)
+
+        def queue(queue: HostedQueue) -> GatheredQueue:
+            return GatheredQueue(faulty(queue.name, queue), clock, in_flight)
+
+        store = Store(**{name: faulty(name, getattr(self.store, name)) for name in TABLES})
+        watches: Any = store.watches
+        outbox: Any = store.outbox
+        store = replace(
+            store,
+            watches=GatheredTable(watches, WATCHES, in_flight, remembers_watch),
+            outbox=GatheredTable(outbox, OUTBOX, in_flight),
+        )
+        queues = (self.operations, self.deliveries)
+        self.services[worker] = make_services(
+            store=store,
+            operations=queue(self.operations),
+            deliveries=queue(self.deliveries),
+            poison=tuple(faulty("poison", MemoryPoisonQueue(q.poison)) for q in queues),
+            arm=FaultyArm(process, self._serve_arm),
+            callbacks=FaultyCallbacks(process, self._serve_callback),
+            clock=clock,
+            policy=POLICY,
+            under_way=in_flight.enter,
+        )
 
     def _plan(self) -> None:
         schedule = self.scheduler.schedule
@@ -164,6 +176,7 @@ class Run:
         queues = (self.operations, self.deliveries)
         return not (
             self.store.watches.rows
+            or self.store.lookahead.rows
             or self.store.outbox.rows
             or any(queue.messages or queue.poison.messages for queue in queues)
             or any(worker.tasks for worker in self.scheduler.workers)
@@ -173,7 +186,7 @@ class Run:
         for operation in self.scenario.operations:
             if operation.is_at(url):
                 key = key_of(operation)
-                if self.watches.had_end(key) or self.results.had_end(key):
+                if self.watches.showed_end(key) or self.results.showed_end(key):
                     self.scheduler.violate(f"{operation.operation_id} is polled after its end")
                 return operation.answer(url, self.scheduler)
         raise AssertionError(url)
@@ -219,7 +232,8 @@ class Run:
         first_posts = len({post.operation.operation_id for post in self.scenario.posts})
         repeated_posts = len(self.scenario.posts) - first_posts
         requests = len(self.scenario.requests)
-        return self.faults.injected + self.scheduler.tasks_lost + repeated_posts + requests
+        lost = self.operations.lost + self.deliveries.lost
+        return self.faults.injected + self.scheduler.tasks_lost + lost + repeated_posts + requests
 
     def _may_replace_record(self, old: Delivery, new: Delivery) -> bool:
         return self.is_replayed(new.operation) and new.started_at != old.started_at

@@ -1,7 +1,10 @@
-"""Simulated time and workers: coroutines driven step by step, in an order that a seed decides."""
+"""Simulated time and processes: an asyncio event loop whose order a seed decides."""
 
-import types
-from collections.abc import Callable, Coroutine, Generator
+import asyncio
+from asyncio import events as asyncio_events
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
@@ -12,65 +15,163 @@ from typing import Any
 from tests.support.harness import START
 
 
-class CrashError(BaseException):
-    """The worker's process dies here; no step can catch this."""
-
-
 class LostAnswerError(Exception):
     """A request without an answer: its effect may or may not have taken place."""
 
 
-@types.coroutine
-def pause(seconds: float) -> Generator[float, None, None]:
+async def pause(seconds: float) -> None:
     """Let other tasks run for `seconds`."""
-    yield seconds
+    await asyncio.sleep(seconds)
+
+
+async def hang() -> None:
+    """Never go on: the process is dead. (The loop keeps it, or `finally` would run somewhere.)"""
+    loop: Any = asyncio.get_running_loop()
+    loop.hanging.append(loop.create_future())
+    await loop.hanging[-1]
 
 
 @dataclass(slots=True, eq=False)
 class Worker:
-    """A process that runs functions, with a clock that may be wrong."""
+    """A process that runs functions, with a clock that may be wrong; it starts again if it dies."""
 
     name: str
     skew: float  # seconds
     tasks: "list[Task]" = field(default_factory=list)
     is_up: bool = True
+    life: int = 1  # how often it has been started
 
 
 @dataclass(slots=True, eq=False)
 class Task:
     name: str
     worker: Worker
-    coroutine: Coroutine[float, None, Any]
-    on_end: Callable[[Any], None]  # called with the return value, or with a LostAnswerError
+    coroutine: Coroutine[Any, Any, Any]
+    on_end: Callable[[Any], None]  # called with the return value, or the error of a lost answer
     on_crash: Callable[[], None] = lambda: None
-    is_dead: bool = False
     began: float = 0.0
+    read_at: dict[Any, float] = field(default_factory=dict)  # by table and key
+
+
+CURRENT: ContextVar[Task | None] = ContextVar("task", default=None)
+
+
+class _Loop(asyncio.AbstractEventLoop):
+    """The part of an event loop that tasks, futures and timers need."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.hanging: list[asyncio.Future[Any]] = []
+        self._order = count()
+        self._ready: deque[asyncio.Handle] = deque()
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self.on_error: Callable[[BaseException | None, str], None] = lambda _error, _text: None
+
+    def time(self) -> float:
+        return self.now
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self.now + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        heappush(self._timers, (when, next(self._order), handle))
+        return handle
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)
+
+    def create_task(  # type: ignore[override]
+        self, coro: Coroutine[Any, Any, Any], *, name: object = None, context: Context | None = None
+    ) -> asyncio.Task[Any]:
+        task = asyncio.Task(coro, loop=self, name=str(name), context=context)
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # of dead processes
+        return task
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return True
+
+    def is_closed(self) -> bool:
+        return False
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Leave it in the heap, where it is passed over."""
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.on_error(context.get("exception"), context.get("message", ""))
+
+    def run_next(self) -> bool:
+        """Run the next callback, and all that are ready then; return False if there is none."""
+        if not self._ready:
+            while self._timers and self._timers[0][2].cancelled():
+                heappop(self._timers)
+            if not self._timers:
+                return False
+            when, _, handle = heappop(self._timers)
+            self.now = max(self.now, when)
+            self._ready.append(handle)
+        while self._ready:
+            ready = self._ready.popleft()
+            if not ready.cancelled():
+                ready._run()
+        return True
 
 
 @dataclass(slots=True, eq=False)
 class Scheduler:
-    """The agenda, the workers, and the history of a run."""
+    """The event loop, the workers, and the history of a run."""
 
     random: Random
-    now: float = 0.0  # seconds since START
-    current: Task | None = None
     workers: list[Worker] = field(default_factory=list)
     history: list[tuple[Any, ...]] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     tasks_lost: int = 0
-    _agenda: list[tuple[float, int, Callable[[Any], None], Any]] = field(default_factory=list)
-    _order: "count[int]" = field(default_factory=count)
+    on_restart: Callable[[Worker], None] = lambda _: None
+    _loop: _Loop = field(default_factory=_Loop)
+
+    @property
+    def now(self) -> float:
+        """Seconds since START."""
+        return self._loop.now
+
+    @property
+    def current(self) -> Task | None:
+        """The task that runs now, or that has started what runs."""
+        return CURRENT.get()
 
     def clock(self, skew: float = 0.0) -> datetime:
         """Return the time on a clock that is `skew` seconds fast."""
         return START + timedelta(seconds=self.now + skew)
 
-    def schedule(self, delay: float, act: Callable[[Any], None], argument: Any) -> None:
-        """Put `act(argument)` on the agenda."""
-        heappush(self._agenda, (self.now + delay, next(self._order), act, argument))
+    def schedule(self, delay: float, act: Callable[..., object], *arguments: Any) -> None:
+        """Call `act` after `delay` seconds."""
+        self._loop.call_later(delay, act, *arguments, context=Context())
 
     def record(self, event: str, *facts: Any) -> None:
-        self.history.append((self.now, self.current and self.current.name, event, *facts))
+        task = CURRENT.get()
+        self.history.append((self.now, task and task.name, event, *facts))
 
     def violate(self, problem: str) -> None:
         """Report that an invariant is broken; the run ends."""
@@ -78,59 +179,57 @@ class Scheduler:
         self.violations.append(problem)
 
     def run(self, until: float, most: int) -> None:
-        """Work through the agenda; it must be empty by `until` and after `most` events."""
-        for _ in range(most):
-            if not self._agenda or self.violations:
-                return
-            self.now, _, act, argument = heappop(self._agenda)
-            if self.now > until:
-                break
-            act(argument)
-        self.violate(f"still busy after {self.now:.0f} s")
+        """Run until nothing is left to do; that must be by `until` and after `most` instants."""
+        self._loop.on_error = lambda error, text: self.violate(f"not handled: {text} {error!r}")
+        asyncio_events._set_running_loop(self._loop)
+        try:
+            for _ in range(most):
+                if self.violations or not self._loop.run_next():
+                    return
+                if self.now > until:
+                    break
+            self.violate(f"still busy after {self.now:.0f} s")
+        finally:
+            asyncio_events._set_running_loop(None)
 
     def spawn(self, task: Task) -> None:
         """Let a worker begin a task."""
         task.worker.tasks.append(task)
         task.began = self.now
-        self.record("begins", task.name, "on", task.worker.name)
-        self.schedule(0.0, self._resume, task)
+        context = Context()
+        context.run(CURRENT.set, task)
+        context.run(self.record, "begins", task.name, "on", task.worker.name)
+        self._loop.create_task(self._run(task, task.worker.life), context=context)
 
-    def _resume(self, task: Task) -> None:
-        if task.is_dead:
-            return
-        self.current = task
+    async def _run(self, task: Task, life: int) -> None:
+        outcome: Any
         try:
-            delay = task.coroutine.send(None)
-        except StopIteration as end:
-            self._end(task, end.value)
-        except CrashError:
-            self._crash(task.worker)
-        except LostAnswerError as error:
-            self._end(task, error)
+            outcome = await task.coroutine
+        except (LostAnswerError, TimeoutError) as error:  # the latter: a part of the repair
+            outcome = error
         except Exception as error:  # any other error of a step is a finding
-            self.violate(f"a step raised {error!r}")
-        else:
-            self.schedule(delay, self._resume, task)
-        self.current = None
+            if task.worker.life == life:
+                self.violate(f"a step raised {error!r}")
+            return
+        if task.worker.life == life and task.worker.is_up:
+            self.record("ends", outcome)
+            task.worker.tasks.remove(task)
+            task.on_end(outcome)
 
-    def _end(self, task: Task, outcome: Any) -> None:
-        self.record("ends", outcome)
-        task.worker.tasks.remove(task)
-        task.on_end(outcome)
-
-    def _crash(self, worker: Worker) -> None:
+    def crash(self, worker: Worker) -> None:
+        """Let a worker's process die; nothing that it has begun goes on."""
         self.record("CRASH of", worker.name, "with", [task.name for task in worker.tasks])
         worker.is_up = False
+        worker.life += 1
         self.schedule(1 + 5 * self.random.random(), self._restart, worker)
         tasks, worker.tasks = worker.tasks, []
         self.tasks_lost += len(tasks)
         for task in tasks:
-            task.is_dead = True
-            task.coroutine.close()
             task.on_crash()
 
     def _restart(self, worker: Worker) -> None:
         worker.is_up = True
+        self.on_restart(worker)
 
     def choose_worker(self) -> Worker | None:
         """Return a random worker that is up; None if there is none."""

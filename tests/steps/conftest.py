@@ -29,9 +29,9 @@ async def interrupt(harness: Harness, step: Awaitable[object], *, after: int) ->
     harness.effects.cut_after = None
 
 
-def take_post(harness: Harness, callback_url: str) -> bytes:
+def take_post(harness: Harness, callback_url: str, **more: object) -> bytes:
     """Post the operation, and take the message from the queue for the test to process."""
-    body = harness.post(callback_url)
+    body = harness.post(callback_url, **more)
     harness.operations.messages.popitem()
     return body
 

@@ -11,7 +11,8 @@ from opswatch.core.texts import MAX_PROPERTY
 from opswatch.core.watches import FinalStatus
 from opswatch.steps.control import redeliver, redeliver_abandoned, stop
 from opswatch.steps.finish import finish
-from opswatch.steps.maintenance import purge, repair
+from opswatch.steps.purge import purge
+from opswatch.steps.repair import repair
 from tests.support.harness import (
     HOOK,
     KEY,
@@ -43,13 +44,13 @@ async def lose(harness: Harness, *callback_urls: str, **more: object) -> None:
 
 async def settle_until(harness: Harness, is_reached: Callable[[], bool]) -> None:
     """Advance from message to message until `is_reached`."""
-    for _ in range(100):
-        while await harness.pump():
-            pass
+    for _ in range(1000):
+        await harness.pump_all()
         if is_reached():
             return
-        waiting = (*harness.operations.messages.values(), *harness.deliveries.messages.values())
-        harness.now = max(harness.now, min(message.visible_at for message in waiting))
+        following = harness.next_event_at()
+        assert following is not None
+        harness.now = max(harness.now, following)
     raise AssertionError("never reached")
 
 
@@ -240,8 +241,7 @@ async def test_slow_finish_lists_the_later_end(harness: Harness) -> None:
         harness.advance(minutes=1)
         harness.status = ended()
         harness.post(again=True)
-        while await harness.pump():
-            pass
+        await harness.pump_all()
 
     harness.effects.before["timeline.put"] = watch_again
     await harness.settle()

@@ -10,7 +10,7 @@ import pytest
 from opswatch.core.deliveries import DeliveryState
 from opswatch.core.http import HttpResponse
 from opswatch.steps.control import redeliver, stop
-from opswatch.steps.maintenance import repair
+from opswatch.steps.repair import repair
 from tests.support.harness import HOOK, KEY, OTHER, Harness, InterruptedStepError, ended, running
 
 HOOKS = (None, HOOK, OTHER, "https://third.example.com/3")
@@ -18,7 +18,8 @@ ANSWERS = (HttpResponse(404, {}), HttpResponse(500, {}), running(), ended(), end
 # Effects before which another worker and a user act.
 RACES = (
     "watches.delete", "watches.insert", "watches.replace", "results.insert", "results.replace",
-    "timeline.insert", "timeline.put", "timeline.replace", "outbox.insert", "operations.send",
+    "timeline.insert", "timeline.put", "timeline.replace", "outbox.insert",
+    "operations.send", "operations.send_wake_up", "watches.merge",
 )  # fmt: skip
 
 
@@ -68,6 +69,7 @@ class Play:
         self.harness.advance(minutes=11)
 
     async def interfere(self) -> None:
+        self.harness.advance(milliseconds=1)  # no two workers act at the same instant
         self.harness.status = self.random.choice(ANSWERS)
         if self.random.random() < 0.2:
             await stop(self.harness.services, KEY)
@@ -79,7 +81,7 @@ class Play:
         self.harness.effects.before.clear()
         self.harness.status = ended()
         for _ in range(6):
-            await self.harness.settle(400)
+            await self.harness.settle()
             self.harness.advance(minutes=15)
             await repair(self.harness.services)
 

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from opswatch.core.deliveries import DeliveryState
-from opswatch.core.keys import Key, WakeUp
+from opswatch.core.keys import Key
+from opswatch.core.wakeups import WakeUp
 from opswatch.steps.control import StopOutcome, redeliver, redeliver_abandoned, stop
 from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
@@ -48,7 +49,7 @@ async def test_stop_between_end_and_record_is_late(harness: Harness) -> None:
     await harness.watched(HOOK)
     harness.status = ended()
     outcomes = stop_before(harness, "results.insert")
-    await poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
     assert outcomes == [StopOutcome.ENDED_BEFORE]
     assert harness.result.end.status == "Succeeded"
 
@@ -56,14 +57,18 @@ async def test_stop_between_end_and_record_is_late(harness: Harness) -> None:
 async def test_end_that_is_kept_first_wins(harness: Harness) -> None:
     await harness.watched(HOOK)
     harness.status = ended()
-    harness.effects.before["watches.replace"] = lambda: poll(harness.services, WakeUp(KEY, 2))
+    harness.effects.before["watches.replace"] = lambda: poll(
+        harness.services, WakeUp(key=KEY, seq=2)
+    )
     assert await stop(harness.services, KEY) is StopOutcome.ENDED_BEFORE
     assert harness.result.end.status == "Succeeded"
 
 
 async def test_stop_is_repeated_after_concurrent_poll(harness: Harness) -> None:
     await harness.watched(HOOK)
-    harness.effects.before["watches.replace"] = lambda: poll(harness.services, WakeUp(KEY, 2))
+    harness.effects.before["watches.replace"] = lambda: poll(
+        harness.services, WakeUp(key=KEY, seq=2)
+    )
     assert await stop(harness.services, KEY) is StopOutcome.STOPPED
     assert (harness.result.end.status, harness.result.facts.polls) == ("Stopped", 2)
 
@@ -129,7 +134,7 @@ async def test_abandoned_delivery_gets_its_whole_schedule_again(harness: Harness
 async def end_with_pending_delivery(harness: Harness) -> None:
     await harness.watched(HOOK)
     harness.status = ended("Failed")
-    await poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
 
 
 async def test_pending_delivery_is_not_requeued(harness: Harness) -> None:
@@ -145,7 +150,8 @@ async def test_redelivery_under_way_is_not_begun_again(harness: Harness) -> None
     assert await redeliver(harness.services, KEY) == 1
     await harness.pump()
     assert await redeliver(harness.services, KEY) == 0
-    assert harness.seqs(harness.deliveries) == [3]
+    assert (harness.pending.seq, harness.pending.round_attempts) == (3, 1)
+    assert harness.called() == [HOOK, HOOK]
 
 
 async def test_redelivery_interrupted_before_its_message_is_sent_again(harness: Harness) -> None:
@@ -182,6 +188,14 @@ async def test_only_this_operations_deliveries_are_requeued(harness: Harness) ->
     assert await redeliver(harness.services, KEY) == 1
 
 
+async def test_delivery_without_result_is_not_requeued(harness: Harness) -> None:
+    """A purge was interrupted: there is nothing to deliver."""
+    await harness.ended(HOOK)
+    await harness.store.results.delete(KEY)
+    assert await redeliver(harness.services, KEY) == 0
+    assert not harness.store.outbox.rows
+
+
 async def test_abandoned_deliveries_since_an_instant_are_requeued(harness: Harness) -> None:
     """It includes every operation; delivered and older ones are left."""
     answer(harness, 410)
@@ -196,6 +210,11 @@ async def test_abandoned_deliveries_since_an_instant_are_requeued(harness: Harne
         at = last - timedelta(seconds=age)
         other = replace(abandoned, key=key, state=state, last_attempt_at=at)
         await harness.store.deliveries.put(other)
+    facts = harness.result.facts
+    elsewhere = replace(facts.operation, key=Key("another subscription", KEY.row))
+    await harness.store.results.put(
+        replace(harness.result, facts=replace(facts, operation=elsewhere))
+    )
     assert await redeliver_abandoned(harness.services, last) == 2
     assert {pending.key.row for pending in harness.store.outbox.values()} == {
         abandoned.key.row, "operation~2",

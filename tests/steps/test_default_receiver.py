@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from opswatch.core.http import HttpResponse
-from opswatch.steps.maintenance import repair
+from opswatch.steps.repair import repair
 from tests.support.harness import HOOK, OTHER, Harness, InterruptedStepError, ended, running
 
 DEFAULT = "https://default.example.com/hook"

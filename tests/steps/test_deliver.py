@@ -7,7 +7,7 @@ import pytest
 
 from opswatch.core.deliveries import DeliveryState
 from opswatch.core.hosts import OPENS_AFTER, Acquired, Busy, HostCircuit
-from opswatch.core.keys import WakeUp
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.webhook import event
 from opswatch.steps.deliver import deliver
 from opswatch.steps.poll import poll
@@ -25,13 +25,13 @@ async def harness() -> Harness:
     await harness.watched(HOOK)
     harness.operations.messages.clear()
     harness.status = ended("Failed")
-    await poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
     harness.effects.names.clear()
     return harness
 
 
 def wake(harness: Harness) -> WakeUp:
-    return WakeUp(harness.pending.key, harness.pending.seq)
+    return WakeUp(key=harness.pending.key, seq=harness.pending.seq)
 
 
 async def circuit(harness: Harness, failures: int, **open_for: float) -> HostCircuit:
@@ -76,11 +76,29 @@ async def test_failures_follow_schedule_until_abandoned(harness: Harness) -> Non
 
 
 async def test_retry_is_sent_before_its_row(harness: Harness) -> None:
-    answer(harness, 401)
+    answer(harness, 500)
     await harness.pump()
-    assert harness.effects.names == ["callbacks.post", "deliveries_queue.send", "outbox.replace"]
+    assert harness.effects.names == [
+        "callbacks.post", "hosts.insert", "deliveries_queue.send_wake_up", "outbox.replace",
+    ]  # fmt: skip
     assert (harness.pending.seq, harness.pending.attempts) == (2, 1)
-    assert harness.seqs(harness.deliveries) == [2]
+    (again,) = harness.wake_ups(harness.deliveries)
+    assert (again.seq, again.due_at) == (2, harness.pending.next_attempt_at)
+
+
+async def test_far_retry_is_its_row_alone(harness: Harness) -> None:
+    answer(harness, 401, 204)
+    await harness.pump()
+    # The look-ahead runs before the row is committed that needs it.
+    assert harness.effects.names == [
+        "callbacks.post", "lookahead.insert", "deliveries_queue.send", "outbox.replace",
+    ]  # fmt: skip
+    due_at = harness.pending.next_attempt_at
+    assert harness.pending.far
+    assert harness.wake_ups(harness.deliveries) == []
+    await harness.settle()
+    assert harness.settled.state is DeliveryState.DELIVERED
+    assert harness.settled.attempt_log[-1].at == due_at
 
 
 async def test_gone_receiver_is_not_called_again(harness: Harness) -> None:
@@ -105,8 +123,10 @@ async def test_missing_secret_postpones_without_counting_attempt(harness: Harnes
         seq = harness.pending.seq
         await deliver(services, wake(harness))
         assert (harness.pending.seq, harness.pending.attempts) == (seq + 1, 0)
-        assert harness.pending.next_attempt_at == harness.now + timedelta(minutes=5)
-        harness.advance(minutes=5)
+        assert harness.pending.next_attempt_at is not None
+        delay = harness.pending.next_attempt_at - harness.now
+        assert timedelta(minutes=1) <= delay <= timedelta(seconds=91)  # of two minutes, at most
+        harness.advance(seconds=91)
     assert "OPSWATCH_CALLBACK_SECRETS" in (harness.pending.last_error or "")
     await harness.settle()
     assert (harness.settled.state, harness.settled.attempts) == (DeliveryState.DELIVERED, 1)
@@ -117,17 +137,19 @@ async def test_missing_secret_postpones_without_counting_attempt(harness: Harnes
 
 @pytest.mark.parametrize(
     ("seq", "attempts", "sent"),
-    [(1, 0, []), (2, 1, [3]), (3, 0, [3])],
+    [(1, 0, []), (2, 1, []), (3, 0, [3])],
     ids=["stale", "due", "early"],
 )
 async def test_fence(harness: Harness, seq: int, attempts: int, sent: list[int]) -> None:
-    answer(harness, 401)
+    answer(harness, 500)
     await harness.pump()
     harness.deliveries.messages.clear()
+    harness.now = due_at = harness.pending.next_attempt_at or harness.now
     before = len(harness.callbacks.requests)
-    await deliver(harness.services, WakeUp(harness.pending.key, seq))
+    await deliver(harness.services, WakeUp(key=harness.pending.key, seq=seq, due_at=due_at))
     assert len(harness.callbacks.requests) - before == attempts
     assert harness.seqs(harness.deliveries) == sent
+    assert harness.pending.seq == 2 + attempts  # then it waits far, as its row alone
 
 
 async def test_concurrent_copies_settle_one_delivery(harness: Harness) -> None:
@@ -141,8 +163,8 @@ async def test_concurrent_copies_settle_one_delivery(harness: Harness) -> None:
     assert not harness.store.outbox.rows
 
 
-async def test_conflicting_attempt_takes_its_successor_back(harness: Harness) -> None:
-    answer(harness, 401)
+async def test_successor_of_conflicting_attempt_is_stale(harness: Harness) -> None:
+    answer(harness, 500)
     again = wake(harness)
     harness.deliveries.messages.clear()
 
@@ -152,8 +174,11 @@ async def test_conflicting_attempt_takes_its_successor_back(harness: Harness) ->
 
     harness.effects.before["outbox.replace"] = copy
     await deliver(harness.services, again)
-    assert harness.seqs(harness.deliveries) == [2]
+    assert harness.seqs(harness.deliveries) == [2, 2]
     assert harness.pending.seq == 2
+    answer(harness, 204)
+    await harness.settle()
+    assert len(harness.called()) == 3
 
 
 async def test_failure_after_a_copys_success_is_dropped(harness: Harness) -> None:
@@ -263,7 +288,7 @@ async def test_busy_host_postpones_without_counting_attempt(harness: Harness) ->
     harness.deliveries.messages.clear()
     harness.callbacks.next_slot = Busy(timedelta(seconds=4))
     await deliver(harness.services, wake(harness))
-    assert harness.effects.names == ["deliveries_queue.send", "outbox.replace"]
+    assert harness.effects.names == ["deliveries_queue.send_wake_up", "outbox.replace"]
     assert (harness.pending.seq, harness.pending.attempts) == (2, 0)
     (back_at,) = {message.visible_at for message in harness.deliveries.messages.values()}
     assert timedelta(seconds=4) <= back_at - harness.now <= timedelta(seconds=8)

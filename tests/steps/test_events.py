@@ -12,15 +12,17 @@ from opentelemetry.sdk.metrics.export import Gauge, Histogram, Sum
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, StatusCode, format_span_id, format_trace_id
 
+from opswatch.config import Settings
 from opswatch.core.http import HttpResponse, NoAnswer
-from opswatch.core.keys import Key, WakeUp, operation_from_url
+from opswatch.core.keys import Key, operation_from_url
 from opswatch.core.kinds import Sample
 from opswatch.core.metrics import METRICS
+from opswatch.core.wakeups import WakeUp
 from opswatch.steps import events
 from opswatch.steps.control import redeliver
-from opswatch.steps.maintenance import OVERDUE_GRACE, purge, repair
 from opswatch.steps.poll import poll
-from opswatch.steps.wakeups import read_wake_up
+from opswatch.steps.purge import purge
+from opswatch.steps.repair import repair
 from opswatch.testing import (
     MemoryArm,
     MemoryBudget,
@@ -29,12 +31,11 @@ from opswatch.testing import (
     MemoryQueue,
 )
 from tests.support.collector import Collector, collecting, points_of
-from tests.support.harness import ENDPOINT, Harness, status_path
+from tests.support.harness import ENDPOINT, Harness, status_path, wake_up_message
 
 DECLARED = json.loads((Path(__file__).parents[2] / "infra/telemetry.json").read_text("utf-8"))
 HOOK = "https://hooks.example.com/in?token=hushhush"
 HIDDEN = ("hushhush", "sig=", "callbackUrl", "whsec_")
-MINUTE = timedelta(minutes=1)
 
 Answer = HttpResponse | NoAnswer
 
@@ -129,9 +130,10 @@ async def failing_host(harness: ReportingHarness) -> None:
 async def stale_and_early_messages(harness: ReportingHarness) -> None:
     harness.arm_answers = [status("InProgress")]
     await harness.register()
-    await poll(harness.services, WakeUp(KEY, 0))
-    await poll(harness.services, WakeUp(KEY, 2))
-    await poll(harness.services, WakeUp(operation_from_url(url_of("2")).key, 1))
+    await poll(harness.services, WakeUp(key=KEY, seq=0))
+    await poll(harness.services, WakeUp(key=KEY, seq=3, due_at=harness.now))
+    await poll(harness.services, WakeUp(key=KEY, seq=3))
+    await poll(harness.services, WakeUp(key=operation_from_url(url_of("2")).key, seq=1))
 
 
 async def conflicting_commit(harness: ReportingHarness) -> None:
@@ -140,23 +142,53 @@ async def conflicting_commit(harness: ReportingHarness) -> None:
         harness.store.watches.rows[KEY] = ({**row, "seq": 9}, "another's")
         return status("InProgress")
 
+    harness.arm_answers = [status("InProgress")]
     await harness.register()
-    await poll(replace(harness.services, arm=MemoryArm(answer)), WakeUp(KEY, 1))
+    await poll(replace(harness.services, arm=MemoryArm(answer)), WakeUp(key=KEY, seq=2))
 
 
 async def repair_and_purge(harness: ReportingHarness) -> None:
+    harness.arm_answers = [status("InProgress")]
     await harness.register()
+    harness.operations.messages.clear()
     harness.poison_queues[0].post(b"no operation at all")
-    harness.poison_queues[1].post(b'{"wake": {"partition": "p", "row": "r", "seq": 1}}')
+    harness.poison_queues[1].post(wake_up_message(WakeUp(key=Key("p", "r"), seq=1)))
     harness.advance(hours=1)
     await repair(harness.services)
+    await harness.pump_all()  # the rejection
+    harness.store.results.rows[KEY] = ({}, "unreadable")
+    harness.advance(days=40)
     await purge(harness.services)
 
 
+async def failing_and_slow_work(harness: ReportingHarness) -> None:
+    """A poll fails, a look-ahead is late and ends, and a part of the repair fails."""
+
+    def answer(_: str) -> Answer:
+        raise ConnectionError("no answer")
+
+    harness.arm_answers = [status("InProgress")]
+    await harness.register()
+    harness.now = harness.watch.due_at
+    harness.services, usual = replace(harness.services, arm=MemoryArm(answer)), harness.services
+    await harness.pump_all()
+    harness.services = usual
+    harness.arm_answers = [HttpResponse(429, {"retry-after": "60"}), status("Succeeded")]
+    harness.advance(seconds=10)
+    await harness.pump_all()
+    harness.advance(seconds=40)
+    await repair(harness.services)
+    harness.effects.before["lookahead.replace"] = Unreachable(harness.clock).depth
+    await harness.settle()
+    with pytest.raises(ConnectionError):
+        await repair(replace(harness.services, deliveries=Unreachable(harness.clock)))
+    error = ValueError(f"not a row: {HOOK}")
+    events.record_unreadable_row(harness.services.telemetry, "watches", KEY, error)
+
+
 async def missing_secret(harness: ReportingHarness) -> None:
-    await harness.register(HOOK)
     harness.services = replace(harness.services, secrets=())
-    await harness.pump()
+    await harness.register(HOOK)
 
 
 async def postponed_and_slow(harness: ReportingHarness) -> None:
@@ -173,6 +205,9 @@ async def postponed_and_slow(harness: ReportingHarness) -> None:
         harness.advance(minutes=1)
         await harness.pump()
     events.record_durations_failed(ConnectionError(f"no answer: {HOOK}"))
+    for mistake in Settings.read({"OPSWATCH_CALLBACK_URL": HOOK.replace("https", "ftp")}).mistakes:
+        events.record_mistake(mistake)
+    events.record_kept("operations", 7, 20.0, ConnectionError(f"no answer: {HOOK}"))
 
 
 SCENARIOS = (
@@ -181,6 +216,7 @@ SCENARIOS = (
     stale_and_early_messages,
     conflicting_commit,
     repair_and_purge,
+    failing_and_slow_work,
     missing_secret,
     postponed_and_slow,
 )
@@ -314,7 +350,10 @@ async def test_repair_measures_watches_and_queues(harness: ReportingHarness) -> 
 
 
 async def test_rescued_watch_stays_overdue_until_polled(harness: ReportingHarness) -> None:
+    harness.arm_answers = [status("InProgress")]
     await harness.register()
+    harness.operations.messages.clear()
+    harness.now = due_at = harness.watch.due_at
     lateness = []
     for _ in range(10):
         harness.advance(minutes=1)
@@ -322,8 +361,7 @@ async def test_rescued_watch_stays_overdue_until_polled(harness: ReportingHarnes
         ((seconds, _),) = harness.collector.points()["watches.oldest_overdue"]
         lateness.append(seconds)
     assert lateness == [60.0 * minute for minute in range(1, 11)]
-    assert harness.store.watches.values()[0].due_at > harness.now - OVERDUE_GRACE - MINUTE
-    harness.arm_answers = [status("InProgress")]
+    assert (harness.watch.seq, harness.watch.due_at) == (2, due_at)
     await harness.pump()
     await repair(harness.services)
     assert harness.collector.points()["watches.oldest_overdue"] == [(0, {})]
@@ -381,10 +419,11 @@ async def test_early_message_keeps_its_link(harness: ReportingHarness) -> None:
     traceparent = f"00-{1:032x}-{2:016x}-01"
     await harness.register()
     harness.operations.messages.clear()
-    await poll(harness.services, WakeUp(KEY, 2, traceparent))
-    (again,) = harness.operations.messages.values()
-    assert read_wake_up(again.body) == WakeUp(KEY, 2, traceparent)
-    assert harness.collector.spans("poll") == ()
+    wake = WakeUp(key=KEY, seq=3, due_at=harness.now, traceparent=traceparent)
+    spans = harness.collector.spans("poll")
+    await poll(harness.services, wake)
+    assert harness.wake_ups(harness.operations) == [wake]
+    assert harness.collector.spans("poll") == spans
 
 
 async def test_receiver_gets_the_trace_of_its_attempt(harness: ReportingHarness) -> None:
@@ -404,18 +443,19 @@ async def test_deferred_delivery_keeps_its_links(harness: ReportingHarness) -> N
     assert decisions.count("wait") > 0
     assert len(decisions) - decisions.count("wait") == len(harness.callbacks.requests)
     linked = {link.context.span_id for span in spans for link in span.links}
-    unlinked = [span for span in spans if context_of(span).span_id not in linked]
-    assert len(unlinked) == 7  # the last of each delivery
-    assert all(len(span.links) == 1 for span in spans)
+    assert linked <= {context_of(span).span_id for span in harness.collector.spans()}
+    # A wake-up of the look-ahead has no link: only short waits are linked.
+    assert {len(span.links) for span in spans} == {0, 1}
 
 
 async def test_failing_poll_is_a_failed_span(harness: ReportingHarness) -> None:
     def answer(_: str) -> Answer:
         raise ConnectionError
 
+    harness.arm_answers = [status("InProgress")]
     await harness.register()
     with pytest.raises(ConnectionError):
-        await poll(replace(harness.services, arm=MemoryArm(answer)), WakeUp(KEY, 1))
-    (span,) = harness.collector.spans("poll")
+        await poll(replace(harness.services, arm=MemoryArm(answer)), WakeUp(key=KEY, seq=2))
+    *_, span = harness.collector.spans("poll")
     assert span.status.status_code is StatusCode.ERROR
     assert [event.name for event in span.events] == ["exception"]

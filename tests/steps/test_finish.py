@@ -3,23 +3,23 @@
 import pytest
 
 from opswatch.core.http import HttpResponse
-from opswatch.core.keys import WakeUp
+from opswatch.core.wakeups import WakeUp
 from opswatch.steps.control import redeliver
 from opswatch.steps.finish import finish
-from opswatch.steps.maintenance import repair
 from opswatch.steps.poll import poll
+from opswatch.steps.repair import repair
 from tests.steps.conftest import answer, interrupt, live_rows
 from tests.support.harness import HOOK, KEY, OTHER, Harness, ended
 
 EFFECTS = [
     "arm.get",
-    "watches.replace",  # keeps the end
+    "watches.merge",  # keeps the end
     "results.insert",
     "timeline.put",
     "outbox.insert",
-    "deliveries_queue.send",
+    "deliveries_queue.send_wake_up",
     "outbox.insert",
-    "deliveries_queue.send",
+    "deliveries_queue.send_wake_up",
     "watches.delete",
 ]
 
@@ -41,7 +41,7 @@ async def finish_now(harness: Harness) -> None:
 
 
 async def test_end_is_kept_first_and_watch_removed_last(harness: Harness) -> None:
-    await poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
     assert harness.effects.names == EFFECTS
     assert harness.result.end.status == "Failed"
     assert harness.result.facts.callbacks == (HOOK, OTHER)
@@ -51,17 +51,17 @@ async def test_end_is_kept_first_and_watch_removed_last(harness: Harness) -> Non
 
 @pytest.mark.parametrize("cut_after", range(1, len(EFFECTS) + 1))
 async def test_same_message_continues_interrupted_end(harness: Harness, cut_after: int) -> None:
-    await interrupt(harness, poll(harness.services, WakeUp(KEY, 2)), after=cut_after)
+    await interrupt(harness, poll(harness.services, WakeUp(key=KEY, seq=2)), after=cut_after)
     await harness.pump()  # process the messages that were sent before the crash
-    is_kept = cut_after > EFFECTS.index("watches.replace")
+    is_kept = cut_after > EFFECTS.index("watches.merge")
     if is_kept:
         harness.status = HttpResponse(404, {})  # ARM has forgotten it
     harness.advance(minutes=10)
-    await poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
     await repair(harness.services)  # sends the wake-up of a delivery that the crash prevented
     await harness.settle()
     assert harness.result.end.status == "Failed"
-    assert harness.called() == [HOOK, OTHER]
+    assert sorted(harness.called()) == [HOOK, OTHER]
     assert [d.state for d in harness.store.deliveries.values()] == ["delivered", "delivered"]
     assert not live_rows(harness)
     assert [entry.status for entry in harness.store.timeline.values()] == ["Failed"]
@@ -72,19 +72,21 @@ async def test_first_end_is_kept(harness: Harness) -> None:
     async def another_end() -> None:
         harness.advance(seconds=1)
         harness.status = ended("Succeeded")
-        await poll(harness.services, WakeUp(KEY, 2))
+        await poll(harness.services, WakeUp(key=KEY, seq=2))
 
-    harness.effects.before["watches.replace"] = another_end
-    await poll(harness.services, WakeUp(KEY, 2))
+    harness.effects.before["watches.merge"] = another_end
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
     await harness.settle()
     assert harness.result.end.status == "Succeeded"
     assert harness.called() == [HOOK, OTHER]
 
 
 async def test_concurrent_finishes_call_each_receiver_once(harness: Harness) -> None:
-    await interrupt(harness, poll(harness.services, WakeUp(KEY, 2)), after=2)
-    harness.effects.before["watches.delete"] = lambda: poll(harness.services, WakeUp(KEY, 2))
-    await poll(harness.services, WakeUp(KEY, 2))
+    await interrupt(harness, poll(harness.services, WakeUp(key=KEY, seq=2)), after=2)
+    harness.effects.before["watches.delete"] = lambda: poll(
+        harness.services, WakeUp(key=KEY, seq=2)
+    )
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
     await harness.settle()
     assert harness.called() == [HOOK, OTHER]
     assert not harness.store.watches.rows
@@ -96,7 +98,7 @@ async def test_copy_after_all_deliveries_calls_no_receiver(harness: Harness) -> 
         await harness.settle()
 
     harness.effects.before["results.insert"] = finish_and_deliver
-    await poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
     assert not harness.deliveries.messages
     assert harness.called() == [HOOK, OTHER]
     assert not harness.store.outbox.rows
@@ -110,8 +112,8 @@ async def test_copy_during_retries_sends_no_wake_up(harness: Harness) -> None:
         await harness.pump()
 
     harness.effects.before["results.insert"] = finish_and_attempt
-    await poll(harness.services, WakeUp(KEY, 2))
-    assert harness.seqs(harness.deliveries) == [2, 2]  # of two receivers
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
+    assert harness.wake_ups(harness.deliveries) == []  # both wait for the look-ahead
     assert [pending.attempts for pending in harness.store.outbox.values()] == [1, 1]
 
 
@@ -126,7 +128,7 @@ async def test_late_copy_leaves_redelivery_alone(harness: Harness) -> None:
         assert await redeliver(harness.services, KEY) == 2
 
     harness.effects.before["results.insert"] = finish_and_deliver
-    await poll(harness.services, WakeUp(KEY, 2))
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
     await harness.settle()
     assert sorted(harness.called()) == sorted([HOOK, OTHER] * 2)
     assert [record.attempts for record in harness.store.deliveries.values()] == [2, 2]

@@ -11,9 +11,9 @@ from opswatch.core.http import HttpResponse
 from opswatch.core.keys import Key
 from opswatch.core.kinds import Sample
 from opswatch.core.watches import add_callback
+from opswatch.rows.messages import decode_message
 from opswatch.steps import control
 from opswatch.steps.poll import poll
-from opswatch.steps.wakeups import read_wake_up
 from opswatch.testing import MemoryBudget, MemoryDurations
 from tests.support.harness import (
     HOOK,
@@ -62,8 +62,9 @@ class LearningHarness(Harness):
     async def interrupted_poll(self, cut_after: int) -> None:
         """Poll by the next message, which stays in the queue, up to so many effects."""
         (message,) = self.operations.receive(timedelta(seconds=10))
-        wake = read_wake_up(message.body)
-        assert wake is not None
+        wakes = decode_message(message.body)
+        assert isinstance(wakes, tuple)
+        (wake,) = wakes
         self.effects.names.clear()
         self.effects.cut_after = cut_after
         with pytest.raises(InterruptedStepError):
@@ -143,13 +144,17 @@ async def test_posted_start_delays_the_first_poll(harness: LearningHarness) -> N
     harness.learn(*[600.0] * 50)
     harness.post(startTime="2026-11-23T02:59:58Z")
     await harness.pump()
-    (message,) = harness.operations.messages.values()
-    assert message.visible_at >= harness.watch.due_at > START + timedelta(seconds=50)
-    assert harness.arm.asked == []
+    due_at = harness.watch.due_at
+    assert due_at > START + timedelta(seconds=50)
+    assert harness.watch.far
     harness.post(startTime="2026-11-23T02:59:58Z")
-    await harness.pump()
-    visible = {message.visible_at for message in harness.operations.messages.values()}
-    assert min(visible) >= harness.watch.due_at
+    await harness.pump_all()
+    assert harness.watch.due_at == due_at
+    assert harness.arm.asked == []
+    harness.status = ended()
+    await harness.settle()
+    assert len(harness.arm.asked) == 1
+    assert harness.result.facts.last_polled_at == due_at
 
 
 async def test_running_watch_shows_its_expected_end(harness: LearningHarness) -> None:
@@ -190,19 +195,24 @@ async def test_unknown_kind_shows_nothing(harness: LearningHarness) -> None:
 # --- the budget
 
 
-async def test_poll_beyond_the_budget_is_postponed(harness: LearningHarness) -> None:
+@pytest.mark.parametrize(("delay", "is_far"), [(10, False), (40, True)])
+async def test_poll_beyond_the_budget_is_postponed(
+    harness: LearningHarness, delay: int, *, is_far: bool
+) -> None:
     harness.post(HOOK)
-    await harness.pump()
-    harness.budget.next_delay = timedelta(seconds=40)
+    harness.budget.next_delay = timedelta(seconds=delay)
     await harness.pump()
     watch = harness.watch
     assert harness.arm.asked == []
     assert (watch.seq, watch.facts.polls) == (2, 0)
-    assert watch.due_at == START + timedelta(seconds=40)
+    assert watch.due_at == START + timedelta(seconds=delay)
     assert watch.postponed_since == START
-    assert harness.seqs(harness.operations) == [2]
-    (message,) = harness.operations.messages.values()
-    assert message.visible_at == watch.due_at
+    assert watch.far is is_far
+    assert harness.seqs(harness.operations) == ([] if is_far else [2])
+    harness.budget.next_delay = timedelta(0)
+    harness.status = ended()
+    await harness.settle()
+    assert harness.result.facts.last_polled_at == watch.due_at
 
 
 async def test_postponed_poll_is_made_later(harness: LearningHarness) -> None:
@@ -223,11 +233,11 @@ async def test_postponement_counts_from_the_first(harness: LearningHarness) -> N
     harness.budget.next_delay = timedelta(seconds=40)
     harness.post()
     for _ in range(3):
-        await harness.pump()
+        await harness.pump_all()
         harness.advance(seconds=40)
-    assert harness.watch.postponed_since == START
+    assert (harness.watch.seq, harness.watch.postponed_since) == (4, START)
     harness.budget.next_delay = timedelta(0)
-    await harness.pump()
+    await harness.pump_all()
     assert harness.watch.postponed_since is None
 
 
@@ -236,7 +246,7 @@ async def test_last_poll_ignores_the_budget(harness: LearningHarness) -> None:
     harness.budget.next_delay = timedelta(hours=1)
     await harness.settle()
     assert harness.result.end.status == "TimedOut"
-    assert harness.now == harness.result.facts.deadline_at
+    assert harness.result.end.finished_at == harness.result.facts.deadline_at
 
 
 async def test_postponement_leaves_the_miss_grace(harness: LearningHarness) -> None:
@@ -245,10 +255,10 @@ async def test_postponement_leaves_the_miss_grace(harness: LearningHarness) -> N
     grace = POLICY.miss_grace
     harness.now = harness.watch.due_at
     harness.budget.next_delay = grace * 2
-    await harness.pump()
+    await harness.pump_all()
     harness.advance(seconds=grace.total_seconds() * 2)
     harness.budget.next_delay = timedelta(0)
-    await harness.pump()
+    await harness.pump_all()
     assert harness.watch.facts.misses == 2
     harness.advance(seconds=grace.total_seconds())
     await harness.settle()
@@ -256,9 +266,9 @@ async def test_postponement_leaves_the_miss_grace(harness: LearningHarness) -> N
 
 
 async def test_receiver_joins_while_a_poll_is_postponed(harness: LearningHarness) -> None:
-    harness.post(HOOK)
-    await harness.pump()
-    harness.budget.next_delay = timedelta(seconds=40)
+    await harness.watched(HOOK)
+    harness.now = harness.watch.due_at
+    harness.budget.next_delay = timedelta(seconds=10)
 
     async def joins() -> None:
         row = await harness.store.watches.get(KEY)
@@ -266,34 +276,37 @@ async def test_receiver_joins_while_a_poll_is_postponed(harness: LearningHarness
         facts = add_callback(row.value.facts, OTHER, None)
         await harness.store.watches.replace(replace(row.value, facts=facts), row.etag)
 
-    harness.effects.before["watches.replace"] = joins
+    harness.effects.before["watches.merge"] = joins
     await harness.pump()
     assert harness.watch.facts.callbacks == (HOOK, OTHER)
-    assert (harness.watch.seq, harness.seqs(harness.operations)) == (2, [2])
+    assert (harness.watch.seq, harness.seqs(harness.operations)) == (3, [3])
 
 
 async def test_stop_wins_over_a_postponement(harness: LearningHarness) -> None:
-    harness.post()
-    await harness.pump()
-    harness.budget.next_delay = timedelta(seconds=40)
+    await harness.watched()
+    harness.now = harness.watch.due_at
+    harness.budget.next_delay = timedelta(seconds=10)
 
     async def stop() -> None:
         await control.stop(harness.services, KEY)
 
-    harness.effects.before["watches.replace"] = stop
+    harness.effects.before["watches.merge"] = stop
     await harness.pump()
     assert harness.result.end.status == "Stopped"
     assert not harness.store.watches.rows
-    assert not harness.operations.messages
+    harness.budget.next_delay = timedelta(0)
+    await harness.settle()  # the wake-up that was sent finds nothing
+    assert len(harness.arm.asked) == 1
 
 
+@pytest.mark.parametrize("delay", [10, 40])
 @pytest.mark.parametrize("cut_after", [1, 2])
 async def test_interrupted_postponement_leaves_a_wake_up(
-    harness: LearningHarness, cut_after: int
+    harness: LearningHarness, cut_after: int, delay: int
 ) -> None:
-    harness.post()
-    await harness.pump()
-    harness.budget.next_delay = timedelta(seconds=40)
+    await harness.watched()
+    harness.now = harness.watch.due_at
+    harness.budget.next_delay = timedelta(seconds=delay)
     await harness.interrupted_poll(cut_after)
     harness.budget.next_delay = timedelta(0)
     harness.status = ended()

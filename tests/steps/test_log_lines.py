@@ -9,16 +9,15 @@ from typing import Any
 import pytest
 
 from opswatch.core.http import HttpResponse, NoAnswer
-from opswatch.core.intake import Registration
-from opswatch.core.keys import operation_from_url
+from opswatch.core.keys import Key, operation_from_url
 from opswatch.core.policy import Policy
+from opswatch.core.wakeups import WakeUp
 from opswatch.health import brief
 from opswatch.ports import Query, Services
 from opswatch.steps import events
-from opswatch.steps.maintenance import repair
 from opswatch.steps.messages import operations_message
-from opswatch.steps.poll import poll
-from opswatch.steps.wakeups import read_wake_up
+from opswatch.steps.repair import repair
+from opswatch.steps.wakeups import act_on_each
 from opswatch.testing import MemoryArm, MemoryPoisonQueue, MemoryQueue, MemoryStore, pump
 from tests.support.harness import ENDPOINT, START, make_services, status_path
 
@@ -74,12 +73,8 @@ class Outside:
         await operations_message(self.services, json.dumps(body).encode())
 
     async def poll(self) -> None:
-        async def poll_once(body: bytes) -> None:
-            wake = read_wake_up(body)
-            assert wake is not None
-            await poll(self.services, wake)
-
-        await pump(self.queue, poll_once)
+        while await pump(self.queue, lambda body: operations_message(self.services, body)):
+            pass
 
 
 @pytest.fixture
@@ -92,9 +87,8 @@ def outside(caplog: pytest.LogCaptureFixture) -> Outside:
 async def test_texts_add_no_field_and_no_line(
     outside: Outside, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await outside.post(kind=text if text.strip() else "plain")
     outside.answer = HttpResponse(200, {}, json.dumps({"status": f"Running{text}"}).encode())
-    await outside.poll()
+    await outside.post(kind=text if text.strip() else "plain")
     outside.answer = NoAnswer("http", f"bad{text}")
     outside.now += timedelta(minutes=5)
     await outside.poll()
@@ -127,10 +121,9 @@ async def test_texts_add_no_field_and_no_line(
 async def test_secrets_of_answers_reach_no_line(
     outside: Outside, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await outside.post(kind=f"sig={SECRET}")
     error = {"code": f"password={SECRET}", "message": f"redis://:{SECRET}@host and Basic {SECRET}"}
     outside.answer = HttpResponse(403, {}, json.dumps({"error": error}).encode())
-    await outside.poll()
+    await outside.post(kind=f"sig={SECRET}")
     (result,) = [row.value async for row in outside.store.results.find(Query())]
     miss = result.facts.last_miss or ""
     assert result.end.lost_reason == miss
@@ -146,21 +139,34 @@ def test_plain_words_stay_unquoted(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == [f"opswatch.conflict key={operation.key} seq=3"]
 
 
-async def test_failed_poison_message_shows_no_secret(
-    outside: Outside, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+async def test_failed_wake_up_shows_no_secret(
+    outside: Outside, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(*_: object) -> Registration:
-        cause = ValueError(f"sig={SECRET}")
-        raise RuntimeError(f"first\nopswatch.purged password={SECRET}") from cause
+    async def fail(*_: object) -> None:
+        raise RuntimeError(f"first\nopswatch.purged password={SECRET}")
 
-    monkeypatch.setattr(type(outside.services.intake), "read", refuse)
-    await outside.poison.send(b"a post")
-    await repair(outside.services)
-    (record,) = [r for r in caplog.records if r.exc_info]
-    text = logging.Formatter().format(record)
-    assert SECRET not in text
-    assert "RuntimeError: first opswatch.purged password=[redacted]" in text
-    assert "in refuse" in text  # the line that failed
+    wake = WakeUp(key=Key("p", "r"), seq=1, due_at=outside.now)
+    await act_on_each(outside.services, outside.queue, [wake], fail)
+    (line,) = caplog.messages
+    assert SECRET not in line
+    assert fields_of(line)["error"] == "RuntimeError: first opswatch.purged password=[redacted]"
+
+
+async def test_failed_part_of_the_repair_shows_no_secret(
+    outside: Outside, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail() -> int:
+        raise RuntimeError(f"first\nopswatch.purged password={SECRET}")
+
+    outside.queue.depth = fail  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError):
+        await repair(outside.services)
+    (line,) = caplog.messages
+    assert SECRET not in line
+    assert fields_of(line) == {
+        "part": "measurements",
+        "error": "RuntimeError: first opswatch.purged password=[redacted]",
+    }
 
 
 def test_brief_is_one_redacted_line() -> None:

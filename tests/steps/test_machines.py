@@ -28,11 +28,11 @@ from opswatch.core.keys import Key, operation_from_url
 from opswatch.core.watches import Result, Watch
 from opswatch.local.azurite import Azurite
 from opswatch.ports import Query, Row, Table
+from opswatch.rows.messages import decode_message
 from opswatch.rows.tables import WATCHES
 from opswatch.steps.control import StopOutcome, redeliver, stop
-from opswatch.steps.maintenance import repair
 from opswatch.steps.messages import deliveries_message, operations_message
-from opswatch.steps.wakeups import read_wake_up
+from opswatch.steps.repair import repair
 from opswatch.testing import MemoryTable
 from tests.support.builders import at, operation, watch
 from tests.support.harness import (
@@ -51,15 +51,6 @@ IDS = ("a", "b")
 HOOKS = (HOOK, OTHER)
 ends = st.sampled_from(["Succeeded", "Failed", "Canceled"])
 ids, hooks = st.sampled_from(IDS), st.sampled_from(HOOKS)
-
-
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Return the result of a step over fakes, which never waits."""
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
-    raise AssertionError("the step waits")
 
 
 def key_of(operation_id: str) -> Key:
@@ -82,6 +73,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.runner = asyncio.Runner()
         self.harness = Harness()
         self.expected: dict[str, Expected] = {}
         self.has_timer = False
@@ -122,7 +114,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1, 7, 60, 200]))
     def messages_arrive(self, seconds: int) -> None:
-        run(self.harness.pump())
+        self.runner.run(self.harness.pump())
         self.harness.advance(seconds=seconds)
 
     @rule(effects=st.sampled_from([1, 2, 3, 4, 6, 8]))
@@ -139,7 +131,7 @@ class Life(RuleBasedStateMachine):
     def _interrupt(self, step: Coroutine[Any, Any, object], effects: int) -> None:
         self.harness.effects.cut_after = len(self.harness.effects.names) + effects
         with suppress(InterruptedStepError):
-            run(step)
+            self.runner.run(step)
         self.harness.effects.cut_after = None
 
     @rule()
@@ -155,7 +147,7 @@ class Life(RuleBasedStateMachine):
     def wake_ups_get_lost(self) -> None:
         for queue in self.queues:
             for message in list(queue.messages.values()):
-                if read_wake_up(message.body):
+                if decode_message(message.body):
                     del queue.messages[message.message_id]
 
     @property
@@ -165,17 +157,17 @@ class Life(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: self.has_timer)
     def timer_fires(self) -> None:
-        run(repair(self.harness.services))
+        self.runner.run(repair(self.harness.services))
 
     @rule(operation_id=ids)
     def user_stops(self, operation_id: str) -> None:
-        outcome = run(stop(self.harness.services, key_of(operation_id)))
+        outcome = self.runner.run(stop(self.harness.services, key_of(operation_id)))
         expected = self._of(operation_id)
         expected.is_stopped |= outcome is StopOutcome.STOPPED
 
     @rule(operation_id=ids)
     def user_redelivers(self, operation_id: str) -> None:
-        run(redeliver(self.harness.services, key_of(operation_id)))
+        self.runner.run(redeliver(self.harness.services, key_of(operation_id)))
 
     @invariant()
     def result_never_changes(self) -> None:
@@ -210,18 +202,22 @@ class Life(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """End every operation and let every receiver accept; then check the results."""
+        with self.runner:
+            self._finish()
+
+    def _finish(self) -> None:
         self.harness.callbacks.answer = lambda _: HttpResponse(204, {})
         for operation_id, expected in self.expected.items():
             if expected.status is None:
                 expected.status = "Succeeded"
             self.harness.statuses[operation_id] = ended(expected.status)
-        run(self.harness.settle(1000))
+        self.runner.run(self.harness.settle())
         assert self.has_timer or not self.harness.store.watches.rows
         # Without a crash or a lost wake-up, no delivery needs the timer.
         for _ in range(3 if self.has_timer or self.was_interrupted else 0):
             self.harness.advance(minutes=3)
-            run(repair(self.harness.services))
-            run(self.harness.settle(1000))
+            self.runner.run(repair(self.harness.services))
+            self.runner.run(self.harness.settle())
         assert not self.harness.store.watches.rows
         assert not self.harness.store.outbox.rows
         self._check_results()

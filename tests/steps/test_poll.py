@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from opswatch.core.http import HttpResponse, NoAnswer
-from opswatch.core.keys import WakeUp
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import FinalStatus, Watch
 from opswatch.ports import Row
 from opswatch.steps.control import stop
@@ -46,14 +46,31 @@ async def watched(harness: Harness) -> Harness:
 async def test_successor_is_sent_before_the_commit(harness: Harness) -> None:
     harness.post(HOOK)
     await harness.pump()
-    harness.effects.names.clear()
-    await harness.pump()
-    assert harness.effects.names == ["arm.get", "operations.send", "watches.replace"]
+    assert harness.effects.names[-3:] == ["arm.get", "operations.send_wake_up", "watches.merge"]
     facts = harness.watch.facts
     assert (harness.watch.seq, facts.polls, facts.status) == (2, 1, "InProgress")
-    assert harness.seqs(harness.operations) == [2]
+    (wake,) = harness.wake_ups(harness.operations)
+    assert (wake.seq, wake.due_at) == (2, harness.watch.due_at)
     (message,) = harness.operations.messages.values()
     assert message.visible_at == harness.watch.due_at == START + timedelta(seconds=7)
+
+
+async def test_far_wait_is_its_row_alone(watched: Harness) -> None:
+    watched.status = running(**{"retry-after": "60"})
+    watched.now = watched.watch.due_at
+    watched.effects.names.clear()
+    await poll(watched.services, WakeUp(key=KEY, seq=2))
+    # The look-ahead runs before the row is committed that needs it.
+    assert watched.effects.names == [
+        "arm.get", "lookahead.insert", "operations.send", "watches.merge",
+    ]  # fmt: skip
+    due_at = watched.watch.due_at
+    assert watched.watch.far
+    assert watched.wake_ups(watched.operations) == []
+    watched.status = ended()
+    await watched.settle()
+    assert watched.result.facts.last_polled_at == due_at
+    assert watched.called() == [HOOK]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +82,8 @@ async def test_fence(harness: Harness, seq: int, polls: int, sent: list[int]) ->
     watch = await harness.watched()
     harness.operations.messages.clear()
     before = len(harness.arm.asked)
-    await poll(harness.services, WakeUp(KEY, seq))
+    harness.now = watch.due_at
+    await poll(harness.services, WakeUp(key=KEY, seq=seq, due_at=watch.due_at))
     assert len(harness.arm.asked) - before == polls
     assert harness.seqs(harness.operations) == sent
     assert harness.watch.seq == watch.seq + polls
@@ -75,7 +93,7 @@ async def test_wake_up_of_ended_operation_is_dropped(harness: Harness) -> None:
     await harness.ended()
     before = harness.rows()
     for seq in (1, 2, 99):
-        await poll(harness.services, WakeUp(KEY, seq))
+        await poll(harness.services, WakeUp(key=KEY, seq=seq))
     assert len(harness.arm.asked) == 2
     assert harness.rows() == before
     assert not harness.operations.messages
@@ -84,35 +102,44 @@ async def test_wake_up_of_ended_operation_is_dropped(harness: Harness) -> None:
 async def test_receiver_that_joins_during_poll_is_kept(harness: Harness) -> None:
     await harness.watched(HOOK)
     body = take_post(harness, OTHER)
-    harness.effects.before["watches.replace"] = lambda: operations_message(harness.services, body)
-    await poll(harness.services, WakeUp(KEY, 2))
+    harness.effects.before["watches.merge"] = lambda: operations_message(harness.services, body)
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
     facts = harness.watch.facts
     assert (facts.callbacks, harness.watch.seq, facts.polls) == ((HOOK, OTHER), 3, 2)
 
 
-async def test_conflicting_poll_takes_its_successor_back(watched: Harness) -> None:
+async def test_successor_of_conflicting_poll_is_stale(watched: Harness) -> None:
 
     async def poll_first() -> None:
         watched.advance(seconds=1)
-        await poll(watched.services, WakeUp(KEY, 2))
+        await poll(watched.services, WakeUp(key=KEY, seq=2))
 
-    watched.effects.before["watches.replace"] = poll_first
-    await poll(watched.services, WakeUp(KEY, 2))
-    assert watched.effects.names[-1] == "operations.take_back"
-    assert watched.seqs(watched.operations) == [3]
+    watched.effects.before["watches.merge"] = poll_first
+    await poll(watched.services, WakeUp(key=KEY, seq=2))
     assert (watched.watch.seq, watched.watch.facts.polls) == (3, 2)
+    losers, winners = watched.wake_ups(watched.operations)
+    assert (losers.seq, winners.seq) == (3, 3)
+    assert winners.due_at == watched.watch.due_at != losers.due_at
+    asked = len(watched.arm.asked)
+    watched.now = watched.watch.due_at
+    await poll(watched.services, losers)
+    assert len(watched.arm.asked) == asked
+    await poll(watched.services, winners)
+    assert len(watched.arm.asked) == asked + 1
 
 
-async def test_conflict_with_an_end_takes_successor_back(watched: Harness) -> None:
+async def test_successor_of_poll_that_conflicts_with_an_end_is_dropped(watched: Harness) -> None:
 
     async def poll_first() -> None:
         watched.status = ended()
-        await poll(watched.services, WakeUp(KEY, 2))
+        await poll(watched.services, WakeUp(key=KEY, seq=2))
 
-    watched.effects.before["watches.replace"] = poll_first
-    await poll(watched.services, WakeUp(KEY, 2))
-    assert not watched.operations.messages
+    watched.effects.before["watches.merge"] = poll_first
+    await poll(watched.services, WakeUp(key=KEY, seq=2))
     assert not watched.store.watches.rows
+    asked = len(watched.arm.asked)
+    await watched.settle()
+    assert len(watched.arm.asked) == asked
     assert watched.result.facts.polls == 2
 
 
@@ -122,14 +149,14 @@ async def test_new_url_of_conflicting_poll_is_kept(watched: Harness) -> None:
     async def poll_first() -> None:
         watched.advance(seconds=1)
         watched.status = running()
-        await poll(watched.services, WakeUp(KEY, 2))
+        await poll(watched.services, WakeUp(key=KEY, seq=2))
 
     watched.status = running(**{"azure-asyncoperation": new})
-    watched.effects.before["watches.replace"] = poll_first
-    await poll(watched.services, WakeUp(KEY, 2))
+    watched.effects.before["watches.merge"] = poll_first
+    await poll(watched.services, WakeUp(key=KEY, seq=2))
     assert watched.watch.facts.operation.url == new
     assert watched.watch.key == KEY
-    assert watched.seqs(watched.operations) == [watched.watch.seq] == [3]
+    assert watched.watch.due_at in [wake.due_at for wake in watched.wake_ups(watched.operations)]
     watched.statuses = {"new": ended(), OPERATION: HttpResponse(404, {})}
     await watched.settle()
     assert watched.result.end.status is FinalStatus.SUCCEEDED
@@ -139,12 +166,12 @@ async def test_end_of_conflicting_poll_is_kept(watched: Harness) -> None:
 
     async def poll_first() -> None:
         watched.status = running()
-        await poll(watched.services, WakeUp(KEY, 2))
+        await poll(watched.services, WakeUp(key=KEY, seq=2))
         watched.status = HttpResponse(404, {})
 
     watched.status = ended("Failed")
-    watched.effects.before["watches.replace"] = poll_first
-    await poll(watched.services, WakeUp(KEY, 2))
+    watched.effects.before["watches.merge"] = poll_first
+    await poll(watched.services, WakeUp(key=KEY, seq=2))
     assert watched.result.end.status is FinalStatus.FAILED
     await watched.settle()
     assert watched.called() == [HOOK]
@@ -154,31 +181,35 @@ async def test_end_of_conflicting_poll_is_kept(watched: Harness) -> None:
 async def test_concurrent_copies_do_not_fork_the_chain(harness: Harness) -> None:
     await harness.watched()
     for seq in range(2, 6):
+        messages = list(harness.operations.messages.values())
         harness.operations.messages.clear()
 
         async def copy(seq: int = seq) -> None:
             harness.advance(seconds=1)
-            await poll(harness.services, WakeUp(KEY, seq))
+            await poll(harness.services, WakeUp(key=KEY, seq=seq))
 
-        harness.effects.before["watches.replace"] = copy
-        await poll(harness.services, WakeUp(KEY, seq))
-        assert harness.seqs(harness.operations) == [seq + 1]
+        harness.effects.before["watches.merge"] = copy
+        await poll(harness.services, WakeUp(key=KEY, seq=seq))
         harness.advance(seconds=60)
+        asked = len(harness.arm.asked)
+        for message in messages:  # of before, and whoever sent them: none of them is current
+            await operations_message(harness.services, message.body)
+        assert (len(harness.arm.asked), harness.watch.seq) == (asked, seq + 1)
 
 
 async def test_repeated_commit_keeps_its_successor(watched: Harness) -> None:
     """Its answer was lost; the row that it conflicts with is its own, with one more receiver."""
     body = take_post(watched, OTHER)
-    inner = watched.store.watches.replace
+    inner = watched.store.watches.merge
 
-    async def replace_twice(noun: Watch, etag: str) -> Row[Watch] | None:
-        watched.store.watches.replace = inner  # type: ignore[method-assign]
-        await inner(noun, etag)
+    async def merge_twice(row: Row[Watch], noun: Watch) -> Row[Watch] | None:
+        watched.store.watches.merge = inner  # type: ignore[method-assign]
+        await inner(row, noun)
         await operations_message(watched.services, body)
-        return await inner(noun, etag)
+        return await inner(row, noun)
 
-    watched.store.watches.replace = replace_twice  # type: ignore[method-assign]
-    await poll(watched.services, WakeUp(KEY, 2))
+    watched.store.watches.merge = merge_twice  # type: ignore[method-assign]
+    await poll(watched.services, WakeUp(key=KEY, seq=2))
     assert watched.seqs(watched.operations) == [3]
     assert (watched.watch.seq, watched.watch.facts.callbacks) == (3, (HOOK, OTHER))
 
@@ -189,11 +220,13 @@ async def test_poll_finishes_an_end_kept_by_another(watched: Harness) -> None:
     async def stop_and_crash() -> None:
         await interrupt(watched, stop(watched.services, KEY), after=1)
 
-    watched.effects.before["watches.replace"] = stop_and_crash
-    await poll(watched.services, WakeUp(KEY, 2))
+    watched.effects.before["watches.merge"] = stop_and_crash
+    await poll(watched.services, WakeUp(key=KEY, seq=2))
     assert watched.result.end.status == "Stopped"
     assert not watched.store.watches.rows
-    assert not watched.operations.messages
+    asked = len(watched.arm.asked)
+    await watched.settle()
+    assert len(watched.arm.asked) == asked
 
 
 @pytest.mark.parametrize("cut_after", [1, 2, 3])
@@ -202,10 +235,10 @@ async def test_same_message_continues_interrupted_poll(
     watched: Harness, cut_after: int, then: Callable[[], HttpResponse]
 ) -> None:
     watched.effects.names.clear()
-    await interrupt(watched, poll(watched.services, WakeUp(KEY, 2)), after=cut_after)
+    await interrupt(watched, poll(watched.services, WakeUp(key=KEY, seq=2)), after=cut_after)
     watched.status = then()
     watched.advance(seconds=30)
-    await poll(watched.services, WakeUp(KEY, 2))
+    await poll(watched.services, WakeUp(key=KEY, seq=2))
     watched.status = ended()
     await watched.settle()
     assert watched.called() == [HOOK]
@@ -247,7 +280,7 @@ async def test_watch_begun_after_the_end_is_not_polled(harness: Harness) -> None
     body = take_post(harness, OTHER)
     await interrupt(harness, operations_message(harness.services, body), after=1)
     assert harness.watch.facts.polls == 0
-    await poll(harness.services, WakeUp(KEY, 1))
+    await poll(harness.services, WakeUp(key=KEY, seq=1))
     await harness.settle()
     assert len(harness.arm.asked) == asked
     assert harness.called() == [HOOK, OTHER]
@@ -256,19 +289,16 @@ async def test_watch_begun_after_the_end_is_not_polled(harness: Harness) -> None
 
 async def test_conflicting_poll_leaves_a_later_watch(harness: Harness) -> None:
     """The operation has ended since, and a late receiver's watch has the same `seq`."""
-    harness.post(HOOK)
-    await harness.pump()
-    harness.operations.messages.clear()
+    body = take_post(harness, HOOK)
 
     async def end_and_post_again() -> None:
         harness.status = ended()
-        await poll(harness.services, WakeUp(KEY, 1))
+        await poll(harness.services, WakeUp(key=KEY, seq=1))
         harness.advance(seconds=1)
         body = take_post(harness, OTHER)
         await interrupt(harness, operations_message(harness.services, body), after=1)
 
-    harness.effects.before["watches.replace"] = end_and_post_again
-    await poll(harness.services, WakeUp(KEY, 1))
+    harness.effects.before["watches.merge"] = end_and_post_again
+    await operations_message(harness.services, body)
     facts = harness.watch.facts
     assert (harness.watch.seq, facts.polls, facts.callbacks) == (1, 0, (OTHER,))
-    assert not harness.operations.messages

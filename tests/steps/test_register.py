@@ -7,8 +7,9 @@ import pytest
 
 from opswatch.core.errors import Reason
 from opswatch.steps.control import stop
-from opswatch.steps.maintenance import repair
 from opswatch.steps.messages import operations_message
+from opswatch.steps.register import register
+from opswatch.steps.repair import repair
 from tests.steps.conftest import interrupt, live_rows, take_post
 from tests.support.harness import HOOK, KEY, OTHER, START, Harness, ended
 
@@ -17,17 +18,32 @@ async def test_post_becomes_watch_timeline_entry_and_wake_up(harness: Harness) -
     harness.post(HOOK, kind="redisEnterprise/create", clientState={"ticket": 42}, timeout="PT6H")
     harness.effects.names.clear()
     await harness.pump()
-    assert harness.effects.names == ["watches.insert", "timeline.insert", "operations.send"]
+    assert harness.effects.names == [
+        "watches.insert", "timeline.insert", "arm.get", "operations.send_wake_up", "watches.merge",
+    ]  # fmt: skip
     watch = harness.watch
     assert (watch.key, watch.facts.kind, watch.facts.client_state) == (
         KEY, "redisEnterprise/create", '{"ticket":42}',
     )  # fmt: skip
     assert watch.facts.registered_at == START
     assert watch.facts.deadline_at == START + timedelta(hours=6)
-    assert (watch.due_at, watch.seq, watch.facts.callbacks) == (START, 1, (HOOK,))
+    assert (watch.facts.last_polled_at, watch.seq, watch.facts.callbacks) == (START, 2, (HOOK,))
     (entry,) = harness.store.timeline.values()
     assert (entry.operation, entry.kind, entry.status) == (KEY, "redisEnterprise/create", None)
-    assert harness.seqs(harness.operations) == [1]
+    assert harness.seqs(harness.operations) == [2]
+
+
+async def test_http_post_is_polled_by_a_message(harness: Harness) -> None:
+    key = await register(harness.services, harness.registration(HOOK), harness.now)
+    assert harness.effects.names == [
+        "watches.insert", "timeline.insert", "operations.send_wake_up",
+    ]  # fmt: skip
+    assert (key, harness.watch.seq, harness.arm.asked) == (KEY, 1, [])
+    (wake,) = harness.wake_ups(harness.operations)
+    assert (wake.seq, wake.due_at) == (1, START)
+    harness.status = ended()
+    await harness.settle()
+    assert harness.called() == [HOOK]
 
 
 async def test_repeated_post_changes_nothing(harness: Harness) -> None:
@@ -86,7 +102,7 @@ async def test_receiver_that_joins_during_the_end_is_called(harness: Harness, ef
     body = take_post(harness, OTHER)
     harness.effects.before[effect] = lambda: operations_message(harness.services, body)
     await harness.settle()
-    assert harness.effects.names.count("deliveries_queue.send") == 2
+    assert harness.effects.names.count("deliveries_queue.send_wake_up") == 2
     assert sorted(harness.called()) == [HOOK, OTHER]
     assert not harness.store.watches.rows
 
@@ -102,7 +118,7 @@ async def test_operation_that_ends_during_post_gets_no_second_watch(harness: Har
     assert [entry.status for entry in harness.store.timeline.values()] == ["Succeeded"]
 
 
-@pytest.mark.parametrize("cut_after", [1, 2, 3])
+@pytest.mark.parametrize("cut_after", [1, 2, 3, 4])
 async def test_same_message_continues_interrupted_registration(
     harness: Harness, cut_after: int
 ) -> None:
@@ -110,13 +126,13 @@ async def test_same_message_continues_interrupted_registration(
     await interrupt(harness, operations_message(harness.services, body), after=cut_after)
     harness.advance(minutes=10)
     await operations_message(harness.services, body)
-    assert harness.watch.facts.registered_at == START
+    assert (harness.watch.facts.registered_at, harness.watch.seq) == (START, 2)
     assert len(harness.store.timeline.rows) == 1
-    assert set(harness.seqs(harness.operations)) == {1}
     harness.status = ended()
     await harness.settle()
     assert harness.called() == [HOOK]
-    assert len(harness.arm.asked) == 1
+    assert harness.result.facts.polls == 2
+    assert len(harness.arm.asked) == (2 if cut_after < 3 else 3)
 
 
 @pytest.mark.parametrize("cut_after", range(1, 7))
@@ -184,5 +200,8 @@ async def test_concurrent_rejections_are_all_counted(harness: Harness) -> None:
 
     harness.effects.before["rejections.replace"] = another_post
     await operations_message(harness.services, b"{nonsense")
+    (again,) = harness.operations.messages.values()  # the body that met another one
+    assert again.visible_at - harness.now >= timedelta(seconds=30)
+    await harness.settle()
     (rejected,) = harness.store.rejections.values()
     assert rejected.count == 3

@@ -105,7 +105,7 @@ def collecting() -> Iterator[Collector]:
     tracers.add_span_processor(SimpleSpanProcessor(exporter))
     logger = logging.getLogger("opswatch")
     level = logger.level
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.DEBUG)
     logger.addHandler(handler)
     try:
         yield Collector(OpenTelemetry(meters, tracers), reader, exporter, handler)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,9 +13,11 @@ from opswatch.adapters.read_budget import ReadBudget
 from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.deliveries import Delivery, new_delivery
 from opswatch.core.http import HttpResponse, NoAnswer
-from opswatch.core.intake import Defaults, Intake
-from opswatch.core.keys import Key, Operation, WakeUp, operation_from_url
+from opswatch.core.intake import Defaults, Intake, Registration
+from opswatch.core.keys import Key, Operation, operation_from_url
+from opswatch.core.lookahead import REACH, Look
 from opswatch.core.policy import Policy
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import End, FinalStatus, OperationFacts, Result, Watch
 from opswatch.core.webhook import Secret
 from opswatch.ports import (
@@ -28,10 +31,10 @@ from opswatch.ports import (
     Store,
     Telemetry,
 )
-from opswatch.rows.messages import WakeUpFields, WakeUpMessage, encode_wake_up
+from opswatch.rows.messages import decode_message, encode_wake_ups
 from opswatch.rows.tables import TABLES
 from opswatch.steps.messages import deliveries_message, operations_message
-from opswatch.steps.wakeups import read_wake_up, send_wake_up
+from opswatch.steps.wakeups import delivery_chain, send_wake_up
 from opswatch.testing import (
     MemoryArm,
     MemoryCallbacks,
@@ -54,7 +57,17 @@ POLICY = Policy(
     timeout=timedelta(hours=1),
     callback_schedule=tuple(timedelta(seconds=s) for s in (0, 5, 300)),
 )
-_EFFECTS = {"insert", "replace", "put", "delete", "send", "take_back", "post"}
+_EFFECTS = {
+    "insert",
+    "replace",
+    "merge",
+    "put",
+    "delete",
+    "delete_all",
+    "send",
+    "send_wake_up",
+    "post",
+}
 
 
 def status_path(operation_id: str = OPERATION) -> str:
@@ -68,10 +81,10 @@ def status_path(operation_id: str = OPERATION) -> str:
 KEY = operation_from_url(ENDPOINT + status_path()).key
 
 
-def wake_up_message(wake: WakeUp) -> bytes:
-    """Return the message that carries `wake`."""
-    fields = WakeUpFields(wake.key.partition, wake.key.row, wake.seq, wake.traceparent)
-    return encode_wake_up(WakeUpMessage(fields))
+def wake_up_message(*wakes: WakeUp) -> bytes:
+    """Return the message that carries `wakes`."""
+    (body,) = encode_wake_ups(wakes)
+    return body
 
 
 def make_services(  # noqa: PLR0913 - there are so many ports
@@ -87,6 +100,7 @@ def make_services(  # noqa: PLR0913 - there are so many ports
     callbacks: Callbacks | None = None,
     policy: Policy | None = None,
     telemetry: Telemetry | None = None,
+    under_way: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Services:
     """Return services; a port that is left out is a fake."""
     return Services(
@@ -98,6 +112,8 @@ def make_services(  # noqa: PLR0913 - there are so many ports
         budget=budget or ReadBudget(),
         durations=durations or MemoryDurations(policy),
         callbacks=callbacks or MemoryCallbacks(),
+        under_way=under_way,
+        trusted_looks={},
         telemetry=telemetry or NoTelemetry(),
         clock=clock,
         intake=Intake(
@@ -128,14 +144,15 @@ async def enqueue_delivery(services: Services, number: int, url: str) -> Operati
     )
     delivery = new_delivery(operation.key, url, now, services.policy)
     await services.store.outbox.insert(delivery)
-    await send_wake_up(services.deliveries, delivery.key, delivery.seq, None)
+    await send_wake_up(services, delivery_chain(services), delivery)
     return operation
 
 
 async def enqueue_not_due(services: Services, count: int) -> None:
     """Enqueue `count` messages that are not due for an hour."""
     for number in range(count):
-        await send_wake_up(services.deliveries, Key("p", f"{number}"), 1, None, timedelta(hours=1))
+        wake = WakeUp(key=Key("p", f"{number}"), seq=1)
+        await services.deliveries.send_wake_up(wake, timedelta(hours=1))
 
 
 class InterruptedStepError(Exception):
@@ -256,8 +273,8 @@ class Harness:
 
     @staticmethod
     def wake_ups(queue: MemoryQueue) -> list[WakeUp]:
-        wakes = [read_wake_up(message.body) for message in queue.messages.values()]
-        return [wake for wake in wakes if wake is not None]
+        read = [decode_message(message.body) for message in queue.messages.values()]
+        return [wake for wakes in read if isinstance(wakes, tuple) for wake in wakes]
 
     def seqs(self, queue: MemoryQueue) -> list[int]:
         return [wake.seq for wake in self.wake_ups(queue)]
@@ -280,25 +297,63 @@ class Harness:
         self.operations.post(body)
         return body
 
+    def registration_body(self, callback_url: str | None = None) -> bytes:
+        """Return a post of `OPERATION`, which is in no queue."""
+        body = self.post(callback_url)
+        self.operations.messages.popitem()
+        return body
+
+    def registration(self, callback_url: str | None = None) -> Registration:
+        """Return what a post of `OPERATION` asks for."""
+        posted = self.services.intake.read(self.registration_body(callback_url), self.now)
+        assert isinstance(posted, Registration)
+        return posted
+
     async def pump(self) -> int:
         """Act on every visible message of both queues, once."""
         count = await pump(self.operations, lambda body: operations_message(self.services, body))
         return count + await self.pump_deliveries()
 
+    async def pump_all(self) -> None:
+        """Act until no message is visible."""
+        while await self.pump():
+            pass
+
     async def pump_deliveries(self) -> int:
         """Act on every visible message of the queue `deliveries`, once."""
         return await pump(self.deliveries, lambda body: deliveries_message(self.services, body))
 
-    async def settle(self, most: int = 100) -> None:
+    async def settle(self, most: int = 1000) -> None:
         """Advance to the next message until there is none."""
         for _ in range(most):
-            while await self.pump():
-                pass
-            waiting = (*self.operations.messages.values(), *self.deliveries.messages.values())
-            if not waiting:
+            await self.pump_all()
+            following = self.next_event_at()
+            if following is None:
                 return
-            self.now = max(self.now, min(message.visible_at for message in waiting))
+            self.now = max(self.now, following)
         raise AssertionError("there are still messages")
+
+    def next_event_at(self) -> datetime | None:
+        """Return when the next message is visible; None if there is none.
+
+        Looks that would find no row wait until one of them does: a look may be late.
+        """
+        messages = (*self.operations.messages.values(), *self.deliveries.messages.values())
+        if not messages:
+            return None
+        work = [
+            message.visible_at
+            for message in messages
+            if not isinstance(decode_message(message.body), Look)
+        ]
+        found = [watch.due_at - REACH for watch in self.store.watches.values() if watch.far]
+        found += [
+            delivery.next_attempt_at - REACH
+            for delivery in self.store.outbox.values()
+            if delivery.far and delivery.next_attempt_at is not None
+        ]
+        first = min(message.visible_at for message in messages)
+        return max(first, min([*work, *found], default=first))
 
     async def watched(self, *callback_urls: str) -> Watch:
         """Register the operation and poll it once."""

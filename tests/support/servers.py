@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
-from azure.core.credentials import AccessToken
+from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
 
 TOKEN = "eyJ0.token.sig"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Ms-Request-Id: 7\r\n\r\n{}"
@@ -20,12 +20,19 @@ class Credential:
 
     error: Exception | None = None
     asked: list[tuple[tuple[str, ...], str | None]] = field(default_factory=list)
+    longest: float = 5.0
+    forgotten: int = 0
 
-    async def get_token(self, *scopes: str, claims: str | None = None, **_: Any) -> AccessToken:
-        self.asked.append((scopes, claims))
+    async def get_token_info(
+        self, *scopes: str, options: TokenRequestOptions | None = None
+    ) -> AccessTokenInfo:
+        self.asked.append((scopes, (options or {}).get("claims")))
         if self.error is not None:
             raise self.error
-        return AccessToken(TOKEN if claims is None else f"{TOKEN}2", 2**33)
+        return AccessTokenInfo(f"{TOKEN}{self.forgotten + 1}" if self.forgotten else TOKEN, 2**33)
+
+    async def forget(self) -> None:
+        self.forgotten += 1
 
     async def close(self) -> None:
         pass

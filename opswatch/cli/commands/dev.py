@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_SUCCESS
+from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_SUCCESS, EXIT_USAGE
 from opswatch.cli.terminal import print_error
 from opswatch.core.errors import ConfigError
 from opswatch.local.host.leases import LEASE
@@ -42,6 +42,7 @@ def command(port: int, app: Path, lease: float) -> int:
     """Run the function app without Core Tools.
 
     Serves HTTP, reads the queues and fires the timers until SIGTERM or Ctrl-C: then it drains.
+    With wrong settings it lists all mistakes and does not start: exit code 2.
     """
     logging.basicConfig(
         level=logging.INFO,
@@ -54,7 +55,10 @@ def command(port: int, app: Path, lease: float) -> int:
     try:
         with contextlib.chdir(folder):
             asyncio.run(run_host(folder, port, timedelta(seconds=lease)))
-    except (ConfigError, OSError) as error:
+    except ConfigError as error:
+        print_error(str(error))
+        return EXIT_USAGE
+    except OSError as error:
         print_error(str(error))
         return EXIT_FAILURE
     exit_despite_threads()

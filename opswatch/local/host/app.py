@@ -11,8 +11,9 @@ from typing import Any
 import azure.functions as func
 
 from opswatch.core.errors import ConfigError
+from opswatch.local.host.ncrontab import Schedule
 from opswatch.local.host.settings import resolve
-from opswatch.local.host.timers import Schedule, parse_schedule
+from opswatch.local.host.timers import parse_schedule
 
 MODULE = "function_app"
 _DEFAULT_CONNECTION = "AzureWebJobsStorage"
@@ -41,6 +42,16 @@ class HttpTrigger:
 
     route: str
     methods: frozenset[str]  # empty: every method
+
+    @property
+    def path(self) -> str:
+        """The route as the host compares it with others."""
+        return self.route.strip("/").lower()
+
+    def conflicts_with(self, other: "HttpTrigger") -> bool:
+        """Whether both have one route and a method in common."""
+        is_shared = not self.methods or not other.methods or bool(self.methods & other.methods)
+        return self.path == other.path and is_shared
 
 
 Trigger = QueueTrigger | TimerTrigger | HttpTrigger

@@ -11,22 +11,41 @@ from multidict import CIMultiDict
 from opswatch.core.errors import ConfigError
 from opswatch.local.host.app import Function, HttpTrigger
 from opswatch.local.host.bindings import Input, http_input
-from opswatch.local.host.routes import RouteTable, compile_route
+from opswatch.local.host.routes import Route, RouteTable, compile_route
 
 LOOPBACK = "127.0.0.1"
+_RESERVED = ("admin", "runtime")  # beginnings of the host's own routes
 _MAX_BODY = 100 * 1024 * 1024  # the limit of the Functions host
 
 Invoke = Callable[[Function, Input], Awaitable[Datum | None]]  # None: the invocation failed
 
 
 def route_table(functions: Iterable[Function], prefix: str) -> RouteTable[Function]:
-    """Return the routes of `functions`; raise `ConfigError`."""
-    routes, problems = [], []
-    for function in functions:
-        if isinstance(function.trigger, HttpTrigger):
+    """Return the routes of `functions` in the order in which the host tries them.
+
+    That is the order of the functions' names, however specific the routes are.
+    https://github.com/Azure/azure-functions-host/issues/9876
+
+    Raises:
+        ConfigError: the host would not serve some of the functions (ScriptHost.ValidateFunction).
+    """
+    routes: list[Route[Function]] = []
+    problems, served = [], dict[str, HttpTrigger]()
+    for function in sorted(functions, key=lambda function: function.name.upper()):
+        trigger = function.trigger
+        if not isinstance(trigger, HttpTrigger):
+            continue
+        about = f"function {function.name}: the route {trigger.route!r}"
+        rivals = [name for name, other in served.items() if trigger.conflicts_with(other)]
+        if trigger.path.startswith(_RESERVED):
+            problems.append(f"{about} begins with a reserved name")
+        elif rivals:
+            problems.append(f"{about} is that of {rivals[0]}")
+        else:
+            served[function.name] = trigger
             try:
-                template = f"{prefix}/{function.trigger.route}"
-                routes.append(compile_route(template, function, function.trigger.methods))
+                template = f"{prefix}/{trigger.route}"
+                routes.append(compile_route(template, function, trigger.methods))
             except ValueError as error:
                 problems.append(f"function {function.name}: {error}")
     if problems:

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 _RENEWAL_RETRY: Final = 60.0  # seconds, after a renewal failed
 _FIRST_DELAY: Final = 0.1
 _SPREAD: Final = 0.2
+_NO_SPACE: Final = dict.fromkeys(map(ord, " \t\r\n"))  # which .NET allows within base64
 
 Run = Callable[[Lease, str], Awaitable[bool]]  # with the body; True if the function succeeded
 Sleep = Callable[[float], Awaitable[None]]
@@ -104,12 +105,18 @@ class QueueListener:
         if body is None or lease.dequeue_count > most:
             await self._queue.poison(lease)
             return
-        renewal = asyncio.create_task(self._renew(lease))
         try:
-            succeeded = await self._run(lease, body)
-        finally:
-            async with lease.changing:  # a renewal under way returns the new pop receipt
-                renewal.cancel()
+            text = body.decode()
+        except UnicodeDecodeError as error:  # the host cannot bind it, so the invocation fails
+            logger.warning("message %s: not run: %s", lease.message_id, error)
+            succeeded = False
+        else:
+            renewal = asyncio.create_task(self._renew(lease))
+            try:
+                succeeded = await self._run(lease, text)
+            finally:
+                async with lease.changing:  # a renewal under way returns the new pop receipt
+                    renewal.cancel()
         if succeeded:
             await self._queue.delete(lease)
         elif lease.dequeue_count >= most:
@@ -128,12 +135,12 @@ class QueueListener:
                 logger.warning("message %s: not renewed: %s", lease.message_id, _first_line(error))
                 delay = _RENEWAL_RETRY
 
-    def _decode(self, text: str) -> str | None:
-        """Return the body, or None if the text should be base64 of UTF-8 and is not."""
+    def _decode(self, text: str) -> bytes | None:
+        """Return the body, or None if the text should be base64 and is not."""
         if not self._settings.base64:
-            return text
+            return text.encode()
         try:
-            return base64.b64decode("".join(text.split()), validate=True).decode()
+            return base64.b64decode(text.translate(_NO_SPACE), validate=True)
         except ValueError:
             return None
 

@@ -2,23 +2,33 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
-from opswatch.local.host.app import Function, HttpTrigger, QueueTrigger, TimerTrigger
+from opswatch.config import Settings
+from opswatch.core.errors import ConfigError
+from opswatch.core.mistakes import Part, problems_of
+from opswatch.local.host.app import MODULE, Function, HttpTrigger, QueueTrigger, TimerTrigger
 from opswatch.local.host.host import LocalHost
+from opswatch.local.host.settings import HostSettings, local_values
 from opswatch.local.host.worker import THREADS
+
+_USES_OPSWATCH = re.compile(r"^(?:from|import) opswatch\b", re.MULTILINE)
 
 
 async def run_host(app_dir: Path, port: int, lease: timedelta) -> None:
     """Run the app of `app_dir` until SIGINT or SIGTERM, then drain; raise the host's errors.
 
-    A second signal ends the process at once.
+    Raise one `ConfigError` for all mistakes in the settings. A second signal ends the process at
+    once.
     """
+    check_settings(app_dir, os.environ)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -37,6 +47,28 @@ async def run_host(app_dir: Path, port: int, lease: timedelta) -> None:
         print(f"Listening on {host.url}", flush=True)
         await host.run_until(stopped)
         print("Stopping: waiting for running functions; interrupt again to exit now", flush=True)
+
+
+def check_settings(app_dir: Path, environ: Mapping[str, str]) -> None:
+    """Raise one `ConfigError` for every mistake in host.json and in the settings of opswatch.
+
+    In Azure a mistake stops what needs the setting, and the rest goes on. Here the person who made
+    it looks on. Another app than opswatch has settings of its own.
+    """
+    problems = []
+    try:
+        env = {**local_values(app_dir), **environ}
+    except ConfigError as error:
+        problems, env = error.problems, dict(environ)
+    try:
+        HostSettings.load(app_dir, env)
+    except ConfigError as error:
+        problems = [*problems, *error.problems]
+    source = app_dir / f"{MODULE}.py"
+    if source.is_file() and _USES_OPSWATCH.search(source.read_text(encoding="utf-8")):
+        problems = [*problems, *problems_of(Settings.read(env).mistakes, *Part)]
+    if problems:
+        raise ConfigError(problems)
 
 
 def describe(function: Function, host: LocalHost) -> str:

@@ -1,6 +1,7 @@
 """Settings of the host and the app, from host.json, local.settings.json and the environment."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ T = TypeVar("T")
 # An app setting with this prefix overrides one value of host.json.
 # https://learn.microsoft.com/azure/azure-functions/functions-host-json#override-hostjson-values
 _OVERRIDE = "AzureFunctionsJobHost__"
+CORES = os.cpu_count() or 1
 _MAX_BATCH = 32  # messages per receive, a limit of the storage service
 _MAX_INT = 2**31 - 1
 _MIN_POLLING_INTERVAL = timedelta(milliseconds=100)
@@ -27,7 +29,7 @@ class QueueSettings:
     """host.json `extensions.queues`."""
 
     batch_size: int = 16
-    new_batch_threshold: int = 8
+    new_batch_threshold: int = 8 * CORES  # QueuesOptions: half a batch for each core
     max_dequeue_count: int = 5
     visibility_timeout: timedelta = timedelta(0)
     max_polling_interval: timedelta = timedelta(minutes=1)
@@ -151,7 +153,9 @@ class _Reader:
         batch_size = read("batchSize", default.batch_size, _whole(1, _MAX_BATCH))
         return QueueSettings(
             batch_size=batch_size,
-            new_batch_threshold=read("newBatchThreshold", batch_size // 2, _whole(0, _MAX_INT)),
+            new_batch_threshold=read(
+                "newBatchThreshold", batch_size // 2 * CORES, _whole(0, _MAX_INT)
+            ),
             max_dequeue_count=read(
                 "maxDequeueCount", default.max_dequeue_count, _whole(1, _MAX_INT)
             ),

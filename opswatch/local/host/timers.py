@@ -1,42 +1,28 @@
-"""The timer trigger: NCRONTAB expressions, and runs that never overlap."""
+"""The timer trigger: schedules, and runs that never overlap."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from croniter import croniter
-
+from opswatch.local.host.ncrontab import Schedule, parse_ncrontab
 from opswatch.local.host.settings import parse_timespan
 from opswatch.local.host.shutdown import Shutdown
 
-Schedule = Callable[[datetime], datetime]  # the first due time after the given instant
 _MAX_PAUSE = 60.0  # seconds; then the clock is read again, because it may have been set
 
 
 def parse_schedule(text: str) -> Schedule:
-    """Read a schedule: six NCRONTAB fields, five (without seconds), or a time span. In UTC.
-
-    Unlike in cron, a day must match both day-of-month and day-of-week.
-    https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer#ncrontab-expressions
+    """Read a schedule: an NCRONTAB expression, or a time span. In UTC.
 
     Raises:
         ValueError: it is not a schedule, or is never due.
     """
-    if ":" in text:
-        span = parse_timespan(text)
-        if not span:
-            raise ValueError(f"{text!r} is not longer than 0 seconds")
-        return lambda after: after + span
-    if len(text.split()) not in (5, 6):
-        raise ValueError(f"{text!r} is not an NCRONTAB expression of six fields")
-
-    def next_after(after: datetime) -> datetime:
-        iter_due_at = croniter(text, after, second_at_beginning=True, day_or=False)
-        due_at: datetime = iter_due_at.get_next(datetime)
-        return due_at
-
-    next_after(datetime(2024, 1, 1, tzinfo=UTC))  # raises if it is never due, even in a leap year
-    return next_after
+    if ":" not in text:
+        return parse_ncrontab(text)
+    span = parse_timespan(text)
+    if not span:
+        raise ValueError(f"{text!r} is not longer than 0 seconds")
+    return lambda after: after + span
 
 
 class Timer:

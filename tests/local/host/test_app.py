@@ -103,6 +103,25 @@ def test_every_invalid_function_is_reported(load: Any) -> None:
     ]
 
 
+def test_refused_schedule_is_named_with_its_function(load: Any) -> None:
+    code = """
+        @app.timer_trigger(arg_name="timer", schedule="0 0 0 * * 7")
+        def weekly(timer) -> None: ...
+
+        @app.timer_trigger(arg_name="timer", schedule="0 0 0 30 2 *")
+        def never(timer) -> None: ...
+    """
+    with pytest.raises(ConfigError) as caught:
+        load(code)
+    assert caught.value.problems == [
+        (
+            "function weekly: '0 0 0 * * 7' is not an NCRONTAB expression: "
+            "'7' is not between 0 and 6, as the field day of week must be"
+        ),
+        "function never: '0 0 0 30 2 *' is never due",
+    ]
+
+
 def test_module_must_hold_one_function_app(load: Any) -> None:
     load("same = app")
     with pytest.raises(ConfigError, match="2 function apps"):

@@ -1,8 +1,9 @@
 import asyncio
+import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import pytest
 from aiohttp import ClientSession
 
 from opswatch import cli
+from opswatch.core.errors import ConfigError
+from opswatch.local.host.run import check_settings
+from tests.test_wrong_settings import WRONG
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -116,7 +120,90 @@ def test_folder_without_app_exits_with_a_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    assert cli.main(["dev", "--app", str(tmp_path)]) == 1
+    assert cli.main(["dev", "--app", str(tmp_path)]) == 2
     assert "host.json: not found" in capsys.readouterr().err
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+OPSWATCH_APP = "from opswatch.process import Process\n"
+GOOD = {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_app: Any) -> Callable[..., Path]:
+    """Make the folder of opswatch's own app with settings in local.settings.json."""
+
+    def make(settings: dict[str, str], **host: Any) -> Path:
+        make_app(OPSWATCH_APP, **host)
+        (tmp_path / "local.settings.json").write_text(json.dumps({"Values": settings}))
+        return tmp_path
+
+    return make
+
+
+def test_wrong_settings_are_listed_and_nothing_starts(
+    folder: Callable[..., Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = folder(
+        {
+            "OPSWATCH_CLOUD": "mars",
+            "OPSWATCH_RETENTION": "for ever",
+            "OPSWATCH_CALLBACK_SECRETS": "whsec_short",
+            "OPSWATCH_POLL_MAXX": "PT1M",
+            "OPSWATCH_TIMEOUT": "P1Y",
+        },
+        version="1.0",
+    )
+    monkeypatch.setenv("OPSWATCH_TIMEOUT", "PT1H")  # the environment wins
+    monkeypatch.setenv("AzureFunctionsJobHost__functionTimeout", "soon")
+    assert cli.main(["dev", "--app", str(app), "--port", "0"]) == 2
+    printed = capsys.readouterr()
+    named = [line.split(":")[0] for line in printed.err.splitlines()[1:]]
+    assert named == [
+        "- host.json",
+        "- AzureFunctionsJobHost__functionTimeout",
+        "- AzureWebJobsStorage",
+        "- OPSWATCH_CLOUD",
+        "- OPSWATCH_RETENTION",
+        "- OPSWATCH_CALLBACK_SECRETS",
+        "- OPSWATCH_POLL_MAXX",
+    ]
+    assert "whsec_short" not in printed.err
+    assert "Listening" not in printed.out
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG.items())
+def test_each_wrong_setting_prevents_the_start(
+    folder: Callable[..., Path], name: str, value: str
+) -> None:
+    with pytest.raises(ConfigError, match=name):
+        check_settings(folder(GOOD | {name: value}), {})
+
+
+@pytest.mark.parametrize("secret", [None, "", "@Microsoft.KeyVault(VaultName=kv;SecretName=x)"])
+def test_missing_secret_does_not_prevent_the_start(
+    folder: Callable[..., Path], secret: str | None
+) -> None:
+    more = {} if secret is None else {"OPSWATCH_CALLBACK_SECRETS": secret}
+    check_settings(folder(GOOD | more), {})
+
+
+def test_another_app_has_settings_of_its_own(make_app: Any) -> None:
+    check_settings(make_app(APP), {"OPSWATCH_CLOUD": "mars"})
+
+
+def test_broken_settings_file_is_one_of_the_mistakes(
+    folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    app = folder({}, version="1.0")
+    (tmp_path / "local.settings.json").write_text("{")
+    with pytest.raises(ConfigError) as raised:
+        check_settings(app, {})
+    assert len(raised.value.problems) == 3  # it, host.json, and no storage
+
+
+def test_own_app_counts_as_opswatch() -> None:
+    root = Path(__file__).parents[3]
+    with pytest.raises(ConfigError, match="OPSWATCH_CLOUD"):
+        check_settings(root, GOOD | {"OPSWATCH_CLOUD": "mars"})

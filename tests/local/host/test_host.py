@@ -107,12 +107,71 @@ async def test_failed_request_gets_a_status(make_app: Any, http: ClientSession) 
         for method, path, status in [
             ("GET", "/api/fails", 500),
             ("POST", "/api/fails", 404),
+            ("HEAD", "/api/fails", 404),
             ("GET", "/api/nothing", 500),
             ("GET", "/api/none", 404),
             ("GET", "/", 404),
         ]:
             async with http.request(method, host.url + path) as response:
                 assert (response.status, await response.text()) == (status, "")
+
+
+async def test_routes_are_tried_by_function_name(make_app: Any, http: ClientSession) -> None:
+    app = make_app("""
+        @app.route(route="items/{id}")
+        async def Details(req) -> str:
+            return "Details"
+
+        @app.route(route="{*rest}")
+        async def every(req) -> str:
+            return "every"
+
+        @app.route(route="items/first")
+        async def list(req) -> str:
+            return "list"
+
+        @app.route(route="about")
+        async def about(req) -> str:
+            return "about"
+    """)
+    async with LocalHost(app) as host:
+        found = {}
+        for path in ("items/first", "about", "items", "items/1"):
+            async with http.get(f"{host.url}/api/{path}") as response:
+                found[path] = await response.text()
+    assert found == {
+        "items/first": "Details",  # although the route of `list` is more specific
+        "about": "about",
+        "items": "every",
+        "items/1": "Details",
+    }
+
+
+async def test_routes_that_the_host_refuses_are_reported(make_app: Any) -> None:
+    app = make_app("""
+        @app.route(route="items/{id}", methods=["GET", "POST"])
+        async def a(req) -> str: ...
+
+        @app.route(route="/Items/{ID}/", methods=["POST"])
+        async def b(req) -> str: ...
+
+        @app.route(route="items/{id}", methods=["DELETE"])
+        async def c(req) -> str: ...
+
+        @app.route(route="Administrators")
+        async def d(req) -> str: ...
+
+        @app.route(route="items/{id}")
+        async def e(req) -> str: ...
+    """)
+    with pytest.raises(ConfigError) as caught:
+        async with LocalHost(app):
+            pass
+    assert caught.value.problems == [
+        "function b: the route '/Items/{ID}/' is that of a",
+        "function d: the route 'Administrators' begins with a reserved name",
+        "function e: the route 'items/{id}' is that of a",
+    ]
 
 
 async def test_large_body_arrives_whole(make_app: Any, http: ClientSession) -> None:

@@ -190,7 +190,7 @@ async def test_poison_queue_has_no_poison_queue(account: Account) -> None:
 
 async def test_base64_is_decoded_or_poisoned(account: Account, queue: QueueClient) -> None:
     good = base64.b64encode("é".encode()).decode()
-    bad = ["plain text", base64.b64encode(b"\xff").decode()]
+    bad = ["plain text", f"{good}="]
     for text in (*bad, f" {good}\n"):
         await queue.send_message(text)
     pump = Pump(account, queue.queue_name, QueueSettings())

@@ -61,17 +61,11 @@ def test_method_selects_the_route() -> None:
     assert table.find("DELETE", "/x") is None
 
 
-def test_more_specific_route_comes_first() -> None:
-    templates = ["{*all}", "a/{x}", "a/{x:int}", "a/b", "a/p{x}"]
+def test_first_route_that_matches_is_taken() -> None:
+    templates = ["a/{x:int}", "a/{x}", "a/b", "{*all}"]
     table = RouteTable([compile_route(template, template) for template in templates])
-
-    def target(path: str) -> str:
-        found = table.find("GET", path)
-        assert found
-        return found[0]
-
-    paths = ["/a/b", "/a/pq", "/a/1", "/a/c", "/c"]
-    assert [target(path) for path in paths] == ["a/b", "a/p{x}", "a/{x:int}", "a/{x}", "{*all}"]
+    found = [table.find("GET", path) for path in ("/a/1", "/a/b", "/c")]
+    assert [each and each[0] for each in found] == ["a/{x:int}", "a/{x}", "{*all}"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from opswatch.core.errors import ConfigError
 from opswatch.local.host.settings import (
+    CORES,
     HostSettings,
     QueueSettings,
     local_values,
@@ -44,7 +45,7 @@ def test_empty_host_json_gives_defaults() -> None:
     assert parse({}) == HostSettings(
         queues=QueueSettings(
             batch_size=16,
-            new_batch_threshold=8,
+            new_batch_threshold=8 * CORES,
             max_dequeue_count=5,
             visibility_timeout=timedelta(0),
             max_polling_interval=timedelta(minutes=1),
@@ -82,15 +83,19 @@ def test_every_value_is_read() -> None:
 @pytest.mark.parametrize(
     ("document", "env", "expected"),
     [
-        ({"batchSize": 5}, {}, (5, 2)),
-        ({"batchSize": 32}, {"AzureFunctionsJobHost__extensions__queues__batchSize": "4"}, (4, 2)),
+        ({"batchSize": 5}, {}, (5, 2 * CORES)),
+        (
+            {"batchSize": 32},
+            {"AzureFunctionsJobHost__extensions__queues__batchSize": "4"},
+            (4, 2 * CORES),
+        ),
     ],
 )
 def test_app_setting_overrides_batch_size(
     document: dict[str, Any], env: dict[str, str], expected: tuple[int, int]
 ) -> None:
     queues = parse({"extensions": {"queues": document}}, env).queues
-    assert (queues.batch_size, queues.new_batch_threshold) == expected, "half a batch by default"
+    assert (queues.batch_size, queues.new_batch_threshold) == expected
 
 
 def test_function_timeout_minus_one_is_none() -> None:

@@ -5,7 +5,15 @@ beside it for queues and tables.
 """
 
 _ERRORS = {
+    "CommandsInBatchActOnDifferentPartitions": (
+        400,
+        "All commands in a batch must operate on same entity group.",
+    ),
     "EntityAlreadyExists": (409, "The specified entity already exists."),
+    "InvalidDuplicateRow": (
+        400,
+        "A command with this RowKey is already present in the batch.",
+    ),
     "InvalidInput": (400, "One of the request inputs is not valid."),
     "InvalidXmlDocument": (400, "XML specified is not syntactically valid."),
     "MessageNotFound": (404, "The specified message does not exist."),
@@ -21,7 +29,10 @@ _ERRORS = {
     "ResourceNotFound": (404, "The specified resource does not exist."),
     "TableAlreadyExists": (409, "The table specified already exists."),
     "TableNotFound": (404, "The table specified does not exist."),
-    "UpdateConditionNotSatisfied": (412, "The specified update condition was not satisfied."),
+    "UpdateConditionNotSatisfied": (
+        412,
+        "The update condition specified in the request was not satisfied.",
+    ),
 }
 
 

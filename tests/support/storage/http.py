@@ -85,22 +85,29 @@ class _Connection(asyncio.Protocol):
         end = self._received.find(_END_OF_HEADERS)
         if end < 0:
             return None
-        first, *lines = self._received[:end].decode("latin-1").split("\r\n")
-        headers = {
-            name.lower(): value.strip()
-            for name, _, value in (line.partition(":") for line in lines)
-        }
+        first, headers = head_of(self._received[:end])
         begin = end + len(_END_OF_HEADERS)
         rest = begin + int(headers.get("content-length", 0))
         if len(self._received) < rest:
             return None
         body, self._received = self._received[begin:rest], self._received[rest:]
-        return _request(first, headers, body)
+        return request_of(first, headers, body)
 
 
-def _request(first_line: str, headers: dict[str, str], body: bytes) -> Request:
+def head_of(text: bytes) -> tuple[str, dict[str, str]]:
+    """Return the first line of a request and its headers, with names in lower case."""
+    first, *lines = text.decode("latin-1").split("\r\n")
+    return first, {
+        name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+    }
+
+
+def request_of(first_line: str, headers: dict[str, str], body: bytes) -> Request:
+    """Return the request that begins with `first_line`, in which a URL may be absolute."""
     method, target, _ = first_line.split(" ")
     path, _, query = target.partition("?")
+    if "://" in path:
+        path = path[path.index("/", path.index("://") + 3) :]
     _, _, inner = path[1:].partition("/")
     return Request(
         method=method,

@@ -1,15 +1,17 @@
-"""The REST protocol of Table Storage, in JSON, without batches.
+"""The REST protocol of Table Storage, in JSON.
 
 https://learn.microsoft.com/rest/api/storageservices/table-service-rest-api
 """
 
 import re
 from base64 import b64decode, b64encode
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
 from tests.support.clock import Clock
+from tests.support.storage import transactions
 from tests.support.storage.entities import (
     ANNOTATION,
     Properties,
@@ -18,7 +20,7 @@ from tests.support.storage.entities import (
     without_annotations,
 )
 from tests.support.storage.errors import RefusedError
-from tests.support.storage.filters import comparisons
+from tests.support.storage.filters import Comparison, comparisons
 from tests.support.storage.http import Request, Response
 from tests.support.storage.tables import Entity, EntityKey, EntityTable
 
@@ -38,11 +40,11 @@ class TableService:
         try:
             return self._answer(request)
         except RefusedError as error:
-            message = {"lang": "en-US", "value": error.message}
-            body = {"odata.error": {"code": error.code, "message": message}}
-            return _json(error.status, body, {"x-ms-error-code": error.code})
+            return _refusal(error)
 
     def _answer(self, request: Request) -> Response:
+        if request.path == "$batch" and request.method == "POST":
+            return self._transact(transactions.parse(request))
         if request.path == "Tables" and request.method == "POST":
             return self._create(request)
         if (match := _TABLE.fullmatch(request.path)) and request.method == "DELETE":
@@ -55,10 +57,42 @@ class TableService:
         name = request.path.removesuffix("()")
         if request.method == "GET":
             return _query(request, name, self._table(name))
-        if request.method == "POST" and name != "$batch":
+        if request.method == "POST":
             entity = self._table(name).insert(accept(_sent(request)))
             return _done(request, _returned(request, name, entity), {"ETag": entity.etag})
         raise RefusedError("NotImplemented")
+
+    def _transact(self, parts: list[Request]) -> Response:
+        """Make all changes or, if one is refused, none: the answer is that one's alone."""
+        seen: dict[EntityKey, tuple[EntityTable, Entity | None]] = {}
+        responses: list[Response] = []
+        for index, part in enumerate(parts):
+            try:
+                table, key = self._target(part, seen)
+                seen[key] = table, table.peek(key)
+                responses.append(self._answer(part))
+            except RefusedError as error:
+                for key, (table, before) in seen.items():
+                    table.restore(key, before)
+                return transactions.response([_refusal(error, f"{index}:")])
+        return transactions.response(responses)
+
+    def _target(self, part: Request, seen: Collection[EntityKey]) -> tuple[EntityTable, EntityKey]:
+        """Return the table and the key of what a part changes, after the parts that were `seen`."""
+        if len(seen) == transactions.MOST_CHANGES:
+            raise RefusedError("InvalidInput")
+        name, key = part.path, ("", "")
+        if match := _ENTITY.fullmatch(part.path):
+            name, *keys = (text.replace("''", "'") for text in match.groups())
+            key = keys[0], keys[1]
+        else:
+            sent = accept(_sent(part))
+            key = sent["PartitionKey"], sent["RowKey"]
+        if key in seen:
+            raise RefusedError("InvalidDuplicateRow")
+        if any(key[0] != partition for partition, _ in seen):
+            raise RefusedError("CommandsInBatchActOnDifferentPartitions")
+        return self._table(name), key
 
     def _create(self, request: Request) -> Response:
         name = _sent(request)["TableName"]
@@ -94,13 +128,14 @@ def _on_entity(request: Request, name: str, table: EntityTable, key: EntityKey) 
 
 def _query(request: Request, name: str, table: EntityTable) -> Response:
     conditions = comparisons(request.query.get("$filter", ""))
-    partitions = [c.value for c in conditions if (c.name, c.operator) == ("PartitionKey", "eq")]
-    partition = partitions[0] if partitions else None
+    start, stop = _range(conditions)
+    if "NextPartitionKey" in request.query:
+        start = _decoded(request.query["NextPartitionKey"]), _decoded(request.query["NextRowKey"])
     entities, following = table.page(
-        _start(request, partition),
+        start,
         lambda entity: all(condition.holds(entity.properties) for condition in conditions),
         min(int(request.query.get("$top", _PAGE)), _PAGE),
-        partition,
+        stop,
     )
     body: Properties = {"value": [_returned(request, name, entity) for entity in entities]}
     if not _accepts(request, "nometadata"):
@@ -108,10 +143,15 @@ def _query(request: Request, name: str, table: EntityTable) -> Response:
     return _json(200, body, _continuation(following))
 
 
-def _start(request: Request, partition: str | None) -> EntityKey:
-    if "NextPartitionKey" not in request.query:
-        return partition or "", ""
-    return _decoded(request.query["NextPartitionKey"]), _decoded(request.query["NextRowKey"])
+def _range(conditions: list[Comparison]) -> tuple[EntityKey, EntityKey | None]:
+    """Return the keys between which all entities are that meet the conditions."""
+    given = {(c.name, c.operator): str(c.value) for c in conditions}
+    partition = given.get(("PartitionKey", "eq"))
+    if partition is None:
+        return ("", ""), None
+    first = given.get(("RowKey", "ge")) or given.get(("RowKey", "gt")) or ""
+    last = given.get(("RowKey", "lt"))
+    return (partition, first), (partition, last) if last is not None else (f"{partition}\0", "")
 
 
 def _continuation(following: EntityKey | None) -> dict[str, str]:
@@ -172,6 +212,12 @@ def _done(request: Request, body: Properties, headers: dict[str, str] | None = N
     if prefer == "return-no-content":
         return _json(204, headers=applied)
     return _json(201, body, applied)
+
+
+def _refusal(error: RefusedError, prefix: str = "") -> Response:
+    message = {"lang": "en-US", "value": prefix + error.message}
+    body = {"odata.error": {"code": error.code, "message": message}}
+    return _json(error.status, body, {"x-ms-error-code": error.code})
 
 
 def _json(status: int, body: Any = None, headers: dict[str, str] | None = None) -> Response:

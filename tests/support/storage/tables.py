@@ -4,7 +4,6 @@ from bisect import bisect_left, insort
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import islice
 
 from tests.support.clock import Clock
 from tests.support.storage.entities import Properties, instant_text, merge
@@ -73,18 +72,31 @@ class EntityTable:
         del self._entities[key]
         del self._keys[bisect_left(self._keys, key)]
 
+    def peek(self, key: EntityKey) -> Entity | None:
+        return self._entities.get(key)
+
+    def restore(self, key: EntityKey, entity: Entity | None) -> None:
+        """Put back what `peek` returned before a change that is not to be."""
+        if entity is None:
+            if key in self._entities:
+                self.delete(key, _ANY)
+            return
+        if key not in self._entities:
+            insort(self._keys, key)
+        self._entities[key] = entity
+
     def page(
         self,
         start: EntityKey,
         selects: Callable[[Entity], bool],
         most: int,
-        partition: str | None = None,
+        stop: EntityKey | None = None,
     ) -> tuple[list[Entity], EntityKey | None]:
-        """Return up to `most` of the selected entities from `start` on, and the next key."""
+        """Return up to `most` of the selected entities from `start` to `stop`, and the next key."""
         found: list[Entity] = []
-        for key in islice(self._keys, bisect_left(self._keys, start), None):
-            if partition is not None and key[0] != partition:
-                break
+        end = len(self._keys) if stop is None else bisect_left(self._keys, stop)
+        for index in range(bisect_left(self._keys, start), end):
+            key = self._keys[index]
             entity = self._entities[key]
             if not selects(entity):
                 continue

@@ -1,0 +1,52 @@
+"""A queue whose wake-ups of one second go together, in one message."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from opswatch.adapters.gatherer import Gatherer, InFlight
+from opswatch.core.wakeups import WakeUp
+from opswatch.ports import Peeked, Queue
+from opswatch.rows.messages import MOST_WAKE_UPS, encode_wake_ups
+
+
+class GatheredQueue:
+    """Gathers wake-ups of one second for 20 ms; the rest is the inner queue's."""
+
+    def __init__(self, inner: Queue, clock: Callable[[], datetime], in_flight: InFlight) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._gatherer = Gatherer(in_flight, self._write, MOST_WAKE_UPS)
+
+    async def send(self, body: bytes, delay: timedelta = timedelta(0)) -> None:
+        """Send a message of its own, to be visible after `delay`, at most 7 days."""
+        await self._inner.send(body, delay)
+
+    async def send_wake_up(self, wake: WakeUp, delay: timedelta) -> None:
+        """Send a wake-up, perhaps in one message with others of the same second."""
+        visible_at = self._clock() + max(delay, timedelta(0))
+        await self._gatherer.submit(int(visible_at.timestamp()), (wake, visible_at))
+
+    async def peek(self) -> Peeked | None:
+        """Return the message that is next, and leave it in the queue; None if none is visible."""
+        return await self._inner.peek()
+
+    async def depth(self) -> int:
+        """Return the approximate number of messages, hidden ones included."""
+        return await self._inner.depth()
+
+    async def _write(self, _: int, items: list[tuple[WakeUp, datetime]]) -> list[Exception | None]:
+        """Send as few messages as there can be; none is visible before its wake-ups are due."""
+        wakes = [wake for wake, _ in items]
+        delay = max(visible_at for _, visible_at in items) - self._clock()
+        bodies = list(encode_wake_ups(wakes))
+        sent = await asyncio.gather(
+            *(self._inner.send(body, delay) for body in bodies), return_exceptions=True
+        )
+        outcomes: list[Exception | None] = []
+        for number, outcome in enumerate(sent):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
+                raise outcome
+            size = len(wakes[number * MOST_WAKE_UPS : (number + 1) * MOST_WAKE_UPS])
+            outcomes += [outcome] * size
+        return outcomes

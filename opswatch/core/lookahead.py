@@ -1,0 +1,137 @@
+"""The look-ahead: how the waits that are rows alone become wake-ups, a few seconds before.
+
+One look-ahead a live table. Each look covers the rows that fall due until `looked_until`, its
+cursor; the next look begins there, however late it is.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from opswatch.core.keys import Key
+
+NEAR = timedelta(seconds=15)  # the longest wait that is a message
+PERIOD = timedelta(seconds=5)  # between two looks
+# How far a look reaches. A row that waits longer than `NEAR` can be committed 5 s late, and still
+# be seen by the first look that covers it.
+REACH = timedelta(seconds=10)
+ENDS_AFTER = 12  # looks in a row that found nothing to wait for
+_CRASHES = 3  # looks in a row that may have been cut off before they had sent anything
+_CLOCK_SKEW = timedelta(minutes=1)
+_DEAD_AFTER = timedelta(seconds=15)  # a look is late by more: its message was lost
+_TRUST = timedelta(seconds=30)  # a look-ahead that has just been busy runs for longer than this
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the message of a look-ahead says."""
+
+    seq: int
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookAhead:
+    """The chain that finds the far waits of one live table."""
+
+    table: str
+    due_at: datetime  # the next look
+    looked_until: datetime  # every far row that is due before has got its wake-up
+    seq: int = 1
+    empty_looks: int = 0  # in a row: there was nothing to wait for
+
+    @property
+    def key(self) -> Key:
+        """The key of its row."""
+        return key_of(self.table)
+
+    @property
+    def next_look(self) -> Look:
+        """The look that is due."""
+        return Look(self.seq, self.due_at)
+
+
+def key_of(table: str) -> Key:
+    """Return the key of the look-ahead over a live table."""
+    return Key("lookahead", table)
+
+
+def is_far(delay: timedelta) -> bool:
+    """Return whether a wait is its row alone, without a message."""
+    return delay > NEAR
+
+
+def is_covered(due_at: datetime, now: datetime) -> bool:
+    """Return whether a look may have passed a row that was committed just now: it was late."""
+    return due_at - now <= REACH
+
+
+def begin(table: str, now: datetime) -> LookAhead:
+    """Return a look-ahead that looks at once; the clock of whoever has committed may be slow."""
+    return LookAhead(table=table, due_at=now, looked_until=now - _CLOCK_SKEW)
+
+
+def is_for(look: Look, state: LookAhead) -> bool:
+    """Return whether to look, and not to drop the message.
+
+    1. Look 7 sends the message of look 8 first of all, and its worker crashes. The row is at 7.
+    2. Look 8 comes 5 s later, and looks in the place of look 7.
+
+    Of two messages of look 8, only one has the due time that was committed.
+    """
+    return look.seq > state.seq or (look.seq == state.seq and look.due_at == state.due_at)
+
+
+def looks_from(look: Look, state: LookAhead) -> datetime:
+    """Return since when the rows are due that a look covers: the cursor.
+
+    If more than a few looks were not committed, that is an outage and no crash, and each has sent
+    its wake-ups. To send all of them again, each time, would multiply the polls.
+    """
+    if look.seq <= state.seq + _CRASHES:
+        return state.looked_until
+    return max(state.looked_until, look.due_at - PERIOD + REACH)
+
+
+def following(look: Look, now: datetime) -> Look:
+    """Return the look after `look`."""
+    return Look(look.seq + 1, now + PERIOD)
+
+
+def after_look(
+    state: LookAhead, following: Look, until: datetime, *, waits: bool
+) -> LookAhead | None:
+    """Return the look-ahead after a look until `until`, with the `following` one; None: it ends.
+
+    `waits` says whether there is any far row. It ends a minute after there was none, which is what
+    `trusted_until` counts on.
+    """
+    empty_looks = 0 if waits else state.empty_looks + 1
+    if empty_looks > ENDS_AFTER:
+        return None
+    return replace(
+        state,
+        seq=following.seq,
+        due_at=following.due_at,
+        looked_until=max(until, state.looked_until),
+        empty_looks=empty_looks,
+    )
+
+
+def is_dead(state: LookAhead, now: datetime) -> bool:
+    """Return whether its message was lost."""
+    return now - state.due_at > _DEAD_AFTER
+
+
+def restart(state: LookAhead, now: datetime) -> LookAhead:
+    """Return a dead look-ahead as looking at once, from where it has stopped."""
+    return replace(state, seq=state.seq + 1, due_at=now, empty_looks=0)
+
+
+def trusted_until(now: datetime) -> datetime:
+    """Return until when a look-ahead without empty looks needs no check.
+
+    1. A worker reads the row: no empty look. It commits far waits for 30 s without another check.
+    2. The look-ahead needs 13 empty looks to end, 5 s after each other. The last of them sees
+       every row that was committed in these 30 s.
+    """
+    return now + _TRUST

@@ -1,0 +1,79 @@
+"""One look of a look-ahead: the far waits that fall due soon get their wake-ups."""
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeVar
+
+from opswatch.core import lookahead
+from opswatch.core.deliveries import Delivery
+from opswatch.core.lookahead import Look, LookAhead
+from opswatch.core.wakeups import WakeUp
+from opswatch.core.watches import Watch
+from opswatch.ports import Query, Row, Services, Table
+from opswatch.rows.messages import encode_look
+from opswatch.steps import events
+from opswatch.steps.wakeups import Chain
+
+Live = TypeVar("Live", Watch, Delivery)
+
+
+async def look_ahead(services: Services, chain: Chain[Live], look: Look) -> None:
+    """Send the wake-ups of what falls due within the reach of a look, and go on 5 s later.
+
+    The following look is sent first: if this one is cut off anywhere, or fails, the following one
+    looks in its place. (It must not be tried again itself: each try would send another one.)
+    """
+    row = await services.store.lookahead.get(lookahead.key_of(chain.name))
+    if row is None or not lookahead.is_for(look, row.value):
+        return
+    following = lookahead.following(look, services.clock())
+    await chain.queue.send(encode_look(following), lookahead.PERIOD)
+    try:
+        await _look(services, chain, look, following, row)
+    except Exception as error:
+        events.record_look_failed(chain.name, error)
+
+
+async def _look(
+    services: Services, chain: Chain[Live], look: Look, following: Look, row: Row[LookAhead]
+) -> None:
+    """Send the wake-ups first, then move the cursor: a crash leaves duplicates, never a gap."""
+    looks: Table[LookAhead] = services.store.lookahead
+    current: Row[LookAhead] | None = row
+    while current is not None and lookahead.is_for(look, current.value):
+        now = services.clock()
+        until = now + lookahead.REACH
+        due_from = lookahead.looks_from(look, current.value)
+        due = Query(far=True, due_from=due_from, due_before=until)
+        found = [live async for live in chain.table.find(due)]
+        await _wake(chain, found, now)
+        waits = bool(found) or await has_far_rows(chain, until)
+        after = lookahead.after_look(current.value, following, until, waits=waits)
+        if after is None and await looks.delete(current.value.key, current.etag):
+            events.record_look_ahead_ended(chain.name)
+            return
+        if after is not None and await looks.replace(after, current.etag) is not None:
+            return
+        current = await looks.get(row.value.key)  # a worker with a far wait has kept it running
+
+
+async def _wake(chain: Chain[Live], found: list[Row[Live]], now: datetime) -> None:
+    """Send a wake-up for each row, with a copy of a watch."""
+    sends = []
+    for row in found:
+        live = row.value
+        wake = WakeUp(key=live.key, seq=live.seq, due_at=live.due_at)
+        if isinstance(live, Watch):
+            wake = replace(wake, copy=live, etag=row.etag)
+        sends.append(chain.queue.send_wake_up(wake, live.due_at - now))
+    await asyncio.gather(*sends)
+
+
+async def has_far_rows(chain: Chain[Live], due_from: datetime | None) -> bool:
+    """Return whether any row waits without a message, and is due at `due_from` or later."""
+    query = Query(far=True, due_from=due_from)
+    page = await chain.table.find_page(query, 1)
+    while not page.values and page.continuation is not None:
+        page = await chain.table.find_page(query, 1, page.continuation)
+    return bool(page.values)

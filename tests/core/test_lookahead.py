@@ -1,0 +1,130 @@
+"""The look-ahead: which messages look, where a look begins, and when it ends or is dead."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from opswatch.core.lookahead import (
+    NEAR,
+    PERIOD,
+    REACH,
+    Look,
+    LookAhead,
+    after_look,
+    begin,
+    following,
+    is_covered,
+    is_dead,
+    is_far,
+    is_for,
+    key_of,
+    looks_from,
+    restart,
+    trusted_until,
+)
+from tests.support.builders import NOW, at, seconds
+from tests.support.cases import cases
+
+STATE = LookAhead(table="watches", seq=7, due_at=NOW, looked_until=at(5))
+
+
+@pytest.mark.parametrize(
+    ("delay", "expected"), [(0, False), (14.9, False), (15, False), (15.001, True), (600, True)]
+)
+def test_waits_beyond_fifteen_seconds_are_far(delay: float, expected: bool) -> None:
+    assert is_far(seconds(delay)) is expected
+
+
+@pytest.mark.parametrize(("delay", "expected"), [(-9, True), (10, True), (10.001, False)])
+def test_late_commit_may_have_been_passed(delay: float, expected: bool) -> None:
+    assert is_covered(at(delay), NOW) is expected
+
+
+def test_far_wait_is_seen_by_a_look_before_it_is_due() -> None:
+    """The longest time between two looks, and a commit that is as late as is not noticed."""
+    assert NEAR - REACH >= PERIOD
+    assert REACH >= PERIOD
+
+
+def test_first_look_covers_waits_of_a_slow_clock() -> None:
+    begun = begin("watches", NOW)
+    assert (begun.seq, begun.due_at, begun.looked_until) == (1, NOW, at(-60))
+    assert begun.key == key_of("watches") != key_of("outbox")
+
+
+@cases(
+    "look, expected",
+    {
+        "the next one": (Look(7, NOW), True),
+        "of a worker that lost": (Look(7, at(0.1)), False),
+        "a duplicate": (Look(6, NOW), False),
+        "after a look that was cut off": (Look(8, at(5)), True),
+        "after several": (Look(11, at(30)), True),
+    },
+)
+def test_message_looks_once(look: Look, expected: bool) -> None:
+    assert is_for(look, STATE) is expected
+
+
+@pytest.mark.parametrize("seq", [7, 8, 10])
+def test_look_begins_at_the_cursor(seq: int) -> None:
+    assert looks_from(Look(seq, at(60)), STATE) == STATE.looked_until
+
+
+def test_look_after_an_outage_begins_where_the_one_before_ended() -> None:
+    assert looks_from(Look(11, at(60)), STATE) == at(65)
+    assert looks_from(Look(11, at(-60)), STATE) == STATE.looked_until
+
+
+def test_following_look_is_five_seconds_later() -> None:
+    assert following(Look(7, NOW), at(3)) == Look(8, at(8))
+
+
+def test_look_moves_the_cursor_on() -> None:
+    after = after_look(STATE, Look(8, at(5)), at(10), waits=True)
+    assert after == replace(STATE, seq=8, due_at=at(5), looked_until=at(10))
+
+
+def test_cursor_never_moves_back() -> None:
+    """The clock of this worker is slow."""
+    after = after_look(STATE, Look(8, at(5)), at(-9), waits=True)
+    assert after is not None
+    assert after.looked_until == STATE.looked_until
+
+
+def test_thirteenth_empty_look_ends_it() -> None:
+    state: LookAhead | None = STATE
+    looks = 0
+    while state is not None:
+        looks += 1
+        state = after_look(state, Look(state.seq + 1, NOW), NOW, waits=False)
+    assert looks == 13
+
+
+def test_anything_to_wait_for_begins_the_count_again() -> None:
+    state = after_look(replace(STATE, empty_looks=12), Look(8, NOW), NOW, waits=True)
+    assert state is not None
+    assert state.empty_looks == 0
+
+
+@pytest.mark.parametrize(("late", "expected"), [(-5, False), (15, False), (15.1, True)])
+def test_late_look_is_dead(late: float, expected: bool) -> None:
+    assert is_dead(STATE, at(late)) is expected
+
+
+def test_restart_looks_from_where_it_stopped() -> None:
+    restarted = restart(replace(STATE, empty_looks=3), at(60))
+    assert restarted == replace(STATE, seq=8, due_at=at(60), looked_until=at(5))
+    assert not is_for(Look(7, NOW), restarted)
+    assert is_for(restarted.next_look, restarted)
+
+
+def test_trusted_look_ahead_outlives_its_trust() -> None:
+    """A worker has read the row just before the first of thirteen empty looks.
+
+    The last of them must see every row that is committed while the worker trusts it, by a commit
+    that is as slow as is not noticed.
+    """
+    last_look = 12 * PERIOD
+    assert NOW + last_look - trusted_until(NOW) >= timedelta(seconds=15)

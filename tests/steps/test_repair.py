@@ -1,0 +1,402 @@
+"""The repair: overdue rows are woken, look-aheads restarted, poison messages sent back."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from opswatch.core.keys import Key
+from opswatch.core.lookahead import Look, key_of
+from opswatch.core.wakeups import OVERDUE_GRACE, WakeUp
+from opswatch.ports import Query, Row
+from opswatch.rows.messages import decode_message, encode_look
+from opswatch.steps import repair as repairing
+from opswatch.steps.messages import operations_message
+from opswatch.steps.poll import poll
+from opswatch.steps.repair import repair
+from opswatch.testing import MemoryPoisonQueue, MemoryTelemetry
+from tests.steps.conftest import interrupt, take_post
+from tests.support import builders
+from tests.support.harness import (
+    HOOK,
+    KEY,
+    OTHER,
+    START,
+    Harness,
+    InterruptedStepError,
+    ended,
+    running,
+    wake_up_message,
+)
+
+SECOND = timedelta(seconds=1)
+
+
+async def lose_wake_up(harness: Harness) -> None:
+    """Register the operation, poll it once, and lose its next message for three minutes."""
+    await harness.watched(HOOK)
+    harness.operations.messages.clear()
+    harness.advance(minutes=3)
+
+
+async def outage(*_: object) -> Any:
+    raise InterruptedStepError
+
+
+# --- overdue rows
+
+
+async def test_watch_without_wake_up_is_rescued(harness: Harness) -> None:
+    await lose_wake_up(harness)
+    before = harness.watch
+    harness.effects.names.clear()
+    await repair(harness.services)
+    assert harness.effects.names == ["operations.send_wake_up"]
+    assert harness.watch == before  # the same seq: a wake-up that was only late counts, too
+    (wake,) = harness.wake_ups(harness.operations)
+    assert (wake.key, wake.seq, wake.due_at) == (KEY, before.seq, before.due_at)
+    harness.status = ended()
+    await harness.settle()
+    assert harness.called() == [HOOK]
+
+
+async def test_delivery_without_wake_up_is_rescued(harness: Harness) -> None:
+    await harness.watched(HOOK)
+    harness.status = ended()
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
+    harness.deliveries.messages.clear()
+    harness.advance(minutes=3)
+    await repair(harness.services)
+    (wake,) = harness.wake_ups(harness.deliveries)
+    assert (wake.seq, wake.due_at) == (1, harness.pending.next_attempt_at)
+    await harness.settle()
+    assert harness.called() == [HOOK]
+    assert harness.settled.attempts == 1
+
+
+@pytest.mark.parametrize("late", [-1, 0, 119])
+async def test_row_within_the_grace_is_left(harness: Harness, late: int) -> None:
+    watch = await harness.watched(HOOK)
+    harness.operations.messages.clear()
+    harness.now = watch.due_at + timedelta(seconds=late)
+    before = harness.rows()
+    await repair(harness.services)
+    assert harness.rows() == before
+    assert harness.seqs(harness.operations) == []
+
+
+@pytest.mark.parametrize("is_long", [True, False])
+async def test_row_whose_wake_up_waits_in_a_long_queue_is_left(
+    harness: Harness, *, is_long: bool
+) -> None:
+    """The message at the head of the queue has been waiting for so long, and so may the others."""
+    await harness.watched(HOOK)
+    harness.operations.messages.clear()
+    if is_long:
+        harness.operations.post(b"a post")
+    harness.advance(minutes=60)
+    await repair(harness.services)
+    assert harness.seqs(harness.operations) == ([] if is_long else [2])
+
+
+async def test_queue_with_a_delayed_message_at_its_head_does_not_lag(harness: Harness) -> None:
+    await lose_wake_up(harness)
+    due_at = harness.now + timedelta(minutes=5)
+    harness.operations.post(wake_up_message(WakeUp(key=Key("p", "r"), seq=1, due_at=due_at)))
+    harness.now = due_at
+    await repair(harness.services)
+    assert KEY in [wake.key for wake in harness.wake_ups(harness.operations)]
+
+
+async def test_forged_message_does_not_hide_overdue_rows(harness: Harness) -> None:
+    """It claims to be due long ago: a queue lags no longer than its message is old."""
+    await lose_wake_up(harness)
+    forged = WakeUp(key=Key("p", "r"), seq=1, due_at=START - timedelta(days=9))
+    harness.operations.post(wake_up_message(forged))
+    await repair(harness.services)
+    assert KEY in [wake.key for wake in harness.wake_ups(harness.operations)]
+
+
+@pytest.mark.parametrize("table", ["watches", "outbox"])
+async def test_run_rescues_so_many_rows_of_a_table(
+    harness: Harness, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repairing, "_MOST_RESCUED", 50)
+    for number in range(55):
+        key = Key("subscription", f"{number:04}")
+        if table == "watches":
+            named = replace(builders.operation(), key=key)
+            await harness.store.watches.put(builders.watch(operation=named, due_at=START))
+        else:
+            delivery = replace(builders.delivery(key=key), next_attempt_at=START)
+            await harness.store.outbox.put(delivery)
+    before = harness.rows()[table]
+    queue = harness.operations if table == "watches" else harness.deliveries
+    harness.now = START + OVERDUE_GRACE + SECOND
+    await repair(harness.services)
+    assert harness.seqs(queue) == [1] * 50
+    assert harness.rows()[table] == before
+
+
+async def test_long_overdue_row_gets_a_message_of_its_own(harness: Harness) -> None:
+    """It may be what breaks the worker, with all that come in the same message."""
+    await lose_wake_up(harness)
+    harness.advance(minutes=8)
+    harness.effects.names.clear()
+    await repair(harness.services)
+    assert harness.effects.names == ["operations.send"]
+    assert harness.seqs(harness.operations) == [2]
+
+
+async def test_repeated_rescues_poll_once(harness: Harness) -> None:
+    await lose_wake_up(harness)
+    for _ in range(3):
+        await repair(harness.services)
+    assert harness.seqs(harness.operations) == [2, 2, 2]
+    asked = len(harness.arm.asked)
+    await harness.pump_all()
+    assert len(harness.arm.asked) == asked + 1
+
+
+async def test_long_outage_of_a_queue_leaves_few_messages(harness: Harness) -> None:
+    """Rescues of before wait in the queue: it lags, and no others are sent."""
+    await harness.watched(HOOK)
+    minutes = 24 * 60
+    for _ in range(minutes):
+        harness.advance(minutes=1)
+        await repair(harness.services)
+    assert len(harness.operations.messages) <= 2
+    asked = len(harness.arm.asked)
+    harness.status = ended()
+    await harness.settle()
+    assert len(harness.arm.asked) == asked + 1
+    assert harness.called() == [HOOK]
+
+
+async def test_rescue_of_a_row_that_moves_on_is_stale(harness: Harness) -> None:
+    await lose_wake_up(harness)
+    harness.effects.before["operations.send_wake_up"] = lambda: poll(
+        harness.services, WakeUp(key=KEY, seq=2)
+    )
+    await repair(harness.services)
+    asked = len(harness.arm.asked)
+    rescue = next(wake for wake in harness.wake_ups(harness.operations) if wake.seq == 2)
+    await poll(harness.services, rescue)
+    assert len(harness.arm.asked) == asked
+    assert harness.watch.seq == 3
+
+
+async def test_interrupted_repair_forks_nothing(harness: Harness) -> None:
+    await lose_wake_up(harness)
+    await interrupt(harness, repair(harness.services), after=1)
+    await repair(harness.services)
+    assert harness.seqs(harness.operations) == [2, 2]
+    harness.status = ended()
+    await harness.settle()
+    assert len(harness.arm.asked) == 2
+    assert harness.called() == [HOOK]
+
+
+async def test_watch_beside_its_result_is_removed(harness: Harness) -> None:
+    """A registration after the end was interrupted, and its message was lost."""
+    await harness.ended(HOOK)
+    body = take_post(harness, OTHER)
+    await interrupt(harness, operations_message(harness.services, body), after=1)
+    asked = len(harness.arm.asked)
+    harness.advance(minutes=3)
+    await repair(harness.services)
+    await harness.settle()
+    assert not harness.store.watches.rows
+    assert len(harness.arm.asked) == asked
+    assert harness.called() == [HOOK, OTHER]
+
+
+# --- look-aheads
+
+
+async def wait_far(harness: Harness) -> None:
+    """Let the watch wait for an hour, as its row alone."""
+    harness.status = running(**{"retry-after": "3000"})
+    await harness.watched(HOOK)
+    assert harness.watch.far
+
+
+@pytest.mark.parametrize("has_row", [True, False])
+async def test_dead_look_ahead_is_restarted(harness: Harness, *, has_row: bool) -> None:
+    await wait_far(harness)
+    harness.operations.messages.clear()
+    if not has_row:
+        await harness.store.lookahead.delete(key_of("watches"))
+    harness.advance(seconds=40)
+    await repair(harness.services)
+    harness.status = ended()
+    due_at = harness.watch.due_at
+    await harness.settle()
+    assert harness.result.facts.last_polled_at == due_at
+
+
+async def test_dead_look_ahead_that_nothing_needs_is_removed(harness: Harness) -> None:
+    await wait_far(harness)
+    harness.operations.messages.clear()
+    harness.status = ended()
+    await poll(harness.services, WakeUp(key=KEY, seq=harness.watch.seq))
+    harness.advance(seconds=40)
+    await repair(harness.services)
+    assert not harness.store.lookahead.rows
+    assert not harness.operations.messages
+
+
+async def test_running_look_ahead_is_left(harness: Harness) -> None:
+    await wait_far(harness)
+    before = harness.rows(), len(harness.operations.messages)
+    await repair(harness.services)
+    assert (harness.rows(), len(harness.operations.messages)) == before
+
+
+async def test_nothing_to_wait_for_needs_no_look_ahead(harness: Harness) -> None:
+    await harness.watched(HOOK)
+    assert not harness.watch.far
+    await repair(harness.services)
+    assert not harness.store.lookahead.rows
+
+
+# --- poison messages
+
+
+async def test_single_poisoned_wake_up_is_left_to_its_row(harness: Harness) -> None:
+    await harness.watched(HOOK)
+    harness.operations.messages.clear()
+    for seq in (1, 2, 3):
+        harness.poison.post(wake_up_message(WakeUp(key=KEY, seq=seq)))
+    harness.poison.post(encode_look(Look(3, START)))
+    await repair(harness.services)
+    assert not harness.poison.messages
+    assert not harness.operations.messages  # a row without a wake-up is rescued once it is overdue
+
+
+async def test_wake_ups_of_a_poisoned_batch_go_alone(harness: Harness) -> None:
+    wakes = [WakeUp(key=Key("p", f"{number}"), seq=number) for number in range(5)]
+    harness.poison.post(wake_up_message(*wakes))
+    await repair(harness.services)
+    assert not harness.poison.messages
+    bodies = [message.body for message in harness.operations.messages.values()]
+    assert [decode_message(body) for body in bodies] == [(wake,) for wake in wakes]
+
+
+@pytest.mark.parametrize("body", [None, b"\xff\xfe nonsense"])
+async def test_poisoned_post_goes_back(harness: Harness, body: bytes | None) -> None:
+    body = body or harness.registration_body(HOOK)
+    harness.poison.post(body)
+    await repair(harness.services)
+    assert not harness.poison.messages
+    (back,) = harness.operations.messages.values()
+    assert back.body == body
+    harness.status = ended()
+    await harness.settle()
+    assert harness.called() == ([HOOK] if harness.store.results.rows else [])
+    assert len(harness.store.results.rows) + len(harness.store.rejections.rows) == 1
+
+
+async def test_poisoned_post_that_cannot_be_sent_stays(harness: Harness) -> None:
+    """Another run sends it."""
+    harness.poison.post(harness.registration_body(HOOK))
+    harness.effects.before["operations.send"] = outage
+    with pytest.raises(InterruptedStepError):
+        await repair(harness.services)
+    assert len(harness.poison.messages) == 1
+    await repair(harness.services)
+    assert len(harness.poison.messages) == 1  # hidden for a while
+    harness.advance(minutes=2)
+    await repair(harness.services)
+    assert not harness.poison.messages
+    await harness.pump()
+    assert harness.watch.facts.callbacks == (HOOK,)
+
+
+async def test_interrupted_drain_loses_no_post(harness: Harness) -> None:
+    harness.poison.post(harness.registration_body(HOOK))
+    await interrupt(harness, repair(harness.services), after=1)
+    assert len(harness.poison.messages) == len(harness.operations.messages) == 1
+    harness.advance(minutes=2)
+    await repair(harness.services)
+    harness.status = ended()
+    await harness.settle()
+    assert harness.called() == [HOOK]
+
+
+async def test_drain_ends_when_its_time_is_up(harness: Harness) -> None:
+    """Each message takes a second, as if the storage were slow; the rest is left to other runs."""
+
+    class Endless(MemoryPoisonQueue):
+        async def remove(self, poisoned: Any) -> None:
+            harness.advance(seconds=1)
+            await super().remove(poisoned)
+            self.queue.post(b"another")
+
+    harness.poison.post(b"first")
+    poison = Endless(harness.poison)
+    began = harness.now
+    await repair(replace(harness.services, poison=(poison,)))
+    assert 15 * SECOND <= harness.now - began <= 50 * SECOND
+    assert harness.poison.messages
+
+
+# --- its parts
+
+
+class Broken:
+    """A port of which every call fails."""
+
+    def __getattr__(self, _: str) -> Any:
+        return outage
+
+    async def find(self, _: Query) -> AsyncIterator[Row[Any]]:
+        await outage()
+        yield Row(None, "")
+
+    async def iter_due_at(self) -> AsyncIterator[datetime]:
+        await outage()
+        yield START
+
+
+async def test_failing_poison_queue_stops_no_other_part(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    await lose_wake_up(harness)
+    telemetry = MemoryTelemetry()
+    with pytest.raises(InterruptedStepError):
+        await repair(replace(harness.services, poison=(Broken(),), telemetry=telemetry))
+    assert harness.seqs(harness.operations) == [2]
+    assert 'part="poison of operations"' in caplog.text
+    names = [metric.name for metric, _, _ in telemetry.measured]
+    assert "opswatch.watches.active" in names
+    assert "opswatch.heartbeat" not in names
+
+
+async def test_failing_table_stops_no_other_part(harness: Harness) -> None:
+    await harness.watched(HOOK)
+    harness.status = ended()
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
+    harness.deliveries.messages.clear()
+    harness.advance(minutes=3)
+    store = replace(harness.services.store, watches=Broken())
+    with pytest.raises(InterruptedStepError):
+        await repair(replace(harness.services, store=store))
+    assert harness.seqs(harness.deliveries) == [1]
+
+
+async def test_unreadable_row_hides_no_other(harness: Harness) -> None:
+    await lose_wake_up(harness)
+    broken = {"PartitionKey": "", "RowKey": "a", "dueAt": START, "seq": "x"}
+    harness.store.watches.rows[Key("", "a")] = (broken, "1")
+    await repair(harness.services)
+    assert harness.seqs(harness.operations) == [2]
+    assert harness.store.watches.unreadable
+
+
+async def test_heartbeat_comes_last(harness: Harness) -> None:
+    telemetry = MemoryTelemetry()
+    await repair(replace(harness.services, telemetry=telemetry))
+    assert [metric.name for metric, _, _ in telemetry.measured][-1] == "opswatch.heartbeat"

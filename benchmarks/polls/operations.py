@@ -1,5 +1,7 @@
 """What every poller gets: operations of an ARM that never ends them, and a token for it."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from azure.core.credentials import AccessToken
@@ -7,8 +9,25 @@ from azure.core.credentials import AccessToken
 from tests.support.harness import status_path
 from tests.support.servers import TOKEN
 
-SCOPE = "https://management.azure.com/.default"
-INTERVAL: Final = 1  # seconds between two polls of an operation
+SCOPE: Final = "https://management.azure.com/.default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a poller does until it is cancelled."""
+
+    arm: str  # its endpoint
+    storage: str  # its connection string
+    operations: int
+    interval: int  # seconds between two polls of an operation
+
+    @property
+    def step(self) -> float:
+        """Seconds between the beginnings of two operations: all begin within one interval."""
+        return self.interval / self.operations
+
+
+Poller = Callable[[Task], Awaitable[None]]
 
 
 def url_path(number: int) -> str:

@@ -1,75 +1,92 @@
-"""opswatch as a poller: its steps and adapters, with a trigger that costs nothing."""
+"""opswatch as a poller: the process that runs its functions, as the language worker does.
+
+The host is another process (`benchmarks.polls.host`), as in Azure, where it is not Python.
+"""
 
 import asyncio
-from contextlib import AsyncExitStack
-from dataclasses import replace
-from datetime import timedelta
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
 
-from benchmarks.polls.operations import INTERVAL, SCOPE, url_path
+from benchmarks.polls.hand_over import Function, serving_functions
+from benchmarks.polls.operations import SCOPE, Task
+from opswatch import bootstrap
 from opswatch.adapters.account import Account
 from opswatch.adapters.arm import HttpArm
-from opswatch.adapters.gathered_table import GatheredTable
-from opswatch.adapters.gatherer import InFlight
-from opswatch.adapters.storage import AzureQueue, AzureTable
-from opswatch.bootstrap import open_services
-from opswatch.config import STORAGE, Storage, connection_parts
-from opswatch.core.wakeups import WakeUp
-from opswatch.ports import Peeked, Queue, Services
-from opswatch.rows.messages import OPERATIONS_QUEUE, encode_wake_ups
-from opswatch.rows.tables import WATCHES
-from opswatch.steps.messages import operations_message
+from opswatch.config import STORAGE, Settings, Storage, connection_parts
+from opswatch.ports import Services
+from opswatch.steps.messages import deliveries_message, operations_message
+from tests.support.processes import running_program
 from tests.support.servers import Credential
 
 
-async def opswatch(arm: str, storage: str, operations: int) -> None:
-    """Poll with opswatch: each poll reads a row, sends a message and writes the row."""
-    async with AsyncExitStack() as stack:
-        env = {STORAGE: storage, "OPSWATCH_ARM_ENDPOINT": arm}
-        services = await stack.enter_async_context(open_services(env, create=True))
-        # The account as an identity opens it, which is how opswatch is deployed.
-        parts = connection_parts(storage)
-        uris = Storage(queue_uri=parts["queueendpoint"], table_uri=parts["tableendpoint"])
-        account = Account(uris, Credential())
-        stack.push_async_callback(account.close)
-        polling = HttpArm(arm, SCOPE, Credential())
-        stack.push_async_callback(polling.close)
-        trigger = _Trigger(AzureQueue(account, OPERATIONS_QUEUE))
-        watches = GatheredTable(AzureTable(account, WATCHES), WATCHES, InFlight())
-        store = replace(services.store, watches=watches)
-        trigger.services = replace(services, store=store, operations=trigger, arm=polling)
-        for number in range(operations):
-            await operations_message(trigger.services, f"{arm}{url_path(number)}".encode())
-            await asyncio.sleep(INTERVAL / operations)
-        await asyncio.Event().wait()
+async def opswatch(task: Task) -> None:
+    """Poll with opswatch."""
+    async with open_services(task) as services:
+
+        async def operations(body: bytes) -> None:
+            await operations_message(services, body)
+
+        async def deliveries(body: bytes) -> None:
+            await deliveries_message(services, body)
+
+        await _run_functions(task, operations, deliveries)
 
 
-class _Trigger:
-    """A queue that starts the function for each message when it is due, as the host does.
+async def empty_function(task: Task) -> None:
+    """Run a function that does nothing, to see what handing a message over costs."""
 
-    The host receives and deletes messages too; it is not written in Python, and is left out.
+    async def nothing(_: bytes) -> None: ...
+
+    async with open_services(task):  # which creates the queues
+        await _run_functions(task, nothing, nothing, "--repeat")
+
+
+async def _run_functions(
+    task: Task, operations: Function, deliveries: Function, *options: str
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        socket = Path(folder) / "functions"
+        queues = connection_parts(task.storage)["queueendpoint"]
+        arguments = (queues, str(socket), task.arm, str(task.operations), str(task.interval))
+        async with (
+            serving_functions(socket, (operations, deliveries)),
+            running_program("benchmarks.polls.host", *arguments, *options),
+        ):
+            await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def open_services(task: Task) -> AsyncIterator[Services]:
+    """Yield the services as an identity opens them, which is how opswatch is deployed.
+
+    The settings permit an identity over https only, so the two that use one are opened here.
     """
 
-    def __init__(self, queue: Queue) -> None:
-        self._queue = queue
-        self._running: set[asyncio.Task[None]] = set()
-        self.services: Services
+    @asynccontextmanager
+    async def open_account(_: Settings, env: Mapping[str, str]) -> AsyncIterator[Account]:
+        parts = connection_parts(env[STORAGE])
+        uris = Storage(queue_uri=parts["queueendpoint"], table_uri=parts["tableendpoint"])
+        account = Account(uris, Credential())
+        try:
+            yield account
+        finally:
+            await account.close()
 
-    async def send(self, body: bytes, delay: timedelta = timedelta(0)) -> None:
-        await self._queue.send(body, delay)
-        running = asyncio.create_task(self._run(body, delay.total_seconds()))
-        self._running.add(running)
-        running.add_done_callback(self._running.discard)
+    @asynccontextmanager
+    async def open_arm(settings: Settings, _: Mapping[str, str]) -> AsyncIterator[HttpArm]:
+        arm = HttpArm(settings.arm_endpoint, SCOPE, Credential())
+        try:
+            yield arm
+        finally:
+            await arm.close()
 
-    async def send_wake_up(self, wake: WakeUp, delay: timedelta) -> None:
-        for body in encode_wake_ups([wake]):
-            await self.send(body, delay)
-
-    async def _run(self, body: bytes, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await operations_message(self.services, body)
-
-    async def peek(self) -> Peeked | None:
-        return await self._queue.peek()
-
-    async def depth(self) -> int:
-        return await self._queue.depth()
+    vars(bootstrap).update(open_account=open_account, open_arm=open_arm)
+    env = {
+        STORAGE: task.storage,
+        "OPSWATCH_ARM_ENDPOINT": task.arm,
+        "OPSWATCH_POLL_MAX": f"PT{task.interval}S",  # so ARM's Retry-After decides, as for all
+    }
+    async with bootstrap.open_services(env, create=True) as services:
+        yield services

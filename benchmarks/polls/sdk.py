@@ -13,13 +13,13 @@ from azure.mgmt.core import policies as mgmt
 from azure.mgmt.core.polling.arm_polling import ARMPolling
 from azure.mgmt.core.polling.async_arm_polling import AsyncARMPolling
 
-from benchmarks.polls.operations import INTERVAL, SCOPE, SyncCredential, url_path
+from benchmarks.polls.operations import SCOPE, SyncCredential, Task, url_path
 from tests.support.servers import Credential
 
 _WITHOUT_TLS: dict[str, Any] = {"enforce_https": False}
 
 
-async def lro_poller(arm: str, _: str, operations: int) -> None:
+async def lro_poller(task: Task) -> None:
     """Poll with azure-core's `LROPoller`: a thread for each operation."""
     policies = _policies(
         registration=mgmt.ARMAutoResourceProviderRegistrationPolicy(),
@@ -27,30 +27,31 @@ async def lro_poller(arm: str, _: str, operations: int) -> None:
         retry=core.RetryPolicy(),
         authentication=mgmt.ARMChallengeAuthenticationPolicy(SyncCredential(), SCOPE),
     )
-    client: ARMPipelineClient[Any, Any] = ARMPipelineClient(arm, policies=policies)
+    client: ARMPipelineClient[Any, Any] = ARMPipelineClient(task.arm, policies=policies)
 
     def poll(number: int) -> None:
-        request = HttpRequest("PUT", f"{arm}{url_path(number)}", json={})
+        request = HttpRequest("PUT", f"{task.arm}{url_path(number)}", json={})
         started = client._pipeline.run(request, stream=False, **_WITHOUT_TLS)  # noqa: SLF001 - as they do
-        LROPoller(client, started, lambda _: None, ARMPolling(INTERVAL, **_WITHOUT_TLS)).result()
+        polling = ARMPolling(task.interval, **_WITHOUT_TLS)
+        LROPoller(client, started, lambda _: None, polling).result()
 
-    for number in range(operations):
+    for number in range(task.operations):
         Thread(target=poll, args=(number,), daemon=True).start()
-        await asyncio.sleep(INTERVAL / operations)
+        await asyncio.sleep(task.step)
     await asyncio.Event().wait()
 
 
-async def async_lro_poller(arm: str, _: str, operations: int) -> None:
+async def async_lro_poller(task: Task) -> None:
     """Poll with azure-core's `AsyncLROPoller`, with its defaults: a task for each operation."""
-    await _async_lro_poller(arm, operations, AioHttpTransport())
+    await _async_lro_poller(task, AioHttpTransport())
 
 
-async def lean_async_lro_poller(arm: str, _: str, operations: int) -> None:
+async def lean_async_lro_poller(task: Task) -> None:
     """Poll with an `AsyncLROPoller` that does not read the environment's settings."""
-    await _async_lro_poller(arm, operations, AioHttpTransport(use_env_settings=False))
+    await _async_lro_poller(task, AioHttpTransport(use_env_settings=False))
 
 
-async def _async_lro_poller(arm: str, operations: int, transport: AioHttpTransport) -> None:
+async def _async_lro_poller(task: Task, transport: AioHttpTransport) -> None:
     policies = _policies(
         registration=mgmt.AsyncARMAutoResourceProviderRegistrationPolicy(),
         redirect=core.AsyncRedirectPolicy(),
@@ -58,18 +59,18 @@ async def _async_lro_poller(arm: str, operations: int, transport: AioHttpTranspo
         authentication=mgmt.AsyncARMChallengeAuthenticationPolicy(Credential(), SCOPE),
     )
     client: AsyncARMPipelineClient[Any, Any] = AsyncARMPipelineClient(
-        arm, policies=policies, transport=transport
+        task.arm, policies=policies, transport=transport
     )
 
     async def poll(number: int) -> None:
-        await asyncio.sleep(INTERVAL * number / operations)
-        request = HttpRequest("PUT", f"{arm}{url_path(number)}", json={})
+        await asyncio.sleep(task.step * number)
+        request = HttpRequest("PUT", f"{task.arm}{url_path(number)}", json={})
         started = await client._pipeline.run(request, stream=False, **_WITHOUT_TLS)  # noqa: SLF001
-        polling = AsyncARMPolling(INTERVAL, **_WITHOUT_TLS)
+        polling = AsyncARMPolling(task.interval, **_WITHOUT_TLS)
         await AsyncLROPoller(client, started, lambda _: None, polling).result()
 
     async with client, asyncio.TaskGroup() as polls:
-        for number in range(operations):
+        for number in range(task.operations):
             polls.create_task(poll(number))
 
 

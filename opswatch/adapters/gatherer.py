@@ -14,7 +14,7 @@ K = TypeVar("K", bound=Hashable)
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 _Group = list[tuple[Item, asyncio.Future[Outcome]]]
-_DELAY = 0.02  # seconds, from the first item of a group
+DELAY = 0.02  # seconds, from the first item of a group
 
 
 class InFlight:
@@ -90,7 +90,7 @@ class Gatherer(Generic[K, Item, Outcome]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Outcome] = loop.create_future()
         if key not in self._groups:
-            self._groups[key] = (loop.call_later(_DELAY, self._flush, key), [])
+            self._groups[key] = (loop.call_later(DELAY, self._flush, key), [])
         group = self._groups[key][1]
         group.append((item, future))
         if len(group) >= self._most:

@@ -14,7 +14,7 @@ PERIOD = timedelta(seconds=5)  # between two looks
 # How far a look reaches. A row that waits longer than `NEAR` can be committed 5 s late, and still
 # be seen by the first look that covers it.
 REACH = timedelta(seconds=10)
-_ENDS_AFTER = 12  # looks in a row that found nothing to wait for
+ENDS_AFTER = 12  # looks in a row that found nothing to wait for
 _CRASHES = 3  # looks in a row that may have been cut off before they had sent anything
 _CLOCK_SKEW = timedelta(minutes=1)
 _DEAD_AFTER = timedelta(seconds=15)  # a look is late by more: its message was lost
@@ -106,7 +106,7 @@ def after_look(
     `trusted_until` counts on.
     """
     empty_looks = 0 if waits else state.empty_looks + 1
-    if empty_looks > _ENDS_AFTER:
+    if empty_looks > ENDS_AFTER:
         return None
     return replace(
         state,

@@ -31,6 +31,7 @@ class Response:
     status: int
     headers: dict[str, str]
     body: bytes = b""
+    delay: float = 0.0  # seconds until it is sent
 
 
 Answer = Callable[[Request], Response]
@@ -72,7 +73,12 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         while request := self._next_request():
-            self._transport.write(_encoded(self._answer(request)))
+            response = self._answer(request)
+            if response.delay:
+                send = self._transport.write
+                asyncio.get_running_loop().call_later(response.delay, send, _encoded(response))
+            else:
+                self._transport.write(_encoded(response))
 
     def _next_request(self) -> Request | None:
         """Remove and return the first request, if it has been received completely."""

@@ -62,7 +62,9 @@ def _wrong_index(run: Run) -> Iterator[str]:
     unsettled = {pending.key for pending in run.store.outbox.values()}
     results = run.store.results.values()
     records = [d for d in run.store.deliveries.values() if d.key not in unsettled]
+    left = [w for w in run.store.watches.values() if w.key in _not_looked_for(run)]
     expected = {
+        *(key for w in left for key in timeline_keys(timeline_entry(w.facts, None))),
         *(key for r in results for key in timeline_keys(timeline_entry(r.facts, r.end))),
         *(key for record in records for key in timeline_keys(record)),
     }

@@ -1,0 +1,92 @@
+"""A real Chromium, one for each test process, and its pages."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright
+
+from tests.page.service import Service
+from tests.page.values import NOW
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        missing = f"no Chromium here ({', '.join(NAMES)}): install it for the tests of the page"
+        if os.environ.get("BROWSER_REQUIRED"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return found
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service()
+
+
+class Opened:
+    """A page, and what a person at the browser's console would see of it."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page, self.url = page, url
+        self.said: list[str] = []
+        self.foreign: list[str] = []
+        page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self.said.append(f"uncaught: {error}"))
+        page.on("request", lambda request: self._asked(request.url))
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith((self.url, "data:,")):
+            self.foreign.append(url)
+
+    async def go(self, view: str) -> Page:
+        """Show a view, by the fragment as a link would, and wait for what it reads."""
+        await self.page.goto(f"{self.url}/api/dashboard#/{view}")
+        await self.page.wait_for_selector("main :is(table, .note, .life svg, form.keyform)")
+        return self.page
+
+    @property
+    def unexpected(self) -> list[str]:
+        """What was said beyond what the browser says by itself of an answer that is no success."""
+        return [text for text in self.said if "Failed to load resource" not in text]
+
+
+class Open(Protocol):
+    def __call__(self, service: Service, **context: Any) -> Awaitable[Opened]: ...
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_page(browser: Browser) -> AsyncIterator[Open]:
+    """Open a page in a context of its own, at the instant of the values."""
+    closers: list[Callable[[], Awaitable[None]]] = []
+
+    async def opened(service: Service, **context: Any) -> Opened:
+        if not service.url:
+            await service.start()
+            closers.append(service.stop)
+        settings = {"viewport": {"width": 1280, "height": 900}, "timezone_id": "Europe/Berlin"}
+        made = await browser.new_context(**(settings | context))
+        closers.append(made.close)
+        page = await made.new_page()
+        page.set_default_timeout(8_000)
+        await page.clock.install(time=NOW)
+        return Opened(page, service.url)
+
+    yield opened
+    for close in reversed(closers):
+        await close()

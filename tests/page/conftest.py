@@ -1,5 +1,6 @@
 """A real Chromium, one for each test process, and its pages."""
 
+import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -7,12 +8,18 @@ from typing import Any, Protocol
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, Request, async_playwright
 
 from tests.page.service import Service
 from tests.page.values import NOW
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+NEXT_TASK = """new Promise(done => {
+  const channel = new MessageChannel();
+  channel.port1.onmessage = done;
+  channel.port2.postMessage(0);
+})"""
 
 
 @pytest.fixture(scope="session")
@@ -48,11 +55,35 @@ class Opened:
         self.foreign: list[str] = []
         page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: self.said.append(f"uncaught: {error}"))
-        page.on("request", lambda request: self._asked(request.url))
+        page.on("request", self._asked)
+        page.on("requestfinished", self._answered)
+        page.on("requestfailed", self._answered)
+        self._under_way: set[Request] = set()
+        self._changed = asyncio.Condition()
+        self.calls = 0  # of the API
 
-    def _asked(self, url: str) -> None:
-        if not url.startswith((self.url, "data:,")):
-            self.foreign.append(url)
+    async def _asked(self, request: Request) -> None:
+        if not request.url.startswith((self.url, "data:,")):
+            self.foreign.append(request.url)
+        if request.resource_type == "fetch":
+            async with self._changed:
+                self.calls += 1
+                self._under_way.add(request)
+                self._changed.notify_all()
+
+    async def _answered(self, request: Request) -> None:
+        async with self._changed:
+            self._under_way.discard(request)
+            self._changed.notify_all()
+
+    async def turn(self, seconds: float, *, least: int = 1) -> None:
+        """Turn the page's clock; wait for `least` calls that this causes, and for all answers."""
+        wanted = self.calls + least
+        await self.page.clock.run_for(int(seconds * 1000))
+        async with asyncio.timeout(8), self._changed:
+            await self._changed.wait_for(lambda: self.calls >= wanted and not self._under_way)
+        for _ in range(2):  # what was read is shown in the tasks that follow
+            await self.page.evaluate(NEXT_TASK)
 
     async def go(self, view: str) -> Page:
         """Show a view, by the fragment as a link would, and wait for what it reads."""

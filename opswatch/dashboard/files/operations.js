@@ -46,9 +46,10 @@ export class Operations extends Component {
   };
 
   reveal = () => {
-    this.setState(({ list }) => ({ list: reveal(list) }));
-    scrollTo({ top: 0 });
-    this.table.current?.querySelector("a.op")?.focus({ preventScroll: true });
+    this.setState(({ list }) => ({ list: reveal(list) }), () => {
+      scrollTo({ top: 0 });
+      this.table.current?.querySelector("a.op")?.focus({ preventScroll: true });
+    });
   };
 
   move = event => {

@@ -14,12 +14,12 @@ export function Row({ op, hasLeft }) {
       title=${hasLeft ? "No longer in this list" : undefined}>
     <td class="c-status"><${Status} op=${op} />${(late > 0 || op.slow) && html`<small class="warn">${late > 0 ? "poll late" : "slow"}</small>`}</td>
     <td class="c-resource"><a class="op" href=${linkOf(op)} title=${op.resourceId || op.operationId}>${nameOf(op)}</a>
-      ${group && html`<span class="muted wide"> ${group}</span>`}
+      ${group !== "" && html`<span class="muted wide"> ${group}</span>`}
       <small>${codes.length > 0 && html`<span class="bad phone">${codes.at(-1)}</span>`}<span class=${codes.length ? "wide" : ""}>${
         [kindOf(op), op.location].filter(Boolean).join(" · ")}</span></small></td>
     <td class="c-id wide"><code title=${op.operationId}>${shortId(op.operationId ?? "")}</code></td>
     <td class="c-error wide">${codes.length > 0 && html`<span class=${lookOf(op)}>${codes.join(" › ")}</span>`}
-      ${op.errorMessage && html`<small title=${op.errorMessage}>${op.errorMessage}</small>`}</td>
+      ${Boolean(op.errorMessage) && html`<small title=${op.errorMessage}>${op.errorMessage}</small>`}</td>
     <td class="c-polls n wide"><span>${op.polls ?? ""}</span>${op.misses > 0 && html`<small class="warn">${op.misses} missed</small>`}</td>
     <td class="c-took n">${op.state === "watching" ? Progress({ op }) : tookOf(op)}</td>
     <td class="c-when n wide"><${When} at=${op.registeredAt} /></td></tr>`;

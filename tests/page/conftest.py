@@ -80,7 +80,7 @@ class Opened:
         """Turn the page's clock; wait for `least` calls that this causes, and for all answers."""
         wanted = self.calls + least
         await self.page.clock.run_for(int(seconds * 1000))
-        async with asyncio.timeout(8), self._changed:
+        async with asyncio.timeout(20), self._changed:
             await self._changed.wait_for(lambda: self.calls >= wanted and not self._under_way)
         for _ in range(2):  # what was read is shown in the tasks that follow
             await self.page.evaluate(NEXT_TASK)
@@ -114,7 +114,7 @@ async def open_page(browser: Browser) -> AsyncIterator[Open]:
         made = await browser.new_context(**(settings | context))
         closers.append(made.close)
         page = await made.new_page()
-        page.set_default_timeout(8_000)
+        page.set_default_timeout(20_000)
         await page.clock.install(time=NOW)
         return Opened(page, service.url)
 

@@ -109,10 +109,13 @@ class Service:
         if answer is None:
             return problem(HTTPStatus.NOT_FOUND, "NotFound", "There is no such thing.")
         body = json.dumps(answer)
+        status = 503 if answer.get("status") == "unhealthy" else 200
         etag = f'"{hashlib.sha256(body.encode()).hexdigest()[:16]}"'
         if request.headers.get("if-none-match") == etag:
             return web.Response(status=304, headers={"ETag": etag})
-        return web.Response(text=body, content_type="application/json", headers={"ETag": etag})
+        return web.Response(
+            text=body, content_type="application/json", headers={"ETag": etag}, status=status
+        )
 
     def _read(self, request: web.Request, path: str) -> Json | None:
         parts = path.split("/")
@@ -193,6 +196,7 @@ def problem(status: HTTPStatus, code: str, message: str) -> web.Response:
     body = {
         "status": status.value,
         "title": status.phrase,
+        "detail": message,
         "code": code,
         "error": {"code": code, "message": message},
     }

@@ -142,7 +142,7 @@ async def test_an_hour_without_input_pauses(open_page: Open, service: Service) -
     count = len(service.api_requests)
     await opened.turn(50, least=0)
     assert len(service.api_requests) == count  # after 15 minutes one a minute
-    for _ in range(9):
+    for _ in range(11):
         await opened.turn(300, least=0)
     await page.get_by_text("Paused after an hour").wait_for()
     count = len(service.api_requests)

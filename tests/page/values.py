@@ -157,7 +157,6 @@ def delivery(
         "subscriptionId": row["subscriptionId"],
         "operationKey": row["key"],
         "operationId": row["operationId"],
-        "key": f"{row['key']}~{digest[:16]}",
         "deliveryId": f"msg_{digest[:32]}",
         "callbackUrl": f"https://{host}",
         "state": state,
@@ -236,7 +235,8 @@ def rejections() -> list[Json]:
             "reason": reason,
             "detail": detail,
             "body": body,
-            "bodySha256": hashlib.sha256(body.encode()).hexdigest(),
+            "day": before(600 * (i + 1))[:10],
+            "id": hashlib.sha256(body.encode()).hexdigest(),
             "receivedAt": before(600 * (i + 1)),
             "count": 1 + i % 3,
         }
@@ -249,7 +249,8 @@ def kinds() -> list[Json]:
     return [
         {
             "provider": "microsoft.cache",
-            "kind": kind,
+            "kind": kind if i < 3 else None,
+            "collection": None if i < 3 else "operationsstatus",
             "n": 900 // (i + 1),
             "p50": p50,
             "p90": p90,
@@ -262,19 +263,38 @@ def kinds() -> list[Json]:
 
 
 def summary() -> Json:
+    counts = ("failed", "canceled", "timedOut", "lost", "stopped", "delivered", "abandoned")
     hours = [
         {
             "hour": iso(NOW - timedelta(hours=23 - i))[:13],
-            "ended": 4 + i * 7 % 23,
+            **dict.fromkeys((*counts, "rejected"), 0),
+            "succeeded": 4 + i * 7 % 23,
             "failed": i * 5 % 4,
         }
         for i in range(24)
     ]
     return {
-        "now": {"watching": 5, "overdue": 1, "slow": 1, "failed": 41, "failing": 12, "rejected": 0},
+        "countedAt": before(22),
+        "watching": 5,
+        "overdue": 1,
+        "slow": 1,
+        "oldestDueAt": before(150),
+        "pending": 14,
+        "failing": 12,
+        "queued": {"operations": 3, "deliveries": 12},
+        "poisoned": {"operations": 2, "deliveries": 0},
+        "circuits": [{"host": "hooks.example.com", "failures": 7, "openUntil": before(-120)}],
+        "last24Hours": {name: sum(hour[name] for hour in hours) for name in list(hours[0])[1:]},
         "hours": hours,
-        "circuits": [{"host": "hooks.example.com", "openUntil": before(-120)}],
     }
+
+
+def empty_summary() -> Json:
+    full = summary()
+    zeros = dict.fromkeys(full["last24Hours"], 0)
+    hours = [zeros | {"hour": hour["hour"]} for hour in full["hours"]]
+    nothing = {"overdue": 0, "slow": 0, "failing": 0, "pending": 0, "watching": 0, "circuits": []}
+    return full | nothing | {"last24Hours": zeros, "hours": hours}
 
 
 def health() -> Json:
@@ -286,8 +306,7 @@ def health() -> Json:
         ("ARM", True, "reachable (404 for a test URL, as expected)"),
     ]
     return {
-        "isHealthy": False,
-        "version": "0.1.0",
+        "status": "unhealthy",
         "checks": [{"topic": topic, "isGood": good, "text": text} for topic, good, text in checks],
     }
 
@@ -299,7 +318,3 @@ def deliveries() -> list[Json]:
         ("pending", "abandoned", "delivered"),
     )
     return [delivery(ended(i, 3000 + i * 400), hosts[i % 2], states[i % 3]) for i in range(9)]
-
-
-def empty_summary() -> Json:
-    return {"now": dict.fromkeys(summary()["now"], 0), "hours": [], "circuits": []}

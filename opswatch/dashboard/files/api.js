@@ -39,7 +39,8 @@ export async function call(path, { method = "GET", body, signal } = {}) {
   const text = await answer.text();
   const read = masked(jsonOf(text));
   const seconds = Number(answer.headers.get("retry-after"));
-  if (!answer.ok || (read === undefined && text)) throw new Problem(answer.status, read, seconds);
+  const isReport = Array.isArray(read?.checks); // of health: with 503 when something is wrong
+  if ((!answer.ok && !isReport) || (read === undefined && text)) throw new Problem(answer.status, read, seconds);
   const etag = answer.headers.get("etag");
   if (isRead && etag) {
     answers.delete(path);

@@ -6,10 +6,10 @@ import { Header } from "./header.js";
 import { Health } from "./health.js";
 import { Kinds } from "./kinds.js";
 import { Live } from "./live.js";
-import { Operation, queued } from "./operation.js";
+import { Operation } from "./operation.js";
 import { listPath, Operations } from "./operations.js";
 import { Rejections, rejectionsPath } from "./rejections.js";
-import { Component, html, linkOf, render } from "./ui.js";
+import { Component, html, linkOf, queued, render } from "./ui.js";
 import { nameOf } from "./words.js";
 
 const VIEWS = {
@@ -26,7 +26,7 @@ function routeOf(hash) {
     const [subscriptionId, key] = parts.slice(1).map(part => { try { return decodeURIComponent(part); } catch { return part; } });
     return { view: "operation", query, path: pathOf({ subscriptionId, key }), id: `${subscriptionId}/${key}` };
   }
-  return { view: parts[0] in VIEWS ? parts[0] : "operations", query };
+  return { view: Object.hasOwn(VIEWS, parts[0]) ? parts[0] : "operations", query };
 }
 
 class App extends Component {

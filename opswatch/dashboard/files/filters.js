@@ -5,7 +5,7 @@ import { searchOf } from "./rows.js";
 const STATES = [["", "All"], ["watching", "Running"], ["finished", "Ended"]];
 const STATUSES = [["", "Any status"], ...["Succeeded", "Failed", "Canceled", "TimedOut", "Lost", "Stopped"].map(s => [s, s]),
   ["Failed,TimedOut,Lost", "Failed, TimedOut or Lost"]];
-const SINCE = [["", "Last 30 days"], ["PT1H", "Last hour"], ["PT24H", "Last 24 hours"], ["P7D", "Last 7 days"]];
+const SINCE = [["", "Last 30 days"], ["PT1H", "Last hour"], ["P1D", "Last 24 hours"], ["P7D", "Last 7 days"]];
 
 export class Filters extends Component {
   search = createRef();

@@ -3,6 +3,8 @@ import { host } from "./words.js";
 
 const URLS = /\b(https?:(?:\\?\/){2})([^\s"'<>\\?#]*)((?:\\?\/[^\s"'<>\\?#]*)*)([?#][^\s"'<>]*)?/gi;
 const PATHS = /(\/(?:subscriptions|providers)\/[^\s"'<>?]{0,4000})\?[^\s"'<>]+/gi;
+const CALLBACKS = new Set(["callbackUrl", "callbacks"]);
+const ANSWERS = new Set(["lastError", "error"]); // of attempts: they may quote the callback
 const WHOLE = new Set(["nextLink", "body"]); // followed, and posted again: never shown as they are
 
 /** Return a text in which each URL has lost its query and its user; `?…` says so. */
@@ -23,7 +25,8 @@ export function withoutPaths(text) {
 export function masked(value, name = "") {
   if (typeof value === "string") {
     if (WHOLE.has(name)) return value;
-    return name === "callbackUrl" || name === "callbacks" ? `https://${host(value)}` : withoutQueries(value);
+    if (CALLBACKS.has(name)) return `https://${host(value)}`;
+    return ANSWERS.has(name) ? withoutPaths(value) : withoutQueries(value);
   }
   if (Array.isArray(value)) return value.map(item => masked(item, name));
   if (value === null || typeof value !== "object") return value;

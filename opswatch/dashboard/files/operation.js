@@ -2,7 +2,7 @@
 import { pathOf } from "./api.js";
 import { Life } from "./drawing.js";
 import { storyOf } from "./life.js";
-import { DeliveryState, html, Payload, Skeleton, Status, Trouble, When } from "./ui.js";
+import { answerOf, DeliveryState, html, Payload, queued, Skeleton, Status, Trouble, When } from "./ui.js";
 import { codesOf, host, kindOf, nameOf, portalOf, resource, span, utc, zoneName } from "./words.js";
 
 export function Operation({ live, onRetry, mayWrite, act }) {
@@ -33,8 +33,6 @@ export function Operation({ live, onRetry, mayWrite, act }) {
     <details><summary>Everything that happened, as a table</summary><${Story} op=${op} /></details>
     <details><summary>Raw</summary><${Payload} label="The row, as the API has it" value=${op} /></details>`;
 }
-
-export const queued = answer => `${answer?.value?.length ?? answer?.count ?? 0} queued for delivery.`;
 
 /** Why it ended so: the innermost error first, then the way to it, then all of it. */
 function Reason({ op }) {
@@ -67,10 +65,10 @@ function sumOf(op) {
 function Deliveries({ op, path, mayWrite, act }) {
   const deliveries = op.deliveries ?? [];
   if (!deliveries.length) return html`<h2>Deliveries</h2><p class="muted">${(op.callbacks ?? []).length && op.state === "watching" ? `When it ends, ${op.callbacks.map(host).join(", ")} will be called.` : "No callback is registered."}</p>`;
-  return html`<h2>Deliveries</h2><div class="scroll" tabindex="0" role="region" aria-label="Deliveries"><table><thead><tr><th scope="col">Receiver</th><th scope="col">State</th><th scope="col" class="n">Attempts</th>
-    <th scope="col">Last answer</th><th scope="col">Next attempt</th>${mayWrite && html`<th scope="col"><span class="vh">Action</span></th>`}</tr></thead><tbody>
-    ${deliveries.map(delivery => html`<tr key=${delivery.deliveryId}><td title=${delivery.deliveryId}>${host(delivery.callbackUrl)}</td><td><${DeliveryState} state=${delivery.state} />${delivery.reason && html`<small>${delivery.reason}</small>`}</td>
-      <td class="n">${delivery.attempts}</td><td>${delivery.lastError ?? delivery.lastStatusCode ?? "–"}</td><td><${When} at=${delivery.nextAttemptAt} seconds /></td>
+  return html`<h2>Deliveries</h2><div class="scroll" tabindex="0" role="region" aria-label="Deliveries"><table><thead><tr><th scope="col">Receiver</th><th scope="col">State</th><th scope="col" class="n wide">Attempts</th>
+    <th scope="col" class="wide">Last answer</th><th scope="col">Next attempt</th>${mayWrite && html`<th scope="col"><span class="vh">Action</span></th>`}</tr></thead><tbody>
+    ${deliveries.map(delivery => html`<tr key=${delivery.deliveryId}><td title=${delivery.deliveryId}>${host(delivery.callbackUrl)}</td><td><${DeliveryState} state=${delivery.state} /><small>${delivery.reason}</small><small class="phone">${answerOf(delivery)}</small></td>
+      <td class="n wide">${delivery.attempts}</td><td class="wide">${answerOf(delivery)}</td><td><${When} at=${delivery.nextAttemptAt} seconds /></td>
       ${mayWrite && html`<td class="act"><button type="button" onClick=${() => act.run(`${path}/redeliver?delivery=${encodeURIComponent(delivery.deliveryId)}`, queued)}>${delivery.state === "pending" ? "Send now" : "Redeliver"}<span class="vh"> to ${host(delivery.callbackUrl)}</span></button></td>`}</tr>`)}</tbody></table></div>`;
 }
 

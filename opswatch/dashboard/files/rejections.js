@@ -14,8 +14,9 @@ export const MEANINGS = {
 };
 
 export const rejectionsPath = query => {
-  const reason = query.get("reason");
-  return `rejections${reason ? `?${new URLSearchParams({ reason })}` : ""}`;
+  const wanted = new URLSearchParams();
+  for (const name of ["reason", "since"]) if (query.get(name)) wanted.set(name, query.get(name));
+  return wanted.size ? `rejections?${wanted}` : "rejections";
 };
 
 export function Rejections({ live, query, onRetry, mayWrite, act }) {
@@ -28,7 +29,7 @@ export function Rejections({ live, query, onRetry, mayWrite, act }) {
     ${live.data && !rows.length && html`<div class="note" role="status">No message was rejected.</div>`}
     ${rows.length > 0 && html`<table class="rejections"><caption class="vh">Rejected messages, newest first</caption><thead><tr><th scope="col">Reason</th><th scope="col">Message</th>
       <th scope="col" class="n wide">Times</th><th scope="col" class="n">Last</th></tr></thead>
-      <tbody>${rows.map(row => html`<tr key=${`${row.bodySha256 ?? row.receivedAt}`}><td><strong>${row.reason}</strong><small>${MEANINGS[row.reason]}</small></td>
+      <tbody>${rows.map(row => html`<tr key=${`${row.day}/${row.id}`}><td><strong>${row.reason}</strong><small>${MEANINGS[row.reason]}</small></td>
         <td><code class="message">${shortBody(row.body)}</code><small>${withoutPaths(row.detail ?? "")}</small>
         ${mayWrite && html`<button type="button" class="plain small" onClick=${() => act.post(row.body)}>Post again, edited…</button>`}</td><td class="n wide">${row.count}</td>
         <td class="n"><${When} at=${row.receivedAt} /></td></tr>`)}</tbody></table>

@@ -1,10 +1,8 @@
 // A list that never jumps: what is shown stays where it is, what is new waits until it is asked for. Pure.
 import { instant } from "./words.js";
 
-/** Return the identity of a row of any list. */
-export function idOf(row) {
-  return row.deliveryId ?? (row.key ? `${row.subscriptionId}/${row.key}` : `${row.date ?? ""}/${row.bodySha256 ?? ""}`);
-}
+/** Return the identity of an operation. */
+export const idOf = row => `${row.subscriptionId}/${row.key}`;
 
 /** Return rows newest first; what runs is listed in the order of keys. */
 export function newestFirst(rows) {

@@ -54,3 +54,9 @@ export function go(view, query) {
 }
 
 export const linkOf = row => `#/operations/${[row.subscriptionId, row.operationKey ?? row.key].map(encodeURIComponent).join("/")}`;
+
+/** What is said of an answer to a redelivery. */
+export const queued = answer => `${answer?.value?.length ?? answer?.count ?? 0} queued for delivery.`;
+
+/** The last answer to a delivery, or why there was none. */
+export const answerOf = delivery => String(delivery.lastError ?? delivery.lastStatusCode ?? "–");

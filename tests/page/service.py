@@ -1,5 +1,6 @@
 """A server of the page with the contract's headers, and of an API that answers plain values."""
 
+import asyncio
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -48,6 +49,7 @@ class Service:
     requests: list[web.BaseRequest] = field(default_factory=list)
     writes: list[tuple[str, str]] = field(default_factory=list)  # path, body
     url: str = ""
+    held: asyncio.Event | None = None  # while it is not set, no call of the API is answered
     _runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -75,6 +77,8 @@ class Service:
         path = request.path.removeprefix("/api/")
         if path.startswith("dashboard"):
             return self._page(path)
+        if self.held:
+            await self.held.wait()
         response = await self._api(request, path)
         response.headers.update(EVERYWHERE | {"Cache-Control": "no-store"})
         return response

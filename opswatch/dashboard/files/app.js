@@ -32,42 +32,55 @@ function routeOf(hash) {
 class App extends Component {
   listHash = "#/operations"; opened = null; probed = undefined;
   live = new Live(state => { this.setState({ live: state }); this.onRead(state); });
-  state = { route: routeOf(location.hash), live: this.live.state, shown: 0, dialog: null, notice: "", mayWrite: false, hasShortcuts: localStorage.getItem(SHORTCUTS) !== "off" };
+  route = routeOf(location.hash);
+  state = { route: this.route, live: this.live.state, dialog: null, notice: "", mayWrite: false, hasShortcuts: localStorage.getItem(SHORTCUTS) !== "off" };
 
   componentDidMount() {
-    addEventListener("hashchange", () => {
-      const route = routeOf(location.hash);
-      this.setState({ route, shown: 0, dialog: null }, () => { document.querySelector("main").focus({ preventScroll: true }); this.follow(); });
-      scrollTo({ top: 0 });
-    });
+    addEventListener("hashchange", () => this.show(routeOf(location.hash)));
     addEventListener("keydown", this.onKey);
-    this.follow();
+    this.show(this.route);
   }
 
-  follow() {
-    const { route, shown } = this.state;
+  /** Show what the address names: what was read for another view is gone before this one is drawn. */
+  show(route) {
+    const isOther = route.view !== this.route.view || route.path !== this.route.path;
+    this.route = route;
     if (route.view === "operations") this.listHash = location.hash || "#/operations";
-    if (route.id) this.opened = route.id;
-    this.live.follow(route.path ?? VIEWS[route.view][2](route.query, shown));
+    if (route.path) this.opened = route.id;
+    this.setState({ route, dialog: null }, () => {
+      if (!isOther) return;
+      document.querySelector("main").focus({ preventScroll: true });
+      scrollTo({ top: 0 });
+    });
+    this.follow(0);
+  }
+
+  follow(shown) {
+    const { path, view, query } = this.route;
+    this.live.follow(path ?? VIEWS[view][2](query, shown));
   }
 
   async onRead({ data, error }) {
-    const name = this.state.route.path ? data && `${data.status ?? "registered"} ${nameOf(data)}` : VIEWS[this.state.route.view][1];
+    const { path, view } = this.route;
+    const name = path ? data && `${data.status ?? "registered"} ${nameOf(data)}` : VIEWS[view][1];
     document.title = [name, "opswatch"].filter(Boolean).join(" · ");
     if (data && !error && this.probed !== (keys.get("write") ?? "")) {
       this.probed = keys.get("write") ?? "";
       this.setState({ mayWrite: await mayWrite() });
     }
-    if (data?.value && this.opened && this.state.route.view === "operations") { // back from an operation: to its row
-      const row = [...document.querySelectorAll("tr[data-row]")].find(row => row.dataset.row === this.opened);
-      this.opened = null;
-      if (document.activeElement === document.querySelector("main")) row?.querySelector("a").focus();
-    }
+  }
+
+  /** Back from an operation, the focus goes to its row, once the list has been read. */
+  componentDidUpdate() {
+    if (!this.opened || this.route.view !== "operations" || !this.live.state.data) return;
+    const row = [...document.querySelectorAll("tr[data-row]")].find(row => row.dataset.row === this.opened);
+    this.opened = null;
+    if (document.activeElement === document.querySelector("main")) row?.querySelector("a").focus();
   }
 
   onKey = event => {
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-    if (event.key === "Escape" && this.state.route.view === "operation") { location.hash = this.listHash; return; }
+    if (event.key === "Escape" && this.route.path) { location.hash = this.listHash; return; }
     if (!this.state.hasShortcuts || event.target.closest?.("input, textarea, select")) return;
     const does = { "/": () => document.getElementById("search")?.focus(), r: () => this.live.refresh(), p: () => this.state.mayWrite && this.act.post(), "?": () => this.open("help") }[event.key];
     if (does) { event.preventDefault(); does(); }
@@ -114,11 +127,10 @@ class App extends Component {
 
   render(_, { route, live, dialog, notice, mayWrite }) {
     const needsKey = live.error?.status === 401, View = route.path ? Operation : VIEWS[route.view][0];
-    const onShown = shown => this.setState({ shown }, () => this.follow());
     return html`<${Header} view=${route.view} live=${live} control=${this.live} mayWrite=${mayWrite} views=${VIEWS} hasKeys=${keys.has("read")} onPost=${this.act.post} onOpen=${this.open} />
       <main tabindex="-1">${needsKey ? html`<h1>A key is needed</h1><${KeyForm} isWrong=${keys.has("read")} onSaved=${this.onKeys} />`
         : html`<${View} key=${route.path ?? `${route.view} ${route.query}`} live=${live} query=${route.query} back=${this.listHash} act=${this.act} mayWrite=${mayWrite}
-            onRetry=${() => this.live.refresh()} onShown=${onShown} onPost=${this.act.post} />`}</main>
+            onRetry=${() => this.live.refresh()} onShown=${shown => this.follow(shown)} onPost=${this.act.post} />`}</main>
       <div class="notice" role="status">${notice}</div>${dialog && this.dialog(dialog)}`;
   }
 }

@@ -5,9 +5,9 @@ import { storyOf } from "./life.js";
 import { answerOf, DeliveryState, html, Payload, queued, Skeleton, Status, Trouble, When } from "./ui.js";
 import { codesOf, host, kindOf, nameOf, portalOf, resource, span, utc, zoneName } from "./words.js";
 
-export function Operation({ live, onRetry, mayWrite, act }) {
+export function Operation({ live, back: list, onRetry, mayWrite, act }) {
   const op = live.data;
-  const back = html`<p class="back"><a href="#/operations">‹ Operations</a></p>`;
+  const back = html`<p class="back"><a href=${list}>‹ Operations</a></p>`;
   if (!op) {
     const isGone = live.error?.status === 404;
     return html`${back}<h1 class="vh">Operation</h1>${isGone

@@ -41,7 +41,7 @@ export class Operations extends Component {
       const more = await call(nextOf(page, path));
       const list = append(this.state.list, newestFirst(more.value));
       this.setState({ list, next: { page: more, path }, isLoading: false });
-      this.props.live.isPlain || this.props.onShown(list.shown.length);
+      this.props.onShown(list.shown.length);
     } catch (problem) { this.setState({ problem, isLoading: false }); }
   };
 

@@ -8,6 +8,7 @@ from functools import cache
 from opswatch.adapters.account import Account
 from opswatch.adapters.arm import HttpArm
 from opswatch.adapters.callbacks import HttpCallbacks
+from opswatch.adapters.counts import HourlyCounts
 from opswatch.adapters.credentials import credential_for
 from opswatch.adapters.durations import LearnedDurations
 from opswatch.adapters.no_telemetry import NoTelemetry
@@ -18,7 +19,7 @@ from opswatch.core.intake import Intake
 from opswatch.ports import Services, Store, Telemetry
 from opswatch.rows import tables
 from opswatch.rows.messages import DELIVERIES_QUEUE, OPERATIONS_QUEUE, POISON_SUFFIX, QUEUES
-from opswatch.steps.events import record_durations_failed
+from opswatch.steps.events import record_counts_failed, record_durations_failed
 
 _IDENTITY_ENDPOINTS = ("IDENTITY_ENDPOINT", "MSI_ENDPOINT")  # set if there is a managed identity
 
@@ -42,6 +43,8 @@ async def open_services(
         durations = LearnedDurations(
             durations_table, settings.policy, clock, record_durations_failed
         )
+        hours_table = AzureTable(account, tables.HOURS)
+        counts = HourlyCounts(hours_table, record_counts_failed)
         try:
             if create:
                 await create_missing(account, QUEUES, tables.TABLES)
@@ -52,6 +55,12 @@ async def open_services(
                     outbox=AzureTable(account, tables.OUTBOX),
                     deliveries=AzureTable(account, tables.DELIVERIES),
                     timeline=AzureTable(account, tables.TIMELINE),
+                    unsuccessful=AzureTable(account, tables.UNSUCCESSFUL),
+                    settled=AzureTable(account, tables.SETTLED),
+                    summary=AzureTable(account, tables.SUMMARY),
+                    hours=hours_table,
+                    running=AzureTable(account, tables.RUNNING),
+                    pending=AzureTable(account, tables.PENDING),
                     rejections=AzureTable(account, tables.REJECTIONS),
                     hosts=AzureTable(account, tables.HOSTS),
                     durations=durations_table,
@@ -62,6 +71,7 @@ async def open_services(
                 arm=arm,
                 budget=ReadBudget(),
                 durations=durations,
+                counts=counts,
                 callbacks=callbacks,
                 telemetry=_telemetry(),
                 clock=clock,
@@ -71,6 +81,7 @@ async def open_services(
             )
         finally:
             await durations.close()
+            await counts.close()
             await callbacks.close()
 
 

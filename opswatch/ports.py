@@ -16,6 +16,8 @@ from opswatch.core.kinds import KindDurations, Sample
 from opswatch.core.metrics import Metric
 from opswatch.core.policy import Policy
 from opswatch.core.schedule import Expectation
+from opswatch.core.summary import Counted, HourCounts, PendingDelivery, RunningWatch, Summary
+from opswatch.core.timeline import SettledEntry, UnsuccessfulEntry
 from opswatch.core.watches import Result, TimelineEntry, Watch
 from opswatch.core.webhook import Secret
 
@@ -37,6 +39,7 @@ class Query:
     partition: str | None = None
     partition_before: str | None = None  # exclusive
     row_prefix: str | None = None
+    row_after: str | None = None  # exclusive
     due_before: datetime | None = None  # of a live table
 
 
@@ -83,13 +86,22 @@ class Table(Protocol[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """The tables: two chains of live row and record, the timeline, and what else is kept."""
+    """The tables: two chains of live row and record, the timeline, and what else is kept.
+
+    What shares a table of the storage has partitions of its own there: see `rows/tables.py`.
+    """
 
     watches: Table[Watch]
     results: Table[Result]
     outbox: Table[Delivery]
     deliveries: Table[Delivery]
     timeline: Table[TimelineEntry]
+    unsuccessful: Table[UnsuccessfulEntry]  # in the same table of the storage, as are the settled
+    settled: Table[SettledEntry]
+    summary: Table[Summary]
+    hours: Table[HourCounts]
+    running: Table[RunningWatch]  # the watches, in part, and the outbox: to be counted
+    pending: Table[PendingDelivery]
     rejections: Table[Rejection]
     hosts: Table[HostCircuit]
     durations: Table[KindDurations]
@@ -173,6 +185,13 @@ class Durations(Protocol):
         """Count an ended operation, later."""
 
 
+class Counts(Protocol):
+    """What is counted by the hour; nothing here waits."""
+
+    def add(self, counted: Counted, at: datetime) -> None:
+        """Count something that happened, later."""
+
+
 class Callbacks(Protocol):
     """Receivers of callbacks."""
 
@@ -212,6 +231,7 @@ class Services:
     arm: Arm
     budget: Budget
     durations: Durations
+    counts: Counts
     callbacks: Callbacks
     telemetry: Telemetry
     clock: Callable[[], datetime]  # aware, UTC; read once a step

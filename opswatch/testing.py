@@ -28,6 +28,15 @@ from opswatch.core.kinds import KindDurations, Sample, count_sample
 from opswatch.core.metrics import Metric
 from opswatch.core.policy import MAX_DELAY, Policy
 from opswatch.core.schedule import Expectation, expect, expect_unknown
+from opswatch.core.summary import (
+    Counted,
+    HourCounts,
+    PendingDelivery,
+    RunningWatch,
+    Summary,
+    one_more,
+)
+from opswatch.core.timeline import SettledEntry, UnsuccessfulEntry
 from opswatch.core.watches import Result, TimelineEntry, Watch
 from opswatch.ports import Page, Poisoned, Query, Row, Sent, Store
 from opswatch.rows import tables
@@ -37,12 +46,13 @@ T = TypeVar("T", bound=Noun)
 
 
 class MemoryTable(Generic[T]):
-    """A table in memory."""
+    """A table in memory; `beside` is one of other nouns with which it shares its rows."""
 
-    def __init__(self, codec: Codec[T]) -> None:
+    def __init__(self, codec: Codec[T], beside: "MemoryTable[Any] | None" = None) -> None:
         self._codec = codec
         self._etags = count(1)
-        self.rows: dict[Key, tuple[Entity, str]] = {}  # the entity and its ETag
+        # The entity and its ETag.
+        self.rows: dict[Key, tuple[Entity, str]] = beside.rows if beside else {}
 
     async def get(self, key: Key) -> Row[T] | None:
         """Return the row, or None if there is none."""
@@ -104,7 +114,8 @@ class MemoryTable(Generic[T]):
         return [self._read(key).value for key in self._keys()]
 
     def _keys(self) -> list[Key]:
-        return sorted(self.rows, key=lambda key: (key.partition, key.row))
+        keys = [key for key in self.rows if self._codec.has(key.partition)]
+        return sorted(keys, key=lambda key: (key.partition, key.row))
 
     def _read(self, key: Key) -> Row[T]:
         entity, etag = self.rows[key]
@@ -123,6 +134,7 @@ class MemoryTable(Generic[T]):
             query.partition in (None, key.partition)
             and (query.partition_before is None or key.partition < query.partition_before)
             and (query.row_prefix is None or key.row.startswith(query.row_prefix))
+            and (query.row_after is None or key.row > query.row_after)
             and (query.due_before is None or (due_at is not None and due_at < query.due_before))
         )
 
@@ -140,6 +152,12 @@ class MemoryStore(Store):
     timeline: MemoryTable[TimelineEntry] = field(
         default_factory=lambda: MemoryTable(tables.TIMELINE)
     )
+    unsuccessful: MemoryTable[UnsuccessfulEntry] = field(init=False)
+    settled: MemoryTable[SettledEntry] = field(init=False)
+    summary: MemoryTable[Summary] = field(init=False)
+    hours: MemoryTable[HourCounts] = field(init=False)
+    running: MemoryTable[RunningWatch] = field(init=False)
+    pending: MemoryTable[PendingDelivery] = field(init=False)
     rejections: MemoryTable[Rejection] = field(
         default_factory=lambda: MemoryTable(tables.REJECTIONS)
     )
@@ -147,6 +165,18 @@ class MemoryStore(Store):
     durations: MemoryTable[KindDurations] = field(
         default_factory=lambda: MemoryTable(tables.DURATIONS)
     )
+
+    def __post_init__(self) -> None:
+        beside: dict[str, MemoryTable[Any]] = {
+            "unsuccessful": MemoryTable(tables.UNSUCCESSFUL, beside=self.timeline),
+            "settled": MemoryTable(tables.SETTLED, beside=self.timeline),
+            "summary": MemoryTable(tables.SUMMARY, beside=self.timeline),
+            "hours": MemoryTable(tables.HOURS, beside=self.timeline),
+            "running": MemoryTable(tables.RUNNING, beside=self.watches),
+            "pending": MemoryTable(tables.PENDING, beside=self.outbox),
+        }
+        for name, table in beside.items():
+            object.__setattr__(self, name, table)
 
 
 @dataclass(slots=True)
@@ -302,6 +332,19 @@ class MemoryDurations:
         self.samples.append(sample)
         self.kinds[sample.kind] = count_sample(self.kinds.get(sample.kind), sample)
         self._expectations.pop(sample.kind, None)
+
+
+class MemoryCounts:
+    """Counts in memory, by the names of the hours."""
+
+    def __init__(self) -> None:
+        self.hours: dict[str, HourCounts] = {}
+
+    def add(self, counted: Counted, at: datetime) -> None:
+        """Count at once."""
+        one = one_more(counted, at)
+        known = self.hours.get(one.hour)
+        self.hours[one.hour] = known.plus(one) if known else one
 
 
 @dataclass(slots=True)

@@ -100,10 +100,14 @@ class AzureTable(Generic[T]):
     async def find(self, query: Query) -> AsyncIterator[Row[T]]:
         """Yield the rows that `query` selects, in the order of their keys."""
         text, parameters = self._filter(query)
-        entities = self._account.table(self._name).query_entities(text, parameters=parameters)
+        columns = list(self._codec.column_names) if self._codec.is_part else None
+        entities = self._account.table(self._name).query_entities(
+            text, parameters=parameters, select=columns
+        )
         with clean_errors():
             async for entity in entities:
-                yield self._row(entity)
+                if self._codec.has(entity["PartitionKey"]):
+                    yield self._row(entity)
 
     async def find_page(
         self, query: Query, limit: int, continuation: str | None = None
@@ -123,7 +127,11 @@ class AzureTable(Generic[T]):
             .by_page(continuation_token=token)
         )
         with clean_errors():
-            rows = [self._row(entity) async for entity in await anext(pages)]
+            rows = [
+                self._row(entity)
+                async for entity in await anext(pages)
+                if self._codec.has(entity["PartitionKey"])
+            ]
         following: Any = pages.continuation_token  # type: ignore[attr-defined]  # the SDK's pages
         if not following:
             return Page(rows)
@@ -173,6 +181,7 @@ class AzureTable(Generic[T]):
             "PartitionKey lt @partition_before": query.partition_before,
             "RowKey ge @row_prefix": prefix,
             "RowKey lt @after_prefix": prefix and after_prefix(prefix),
+            "RowKey gt @row_after": query.row_after,
         }
         if query.due_before is not None:
             conditions[f"{self._codec.due} lt @due_before"] = query.due_before

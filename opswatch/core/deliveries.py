@@ -46,6 +46,7 @@ class Delivery:
     last_error: str | None = None
     last_attempt_at: datetime | None = None
     delivered_at: datetime | None = None
+    settled_at: datetime | None = None  # of the current round; records of before have None
     attempt_log: tuple[Attempt, ...] = ()  # oldest first
 
 
@@ -104,6 +105,7 @@ def requeue(settled: Delivery, now: datetime, policy: Policy) -> Delivery:
         round_attempts=0,
         next_attempt_at=now + _jittered(settled.key, 0, policy.callback_schedule[0]),
         delivered_at=None,
+        settled_at=None,
         seq=settled.seq + 1,
     )
 
@@ -135,20 +137,21 @@ def after_attempt(
                     delivery,
                     state=DeliveryState.DELIVERED,
                     delivered_at=now,
+                    settled_at=now,
                     next_attempt_at=None,
                 )
             )
         case webhook.Final(reason):
-            return abandon(delivery, reason)
+            return abandon(delivery, reason, now)
         case webhook.Unacceptable(reason):
             if made >= webhook.MAX_UNACCEPTABLE:
-                return abandon(delivery, reason)
+                return abandon(delivery, reason, now)
         case webhook.Failed(reason):
             floor = min(reply.floor, max(schedule))
         case _:
             assert_never(reply)
     if made >= len(schedule):
-        return abandon(delivery, reason)
+        return abandon(delivery, reason, now)
     gap = _jittered(delivery.key, delivery.attempts, schedule[made])
     rest = min(sum(schedule[made:], timedelta(0)), MAX_DELAY)
     delay = max(gap, floor, min(reply.retry_after or timedelta(0), rest))
@@ -169,6 +172,11 @@ def postpone(delivery: Delivery, reason: str, delay: timedelta, now: datetime) -
     )
 
 
+def attempt_at(delivery: Delivery, now: datetime) -> Delivery:
+    """Return a pending delivery as due now, under the next `seq`: a user asks for it."""
+    return replace(delivery, next_attempt_at=now, seq=delivery.seq + 1)
+
+
 def wait_for_host(delivery: Delivery, until: datetime, now: datetime) -> Retry:
     """Return a delivery whose host is paused until `until`; no attempt is counted.
 
@@ -187,10 +195,16 @@ def has_waited_enough(delivery: Delivery, now: datetime, policy: Policy) -> bool
     return now - delivery.started_at > sum(policy.callback_schedule, timedelta(0)) * (1 + _JITTER)
 
 
-def abandon(delivery: Delivery, reason: str) -> Settle:
+def abandon(delivery: Delivery, reason: str, now: datetime) -> Settle:
     """Return a delivery that will not be attempted again as settled."""
     return Settle(
-        replace(delivery, state=DeliveryState.ABANDONED, reason=reason, next_attempt_at=None)
+        replace(
+            delivery,
+            state=DeliveryState.ABANDONED,
+            reason=reason,
+            settled_at=now,
+            next_attempt_at=None,
+        )
     )
 
 

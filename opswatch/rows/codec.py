@@ -4,6 +4,7 @@ A field `last_polled_at` has the column `lastPolledAt`. Each field of a noun wit
 column, too; a tuple or dict is one column of JSON. `tables.py` names the columns that differ.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
@@ -39,13 +40,24 @@ class Codec(Generic[T]):
 
     `due` names the columns of a live table that say when a row is due; a second one, since when, if
     a repair has moved the first. `derived` maps columns to properties of the noun, which are
-    written and not read.
+    written and not read. Codecs may share a table: `partitions` is a pattern of those of a noun.
+    `is_part` says that rows have more columns, which are not read.
     """
 
     def __init__(
-        self, table: str, noun: type[T], names: Names, *, due: tuple[str, ...] = (), **derived: str
+        self,
+        table: str,
+        noun: type[T],
+        names: Names,
+        *,
+        due: tuple[str, ...] = (),
+        partitions: str = ".*",
+        is_part: bool = False,
+        **derived: str,
     ) -> None:
         self.table = table
+        self.is_part = is_part
+        self._partitions = re.compile(partitions)
         self.due_columns = due
         self._noun = noun
         self._columns = tuple(_columns_of(noun, names))
@@ -61,6 +73,10 @@ class Codec(Generic[T]):
     def due(self) -> str:
         """The column of a live table that says when a row is due."""
         return self.due_columns[0]
+
+    def has(self, partition: str) -> bool:
+        """Return whether the rows of a partition are of this noun."""
+        return self._partitions.fullmatch(partition) is not None
 
     def encode(self, noun: T) -> Entity:
         """Return the entity of `noun`: its keys, and every column that has a value."""

@@ -26,6 +26,8 @@ from opswatch.core.hosts import (
     start_probe,
 )
 from opswatch.core.keys import WakeUp, host_key
+from opswatch.core.summary import counted_as
+from opswatch.core.timeline import settled_entry
 from opswatch.core.watches import Result
 from opswatch.ports import Row, Services
 from opswatch.steps import events
@@ -77,9 +79,9 @@ async def _attempt(services: Services, delivery: Delivery) -> Retry | Settle:
             return Settle(record.value)  # a worker crashed between the record and the removal
         result = await store.results.get(delivery.operation)
         if result is None:
-            return abandon(delivery, "the result has been purged")
+            return abandon(delivery, "the result has been purged", now)
         if result.value.facts.round > delivery.round:
-            return abandon(delivery, "the operation has been watched again")
+            return abandon(delivery, "the operation has been watched again", now)
         return await _post(services, delivery, result.value, circuit)
 
 
@@ -144,15 +146,24 @@ async def _settle(services: Services, row: Row[Delivery], settled: Delivery) -> 
     """Write the record, then remove the row from the outbox.
 
     1. A round has one end: if the record of this round (or a later one) exists, it is kept.
-    2. The row is removed only while it is of this round: a replay may have begun since.
+    2. The index has the record's entry before the row goes: an interruption repeats it.
+    3. The row is removed only while it is of this round: a replay may have begun since.
     """
     records, outbox, pending = services.store.deliveries, services.store.outbox, row.value
+    kept = settled
     while await records.insert(settled) is None:
         record = await records.get(settled.key)
         if record is None:
             continue
-        if is_settled(pending, record.value) or await records.replace(settled, record.etag):
+        if is_settled(pending, record.value):
+            kept = record.value
             break
+        await services.store.settled.delete(settled_entry(record.value).key)
+        if await records.replace(settled, record.etag):
+            break
+    if kept is settled:
+        services.counts.add(counted_as(settled.state), settled_entry(settled).settled_at)
+    await services.store.settled.put(settled_entry(kept))
     etag = row.etag
     while not await outbox.delete(pending.key, etag):
         current = await outbox.get(pending.key)

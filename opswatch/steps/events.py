@@ -162,6 +162,11 @@ def record_durations_failed(error: Exception) -> None:
     _log("durations_failed", logging.WARNING, error=redact_text(one_line(str(error))))
 
 
+def record_counts_failed(error: Exception) -> None:
+    """Record that counts by the hour cannot be written; they are kept for the next time."""
+    _log("counts_failed", logging.WARNING, error=redact_text(one_line(str(error))))
+
+
 def record_finished(services: Services, result: Result) -> None:
     """Record a new result, and the lag between the operation's end and our seeing it."""
     end = result.end

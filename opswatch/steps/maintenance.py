@@ -13,11 +13,13 @@ from opswatch.core.metrics import (
     POISON_DEPTH,
     QUEUE_DEPTH,
 )
+from opswatch.core.timeline import timeline_keys
 from opswatch.core.watches import TimelineEntry, Watch
 from opswatch.ports import PoisonQueue, Query, Queue, Services, Table
 from opswatch.rows.messages import QUEUES
 from opswatch.steps import events
 from opswatch.steps.messages import operations_message
+from opswatch.steps.summary import summarize
 from opswatch.steps.wakeups import read_wake_up, send_wake_up
 
 Live = TypeVar("Live", Watch, Delivery)
@@ -47,6 +49,7 @@ async def repair(services: Services) -> None:
         watches=rescued_watches, deliveries=rescued_deliveries, poisoned=poisoned
     )
     await measure(services, now)
+    await summarize(services, now, late_before=now - OVERDUE_GRACE)
     services.telemetry.measure(HEARTBEAT, 1)  # last: an interrupted run has no heartbeat
 
 
@@ -133,7 +136,10 @@ async def _purge_operation(services: Services, entry: TimelineEntry) -> bool:
             return False
     for delivery in [row.value async for row in store.deliveries.find(of_operation)]:
         if delivery.operation == key:
+            for line in timeline_keys(delivery):
+                await store.timeline.delete(line)
             await store.deliveries.delete(delivery.key)
     await store.results.delete(key)
-    await store.timeline.delete(entry.key)
+    for line in timeline_keys(entry):
+        await store.timeline.delete(line)
     return True

@@ -8,6 +8,7 @@ from opswatch.core.errors import Reason
 from opswatch.core.intake import Registration, Rejection, rejection
 from opswatch.core.keys import Key
 from opswatch.core.kinds import kind_key
+from opswatch.core.summary import Counted
 from opswatch.core.texts import to_json
 from opswatch.core.watches import (
     Result,
@@ -156,6 +157,7 @@ async def _reject_receiver(services: Services, registration: Registration, now: 
 async def reject(services: Services, rejected: Rejection) -> None:
     """Record a message that cannot be accepted; the same body again is counted, not repeated."""
     events.record_rejected(services, rejected)
+    services.counts.add(Counted.REJECTED, rejected.received_at)
     table = services.store.rejections
     while await table.insert(rejected) is None:
         known: Row[Rejection] | None = await table.get(rejected.key)

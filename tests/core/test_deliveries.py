@@ -126,6 +126,7 @@ def test_accepted_attempt_settles() -> None:
         3,
         state=DeliveryState.DELIVERED,
         delivered_at=NOW,
+        settled_at=NOW,
         next_attempt_at=None,
         last_attempt_at=at(2),
         last_status_code=204,
@@ -261,6 +262,7 @@ def test_replay_keeps_id_log_and_seq() -> None:
         reason=None,
         started_at=at(1000),
         next_attempt_at=at(1000),
+        settled_at=None,
         round_attempts=0,
         seq=13,
     )
@@ -309,8 +311,12 @@ def test_postponing_counts_no_attempt(delay: float, waited: float) -> None:
 
 def test_abandoned_delivery_has_its_reason() -> None:
     value = made(2, seq=5)
-    assert abandon(value, "purged").delivery == replace(
-        value, state=DeliveryState.ABANDONED, reason="purged", next_attempt_at=None
+    assert abandon(value, "purged", NOW).delivery == replace(
+        value,
+        state=DeliveryState.ABANDONED,
+        reason="purged",
+        settled_at=NOW,
+        next_attempt_at=None,
     )
 
 

@@ -25,6 +25,7 @@ from opswatch.core.watches import (
 )
 from tests.support.builders import (
     HOOK,
+    ID,
     KEY,
     NOW,
     SILENCE,
@@ -388,20 +389,44 @@ def test_duration_is_arms(
 
 
 def test_timeline_entry_follows_the_operation() -> None:
-    facts = watch(status="Creating", kind="k", start_time=at(-9)).facts
+    facts = watch(
+        status="Creating", kind="k", start_time=at(-9), resource_id="/r", polls=3, misses=1
+    ).facts
     entry = TimelineEntry(
         operation=KEY,
         registered_at=NOW,
+        operation_id=ID,
+        provider="microsoft.cache",
+        resource_id="/r",
         status="Creating",
         kind="k",
         location="westus",
         start_time=at(-9),
+        polls=3,
+        misses=1,
     )
     assert timeline_entry(facts, None) == entry
-    kept = end(FinalStatus.FAILED, end_time=at(-1), error=arm_error())
-    assert timeline_entry(facts, kept) == replace(
-        entry, status="Failed", end_time=at(-1), finished_at=NOW, error_code="Conflict"
+    error = arm_error("Conflict", f"password=hunter22 {'x' * 300}", code_inner="Quota")
+    kept = end(FinalStatus.FAILED, end_time=at(-1), error=replace(error, code_inner="Quota"))
+    ended = timeline_entry(facts, kept)
+    assert ended == replace(
+        entry,
+        status="Failed",
+        end_time=at(-1),
+        finished_at=NOW,
+        duration_seconds=8.0,
+        error_code="Conflict",
+        error_code_inner="Quota",
+        error_message=ended.error_message,
     )
+    assert ended.error_message
+    assert len(ended.error_message) == 200
+    assert "hunter22" not in ended.error_message
+
+
+def test_listed_reason_of_a_lost_operation_is_its_message() -> None:
+    lost = end(FinalStatus.LOST, lost_reason="403 for 15 min")
+    assert timeline_entry(watch().facts, lost).error_message == "403 for 15 min"
 
 
 def entry_key(registered_at: datetime) -> Key:

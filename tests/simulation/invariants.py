@@ -8,7 +8,8 @@ from typing import Any
 
 from opswatch.core.deliveries import DeliveryState, is_settled, new_delivery
 from opswatch.core.keys import Key
-from opswatch.core.watches import FinalStatus, Result
+from opswatch.core.timeline import timeline_keys
+from opswatch.core.watches import FinalStatus, Result, timeline_entry
 from tests.simulation import undisturbed
 from tests.simulation.run import POLICY, Run, key_of
 from tests.simulation.scenario import START_TIME, Operation, Receiver
@@ -42,8 +43,26 @@ def _problems(run: Run) -> Iterator[str]:
         posts = [p for p in run.scenario.posts if p.operation is operation]
         for index in sorted({p.receiver for p in posts if p.receiver is not None}):
             yield from _wrong_delivery(run, operation, result, run.scenario.receivers[index])
+    yield from _wrong_index(run)
     yield from _excess(run)
     yield from undisturbed.problems(run)
+
+
+def _wrong_index(run: Run) -> Iterator[str]:
+    """Find entries of the timeline's indexes that are missing, or that nothing belongs to.
+
+    A delivery that is left in the outbox may lack its entry, or have that of an earlier round.
+    """
+    unsettled = {pending.key for pending in run.store.outbox.values()}
+    results = run.store.results.values()
+    records = [d for d in run.store.deliveries.values() if d.key not in unsettled]
+    expected = {
+        *(key for r in results for key in timeline_keys(timeline_entry(r.facts, r.end))),
+        *(key for record in records for key in timeline_keys(record)),
+    }
+    of_unsettled = {e.key for e in run.store.settled.values() if e.record in unsettled}
+    if found := (run.store.timeline.rows.keys() - of_unsettled) ^ expected:
+        yield f"the timeline's indexes: {found}"
 
 
 def _excess(run: Run) -> Iterator[str]:

@@ -18,7 +18,7 @@ from opswatch.core.polls import _missed, _progressed, after_poll, merge_after_co
 from opswatch.core.schedule import next_delay
 from opswatch.steps.control import _requeue
 from opswatch.steps.deliver import _attempt, _post, _settle, deliver
-from opswatch.steps.finish import _create_delivery, finish, finish_late_registration
+from opswatch.steps.finish import _create_delivery, _list_end, finish, finish_late_registration
 from opswatch.steps.maintenance import _drain, _rescue
 from opswatch.steps.poll import poll
 from opswatch.steps.register import register
@@ -120,6 +120,20 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     ),
     "a second end of a delivery wins": (
         (_settle, _RECORD, f"await records.put(settled)\n    {_RECORD}"),
+    ),
+    "a settled delivery is not in the index": (
+        (_settle, "await services.store.settled.put(settled_entry(kept))", "pass"),
+    ),
+    "a replay leaves its entry in the index": (
+        (_requeue, "await services.store.settled.delete(settled_entry(settled).key)", "pass"),
+        (
+            _settle,
+            "await services.store.settled.delete(settled_entry(record.value).key)",
+            "pass",
+        ),
+    ),
+    "the index by status lacks its entry": (
+        (_list_end, "if unsuccessful is not None:", "if False:"),
     ),
     "an overdue row gets no message": (
         (_rescue, "sent = await send_wake_up(queue, live.key, live.seq, None)", "pass"),

@@ -16,7 +16,7 @@ from opswatch.core.watches import Watch
 from opswatch.ports import Services, Store
 from opswatch.rows.codec import Codec, Noun
 from opswatch.rows.messages import DELIVERIES_QUEUE, OPERATIONS_QUEUE
-from opswatch.rows.tables import DELIVERIES, RESULTS, TABLES, WATCHES
+from opswatch.rows.tables import DELIVERIES, RESULTS, WATCHES
 from opswatch.steps.control import redeliver, stop
 from opswatch.steps.maintenance import repair
 from opswatch.steps.messages import deliveries_message, operations_message
@@ -25,7 +25,7 @@ from tests.simulation.faults import Faults, FaultyArm, FaultyCallbacks, FaultyPo
 from tests.simulation.host import HostedQueue, Step
 from tests.simulation.scenario import Operation, UserRequest, draw
 from tests.simulation.scheduler import LostAnswerError, Scheduler, Task, Worker
-from tests.support.harness import ENDPOINT, SECRET, START, make_services
+from tests.support.harness import ENDPOINT, SECRET, START, STORED, make_services
 
 T = TypeVar("T", bound=Noun)
 POLICY = Policy(
@@ -102,7 +102,7 @@ class Run:
 
         skews = self.random.choice((0.0, 0.5, MOST_SKEW))
         queues = (self.operations, self.deliveries)
-        store = Store(**{name: faulty(name, getattr(self.store, name)) for name in TABLES})
+        store = Store(**{name: faulty(name, getattr(self.store, name)) for name in STORED})
         for number in range(self.random.choice((1, 2, 2, 3))):
             worker = Worker(f"worker {number}", skews * (2 * self.random.random() - 1))
             self.scheduler.workers.append(worker)

@@ -47,7 +47,9 @@ async def circuit(harness: Harness, failures: int, **open_for: float) -> HostCir
 
 async def test_accepted_attempt_settles_delivery(harness: Harness) -> None:
     await harness.pump()
-    assert harness.effects.names == ["callbacks.post", "deliveries.insert", "outbox.delete"]
+    assert harness.effects.names == [
+        "callbacks.post", "deliveries.insert", "settled.put", "outbox.delete",
+    ]  # fmt: skip
     settled = harness.settled
     assert (settled.state, settled.attempts, settled.delivered_at) == (
         DeliveryState.DELIVERED, 1, harness.now,

@@ -16,6 +16,7 @@ EFFECTS = [
     "watches.replace",  # keeps the end
     "results.insert",
     "timeline.put",
+    "unsuccessful.put",
     "outbox.insert",
     "deliveries_queue.send",
     "outbox.insert",

@@ -1,4 +1,4 @@
-"""Route templates, matched as by ASP.NET Core and thus by the Functions host. Pure."""
+"""Route templates, matched as by the Functions host. Pure."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -34,7 +34,6 @@ class Route(Generic[T]):
     methods: frozenset[str]  # empty: every method
     pattern: re.Pattern[str]
     constraints: tuple[tuple[str, Check], ...]
-    precedence: tuple[int, ...]  # the lowest is tried first
 
     def match(self, method: str, path: str) -> dict[str, str] | None:
         """Return the parameters, or None; `path` is decoded and without outer slashes."""
@@ -55,27 +54,25 @@ def compile_route(template: str, target: T, methods: Iterable[str] = ()) -> Rout
         for _, name, listed, _ in _PARAMETER.findall(template)
         for constraint, argument in _CONSTRAINT.findall(listed)
     ]
-    pattern, precedence = "", []
+    pattern = ""
     for segment in filter(None, template.strip("/").split("/")):
         regex = ("/" if pattern else "") + _compile_segment(segment)
         whole = _PARAMETER.fullmatch(segment)
         is_optional = whole and (whole[1] or whole[4])
         pattern += f"(?:{regex})?" if is_optional else regex
-        precedence.append(_precedence(segment))
     return Route(
         target=target,
         methods=frozenset(method.upper() for method in methods),
-        pattern=re.compile(pattern, re.IGNORECASE),
+        pattern=re.compile(pattern, re.IGNORECASE | re.DOTALL),
         constraints=tuple(constraints),
-        precedence=tuple(precedence),
     )
 
 
 class RouteTable(Generic[T]):
-    """Routes in the order of their precedence: literals come first, then constraints."""
+    """Routes in the order in which they are tried."""
 
     def __init__(self, routes: Iterable[Route[T]] = ()) -> None:
-        self._routes = sorted(routes, key=lambda route: route.precedence)
+        self._routes = tuple(routes)
 
     def find(self, method: str, raw_path: str) -> tuple[T, dict[str, str]] | None:
         """Return the target and the parameters of the first route that matches, or None."""
@@ -107,17 +104,6 @@ def _literal(text: str) -> str:
     if set(text) & set("{}*?"):
         raise ValueError(f"the route has a syntax error at {text!r}")
     return re.escape(text)
-
-
-def _precedence(segment: str) -> int:
-    parameter = _PARAMETER.search(segment)
-    if parameter is None:
-        return 1
-    if parameter[1]:
-        return 5
-    if parameter[0] != segment:
-        return 2
-    return 3 if parameter[3] else 4
 
 
 def _compile_constraint(constraint: str, argument: str) -> Check:

@@ -11,10 +11,11 @@ from types import FrameType
 
 from opswatch.local.host.app import Function, HttpTrigger, QueueTrigger, TimerTrigger
 from opswatch.local.host.host import LocalHost
+from opswatch.local.host.http import Keys
 from opswatch.local.host.worker import THREADS
 
 
-async def run_host(app_dir: Path, port: int, lease: timedelta) -> None:
+async def run_host(app_dir: Path, port: int, lease: timedelta, keys: Keys | None = None) -> None:
     """Run the app of `app_dir` until SIGINT or SIGTERM, then drain; raise the host's errors.
 
     A second signal ends the process at once.
@@ -29,7 +30,7 @@ async def run_host(app_dir: Path, port: int, lease: timedelta) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    async with LocalHost(app_dir, port=port, lease=lease) as host:
+    async with LocalHost(app_dir, port=port, lease=lease, keys=keys) as host:
         await host.started()
         print("Functions:")
         for function in host.functions:

@@ -98,7 +98,7 @@ class Opened:
 
 
 class Open(Protocol):
-    def __call__(self, service: Service, **context: Any) -> Awaitable[Opened]: ...
+    def __call__(self, service: Service | str, **context: Any) -> Awaitable[Opened]: ...
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -106,8 +106,8 @@ async def open_page(browser: Browser) -> AsyncIterator[Open]:
     """Open a page in a context of its own, at the instant of the values."""
     closers: list[Callable[[], Awaitable[None]]] = []
 
-    async def opened(service: Service, **context: Any) -> Opened:
-        if not service.url:
+    async def opened(service: Service | str, **context: Any) -> Opened:
+        if isinstance(service, Service) and not service.url:
             await service.start()
             closers.append(service.stop)
         settings = {"viewport": {"width": 1280, "height": 900}, "timezone_id": "Europe/Berlin"}
@@ -115,6 +115,8 @@ async def open_page(browser: Browser) -> AsyncIterator[Open]:
         closers.append(made.close)
         page = await made.new_page()
         page.set_default_timeout(20_000)
+        if isinstance(service, str):  # a real app's URL, at a real instant
+            return Opened(page, service)
         await page.clock.install(time=NOW)
         return Opened(page, service.url)
 

@@ -172,7 +172,7 @@ class Service:
                 return problem(
                     HTTPStatus.BAD_REQUEST, "InvalidOperation", "neither an ID nor a path nor a URL"
                 )
-            row = values.running(900, 1) | {
+            row = values.running(900, 1, resourceId=None) | {
                 "deliveries": [],
                 "pollLog": [],
                 "operationId": given["operation"],

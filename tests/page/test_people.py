@@ -6,67 +6,27 @@ import re
 from http import HTTPStatus
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from tests.page import values
 from tests.page.conftest import Open
+from tests.page.journeys import FOCUS, post_another, read_why_and_redeliver
 from tests.page.service import Service
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-FOCUS = """() => {
-  const at = document.activeElement;
-  return at.getAttribute("aria-label") ?? at.textContent.trim();
-}"""
 KEYS = {"read": "viewer-key", "write": "operator-key", "app": "app-key"}
 
 
-async def tab_to(page: Page, name: str, key: str = "Tab") -> None:
-    """Press Tab until what is called `name` has the focus; fail if it never gets it."""
-    for _ in range(60):
-        await page.keyboard.press(key)
-        if (await page.evaluate(FOCUS)).startswith(name):
-            return
-    raise AssertionError(f"the keyboard does not reach {name!r}")
-
-
 async def test_keyboard_alone(open_page: Open, service: Service) -> None:
-    """Find the failed operation, read why, redeliver its callback, come back, post another."""
     opened = await open_page(service)
     page = await opened.go("operations")
-    await tab_to(page, "Status")
-    await page.keyboard.type("Failed")
-    await expect(page.locator("tbody tr").first).to_contain_text("Failed")
-    await expect(page).to_have_url(f"{opened.url}/api/dashboard#/operations?status=Failed")
-    await tab_to(page, "cache-eu-7")
-    await page.keyboard.press("j")
-    assert await page.evaluate(FOCUS) == "cache-us-24"
-    await page.keyboard.press("ArrowUp")
-    await page.keyboard.press("j")
-    await page.keyboard.press("Enter")
-    await expect(page.get_by_role("region", name="The error")).to_contain_text("QuotaExceeded")
-    await expect(page).to_have_title("Failed cache-us-24 · opswatch")
-    assert await page.evaluate("document.activeElement.localName") == "main"
-    await tab_to(page, "Redeliver")
-    await page.keyboard.press("Enter")
-    await expect(page.get_by_role("status").filter(has_text="1 queued")).to_be_visible()
+    await read_why_and_redeliver(page, "cache-us-24", "QuotaExceeded", "Cores quota")
     assert service.writes[-1][0].endswith("/redeliver")
-    await tab_to(page, "Whole error")
-    await page.keyboard.press("Enter")
-    await expect(page.get_by_label("The whole error")).to_contain_text("Cores quota")
-    await page.keyboard.press("Escape")
-    await expect(page.locator("tbody tr").first).to_contain_text("Failed")
-    assert page.url.endswith("#/operations?status=Failed")
-    await expect(page.get_by_role("link", name="cache-us-24")).to_be_focused()
-    await page.keyboard.press("p")
-    await page.keyboard.type("please watch my cache!")
-    await tab_to(page, "Post")
-    await page.keyboard.press("Enter")
-    await expect(page.get_by_role("alert")).to_contain_text("This names no operation")
-    await page.keyboard.press("Control+A")
-    await page.keyboard.type("6432a8f9-0fe6-4339-9303-772c92f35d02")
-    await tab_to(page, "Post")
-    await page.keyboard.press("Enter")
-    await expect(page.get_by_role("heading", level=1)).to_contain_text("InProgress")
+    await page.keyboard.press("k")
+    assert await page.evaluate(FOCUS) == "cache-eu-7"
+    await page.keyboard.press("ArrowDown")
+    assert await page.evaluate(FOCUS) == "cache-us-24"
+    await post_another(page, "6432a8f9-0fe6-4339-9303-772c92f35d02")
     posted = {"operation": "6432a8f9-0fe6-4339-9303-772c92f35d02"}
     assert json.loads(service.writes[-1][1]) == posted
 

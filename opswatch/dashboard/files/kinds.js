@@ -12,7 +12,7 @@ export function Kinds({ live, onRetry }) {
     ${rows.length > 0 && html`<p class="muted">How long operations take: 50, 90 and 99 of 100 end within these times. The scale of the strips is logarithmic.</p>
       <div class="scroll" tabindex="0" role="region" aria-label="Kinds"><table><thead><tr><th scope="col">Kind</th><th scope="col" class="n">Ended</th><th scope="col" class="n">p50</th><th scope="col" class="n">p90</th><th scope="col" class="n">p99</th>
       <th scope="col" class="wide">Spread, up to ${span(longest)}</th><th scope="col" class="n">Running</th><th scope="col" class="n">Slow</th></tr></thead>
-      <tbody>${rows.map(row => html`<tr key=${`${row.provider}/${row.kind ?? row.collection}`}><td><strong>${row.kind ?? `any of ${row.collection}`}</strong><small>${row.provider}</small></td><td class="n">${row.n}</td>
+      <tbody>${rows.map(row => html`<tr key=${`${row.provider}/${row.kind ?? row.collection}`}><td><strong>${row.kind ?? row.collection}</strong><small>${row.provider}${!row.kind && ", posted without a kind"}</small></td><td class="n">${row.n}</td>
         <td class="n">${span(row.p50)}</td><td class="n">${span(row.p90)}</td><td class="n">${span(row.p99)}</td><td class="wide">${Strip({ row, longest })}</td>
         <td class="n">${row.running ? html`<a href=${`#/operations?${new URLSearchParams({ state: "watching", provider: row.provider, ...(row.kind && { kind: row.kind }) })}`}>${row.running}</a>` : 0}</td>
         <td class="n">${row.slow ? html`<strong class="warn">${row.slow} slow</strong>` : 0}</td></tr>`)}</tbody></table></div>`}`;

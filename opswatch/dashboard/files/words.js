@@ -62,7 +62,7 @@ export function shortId(id) {
 
 /** Return what an operation is called in a list: its resource, or else its ID. */
 export function nameOf(op) {
-  return resource(op.resourceId).name || shortId(op.operationId ?? op.key ?? "?");
+  return resource(op.resourceId).name || op.operationId || op.key || "?";
 }
 
 const PORTALS = {

@@ -176,7 +176,7 @@ def whole_failed(number: int = 24) -> Json:
     row = failed(number, 40_000)
     inner = {
         "code": "QuotaExceeded",
-        "message": "Cores quota for Balanced_B5 in eastus is 0.",
+        "message": "Cores quota for Balanced_B5 in westus is 0.",
         "details": [],
     }
     return row | {

@@ -67,7 +67,7 @@ export class Operations extends Component {
       <${Attention} summary=${live.summary} />
       <${Filters} query=${query} rows=${shown} />
       <${Trouble} live=${live} onRetry=${onRetry} />
-      ${list?.waiting > 0 && html`<button type="button" class="pill" onClick=${this.reveal}>${list.waiting} new</button>`}
+      <div class="new" role="status">${list?.waiting > 0 && html`<button type="button" class="pill" onClick=${this.reveal}>${list.waiting} new</button>`}</div>
       ${!list && !live.error && html`<${Skeleton} isSlow=${live.isSlow} />`}
       ${list && !shown.length && html`<${Empty} query=${query} next=${nextOf(next.page, next.path)} onPost=${onPost} mayWrite=${mayWrite} />`}
       ${shown.length > 0 && html`<table class="ops" ref=${this.table} onKeyDown=${this.move}>
@@ -77,7 +77,7 @@ export class Operations extends Component {
           <th scope="col" class="c-polls n wide">Polls</th><th scope="col" class="c-took n">Took</th>
           <th scope="col" class="c-when n wide">Registered, ${zoneName(Date.now())}</th></tr></thead>
         <tbody>${shown.map(op => Row({ op, hasLeft: list.left.has(idOf(op)) }))}</tbody></table>`}
-      ${list && html`<p class="foot"><span>${shown.length} shown, newest first${query.get("since") ? "" : ", of the last 30 days"}</span>
+      ${list && html`<p class="foot"><span role="status">${shown.length} shown, newest first${query.get("since") ? "" : ", of the last 30 days"}</span>
         ${nextOf(next.page, next.path) && html`<button type="button" disabled=${isLoading} onClick=${this.loadMore}>${isLoading ? "Loading…" : "Load more"}</button>`}
         ${problem && html`<span class="bad" role="alert">Not loaded: ${problem.message}</span>`}</p>`}`;
   }

@@ -1,5 +1,5 @@
 // The shell: which view the address names, what it reads, and what can be done from everywhere.
-import { call, keys, mayWrite, pathOf } from "./api.js";
+import { call, keys, mayWrite } from "./api.js";
 import { Deliveries, deliveriesPath } from "./deliveries.js";
 import { Ask, Help, KeyForm, Keys, Post, whyNot } from "./dialogs.js";
 import { Header } from "./header.js";
@@ -9,6 +9,7 @@ import { Live } from "./live.js";
 import { Operation } from "./operation.js";
 import { listPath, Operations } from "./operations.js";
 import { Rejections, rejectionsPath } from "./rejections.js";
+import { routeOf } from "./routes.js";
 import { Component, html, linkOf, queued, render } from "./ui.js";
 import { nameOf } from "./words.js";
 
@@ -18,25 +19,17 @@ const VIEWS = {
 };
 const SHORTCUTS = "opswatch-shortcuts", NOTICE = 8000; // ms
 
-/** Return what the fragment names: a view with its filters, or one operation. */
-function routeOf(hash) {
-  const [path, filters = ""] = hash.replace(/^#\/?/, "").split("?"), parts = path.split("/");
-  const query = new URLSearchParams(filters);
-  if (parts[0] === "operations" && parts.length === 3) {
-    const [subscriptionId, key] = parts.slice(1).map(part => { try { return decodeURIComponent(part); } catch { return part; } });
-    return { view: "operation", query, path: pathOf({ subscriptionId, key }), id: `${subscriptionId}/${key}` };
-  }
-  return { view: Object.hasOwn(VIEWS, parts[0]) ? parts[0] : "operations", query };
-}
-
 class App extends Component {
   listHash = "#/operations"; opened = null; probed = undefined;
   live = new Live(state => { this.setState({ live: state }); this.onRead(state); });
-  route = routeOf(location.hash);
-  state = { route: this.route, live: this.live.state, dialog: null, notice: "", mayWrite: false, hasShortcuts: localStorage.getItem(SHORTCUTS) !== "off" };
+  route = routeOf(location.hash, VIEWS);
+  state = {
+    route: this.route, live: this.live.state, dialog: null, notice: "", mayWrite: false,
+    hasShortcuts: localStorage.getItem(SHORTCUTS) !== "off",
+  };
 
   componentDidMount() {
-    addEventListener("hashchange", () => this.show(routeOf(location.hash)));
+    addEventListener("hashchange", () => this.show(routeOf(location.hash, VIEWS)));
     addEventListener("keydown", this.onKey);
     this.show(this.route);
   }
@@ -82,7 +75,10 @@ class App extends Component {
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     if (event.key === "Escape" && this.route.path) { location.hash = this.listHash; return; }
     if (!this.state.hasShortcuts || event.target.closest?.("input, textarea, select")) return;
-    const does = { "/": () => document.getElementById("search")?.focus(), r: () => this.live.refresh(), p: () => this.state.mayWrite && this.act.post(), "?": () => this.open("help") }[event.key];
+    const does = {
+      "/": () => document.getElementById("search")?.focus(), r: () => this.live.refresh(),
+      p: () => this.state.mayWrite && this.act.post(), "?": () => this.open("help"),
+    }[event.key];
     if (does) { event.preventDefault(); does(); }
   };
 
@@ -108,8 +104,11 @@ class App extends Component {
     redeliverAll: async query => {
       const wanted = { state: "abandoned", ...Object.fromEntries([...query].filter(([name]) => ["host", "since"].includes(name))) };
       try {
-        const { count } = await call("deliveries/redeliver", { method: "POST", body: JSON.stringify({ ...wanted, dryRun: true }) });
-        this.act.ask(`${count} abandoned ${count === 1 ? "delivery" : "deliveries"}${wanted.host ? ` to ${wanted.host}` : ""} will be sent again, each under its own id.`, `Redeliver ${count}`, "deliveries/redeliver", queued, JSON.stringify(wanted));
+        const { count, more } = await call("deliveries/redeliver", { method: "POST", body: JSON.stringify({ ...wanted, dryRun: true }) });
+        const what = `${count} abandoned ${count === 1 ? "delivery" : "deliveries"}${wanted.host ? ` to ${wanted.host}` : ""}`;
+        const rest = more ? " There are more: repeat it for them." : "";
+        this.act.ask(`${what} will be sent again, each under its own id.${rest}`, `Redeliver ${count}`,
+          "deliveries/redeliver", queued, JSON.stringify(wanted));
       } catch (problem) { this.say(`${whyNot(problem)} ${problem.message}`); }
     },
   };
@@ -122,14 +121,18 @@ class App extends Component {
     const parts = { post: Post, ask: Ask, help: Help, keys: Keys }, { hasShortcuts, mayWrite } = this.state;
     const onPosted = row => { this.close(); this.say("Posted."); location.hash = linkOf(row).slice(1); };
     const onSwitch = isOn => { localStorage.setItem(SHORTCUTS, isOn ? "on" : "off"); this.setState({ hasShortcuts: isOn }); };
-    return html`<${parts[name]} ...${{ hasShortcuts, mayWrite, onPosted, onSwitch, onSaved: this.onKeys, onForget: this.onForget, onClose: this.close, ...props }} />`;
+    const common = { hasShortcuts, mayWrite, onPosted, onSwitch, onSaved: this.onKeys, onForget: this.onForget, onClose: this.close };
+    return html`<${parts[name]} ...${{ ...common, ...props }} />`;
   }
 
   render(_, { route, live, dialog, notice, mayWrite }) {
     const needsKey = live.error?.status === 401, View = route.path ? Operation : VIEWS[route.view][0];
-    return html`<${Header} view=${route.view} live=${live} control=${this.live} mayWrite=${mayWrite} views=${VIEWS} hasKeys=${keys.has("read")} onPost=${this.act.post} onOpen=${this.open} />
-      <main tabindex="-1">${needsKey ? html`<h1>A key is needed</h1><${KeyForm} isWrong=${keys.has("read")} onSaved=${this.onKeys} />`
-        : html`<${View} key=${route.path ?? `${route.view} ${route.query}`} live=${live} query=${route.query} back=${this.listHash} act=${this.act} mayWrite=${mayWrite}
+    return html`<${Header} view=${route.view} live=${live} control=${this.live} mayWrite=${mayWrite}
+        views=${VIEWS} hasKeys=${keys.has("read")} onPost=${this.act.post} onOpen=${this.open} />
+      <main tabindex="-1">${needsKey ? html`<h1>A key is needed</h1>
+        <${KeyForm} isWrong=${keys.has("read")} onSaved=${this.onKeys} />`
+        : html`<${View} key=${route.path ?? `${route.view} ${route.query}`} live=${live} query=${route.query}
+            back=${this.listHash} act=${this.act} mayWrite=${mayWrite}
             onRetry=${() => this.live.refresh()} onShown=${shown => this.follow(shown)} onPost=${this.act.post} />`}</main>
       <div class="notice" role="status">${notice}</div>${dialog && this.dialog(dialog)}`;
   }

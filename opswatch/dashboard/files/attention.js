@@ -30,9 +30,11 @@ function Ends({ hours }) {
   const most = Math.max(1, ...shown.map(hour => hour.ended)), total = shown.reduce((sum, hour) => sum + hour.ended, 0);
   const tall = count => count ? Math.max(1, Math.round(count / most * HEIGHT)) : 0;
   const saidAs = ({ hour, ended, failed }) => `${clock(`${hour}:00:00Z`, Date.now())}: ${ended} ended, ${failed} of them failed`;
-  return html`<figure class="ends wide"><svg width=${HOURS * STEP} height=${HEIGHT} role="img" aria-label=${`${total} operations ended in the last 24 hours`}>
+  return html`<figure class="ends wide">
+    <svg width=${HOURS * STEP} height=${HEIGHT} role="img" aria-label=${`${total} operations ended in the last 24 hours`}>
     ${shown.map((hour, i) => html`<g key=${hour.hour}><title>${saidAs(hour)}</title>
       <rect class="ended" x=${i * STEP} y=${HEIGHT - tall(hour.ended)} width=${STEP - 1} height=${tall(hour.ended)} />
-      <rect class="failed" x=${i * STEP} y=${HEIGHT - tall(hour.failed)} width=${STEP - 1} height=${tall(hour.failed)} /></g>`)}</svg>
+      <rect class="failed" x=${i * STEP} y=${HEIGHT - tall(hour.failed)} width=${STEP - 1} height=${tall(hour.failed)} />
+        </g>`)}</svg>
     <figcaption>${total} ended in 24 h</figcaption></figure>`;
 }

@@ -3,6 +3,10 @@ import { pathOf } from "./api.js";
 import { answerOf, Choice, DeliveryState, go, html, linkOf, queued, Skeleton, Trouble, When } from "./ui.js";
 import { host, instant, shortId } from "./words.js";
 
+const NOTHING = {
+  pending: "Nothing is owed: every callback has been settled.", abandoned: "No callback was given up.",
+  delivered: "No callback was delivered in this time.",
+};
 const STATES = [["pending", "Owed"], ["abandoned", "Abandoned"], ["delivered", "Delivered"]];
 
 export const deliveriesPath = query => {
@@ -26,22 +30,32 @@ export function Deliveries({ live, query, onRetry, mayWrite, act }) {
   const state = STATES.find(([name]) => name === query.get("state"))?.[0] ?? "pending", rows = live.data?.value ?? [];
   const circuits = new Map((live.summary?.circuits ?? []).map(circuit => [circuit.host, circuit]));
   return html`<h1>Deliveries</h1>
-    <div class="filters"><${Choice} label="State" options=${STATES} value=${state} onPick=${value => go("deliveries", { ...Object.fromEntries(query), state: value })} />
+    <div class="filters">
+      <${Choice} label="State" options=${STATES} value=${state} onPick=${value => go("deliveries", { ...Object.fromEntries(query), state: value })} />
       ${query.get("host") && html`<button type="button" class="plain" onClick=${() => go("deliveries", { state })}>${query.get("host")} only ✕</button>`}
       ${mayWrite && state === "abandoned" && rows.length > 0 && html`<button type="button" onClick=${() => act.redeliverAll(query)}>Redeliver all…</button>`}</div>
     <${Trouble} live=${live} onRetry=${onRetry} />
     ${!live.data && !live.error && html`<${Skeleton} isSlow=${live.isSlow} />`}
-    ${live.data && !rows.length && html`<div class="note" role="status">${{ pending: "Nothing is owed: every callback has been settled.", abandoned: "No callback was given up.", delivered: "No callback was delivered in this time." }[state]}</div>`}
-    ${byHost(rows).map(([name, group]) => html`<section key=${name} aria-label=${name}><h2>${name} <span class="muted">${group.length}</span>
+    ${live.data && !rows.length && html`<div class="note" role="status">${NOTHING[state]}</div>`}
+    ${byHost(rows).map(([name, group]) => html`<section key=${name} aria-label=${name}>
+      <h2>${name} <span class="muted">${group.length}</span>
       ${circuits.has(name) && html`${" "}<span class="tag warn">paused until <${When} at=${circuits.get(name).openUntil} seconds /></span>`}</h2>
-      <div class="scroll" tabindex="0" role="region" aria-label=${`Deliveries to ${name}`}><table class="deliveries"><thead><tr><th scope="col">Operation</th><th scope="col">State</th><th scope="col" class="n wide">Attempts</th><th scope="col" class="wide">Last answer</th>
-      <th scope="col">${state === "pending" ? "Next attempt" : "Last attempt"}</th>${mayWrite && html`<th scope="col"><span class="vh">Action</span></th>`}</tr></thead>
-      <tbody>${group.map(delivery => html`<tr key=${delivery.deliveryId}><td><a class="op" href=${linkOf(delivery)}>${shortId(delivery.operationId ?? nameIn(delivery))}</a><small class="wide">${delivery.deliveryId}</small></td>
-        <td><${DeliveryState} state=${delivery.state} /><small>${delivery.reason}</small><small class="phone">${answerOf(delivery)}</small></td>
+      <div class="scroll" tabindex="0" role="region" aria-label=${`Deliveries to ${name}`}><table class="deliveries">
+        <thead><tr><th scope="col">Operation</th><th scope="col">State</th><th scope="col" class="n wide">Attempts</th>
+          <th scope="col" class="wide">Last answer</th>
+      <th scope="col">${state === "pending" ? "Next attempt" : "Last attempt"}</th>${mayWrite && html`<th scope="col">
+        <span class="vh">Action</span></th>`}</tr></thead>
+      <tbody>${group.map(delivery => html`<tr key=${delivery.deliveryId}><td>
+        <a class="op" href=${linkOf(delivery)}>${shortId(delivery.operationId ?? nameIn(delivery))}</a>
+          <small class="wide">${delivery.deliveryId}</small></td>
+        <td><${DeliveryState} state=${delivery.state} /><small>${delivery.reason}</small>
+          <small class="phone">${answerOf(delivery)}</small></td>
         <td class="n wide">${delivery.attempts}</td><td class="wide">${answerOf(delivery)}</td>
         <td><${When} at=${state === "pending" ? delivery.nextAttemptAt : delivery.lastAttemptAt} seconds /></td>
-        ${mayWrite && html`<td class="act"><button type="button" onClick=${() => act.run(`${pathOf(delivery)}/redeliver?delivery=${encodeURIComponent(delivery.deliveryId)}`, queued)}>
-          ${state === "pending" ? "Send now" : "Redeliver"}<span class="vh"> ${delivery.deliveryId}</span></button></td>`}</tr>`)}</tbody></table></div></section>`)}
+        ${mayWrite && html`<td class="act">
+          <button type="button" onClick=${() => act.run(`${pathOf(delivery)}/redeliver?delivery=${encodeURIComponent(delivery.deliveryId)}`, queued)}>
+          ${state === "pending" ? "Send now" : "Redeliver"}<span class="vh"> ${delivery.deliveryId}</span></button>
+            </td>`}</tr>`)}</tbody></table></div></section>`)}
     ${rows.length > 0 && html`<p class="foot">${rows.length} shown${live.data.nextLink ? "; there are more: narrow them by host" : ""}</p>`}`;
 }
 

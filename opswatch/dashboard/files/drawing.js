@@ -32,24 +32,36 @@ function Drawing({ op, life }) {
   const name = (y, text) => life.isNarrow ? html`<text class="lane" x=${life.left} y=${y - 14}>${text}</text>`
     : html`<text class="lane" x="0" y=${y + 4}>${text.length > LABEL ? `${text.slice(0, LABEL - 1)}…` : text}<title>${text}</title></text>`;
   return html`<svg width=${life.width} height=${life.height} role="img" aria-label=${sentence}>
-    ${life.ticks.map((tick, i) => html`<g key=${i}><line class="grid" x1=${tick.x} x2=${tick.x} y1="16" y2=${bottom} /><text x=${tick.x + 3} y="11">${tick.label}</text></g>`)}
+    ${life.ticks.map((tick, i) => html`<g key=${i}><line class="grid" x1=${tick.x} x2=${tick.x} y1="16" y2=${bottom} />
+      <text x=${tick.x + 3} y="11">${tick.label}</text></g>`)}
     ${life.expected && html`<rect class="window" x=${life.expected.from} y=${arm - 12} width=${Math.max(2, life.expected.to - life.expected.from)} height="24">
       <title>its end is expected here: 8 of 10 of its kind end within this span</title></rect>`}
     ${name(arm, "ARM")}
-    <rect class=${`life-bar ${lookOf(op)}`} x=${life.bar.x} y=${arm - 7} width=${life.bar.width} height="14" rx="2"><title>${`${op.status || "registered"}${Number.isFinite(op.durationSeconds) ? `, took ${span(op.durationSeconds)}` : ""}`}</title></rect>
-    ${life.lag && html`<rect class="lag" x=${life.lag.x} y=${arm - 7} width=${life.lag.width} height="14"><title>${`seen ${span(life.lag.seconds)} after it ended`}</title></rect>`}
-    ${life.born !== null && html`<path class="born" d=${`M${life.born} ${arm + 8}l-4 6h8z`}><title>registered</title></path>`}
-    ${life.expected && html`<path class="expected" d=${`M${life.expected.x} ${arm - 12}v24`}><title>${`half of its kind have ended by ${clock(life.expected.at, Date.now(), undefined, true)}`}</title></path>`}
-    ${life.deadline && html`<path class="deadline" d=${`M${life.deadline.x} ${arm + 12}v-26l9 4l-9 4`}><title>deadline: it would be given up here</title></path>`}
+    <rect class=${`life-bar ${lookOf(op)}`} x=${life.bar.x} y=${arm - 7} width=${life.bar.width} height="14" rx="2">
+      <title>${`${op.status || "registered"}${Number.isFinite(op.durationSeconds) ? `, took ${span(op.durationSeconds)}` : ""}`}</title></rect>
+    ${life.lag && html`<rect class="lag" x=${life.lag.x} y=${arm - 7} width=${life.lag.width} height="14">
+      <title>${`seen ${span(life.lag.seconds)} after it ended`}</title></rect>`}
+    ${life.born !== null && html`<path class="born" d=${`M${life.born} ${arm + 8}l-4 6h8z`}><title>registered</title>
+      </path>`}
+    ${life.expected && html`<path class="expected" d=${`M${life.expected.x} ${arm - 12}v24`}>
+      <title>${`half of its kind have ended by ${clock(life.expected.at, Date.now(), undefined, true)}`}</title></path>`}
+    ${life.deadline && html`<path class="deadline" d=${`M${life.deadline.x} ${arm + 12}v-26l9 4l-9 4`}>
+      <title>deadline: it would be given up here</title></path>`}
     ${name(polls, "Polls")}<line class="grid" x1=${life.left} x2=${life.split} y1=${polls} y2=${polls} />
-    ${life.polls.map((poll, i) => html`<g key=${i} class=${poll.isMiss ? "missed" : "read"}><title>${poll.label}</title>${pollShape(poll, polls)}</g>`)}
+    ${life.polls.map((poll, i) => html`<g key=${i} class=${poll.isMiss ? "missed" : "read"}>
+      <title>${poll.label}</title>${pollShape(poll, polls)}</g>`)}
     ${life.due !== null && html`<g class="next"><title>next poll</title><circle cx=${life.due} cy=${polls} r="4" /></g>`}
-    ${deliveries.map((delivery, i) => html`<g key=${delivery.deliveryId}>${name(lanes[i], host(delivery.callbackUrl))}<line class="grid" x1=${life.isNarrow ? life.left : life.split} x2=${life.right} y1=${lanes[i]} y2=${lanes[i]} /></g>`)}
-    ${life.attempts.map((attempt, i) => html`<g key=${i} class=${attempt.isAccepted ? "accepted" : "refused"}><title>${attempt.label}</title>
+    ${deliveries.map((delivery, i) => html`<g key=${delivery.deliveryId}>${name(lanes[i], host(delivery.callbackUrl))}
+      <line class="grid" x1=${life.isNarrow ? life.left : life.split} x2=${life.right} y1=${lanes[i]} y2=${lanes[i]} /></g>`)}
+    ${life.attempts.map((attempt, i) => html`<g key=${i} class=${attempt.isAccepted ? "accepted" : "refused"}>
+      <title>${attempt.label}</title>
       <circle cx=${attempt.x} cy=${lanes[attempt.lane]} r="5.5" />${!attempt.isAccepted && html`<path d=${`M${attempt.x - 3} ${lanes[attempt.lane]}h6`} />`}</g>`)}
-    ${life.nexts.map(next => html`<g key=${next.lane} class="next"><title>next attempt</title><circle cx=${next.x} cy=${lanes[next.lane]} r="5.5" /></g>`)}
-    ${life.now !== null && html`<line class="now" x1=${life.now} x2=${life.now} y1="16" y2=${bottom}><title>now</title></line>`}
-    ${life.breakAt !== null && html`<path class="break" d=${`M${life.breakAt - 6} 14l4 -10m3 10l4 -10`}><title>after its end: another scale, ever coarser</title></path>`}
+    ${life.nexts.map(next => html`<g key=${next.lane} class="next"><title>next attempt</title>
+      <circle cx=${next.x} cy=${lanes[next.lane]} r="5.5" /></g>`)}
+    ${life.now !== null && html`<line class="now" x1=${life.now} x2=${life.now} y1="16" y2=${bottom}><title>now</title>
+      </line>`}
+    ${life.breakAt !== null && html`<path class="break" d=${`M${life.breakAt - 6} 14l4 -10m3 10l4 -10`}>
+      <title>after its end: another scale, ever coarser</title></path>`}
   </svg>${Legend({ life, op })}`;
 }
 
@@ -61,7 +73,8 @@ function pollShape(poll, y) {
 }
 
 function Legend({ life, op }) {
-  const sign = (className, shape, text) => html`<li key=${text}><svg width="14" height="14" aria-hidden="true"><g class=${className}>${shape}</g></svg>${text}</li>`;
+  const sign = (className, shape, text) => html`<li key=${text}><svg width="14" height="14" aria-hidden="true">
+    <g class=${className}>${shape}</g></svg>${text}</li>`;
   const circle = html`<circle cx="7" cy="7" r="5" />`;
   const codes = [...new Set(life.attempts.filter(attempt => !attempt.isAccepted).map(attempt => attempt.answer.split(" ")[0]))];
   return html`<ul class="legend" aria-hidden="true">

@@ -32,7 +32,8 @@ export class Filters extends Component {
     const others = [...query.keys()].filter(name => name !== "state").length;
     return html`<form class="filters" role="search" aria-label="Filters" onSubmit=${this.find}>
       <${Choice} label="State" options=${STATES} value=${get("state")} onPick=${value => this.pick("state", value)} />
-      ${get("state") !== "watching" && html`<${Select} label="Status" options=${withCurrent(STATUSES, get("status"))} value=${get("status")} onPick=${value => this.pick("status", value)} />`}
+      ${get("state") !== "watching" && html`<${Select} label="Status" options=${withCurrent(STATUSES, get("status"))}
+        value=${get("status")} onPick=${value => this.pick("status", value)} />`}
       <${Select} label="Kind" options=${[["", "Any kind"], ...kinds.map(kind => [kind, kind])]} value=${get("kind")} onPick=${value => this.pick("kind", value)} />
       <${Select} label="Registered" options=${withCurrent(SINCE, get("since"))} value=${get("since")} onPick=${value => this.pick("since", value)} />
       <input id="search" ref=${this.search} type="search" aria-label="Resource, operation ID or status URL" autocomplete="off"

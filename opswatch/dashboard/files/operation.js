@@ -5,13 +5,16 @@ import { storyOf } from "./life.js";
 import { answerOf, DeliveryState, html, Payload, queued, Skeleton, Status, Trouble, When } from "./ui.js";
 import { codesOf, host, kindOf, nameOf, portalOf, resource, span, utc, zoneName } from "./words.js";
 
+const STOP = "The operation itself goes on in Azure. No callback is sent.";
+
 export function Operation({ live, back: list, onRetry, mayWrite, act }) {
   const op = live.data;
   const back = html`<p class="back"><a href=${list}>‹ Operations</a></p>`;
   if (!op) {
     const isGone = live.error?.status === 404;
     return html`${back}<h1 class="vh">Operation</h1>${isGone
-      ? html`<div class="note" role="status"><strong>No such operation.</strong> Results are kept for some time, 30 days unless set otherwise; then they are purged.</div>`
+      ? html`<div class="note" role="status">
+        <strong>No such operation.</strong> Results are kept for some time, 30 days unless set otherwise; then they are purged.</div>`
       : html`<${Trouble} live=${live} onRetry=${onRetry} />`}${!live.error && html`<${Skeleton} isSlow=${live.isSlow} />`}`;
   }
   const { group } = resource(op.resourceId), deliveries = op.deliveries ?? [], isRunning = op.state === "watching";
@@ -21,7 +24,8 @@ export function Operation({ live, back: list, onRetry, mayWrite, act }) {
     <div class="actions">
       ${portal && html`<a class="button" href=${portal} target="_blank" rel="noopener noreferrer">Open resource ↗</a>`}
       <button type="button" onClick=${() => act.copy(op.operationId)}>Copy ID</button>
-      ${mayWrite && isRunning && html`<button type="button" onClick=${() => act.ask("Stop watching? The operation itself goes on in Azure. No callback is sent.", "Stop watching", `${path}/stop`, () => "No longer watched.")}>Stop watching…</button>`}
+      ${mayWrite && isRunning && html`<button type="button"
+        onClick=${() => act.ask(STOP, "Stop watching", `${path}/stop`, () => "No longer watched.")}>Stop watching…</button>`}
       ${mayWrite && isOwed && html`<button type="button" onClick=${() => act.run(`${path}/redeliver`, queued)}>Redeliver</button>`}</div></div>
     <${Trouble} live=${live} onRetry=${onRetry} />
     <${Reason} op=${op} />
@@ -29,7 +33,8 @@ export function Operation({ live, back: list, onRetry, mayWrite, act }) {
     <p class="sum">${sumOf(op)}</p>
     <${Deliveries} op=${op} path=${path} mayWrite=${mayWrite} act=${act} />
     <${Facts} op=${op} />
-    ${op.resultJson !== undefined && op.resultJson !== null && html`<details><summary>Result</summary><${Payload} label="The result" value=${op.resultJson} /></details>`}
+    ${op.resultJson !== undefined && op.resultJson !== null && html`<details><summary>Result</summary>
+      <${Payload} label="The result" value=${op.resultJson} /></details>`}
     <details><summary>Everything that happened, as a table</summary><${Story} op=${op} /></details>
     <details><summary>Raw</summary><${Payload} label="The row, as the API has it" value=${op} /></details>`;
 }
@@ -39,13 +44,15 @@ function Reason({ op }) {
   const codes = codesOf(op), words = op.lostReason || op.lastMiss;
   if (!codes.length && !op.errorMessage) {
     const isOdd = ["Lost", "TimedOut"].includes(op.status);
-    return isOdd && words ? html`<div class="note odd-note"><strong>${op.status === "Lost" ? "The status could not be read any more" : "It had not ended by its deadline"}</strong><br />${words}</div>` : null;
+    return isOdd && words ? html`<div class="note odd-note">
+      <strong>${op.status === "Lost" ? "The status could not be read any more" : "It had not ended by its deadline"}</strong><br />${words}</div>` : null;
   }
   return html`<section class="note bad-note" aria-label="The error"><p><strong>${codes.at(-1) ?? "Error"}</strong>
     ${codes.length > 1 && html`${" "}<span class="muted">in ${codes.slice(0, -1).reverse().join(", in ")}</span>`}</p>
     <p>${op.errorMessageInner || op.errorMessage}</p>
     ${op.errorMessageInner && op.errorMessage !== op.errorMessageInner && html`<p class="muted">${op.errorMessage}</p>`}
-    ${op.errorJson && html`<details><summary>Whole error</summary><${Payload} label="The whole error" value=${op.errorJson} /></details>`}</section>`;
+    ${op.errorJson && html`<details><summary>Whole error</summary>
+      <${Payload} label="The whole error" value=${op.errorJson} /></details>`}</section>`;
 }
 
 function sumOf(op) {
@@ -64,20 +71,44 @@ function sumOf(op) {
 
 function Deliveries({ op, path, mayWrite, act }) {
   const deliveries = op.deliveries ?? [];
-  if (!deliveries.length) return html`<h2>Deliveries</h2><p class="muted">${(op.callbacks ?? []).length && op.state === "watching" ? `When it ends, ${op.callbacks.map(host).join(", ")} will be called.` : "No callback is registered."}</p>`;
-  return html`<h2>Deliveries</h2><div class="scroll" tabindex="0" role="region" aria-label="Deliveries"><table><thead><tr><th scope="col">Receiver</th><th scope="col">State</th><th scope="col" class="n wide">Attempts</th>
-    <th scope="col" class="wide">Last answer</th><th scope="col">Next attempt</th>${mayWrite && html`<th scope="col"><span class="vh">Action</span></th>`}</tr></thead><tbody>
-    ${deliveries.map(delivery => html`<tr key=${delivery.deliveryId}><td title=${delivery.deliveryId}>${host(delivery.callbackUrl)}</td><td><${DeliveryState} state=${delivery.state} /><small>${delivery.reason}</small><small class="phone">${answerOf(delivery)}</small></td>
-      <td class="n wide">${delivery.attempts}</td><td class="wide">${answerOf(delivery)}</td><td><${When} at=${delivery.nextAttemptAt} seconds /></td>
-      ${mayWrite && html`<td class="act"><button type="button" onClick=${() => act.run(`${path}/redeliver?delivery=${encodeURIComponent(delivery.deliveryId)}`, queued)}>${delivery.state === "pending" ? "Send now" : "Redeliver"}<span class="vh"> to ${host(delivery.callbackUrl)}</span></button></td>`}</tr>`)}</tbody></table></div>`;
+  if (!deliveries.length) {
+    const hosts = op.state === "watching" ? (op.callbacks ?? []).map(host).join(", ") : "";
+    return html`<h2>Deliveries</h2>
+      <p class="muted">${hosts ? `When it ends, ${hosts} will be called.` : "No callback is registered."}</p>`;
+  }
+  const again = delivery => act.run(`${path}/redeliver?delivery=${encodeURIComponent(delivery.deliveryId)}`, queued);
+  return html`<h2>Deliveries</h2><div class="scroll" tabindex="0" role="region" aria-label="Deliveries"><table><thead><tr>
+    <th scope="col">Receiver</th><th scope="col">State</th><th scope="col" class="n wide">Attempts</th>
+    <th scope="col" class="wide">Last answer</th><th scope="col">Next attempt</th>${mayWrite && html`<th scope="col">
+      <span class="vh">Action</span></th>`}</tr></thead><tbody>
+    ${deliveries.map(delivery => html`<tr key=${delivery.deliveryId}>
+      <td title=${delivery.deliveryId}>${host(delivery.callbackUrl)}</td><td><${DeliveryState} state=${delivery.state} />
+        <small>${delivery.reason}</small><small class="phone">${answerOf(delivery)}</small></td>
+      <td class="n wide">${delivery.attempts}</td><td class="wide">${answerOf(delivery)}</td><td>
+        <${When} at=${delivery.nextAttemptAt} seconds /></td>
+      ${mayWrite && html`<td class="act">
+        <button type="button" onClick=${() => again(delivery)}>${
+          delivery.state === "pending" ? "Send now" : "Redeliver"}<span class="vh"> to ${host(delivery.callbackUrl)}</span></button>
+      </td>`}</tr>`)}</tbody></table></div>`;
 }
 
 function Facts({ op }) {
-  const facts = [["Operation", op.operationId], ["Resource", op.resourceId], ["Subscription", op.subscriptionId], ["Provider", [op.provider, op.collection].filter(Boolean).join("/")],
-    ["API version", op.apiVersion], ["Began (ARM)", op.startTime && html`<${When} at=${op.startTime} seconds />`], ["Deadline", op.deadlineAt && html`<${When} at=${op.deadlineAt} />`],
-    ["Round", op.round > 1 && op.round], ["Client state", op.clientState !== undefined && op.clientState !== null && html`<code>${JSON.stringify(op.clientState)}</code>`], ["Cut", op.truncated && "A value was too long for its row and was cut"]];
-  return html`<h2>Facts</h2><dl class="facts">${facts.filter(([, value]) => value).map(([name, value]) => html`<div key=${name} class=${name === "Resource" ? "long" : undefined}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+  const hasState = op.clientState !== undefined && op.clientState !== null;
+  const facts = [
+    ["Operation", op.operationId], ["Resource", op.resourceId], ["Subscription", op.subscriptionId],
+    ["Provider", [op.provider, op.collection].filter(Boolean).join("/")], ["API version", op.apiVersion],
+    ["Began (ARM)", op.startTime && html`<${When} at=${op.startTime} seconds />`],
+    ["Deadline", op.deadlineAt && html`<${When} at=${op.deadlineAt} />`], ["Round", op.round > 1 && op.round],
+    ["Client state", hasState && html`<code>${JSON.stringify(op.clientState)}</code>`],
+    ["Cut", op.truncated && "A value was too long for its row and was cut"],
+  ];
+  return html`<h2>Facts</h2>
+    <dl class="facts">${facts.filter(([, value]) => value).map(([name, value]) => html`
+      <div key=${name} class=${name === "Resource" ? "long" : undefined}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
-const Story = ({ op }) => html`<div class="scroll" tabindex="0" role="region" aria-label="Everything that happened"><table><thead><tr><th scope="col">When, ${zoneName(Date.now())}</th><th scope="col">UTC</th><th scope="col">What</th><th scope="col">More</th></tr></thead>
-  <tbody>${storyOf(op).map((row, i) => html`<tr key=${i}><td><${When} at=${row.at} seconds /></td><td>${utc(row.at)}</td><td>${row.what}</td><td>${row.more}</td></tr>`)}</tbody></table></div>`;
+const Story = ({ op }) => html`<div class="scroll" tabindex="0" role="region" aria-label="Everything that happened">
+  <table><thead><tr><th scope="col">When, ${zoneName(Date.now())}</th><th scope="col">UTC</th><th scope="col">What</th>
+    <th scope="col">More</th></tr></thead>
+  <tbody>${storyOf(op).map((row, i) => html`<tr key=${i}><td><${When} at=${row.at} seconds /></td><td>${utc(row.at)}</td>
+    <td>${row.what}</td><td>${row.more}</td></tr>`)}</tbody></table></div>`;

@@ -77,14 +77,16 @@ export class Operations extends Component {
           <th scope="col" class="c-polls n wide">Polls</th><th scope="col" class="c-took n">Took</th>
           <th scope="col" class="c-when n wide">Registered, ${zoneName(Date.now())}</th></tr></thead>
         <tbody>${shown.map(op => Row({ op, hasLeft: list.left.has(idOf(op)) }))}</tbody></table>`}
-      ${list && html`<p class="foot"><span role="status">${shown.length} shown, newest first${query.get("since") ? "" : ", of the last 30 days"}</span>
+      ${list && html`<p class="foot">
+        <span role="status">${shown.length} shown, newest first${query.get("since") ? "" : ", of the last 30 days"}</span>
         ${nextOf(next.page, next.path) && html`<button type="button" disabled=${isLoading} onClick=${this.loadMore}>${isLoading ? "Loading…" : "Load more"}</button>`}
         ${problem && html`<span class="bad" role="alert">Not loaded: ${problem.message}</span>`}</p>`}`;
   }
 }
 
 function Empty({ query, next, onPost, mayWrite }) {
-  if (next) return html`<div class="note" role="status"><p>Nothing that matches among what was searched so far. <strong>Load more</strong> searches on.</p></div>`;
+  if (next) return html`<div class="note" role="status">
+    <p>Nothing that matches among what was searched so far. <strong>Load more</strong> searches on.</p></div>`;
   if (query.size) return html`<div class="note" role="status"><p><strong>Nothing matches.</strong></p>
     <p class="chips">${[...query].map(([name, value]) => html`<span class="chip" key=${name}>${name}: ${value}</span>`)}
     <button type="button" onClick=${() => go("operations")}>Clear the filters</button></p></div>`;

@@ -22,14 +22,17 @@ export const rejectionsPath = query => {
 export function Rejections({ live, query, onRetry, mayWrite, act }) {
   const rows = live.data?.value ?? [];
   return html`<h1>Rejections</h1>
-    <div class="filters"><${Select} label="Reason" value=${query.get("reason") ?? ""} options=${[["", "Any reason"], ...Object.keys(MEANINGS).map(name => [name, name])]}
+    <div class="filters">
+      <${Select} label="Reason" value=${query.get("reason") ?? ""} options=${[["", "Any reason"], ...Object.keys(MEANINGS).map(name => [name, name])]}
       onPick=${reason => go("rejections", { reason })} /></div>
     <${Trouble} live=${live} onRetry=${onRetry} />
     ${!live.data && !live.error && html`<${Skeleton} isSlow=${live.isSlow} />`}
     ${live.data && !rows.length && html`<div class="note" role="status">No message was rejected.</div>`}
-    ${rows.length > 0 && html`<table class="rejections"><caption class="vh">Rejected messages, newest first</caption><thead><tr><th scope="col">Reason</th><th scope="col">Message</th>
+    ${rows.length > 0 && html`<table class="rejections"><caption class="vh">Rejected messages, newest first</caption>
+      <thead><tr><th scope="col">Reason</th><th scope="col">Message</th>
       <th scope="col" class="n wide">Times</th><th scope="col" class="n">Last</th></tr></thead>
-      <tbody>${rows.map(row => html`<tr key=${`${row.day}/${row.id}`}><td><strong>${row.reason}</strong><small>${MEANINGS[row.reason]}</small></td>
+      <tbody>${rows.map(row => html`<tr key=${`${row.day}/${row.id}`}><td><strong>${row.reason}</strong>
+        <small>${MEANINGS[row.reason]}</small></td>
         <td><code class="message">${shortBody(row.body)}</code><small>${withoutPaths(row.detail ?? "")}</small>
         ${mayWrite && html`<button type="button" class="plain small" onClick=${() => act.post(row.body)}>Post again, edited…</button>`}</td><td class="n wide">${row.count}</td>
         <td class="n"><${When} at=${row.receivedAt} /></td></tr>`)}</tbody></table>

@@ -12,7 +12,8 @@ export function Row({ op, hasLeft }) {
   const id = idOf(op);
   return html`<tr key=${`${id} ${JSON.stringify(words)}`} data-row=${id} class=${hasLeft ? "left" : undefined}
       title=${hasLeft ? "No longer in this list" : undefined}>
-    <td class="c-status"><${Status} op=${op} />${(late > 0 || op.slow) && html`<small class="warn">${late > 0 ? "poll late" : "slow"}</small>`}</td>
+    <td class="c-status">
+      <${Status} op=${op} />${(late > 0 || op.slow) && html`<small class="warn">${late > 0 ? "poll late" : "slow"}</small>`}</td>
     <td class="c-resource"><a class="op" href=${linkOf(op)} title=${op.resourceId || op.operationId}>${nameOf(op)}</a>
       ${group !== "" && html`<span class="muted wide"> ${group}</span>`}
       <small>${codes.length > 0 && html`<span class="bad phone">${codes.at(-1)}</span>`}<span class=${codes.length ? "wide" : ""}>${
@@ -20,7 +21,8 @@ export function Row({ op, hasLeft }) {
     <td class="c-id wide"><code title=${op.operationId}>${shortId(op.operationId ?? "")}</code></td>
     <td class="c-error wide">${codes.length > 0 && html`<span class=${lookOf(op)}>${codes.join(" › ")}</span>`}
       ${Boolean(op.errorMessage) && html`<small title=${op.errorMessage}>${op.errorMessage}</small>`}</td>
-    <td class="c-polls n wide"><span>${op.polls ?? ""}</span>${op.misses > 0 && html`<small class="warn">${op.misses} missed</small>`}</td>
+    <td class="c-polls n wide">
+      <span>${op.polls ?? ""}</span>${op.misses > 0 && html`<small class="warn">${op.misses} missed</small>`}</td>
     <td class="c-took n">${op.state === "watching" ? Progress({ op }) : tookOf(op)}</td>
     <td class="c-when n wide"><${When} at=${op.registeredAt} /></td></tr>`;
 }
@@ -30,13 +32,17 @@ function Progress({ op }) {
   const from = instant(op.startTime) ?? instant(op.registeredAt), to = instant(op.expectedEndAt);
   if (Number.isFinite(op.percentComplete) && op.percentComplete > 0) {
     const share = Math.min(1, op.percentComplete / 100);
-    return html`<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true"><rect class="track" width="100" height="6" />
+    return html`<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
+      <rect class="track" width="100" height="6" />
       <rect class="done" width=${100 * share} height="6" /></svg><small>${Math.round(op.percentComplete)} %</small>`;
   }
   if (to === null || from === null || to <= from) return html`<small>since ${clock(op.startTime ?? op.registeredAt, Date.now())}</small>`;
-  return html`<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true"><rect class="track" width="100" height="6" />
+  return html`<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
+    <rect class="track" width="100" height="6" />
     <rect class="done" width="100" height="6" ref=${rect => animateToEnd(rect, from, to)} /></svg>
-    <small title=${`half of its kind take no more than ${span((to - from) / 1000)}`}><span class="wide">~${span((to - from) / 1000)}, expected </span><span class="phone">~</span>${clock(op.expectedEndAt, Date.now())}</small>`;
+    <small title=${`half of its kind take no more than ${span((to - from) / 1000)}`}>
+      <span class="wide">~${span((to - from) / 1000)}, expected </span>
+        <span class="phone">~</span>${clock(op.expectedEndAt, Date.now())}</small>`;
 }
 
 function tookOf(op) {

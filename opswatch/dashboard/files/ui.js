@@ -40,7 +40,8 @@ export const Trouble = ({ live, onRetry }) => {
   const { error, nextAt } = live;
   if (!error || error.status === 401) return null;
   const what = { 0: "The app cannot be reached.", 403: "This is not allowed.", 404: "There is no such thing here.", 429: "Too many requests." };
-  return html`<div class="note bad-note" role="alert"><p><strong>${what[error.status] ?? `The app answered ${error.status}.`}</strong>
+  return html`<div class="note bad-note" role="alert"><p>
+    <strong>${what[error.status] ?? `The app answered ${error.status}.`}</strong>
     ${" "}${[error.code, error.message].filter(Boolean).join(": ")}</p>
     <p class="muted">Tried again at ${clock(new Date(nextAt).toISOString(), Date.now(), undefined, true)}.
     ${" "}<button type="button" onClick=${onRetry}>Try again now</button></p></div>`;

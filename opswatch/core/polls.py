@@ -8,6 +8,7 @@ from typing import assert_never
 from opswatch.core.arm import Ended, Missed, Observation, PolledUrl, Running, says_nothing
 from opswatch.core.limits import cut_error
 from opswatch.core.policy import Policy
+from opswatch.core.poll_log import MISSED, READ, PollEntry, add_poll
 from opswatch.core.redact import redact_text
 from opswatch.core.schedule import Expectation, backoff, expected_end, is_slow
 from opswatch.core.texts import cut, one_line
@@ -69,7 +70,12 @@ def after_poll(
     inferred at the deadline gets one more poll, to be confirmed.
     """
     was_doubted = watch.doubted is not None
-    facts = replace(watch.facts, polls=watch.facts.polls + 1, last_polled_at=now)
+    facts = replace(
+        watch.facts,
+        polls=watch.facts.polls + 1,
+        last_polled_at=now,
+        poll_log=_logged(watch, seen, now),
+    )
     watch = replace(watch, facts=facts, first_due_at=None, postponed_since=None)
     match seen:
         case Ended() if seen.inferred_from in (None, watch.doubted):
@@ -93,6 +99,20 @@ def after_poll(
     if now >= facts.deadline_at and (was_doubted or watch.doubted is None):
         return Finish(ended_as(watch, FinalStatus.TIMED_OUT, now))
     return _wait(watch, seen, now, policy, expectation)
+
+
+def _logged(watch: Watch, seen: Observation, now: datetime) -> tuple[PollEntry, ...]:
+    """Return the watch's log with what a poll has shown; an end to be confirmed is a miss."""
+    facts, code, shown = watch.facts, HTTPStatus.OK.value, READ
+    match seen:
+        case Missed():
+            code, shown = seen.status_code or 0, MISSED
+        case Ended() if seen.inferred_from not in (None, watch.doubted):
+            shown = MISSED
+        case Running() | Ended() if seen.status and seen.status != facts.status:
+            shown = seen.status
+    seconds = (now - facts.registered_at).total_seconds()
+    return add_poll(facts.poll_log or (), seconds, shown, code)
 
 
 def _wait(

@@ -11,6 +11,7 @@ from opswatch.core.arm_errors import ArmError
 from opswatch.core.intake import Registration
 from opswatch.core.keys import Key, Operation, stable_random
 from opswatch.core.policy import Policy
+from opswatch.core.poll_log import PollEntry
 from opswatch.core.redact import redact_text
 from opswatch.core.schedule import (
     Expectation,
@@ -72,6 +73,7 @@ class OperationFacts:
     polls: int = 0
     misses: int = 0
     last_miss: str | None = None
+    poll_log: tuple[PollEntry, ...] | None = None  # of this round
     callbacks: tuple[str, ...] = ()
     callback_on: dict[str, tuple[str, ...]] | None = (
         None  # URL -> the ends that it gets, if not all

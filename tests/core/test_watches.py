@@ -88,6 +88,7 @@ def test_running_operation_is_polled_again() -> None:
         last_polled_at=NOW,
         last_running_at=NOW,
         polls=1,
+        poll_log=((0, "Creating", 200, 1),),
         seq=2,
         due_at=at(20),
     )
@@ -96,7 +97,9 @@ def test_running_operation_is_polled_again() -> None:
 def test_poll_keeps_known_facts() -> None:
     known = watch(start_time=at(-30), percent_complete=0.0, status="Creating", polls=4, seq=7)
     value = wait(known, running("Updating"))
-    assert value.facts == replace(known.facts, status="Updating", polls=5, last_polled_at=NOW)
+    assert value.facts == replace(
+        known.facts, status="Updating", polls=5, last_polled_at=NOW, poll_log=value.facts.poll_log
+    )
     assert value.seq == 8
     done = finish(known, ended())[0].facts
     assert (done.start_time, done.percent_complete) == (at(-30), 0.0)
@@ -133,7 +136,28 @@ def test_end_is_kept(status: str) -> None:
         result='{"a":1}',
     )
     assert value == watch(
-        seq=3, status=status, start_time=at(-9), polls=1, last_polled_at=at(5), end=kept
+        seq=3,
+        status=status,
+        start_time=at(-9),
+        polls=1,
+        poll_log=((5, status, 200, 1),),
+        last_polled_at=at(5),
+        end=kept,
+    )
+
+
+def test_every_poll_is_logged() -> None:
+    value = wait(watch(), running("Creating"))
+    value = wait(value, running("Creating"), 10)
+    value = wait(value, missed(429), 20)
+    value = wait(value, SILENCE, 30)
+    done = finish(value, ended(), 40)[0]
+    assert done.facts.poll_log == (
+        (0, "Creating", 200, 1),
+        (10, "o", 200, 1),
+        (20, "x", 429, 1),
+        (30, "x", 0, 1),
+        (40, "Succeeded", 200, 1),
     )
 
 

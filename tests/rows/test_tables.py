@@ -104,6 +104,8 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     parts = get_args(kind)
     if kind in BY_TYPE:
         return BY_TYPE[kind]
+    if get_origin(kind) is tuple and parts[-1] is not Ellipsis:
+        return st.tuples(*map(values, parts))
     if get_origin(kind) is tuple:
         return st.lists(values(parts[0]), max_size=4).map(tuple)
     if get_origin(kind) is dict:

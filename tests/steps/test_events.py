@@ -173,6 +173,7 @@ async def postponed_and_slow(harness: ReportingHarness) -> None:
         harness.advance(minutes=1)
         await harness.pump()
     events.record_durations_failed(ConnectionError(f"no answer: {HOOK}"))
+    events.record_counts_failed(ConnectionError(f"no answer: {HOOK}"))
 
 
 SCENARIOS = (

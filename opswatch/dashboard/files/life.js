@@ -111,9 +111,11 @@ export function lifeOf(op, width, now) {
   };
 }
 
+const codeOf = poll => poll.code === null || poll.code === 200 ? "" : String(poll.code);
+
 function labelOf(poll, from) {
   const times = poll.count > 1 ? `${poll.count} polls alike, the first ` : "";
-  return `${times}${span((poll.t - from) / 1000)} after the start: ${poll.word}${poll.code ? ` (${poll.code})` : ""}`;
+  return `${times}${span((poll.t - from) / 1000)} after the start: ${poll.word}${codeOf(poll) && ` (${codeOf(poll)})`}`;
 }
 
 /** Return the same life as rows {at, what, more}, oldest first: for a table, and for whoever copies it. */
@@ -123,7 +125,7 @@ export function storyOf(op) {
   add(op.startTime, "began", "as ARM says");
   add(op.registeredAt, "registered", op.kind);
   for (const poll of pollsOf(op)) {
-    const more = [poll.word, poll.code, poll.count > 1 && `${poll.count} alike`].filter(Boolean).join(" · ");
+    const more = [poll.word, codeOf(poll), poll.count > 1 && `${poll.count} alike`].filter(Boolean).join(" · ");
     add(iso(poll.t), poll.isMiss ? "missed poll" : "poll", more);
   }
   if (op.state !== "watching") {

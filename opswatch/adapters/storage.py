@@ -222,7 +222,9 @@ class AzureTable(Generic[T]):
         except HttpResponseError as error:
             if error.status_code != HTTPStatus.NOT_FOUND:
                 raise
-            raise ResourceNotFoundError(error.message) from None  # a query's 404 is its table's
+            missing = ResourceNotFoundError(error.message)  # a query's 404 is its table's
+            missing.error_code = getattr(error, "error_code", None)  # type: ignore[attr-defined]
+            raise missing from None
         return _read_page(answer)
 
     async def _write(

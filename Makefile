@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: setup demo test check simulate chaos kills load fuzz infra-check snapshots clean requirements
+.PHONY: setup demo test check pictures simulate chaos kills load fuzz fuzz-api pollers infra-check snapshots clean requirements
 setup: $(VENV)/.installed node_modules/.installed
 
 $(VENV)/.installed: pyproject.toml
@@ -36,6 +36,10 @@ check: setup
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/mypy
 
+# Draws the README's pictures of the page; needs Chromium.
+pictures: setup
+	$(BIN)/python -m tests.page.pictures
+
 # 100,000 runs of the deterministic simulation; SEED and RUNS can be given.
 simulate: setup
 	$(BIN)/python -m tests.simulation --runs $(or $(RUNS),100000) --jobs 2 $(if $(SEED),--seed $(SEED))
@@ -64,6 +68,15 @@ fuzz: .venv-fuzz/.installed
 	$(PYTHON) -m venv .venv-fuzz
 	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0 hypothesis isodate msgspec
 	touch $@
+
+# Schemathesis against the running app, without keys, with a viewer's and with an operator's; some
+# minutes. EXAMPLES an operation of the API, and SEED, can be given.
+fuzz-api: setup
+	$(BIN)/python -m tests.web.fuzz --examples $(or $(EXAMPLES),300) $(if $(SEED),--seed $(SEED))
+
+# The pollers of several versions of azure-core follow operations over HTTP; needs the package index.
+pollers: setup
+	tests/web/ladder.sh $(BIN)/python
 
 # checkov needs old versions of many packages, so it has its own environment.
 infra-check: .venv-checkov/.installed

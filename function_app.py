@@ -6,9 +6,11 @@ from opswatch.process import Process
 from opswatch.steps import messages
 from opswatch.steps import purge as purging
 from opswatch.steps import repair as repairing
+from opswatch.web.functions import HttpFunctions
 
 app = func.FunctionApp()
 process = Process()
+http = HttpFunctions(process.services)
 
 
 @app.queue_trigger(arg_name="message", queue_name="operations", connection="AzureWebJobsStorage")
@@ -34,3 +36,33 @@ async def repair(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the bindin
 async def purge(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the binding's
     """Remove a slice of what is older than the retention, every hour."""
     await purging.purge(await process.services())
+
+
+# The host tries routes in the order of the functions' names: the two that catch all come last.
+@app.route(route="health", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
+async def health(req: func.HttpRequest) -> func.HttpResponse:
+    """Tell probes whether the app works."""
+    return await http.respond(req, "health")
+
+
+@app.route(route="dashboard/{*path}", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
+async def page(req: func.HttpRequest) -> func.HttpResponse:
+    """Serve the page, which holds no data itself."""
+    return await http.respond(req, "page")
+
+
+@app.route(route="{*path}", methods=["GET", "HEAD"], auth_level=func.AuthLevel.FUNCTION)
+async def read(req: func.HttpRequest) -> func.HttpResponse:
+    """Answer what changes nothing: the key of this function is a viewer's."""
+    return await http.respond(req, "read")
+
+
+# The host refuses two functions of one route whose methods overlap.
+@app.route(
+    route="{*path}",
+    methods=["POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+    auth_level=func.AuthLevel.FUNCTION,
+)
+async def write(req: func.HttpRequest) -> func.HttpResponse:
+    """Answer all other methods: the key of this function is an operator's."""
+    return await http.respond(req, "write")

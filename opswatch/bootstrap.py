@@ -9,6 +9,7 @@ from typing import TypeVar
 from opswatch.adapters.account import Account
 from opswatch.adapters.arm import HttpArm
 from opswatch.adapters.callbacks import HttpCallbacks
+from opswatch.adapters.counts import HourlyCounts
 from opswatch.adapters.credentials import credential_for
 from opswatch.adapters.durations import LearnedDurations
 from opswatch.adapters.gathered_queue import GatheredQueue
@@ -26,7 +27,11 @@ from opswatch.ports import Services, Store, Telemetry
 from opswatch.rows import tables
 from opswatch.rows.codec import Codec, Noun
 from opswatch.rows.messages import DELIVERIES_QUEUE, OPERATIONS_QUEUE, POISON_SUFFIX, QUEUES
-from opswatch.steps.events import record_durations_failed, record_unreadable_row
+from opswatch.steps.events import (
+    record_counts_failed,
+    record_durations_failed,
+    record_unreadable_row,
+)
 
 T = TypeVar("T", bound=Noun)
 _IDENTITY_ENDPOINTS = ("IDENTITY_ENDPOINT", "MSI_ENDPOINT")  # set if there is a managed identity
@@ -66,6 +71,7 @@ async def open_app(
         durations = LearnedDurations(
             AzureTable(account, tables.DURATIONS), settings.policy, clock, record_durations_failed
         )
+        counts = HourlyCounts(AzureTable(account, tables.HOURS), record_counts_failed)
         try:
             services = Services(
                 store=store_of(account, telemetry, in_flight),
@@ -75,6 +81,7 @@ async def open_app(
                 arm=arm,
                 budget=ReadBudget(),
                 durations=durations,
+                counts=counts,
                 callbacks=callbacks,
                 under_way=in_flight.enter,
                 trusted_looks={},
@@ -88,6 +95,7 @@ async def open_app(
             yield services, partial(create_missing, account, QUEUES, tables.TABLES)
         finally:
             await durations.close()
+            await counts.close()
             await callbacks.close()
 
 
@@ -114,6 +122,12 @@ def store_of(account: Account, telemetry: Telemetry, in_flight: InFlight) -> Sto
         outbox=GatheredTable(table(tables.OUTBOX), tables.OUTBOX, in_flight),
         deliveries=table(tables.DELIVERIES),
         timeline=table(tables.TIMELINE),
+        unsuccessful=table(tables.UNSUCCESSFUL),
+        settled=table(tables.SETTLED),
+        summary=table(tables.SUMMARY),
+        hours=table(tables.HOURS),
+        running=table(tables.RUNNING),
+        pending=table(tables.PENDING),
         rejections=table(tables.REJECTIONS),
         hosts=table(tables.HOSTS),
         durations=table(tables.DURATIONS),

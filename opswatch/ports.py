@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 from opswatch.core.arm import Observation
 from opswatch.core.deliveries import Delivery
-from opswatch.core.hosts import HostCircuit, Slot
+from opswatch.core.hosts import Acquired, Busy, HostCircuit, Slot
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.core.intake import Intake, Rejection
 from opswatch.core.keys import Key, Operation
@@ -18,6 +18,8 @@ from opswatch.core.metrics import Metric
 from opswatch.core.mistakes import Mistake
 from opswatch.core.policy import Policy
 from opswatch.core.schedule import Expectation
+from opswatch.core.summary import Counted, HourCounts, PendingDelivery, RunningWatch, Summary
+from opswatch.core.timeline import SettledEntry, UnsuccessfulEntry
 from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Result, TimelineEntry, Watch
 from opswatch.core.webhook import Secret
@@ -109,13 +111,22 @@ class LiveTable(Table[T], Protocol[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """The tables: two chains of live row and record, the timeline, and what else is kept."""
+    """The tables: two chains of live row and record, the timeline, and what else is kept.
+
+    What shares a table of the storage has partitions of its own there: see `rows/tables.py`.
+    """
 
     watches: LiveTable[Watch]
     results: Table[Result]
     outbox: Table[Delivery]
     deliveries: Table[Delivery]
     timeline: Table[TimelineEntry]
+    unsuccessful: Table[UnsuccessfulEntry]  # in the same table of the storage, as are the settled
+    settled: Table[SettledEntry]
+    summary: Table[Summary]
+    hours: Table[HourCounts]
+    running: Table[RunningWatch]  # the watches, in part, and the outbox: to be counted
+    pending: Table[PendingDelivery]
     rejections: Table[Rejection]
     hosts: Table[HostCircuit]
     durations: Table[KindDurations]
@@ -211,14 +222,30 @@ class Durations(Protocol):
         """Count an ended operation, later."""
 
 
+class Counts(Protocol):
+    """What is counted by the hour; nothing here waits."""
+
+    def add(self, counted: Counted, at: datetime) -> None:
+        """Count something that happened, later."""
+
+
 class Callbacks(Protocol):
     """Receivers of callbacks."""
 
-    def slot(self, url: str) -> AbstractAsyncContextManager[Slot]:
-        """Enter with a slot for one attempt at the URL's host, or soon without one."""
+    def slot(self, url: str, *, forced: bool = False) -> AbstractAsyncContextManager[Slot]:
+        """Enter with a slot for one attempt at the URL's host, or soon without one.
 
-    async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
-        """POST one attempt; every outcome is a value."""
+        If it is `forced`, there is a slot whatever the room.
+        """
+
+    async def post(
+        self, request: CallbackRequest, slot: Acquired
+    ) -> HttpResponse | NoAnswer | Busy:
+        """POST one attempt in its slot; every outcome is a value.
+
+        `Busy` is no attempt: nothing was sent, and nothing is known about the receiver. A forced
+        slot has no such outcome.
+        """
 
 
 class Telemetry(Protocol):
@@ -250,6 +277,7 @@ class Services:
     arm: Arm
     budget: Budget
     durations: Durations
+    counts: Counts
     callbacks: Callbacks
     under_way: Callable[[], AbstractContextManager[None]]  # around each piece of work
     # Until when each look-ahead, by its live table, surely runs: what this process has seen.

@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 
 from opswatch.core.arm import Observation
 from opswatch.core.deliveries import Delivery
-from opswatch.core.hosts import Acquired, HostCircuit, Slot
+from opswatch.core.hosts import Acquired, Busy, HostCircuit, Slot
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.core.intake import Rejection
 from opswatch.core.keys import Key, Operation
@@ -29,6 +29,15 @@ from opswatch.core.lookahead import LookAhead
 from opswatch.core.metrics import Metric
 from opswatch.core.policy import MAX_DELAY, Policy
 from opswatch.core.schedule import Expectation, expect, expect_unknown
+from opswatch.core.summary import (
+    Counted,
+    HourCounts,
+    PendingDelivery,
+    RunningWatch,
+    Summary,
+    one_more,
+)
+from opswatch.core.timeline import SettledEntry, UnsuccessfulEntry
 from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Result, TimelineEntry, Watch
 from opswatch.ports import Page, Peeked, Poisoned, Query, Row, Sent, Store
@@ -40,12 +49,13 @@ T = TypeVar("T", bound=Noun)
 
 
 class MemoryTable(Generic[T]):
-    """A table in memory."""
+    """A table in memory; `beside` is one of other nouns with which it shares its rows."""
 
-    def __init__(self, codec: Codec[T]) -> None:
+    def __init__(self, codec: Codec[T], beside: "MemoryTable[Any] | None" = None) -> None:
         self._codec = codec
         self._etags = count(1)
-        self.rows: dict[Key, tuple[Entity, str]] = {}  # the entity and its ETag
+        # The entity and its ETag.
+        self.rows: dict[Key, tuple[Entity, str]] = beside.rows if beside else {}
         self.unreadable: list[Key] = []  # of rows that were passed over
 
     async def get(self, key: Key) -> Row[T] | None:
@@ -137,7 +147,8 @@ class MemoryTable(Generic[T]):
         return [self._read(key).value for key in self._keys()]
 
     def _keys(self) -> list[Key]:
-        return sorted(self.rows, key=lambda key: (key.partition, key.row))
+        keys = [key for key in self.rows if self._codec.has(key.partition)]
+        return sorted(keys, key=lambda key: (key.partition, key.row))
 
     def _read(self, key: Key) -> Row[T]:
         entity, etag = self.rows[key]
@@ -178,6 +189,12 @@ class MemoryStore(Store):
     timeline: MemoryTable[TimelineEntry] = field(
         default_factory=lambda: MemoryTable(tables.TIMELINE)
     )
+    unsuccessful: MemoryTable[UnsuccessfulEntry] = field(init=False)
+    settled: MemoryTable[SettledEntry] = field(init=False)
+    summary: MemoryTable[Summary] = field(init=False)
+    hours: MemoryTable[HourCounts] = field(init=False)
+    running: MemoryTable[RunningWatch] = field(init=False)
+    pending: MemoryTable[PendingDelivery] = field(init=False)
     rejections: MemoryTable[Rejection] = field(
         default_factory=lambda: MemoryTable(tables.REJECTIONS)
     )
@@ -186,6 +203,18 @@ class MemoryStore(Store):
         default_factory=lambda: MemoryTable(tables.DURATIONS)
     )
     lookahead: MemoryTable[LookAhead] = field(default_factory=lambda: MemoryTable(tables.LOOKAHEAD))
+
+    def __post_init__(self) -> None:
+        beside: dict[str, MemoryTable[Any]] = {
+            "unsuccessful": MemoryTable(tables.UNSUCCESSFUL, beside=self.timeline),
+            "settled": MemoryTable(tables.SETTLED, beside=self.timeline),
+            "summary": MemoryTable(tables.SUMMARY, beside=self.timeline),
+            "hours": MemoryTable(tables.HOURS, beside=self.timeline),
+            "running": MemoryTable(tables.RUNNING, beside=self.watches),
+            "pending": MemoryTable(tables.PENDING, beside=self.outbox),
+        }
+        for name, table in beside.items():
+            object.__setattr__(self, name, table)
 
 
 @dataclass(slots=True)
@@ -353,6 +382,19 @@ class MemoryDurations:
         self._expectations.pop(sample.kind, None)
 
 
+class MemoryCounts:
+    """Counts in memory, by the names of the hours."""
+
+    def __init__(self) -> None:
+        self.hours: dict[str, HourCounts] = {}
+
+    def add(self, counted: Counted, at: datetime) -> None:
+        """Count at once."""
+        one = one_more(counted, at)
+        known = self.hours.get(one.hour)
+        self.hours[one.hour] = known.plus(one) if known else one
+
+
 @dataclass(slots=True)
 class MemoryCallbacks:
     """Receivers as a function from requests to answers; `requests` has what they received."""
@@ -360,14 +402,24 @@ class MemoryCallbacks:
     answer: Callable[[CallbackRequest], HttpResponse | NoAnswer] = lambda _: HttpResponse(204, {})
     requests: list[CallbackRequest] = field(default_factory=list)
     next_slot: Slot = field(default_factory=Acquired)  # at every host
+    busy: Busy | None = None  # what an attempt finds before it is made, such as no name server
 
     @asynccontextmanager
-    async def slot(self, url: str) -> AsyncIterator[Slot]:  # noqa: ARG002 - the port's
+    async def slot(
+        self,
+        url: str,  # noqa: ARG002 - the port's
+        *,
+        forced: bool = False,
+    ) -> AsyncIterator[Slot]:
         """Enter at once."""
-        yield self.next_slot
+        yield Acquired(is_forced=True) if forced else self.next_slot
 
-    async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
+    async def post(
+        self, request: CallbackRequest, slot: Acquired
+    ) -> HttpResponse | NoAnswer | Busy:
         """Return the function's answer."""
+        if self.busy is not None and not slot.is_forced:
+            return self.busy
         self.requests.append(request)
         return self.answer(request)
 

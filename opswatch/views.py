@@ -13,7 +13,7 @@ from opswatch.rows.codec import Entity
 _JSON_COLUMNS = frozenset(
     {
         "attemptLog", "callbackOn", "callbacks", "clientState", "earlierEnds", "end", "errorJson",
-        "resultJson",
+        "pollLog", "resultJson",
     }
 )  # fmt: skip
 

@@ -20,6 +20,8 @@ LIBRARIES = {
     "rows": {"msgspec"},
     "ports": set(),
     "steps": set(),
+    "dated": set(),
+    "lists": set(),
     "queries": set(),
     "views": set(),
     "config": set(),

@@ -103,6 +103,8 @@ def test_timeline_entry_is_shown_without_its_keys() -> None:
     assert timeline_entry_as_json(timeline_entry(result(**KNOWN).facts, ended)) == {
         "subscriptionId": SUBSCRIPTION,
         "operationKey": KEY.row,
+        "operationId": ID,
+        "provider": "microsoft.cache",
         "registeredAt": SEEN,
         "status": "Failed",
         "kind": "redis/create",
@@ -110,7 +112,11 @@ def test_timeline_entry_is_shown_without_its_keys() -> None:
         "startTime": STARTED,
         "endTime": "2026-11-23T03:05:39Z",
         "finishedAt": SEEN,
+        "durationSeconds": 29.0,
+        "polls": 0,
+        "misses": 0,
         "errorCode": "Conflict",
+        "errorMessage": "It is in use.",
     }
 
 

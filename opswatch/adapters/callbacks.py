@@ -4,8 +4,11 @@ import asyncio
 import re
 import socket
 import ssl
+from collections import Counter
 from contextlib import AbstractAsyncContextManager, suppress
+from contextvars import ContextVar
 from datetime import timedelta
+from typing import overload
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -13,16 +16,18 @@ from yarl import URL
 
 from opswatch.adapters.answers import AnswerConnector, joined_headers, unpack
 from opswatch.adapters.host_limiter import HostLimiter
-from opswatch.adapters.resolver import CallbackResolver
+from opswatch.adapters.resolver import PATIENCE, CallbackResolver, LookUps
 from opswatch.core.callback_policy import CallbackRules, CallbackTarget
-from opswatch.core.hosts import Slot
+from opswatch.core.hosts import Acquired, Busy, Slot
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
-from opswatch.core.keys import host_key
+from opswatch.core.keys import host_key, parent_domain
 
 MAX_BODY = 4096  # bytes of an answer that are read
 MAX_ERROR = 512  # characters
-_CONNECTIONS_PER_HOST = 32  # so a receiver that hangs delays only its own deliveries
+_ADDRESSES = 3  # of each family that are tried, a quarter of a second after each other
+_PORTS = {"https": 443, "http": 80}
 _HEADERS = {"User-Agent": "opswatch", "Accept-Encoding": "identity"}
+_found: ContextVar[list[ResolveResult]] = ContextVar("addresses of the attempt under way")
 
 
 def open_socket(addr_info: aiohttp.AddrInfoType) -> socket.socket:
@@ -50,41 +55,72 @@ class HttpCallbacks:
     ) -> None:
         self._rules = rules
         self._timeout = timeout
-        self._limiter = HostLimiter(_CONNECTIONS_PER_HOST)
-        self._resolver = resolver or CallbackResolver()
+        self._limiter = HostLimiter()
+        self._look_ups = LookUps(resolver or CallbackResolver())
         tls = tls or system_tls()
-        self._sessions = {
-            scheme: _session(AddressGuard(rules, scheme, open_socket), self._resolver, tls)
-            for scheme in ("https", "http")
+        self._guards = {
+            scheme: AddressGuard(rules, scheme, open_socket) for scheme in ("https", "http")
         }
+        self._sessions = {scheme: _session(guard, tls) for scheme, guard in self._guards.items()}
 
-    def slot(self, url: str) -> AbstractAsyncContextManager[Slot]:
+    def slot(self, url: str, *, forced: bool = False) -> AbstractAsyncContextManager[Slot]:
         """Enter with a slot for one attempt at the URL's host, or soon without one."""
-        return self._limiter.slot(host_key(url).row)
+        try:
+            target = CallbackTarget.parse(url)
+            domain = parent_domain(target.host) if target.address is None else None
+        except ValueError:
+            domain = None  # the rules have changed since: the attempt is refused
+        return self._limiter.slot(host_key(url).row, domain, forced=forced)
 
-    async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
-        """Send `request`; every outcome is a value.
+    @overload
+    async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer: ...
+
+    @overload
+    async def post(
+        self, request: CallbackRequest, slot: Acquired
+    ) -> HttpResponse | NoAnswer | Busy: ...
+
+    async def post(
+        self, request: CallbackRequest, slot: Acquired | None = None
+    ) -> HttpResponse | NoAnswer | Busy:
+        """Send `request` in its slot, or whatever the room without one; every outcome is a value.
 
         The URL is sent as it was given, its host in ASCII (and without a `?` at its end).
         """
-        return await self._send("POST", request)
+        slot = slot or Acquired(is_forced=True)
+        answer = await self._send("POST", request, slot)
+        return self._not_found if isinstance(answer, Busy) and slot.is_forced else answer
 
     async def ask(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
         """Send `request` as OPTIONS, with which CloudEvents' web hooks ask for consent."""
-        return await self._send("OPTIONS", request)
+        answer = await self._send("OPTIONS", request, Acquired(is_forced=True))
+        return self._not_found if isinstance(answer, Busy) else answer
 
     async def close(self) -> None:
         """Close every connection."""
         for session in self._sessions.values():
             await session.close()
-        await self._resolver.close()
+        await self._look_ups.close()
 
-    async def _send(self, method: str, request: CallbackRequest) -> HttpResponse | NoAnswer:
+    @property
+    def _not_found(self) -> NoAnswer:
+        """What a forced attempt ends with if no name server answers."""
+        return NoAnswer(
+            "dns", f"no name server answered within {self._timeout.total_seconds():g} s"
+        )
+
+    async def _send(
+        self, method: str, request: CallbackRequest, slot: Acquired
+    ) -> HttpResponse | NoAnswer | Busy:
         # The rules may have changed since the URL was registered.
         if refusal := self._rules.refusal(request.url):
             return NoAnswer("refused", _printable(refusal))
         target = CallbackTarget.parse(request.url)
         deadline = asyncio.get_running_loop().time() + self._timeout.total_seconds()
+        found = await self._find(target, slot)
+        if not isinstance(found, list):
+            return found
+        token = _found.set(found)
         try:
             async with asyncio.timeout_at(deadline):
                 response = await self._sessions[target.scheme].request(
@@ -100,12 +136,47 @@ class HttpCallbacks:
                 response.close()  # and the connection with it, even if more is to come
         except TimeoutError:
             return NoAnswer("timeout", f"no answer within {self._timeout.total_seconds():g} s")
-        except (aiohttp.ClientError, OSError) as error:
+        except Exception as error:  # the receiver may have the request, so it counts
             return _no_answer(error)
+        finally:
+            _found.reset(token)
         headers = joined_headers(response.headers.items())
         return HttpResponse(
             response.status, headers, unpack(body, headers, MAX_BODY).content[:MAX_BODY]
         )
+
+    async def _find(
+        self, target: CallbackTarget, slot: Acquired
+    ) -> list[ResolveResult] | NoAnswer | Busy:
+        """Return the addresses to try: permitted ones that have room for an attempt."""
+        port = target.port or _PORTS[target.scheme]
+        if target.address is not None:  # aiohttp connects to it without a look-up
+            entered = self._limiter.enter_addresses(slot, [f"{target.address} {port}"])
+            return entered if isinstance(entered, Busy) else []
+        seconds = self._timeout.total_seconds()
+        patience = seconds if slot.is_forced else min(PATIENCE, seconds)
+        found = await self._look_ups.find(target.host, port, patience, forced=slot.is_forced)
+        match found:
+            case Busy():
+                self._limiter.record_unanswered(slot)
+                return found
+            case OSError():
+                return NoAnswer("dns", _reason(found))
+            case []:
+                return NoAnswer("dns", "the name has no address")
+        guard, permitted, refused = self._guards[target.scheme], dict[str, ResolveResult](), []
+        tried: Counter[int] = Counter()  # by family
+        for result in found:
+            address = result["host"]
+            if reason := guard.verdict(address):
+                refused.append(f"{reason} ({address})")
+            elif tried[result["family"]] < _ADDRESSES:
+                tried[result["family"]] += 1
+                permitted[f"{address} {port}"] = result
+        if not permitted:
+            return NoAnswer("refused", _printable(", ".join(refused)))
+        entered = self._limiter.enter_addresses(slot, permitted)
+        return entered if isinstance(entered, Busy) else [permitted[name] for name in entered]
 
 
 class _RefusedError(OSError):
@@ -137,29 +208,19 @@ class AddressGuard:
         return self._open_socket(addr_info)
 
 
-class _PermittedAddresses(AbstractResolver):
-    """Leaves out forbidden addresses, so that aiohttp reports errors only for permitted ones."""
-
-    def __init__(self, guard: AddressGuard, resolver: AbstractResolver) -> None:
-        self._guard = guard
-        self._resolver = resolver
+class _FoundAddresses(AbstractResolver):
+    """Gives aiohttp the addresses of the attempt under way, which have been looked up before."""
 
     async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+        self,
+        host: str,  # noqa: ARG002 - aiohttp's
+        port: int = 0,  # noqa: ARG002
+        family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002
     ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        if not found:
-            raise OSError("the name has no address")
-        judged = [(result, self._guard.verdict(result["host"])) for result in found]
-        permitted = [result for result, reason in judged if reason is None]
-        if not permitted:
-            raise _RefusedError(
-                ", ".join(f"{reason} ({result['host']})" for result, reason in judged)
-            )
-        return permitted
+        return _found.get()
 
     async def close(self) -> None:
-        """Leave the resolver open: both sessions share it."""
+        """Do nothing: nothing is held."""
 
 
 def system_tls() -> ssl.SSLContext:
@@ -170,17 +231,19 @@ def system_tls() -> ssl.SSLContext:
     return tls
 
 
-def _session(
-    guard: AddressGuard, resolver: AbstractResolver, tls: ssl.SSLContext
-) -> aiohttp.ClientSession:
-    """Return a session that reads nothing from the environment and keeps no state."""
+def _session(guard: AddressGuard, tls: ssl.SSLContext) -> aiohttp.ClientSession:
+    """Return a session that reads nothing from the environment and keeps no state.
+
+    It has no limit of its own: an attempt that waited for a connection would time out, as if the
+    receiver had not answered.
+    """
     connector = AnswerConnector(
         cut_head_counts=True,
-        resolver=_PermittedAddresses(guard, resolver),
+        resolver=_FoundAddresses(),
         socket_factory=guard.open,
         use_dns_cache=False,
         force_close=True,
-        limit_per_host=_CONNECTIONS_PER_HOST,
+        limit=0,
         ssl=tls,
     )
     return aiohttp.ClientSession(
@@ -206,13 +269,11 @@ async def _read_beginning(content: aiohttp.StreamReader, deadline: float) -> byt
     return bytes(body)
 
 
-def _no_answer(error: aiohttp.ClientError | OSError) -> NoAnswer:
+def _no_answer(error: Exception) -> NoAnswer:
     """Return which layer failed. No aiohttp error is quoted whole: some contain the URL."""
     match error:
         case aiohttp.ClientConnectorError(os_error=_RefusedError() as refused):
             return NoAnswer("refused", _printable(str(refused)))
-        case aiohttp.ClientConnectorDNSError(os_error=cause):
-            return NoAnswer("dns", _reason(cause))
         case aiohttp.ClientConnectorCertificateError(certificate_error=OSError() as cause):
             return NoAnswer("tls", _reason(cause))  # without an `os_error` before aiohttp 3.13.1
         case aiohttp.ClientSSLError(os_error=cause):

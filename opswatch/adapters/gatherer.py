@@ -39,14 +39,13 @@ class InFlight:
         finally:
             self._stop_working()
 
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Run the block, in which a piece of work waits for a group to be written."""
+    def pause(self) -> None:
+        """Count a piece of work as waiting for a group to be written, until it resumes."""
         self._stop_working()
-        try:
-            yield
-        finally:
-            self._working += 1
+
+    def resume(self) -> None:
+        """Count a piece of work as working again."""
+        self._working += 1
 
     def on_idle(self, flush: Callable[[], None]) -> None:
         """Call `flush` whenever all work waits."""
@@ -96,8 +95,11 @@ class Gatherer(Generic[K, Item, Outcome]):
         group.append((item, future))
         if len(group) >= self._most:
             self._flush(key)
-        with self._in_flight.waiting():
+        self._in_flight.pause()
+        try:
             return await future
+        finally:
+            self._in_flight.resume()
 
     def _flush_all(self) -> None:
         for key in list(self._groups):

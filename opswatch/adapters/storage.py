@@ -173,7 +173,9 @@ class AzureTable(Generic[T]):
 
     async def find(self, query: Query) -> AsyncIterator[Row[T]]:
         """Yield the rows that `query` selects, in the order of their keys."""
-        async for page in self._pages(self._filter(query)):
+        columns = ",".join(sorted(self._codec.column_names)) if self._codec.is_part else ""
+        options = f"{self._filter(query)}{columns and f'&$select={columns}'}"
+        async for page in self._pages(options):
             for entity, etag in page.values:
                 if (row := self._readable(entity, etag)) is not None:
                     yield row
@@ -241,7 +243,9 @@ class AzureTable(Generic[T]):
         return current
 
     def _readable(self, entity: Entity, etag: str) -> Row[T] | None:
-        """Return a row; report one that cannot be decoded."""
+        """Return a row; pass over one of another noun, and report one that cannot be decoded."""
+        if not self._codec.has(entity.get("PartitionKey", "")):
+            return None
         try:
             return Row(self._codec.decode(entity), etag)
         except (ValueError, TypeError) as error:

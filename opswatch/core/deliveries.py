@@ -9,13 +9,15 @@ from typing import assert_never
 from opswatch.core import webhook
 from opswatch.core.keys import Key, stable_random
 from opswatch.core.lookahead import is_far
-from opswatch.core.policy import MAX_DELAY, Policy
+from opswatch.core.policy import Policy, due_after
 from opswatch.core.webhook import Attempt
 
 _LOG_LENGTH = 20  # attempts
 _DIGITS = 16  # hexadecimal ones, of a URL's digest
 _JITTER = 0.2
 _SECOND = timedelta(seconds=1)
+_LONGEST_BUSY_DELAY = timedelta(minutes=1)
+_BUSY_PARTS = 4  # a delivery that is busy waits for a quarter of the time that it has been busy
 
 
 class DeliveryState(StrEnum):
@@ -48,6 +50,8 @@ class Delivery:
     last_error: str | None = None
     last_attempt_at: datetime | None = None
     delivered_at: datetime | None = None
+    settled_at: datetime | None = None  # of the current round; records of before have None
+    busy_since: datetime | None = None  # when first no attempt could be made, since the last one
     attempt_log: tuple[Attempt, ...] = ()  # oldest first
 
     @property
@@ -95,7 +99,7 @@ def new_delivery(
         callback_url=callback_url,
         round=of_round,
         started_at=now,
-        next_attempt_at=now + gap,
+        next_attempt_at=due_after(now, gap),
         far=is_far(gap),
     )
 
@@ -112,8 +116,10 @@ def requeue(settled: Delivery, now: datetime, policy: Policy) -> Delivery:
         reason=None,
         started_at=max(now, settled.started_at + timedelta(microseconds=1)),
         round_attempts=0,
-        next_attempt_at=now + gap,
+        next_attempt_at=due_after(now, gap),
+        busy_since=None,
         delivered_at=None,
+        settled_at=None,
         far=is_far(gap),
         seq=settled.seq + 1,
     )
@@ -135,6 +141,8 @@ def after_attempt(
         last_attempt_at=attempt.at,
         last_status_code=attempt.status_code,
         last_error=attempt.error,
+        # If it was made whatever the room, so are those that follow: the schedule must end.
+        busy_since=delivery.busy_since if is_forced(delivery, attempt.at, policy) else None,
         attempt_log=(*delivery.attempt_log, attempt)[-_LOG_LENGTH:],
     )
     floor = timedelta(0)
@@ -146,31 +154,44 @@ def after_attempt(
                     delivery,
                     state=DeliveryState.DELIVERED,
                     delivered_at=now,
+                    settled_at=now,
                     next_attempt_at=None,
+                    busy_since=None,
                 )
             )
         case webhook.Final(reason):
-            return abandon(delivery, reason)
+            return abandon(delivery, reason, now)
         case webhook.Unacceptable(reason):
             if made >= webhook.MAX_UNACCEPTABLE:
-                return abandon(delivery, reason)
+                return abandon(delivery, reason, now)
         case webhook.Failed(reason):
             floor = min(reply.floor, max(schedule))
         case _:
             assert_never(reply)
     if made >= len(schedule):
-        return abandon(delivery, reason)
+        return abandon(delivery, reason, now)
     gap = _jittered(delivery.key, delivery.attempts, schedule[made])
-    rest = min(sum(schedule[made:], timedelta(0)), MAX_DELAY)
+    rest = sum(schedule[made:], timedelta(0))
     delay = max(gap, floor, min(reply.retry_after or timedelta(0), rest))
-    next_attempt_at = now + -(-delay // _SECOND) * _SECOND  # whole seconds, rounded up
-    return _retry(delivery, next_attempt_at, now)
+    return _retry(delivery, due_after(now, delay), now)
+
+
+def count_attempt(delivery: Delivery, attempt: Attempt) -> Delivery:
+    """Return a delivery that another worker has moved on, with an attempt that was made besides."""
+    if attempt in delivery.attempt_log:
+        return delivery
+    return replace(
+        delivery,
+        attempts=delivery.attempts + 1,
+        round_attempts=delivery.round_attempts + 1,
+        attempt_log=(*delivery.attempt_log, attempt)[-_LOG_LENGTH:],
+    )
 
 
 def postpone(delivery: Delivery, reason: str, delay: timedelta, now: datetime) -> Retry:
     """Return a delivery that cannot be attempted now; no attempt is counted."""
-    seconds = max(1, -(-delay // _SECOND))
-    return _retry(replace(delivery, last_error=reason), now + seconds * _SECOND, now)
+    postponed = replace(delivery, last_error=reason)
+    return _retry(postponed, due_after(now, max(delay, _SECOND)), now)
 
 
 def _retry(delivery: Delivery, at: datetime, now: datetime) -> Retry:
@@ -178,13 +199,39 @@ def _retry(delivery: Delivery, at: datetime, now: datetime) -> Retry:
     return Retry(replace(delivery, next_attempt_at=at, far=far, seq=delivery.seq + 1))
 
 
-def wait_for_host(delivery: Delivery, until: datetime, now: datetime) -> Retry:
+def attempt_at(delivery: Delivery, now: datetime) -> Delivery:
+    """Return a pending delivery as due now, under the next `seq`: a user asks for it."""
+    return replace(delivery, next_attempt_at=now, far=False, seq=delivery.seq + 1)
+
+
+def wait_for_host(
+    delivery: Delivery, until: datetime, now: datetime, reason: str = "its host is paused"
+) -> Retry:
     """Return a delivery whose host is paused until `until`; no attempt is counted.
 
     Retries are spread over up to twice the pause, so that they do not return together.
     """
     pause = (until - now) * (1 + stable_random(delivery.key, delivery.seq))
-    return postpone(delivery, "its host is paused", pause, now)
+    return postpone(delivery, reason, pause, now)
+
+
+def wait_for_room(delivery: Delivery, until: datetime, now: datetime) -> Retry:
+    """Return a delivery that found no room for an attempt; no attempt is counted.
+
+    It waits until `until`, and longer the longer it has been busy: a thousand deliveries to a dead
+    name server must not come back every few seconds for days.
+    """
+    since = delivery.busy_since or now
+    until = max(until, now + min((now - since) / _BUSY_PARTS, _LONGEST_BUSY_DELAY))
+    return wait_for_host(
+        replace(delivery, busy_since=since), until, now, "no room for an attempt, or no name server"
+    )
+
+
+def is_forced(delivery: Delivery, now: datetime, policy: Policy) -> bool:
+    """Return whether an attempt is due whatever the room: busy for as long as the schedule."""
+    since, whole = delivery.busy_since, sum(policy.callback_schedule, timedelta(0))
+    return since is not None and now - since >= whole
 
 
 def has_waited_enough(delivery: Delivery, now: datetime, policy: Policy) -> bool:
@@ -196,10 +243,17 @@ def has_waited_enough(delivery: Delivery, now: datetime, policy: Policy) -> bool
     return now - delivery.started_at > sum(policy.callback_schedule, timedelta(0)) * (1 + _JITTER)
 
 
-def abandon(delivery: Delivery, reason: str) -> Settle:
+def abandon(delivery: Delivery, reason: str, now: datetime) -> Settle:
     """Return a delivery that will not be attempted again as settled."""
     return Settle(
-        replace(delivery, state=DeliveryState.ABANDONED, reason=reason, next_attempt_at=None)
+        replace(
+            delivery,
+            state=DeliveryState.ABANDONED,
+            reason=reason,
+            settled_at=now,
+            next_attempt_at=None,
+            busy_since=None,
+        )
     )
 
 

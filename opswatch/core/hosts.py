@@ -5,7 +5,7 @@ deliveries, open it for a while. Then it is half-open: one attempt is a probe, a
 closes the circuit or opens it again.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
@@ -48,12 +48,18 @@ class CircuitState(Enum):
 class Acquired:
     """There is a free slot for an attempt at a host."""
 
+    is_forced: bool = False  # the attempt is made whatever the room
+    place: object = field(default=None, compare=False, repr=False)  # the adapter's, of the attempt
+
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """There is no free slot for an attempt at a host."""
+    """No attempt can be made now: no slot is free, or no name server has answered yet.
 
-    busy_for: timedelta  # since an attempt at the host began or ended
+    That says nothing about the receiver, so it counts as no attempt.
+    """
+
+    busy_for: timedelta  # since an attempt at the host began or ended, or the look-up began
 
 
 Slot = Acquired | Busy

@@ -54,6 +54,8 @@ class Operation:
 
     def at(self, url: str) -> "Operation":
         """Return the operation with `url` as the one to poll; its path stays the posted one."""
+        if url == self.url:
+            return self
         posted_path = self.path if path_of(url) != self.path else None
         return replace(self, url=url, posted_path=posted_path)
 
@@ -109,6 +111,17 @@ def operation_from_url(url: str) -> Operation:
 def host_key(callback_url: str) -> Key:
     """Return the key of a callback host: its row is the host and port, as a key can hold them."""
     return Key("hosts", _key_part(urlsplit(callback_url).netloc.lower(), _MAX_ID, _HOST))
+
+
+def parent_domain(host: str) -> str | None:
+    """Return the domain that the name `host` is in; None for a single label.
+
+    It is the name without its first label, but never a single label. Public suffixes are not
+    known, so `a.co.uk` and `b.co.uk` are in one domain.
+    """
+    name = host.rstrip(".").lower()
+    parent = name.partition(".")[2]
+    return (parent if "." in parent else name) if parent else None
 
 
 def stable_random(key: Key, number: int) -> float:

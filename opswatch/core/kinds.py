@@ -68,11 +68,16 @@ def kind_key(operation: Operation, kind: str | None) -> Key:
 
     Without a kind, or if the kind names the operation itself, it is the provider's collection.
     """
-    provider = operation.provider or NOTHING
+    provider, collection = operation.provider or NOTHING, operation.collection or NOTHING
+    return kind_key_of(provider, collection, operation.operation_id, kind)
+
+
+def kind_key_of(provider: str, collection: str, operation_id: str, kind: str | None) -> Key:
+    """Return the key as `kind_key`, from the parts of an operation's key."""
     kind = (kind or "").lower()
     parts = kind.split("/")
-    if not kind or operation.operation_id.lower() in parts or any(map(GUID.fullmatch, parts)):
-        return Key(provider, f"~{operation.collection or NOTHING}")
+    if not kind or operation_id.lower() in parts or any(map(GUID.fullmatch, parts)):
+        return Key(provider, f"~{collection}")
     if len(kind) <= _LONGEST_ROW_KEY and _FIT.fullmatch(kind):
         return Key(provider, kind.replace("/", "~"))
     return Key(provider, sha256(kind.encode("utf-8", "surrogatepass")).hexdigest()[:32])

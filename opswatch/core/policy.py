@@ -1,7 +1,7 @@
 """The settings that decisions depend on."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 DEFAULT_CALLBACK_SCHEDULE = tuple(
     timedelta(seconds=seconds)
@@ -10,6 +10,18 @@ DEFAULT_CALLBACK_SCHEDULE = tuple(
 # The longest time that a queue can hide a message.
 # https://learn.microsoft.com/rest/api/storageservices/put-message
 MAX_DELAY = timedelta(days=7)
+_MARGIN = timedelta(minutes=1)  # below it: clocks may be set back before the message is sent
+_SECOND = timedelta(seconds=1)  # the queue's resolution
+
+
+def due_after(now: datetime, delay: timedelta) -> datetime:
+    """Return when something is due that waits for `delay`: the one place where delays are capped.
+
+    A queue refuses a longer delay, and what it refuses would be repeated without an end. A delay is
+    rounded up to whole seconds, and never negative.
+    """
+    seconds = max(0, -(-min(delay, MAX_DELAY - _MARGIN) // _SECOND))
+    return now + seconds * _SECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

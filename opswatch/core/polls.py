@@ -6,9 +6,11 @@ from http import HTTPStatus
 from typing import assert_never
 
 from opswatch.core.arm import Ended, Missed, Observation, PolledUrl, Running, says_nothing
+from opswatch.core.keys import Operation
 from opswatch.core.limits import cut_error
 from opswatch.core.lookahead import is_far
 from opswatch.core.policy import Policy
+from opswatch.core.poll_log import MISSED, READ, PollEntry, add_poll
 from opswatch.core.redact import redact_text
 from opswatch.core.schedule import Expectation, backoff, expected_end, is_slow
 from opswatch.core.texts import cut, one_line
@@ -70,7 +72,12 @@ def after_poll(
     inferred at the deadline gets one more poll, to be confirmed.
     """
     was_doubted = watch.doubted is not None
-    facts = replace(watch.facts, polls=watch.facts.polls + 1, last_polled_at=now)
+    facts = replace(
+        watch.facts,
+        polls=watch.facts.polls + 1,
+        last_polled_at=now,
+        poll_log=_logged(watch, seen, now),
+    )
     watch = replace(watch, facts=facts, postponed_since=None)
     match seen:
         case Ended() if seen.inferred_from in (None, watch.doubted):
@@ -82,7 +89,7 @@ def after_poll(
             seen = Missed(reason=one_line(redact_text(reason)), status_code=HTTPStatus.OK)
             watch = replace(_missed(watch, seen, now), doubted=doubted)
         case Running():
-            watch = replace(_progressed(watch, seen), last_running_at=now)
+            watch = _progressed(watch, seen, now)
         case Missed():
             watch = _missed(watch, seen, now)
             since = watch.unreadable_since if seen.unreadable else None  # silence is no reason
@@ -96,6 +103,20 @@ def after_poll(
     return _wait(watch, seen, now, policy, expectation)
 
 
+def _logged(watch: Watch, seen: Observation, now: datetime) -> tuple[PollEntry, ...]:
+    """Return the watch's log with what a poll has shown; an end to be confirmed is a miss."""
+    facts, code, shown = watch.facts, HTTPStatus.OK.value, READ
+    match seen:
+        case Missed():
+            code, shown = seen.status_code or 0, MISSED
+        case Ended() if seen.inferred_from not in (None, watch.doubted):
+            shown = MISSED
+        case Running() | Ended() if seen.status and seen.status != facts.status:
+            shown = seen.status
+    seconds = (now - facts.registered_at).total_seconds()
+    return add_poll(facts.poll_log or (), seconds, shown, code)
+
+
 def _wait(
     watch: Watch,
     seen: Running | Missed,
@@ -105,27 +126,32 @@ def _wait(
 ) -> Wait:
     """Return the watch of a running operation with its next poll, and when its end is expected."""
     began_at, least = watch.facts.began_at(now), seen.retry_after
+    expected, slow = watch.expected, watch.slow
     if isinstance(seen, Missed):
         silence = now - (watch.last_running_at or watch.facts.registered_at)
         least = max(least or timedelta(0), backoff(silence, policy))
     elif expectation is not None:
         age = now - began_at
-        slow = watch.slow or is_slow(expectation, age)
-        watch = replace(
-            watch,
-            expected=expected_end(expectation, age, began_at) or watch.expected,
-            slow=watch.slow if slow is None else slow,
-        )
+        expected = expected_end(expectation, age, began_at) or expected
+        if not slow and (is_slow_now := is_slow(expectation, age)) is not None:
+            slow = is_slow_now
     delay = delay_to_next_poll(
         watch, began_at, now=now, policy=policy, expectation=expectation, least=least
     )
-    due_at = now + delay
-    return Wait(replace(watch, due_at=due_at, far=is_far(delay), seq=watch.seq + 1))
+    waiting = replace(
+        watch,
+        due_at=now + delay,
+        far=is_far(delay),
+        seq=watch.seq + 1,
+        expected=expected,
+        slow=slow,
+    )
+    return Wait(waiting)
 
 
-def _progressed(watch: Watch, seen: Running) -> Watch:
+def _progressed(watch: Watch, seen: Running, now: datetime) -> Watch:
     """Note what a running operation has shown, and follow the URL that it has given, if any."""
-    facts, route = _with_times(watch.facts, seen), watch.route
+    facts, route = watch.facts, watch.route
     url = facts.operation.url
     is_dead_end = seen.next_url == route.dead_url and facts.polls % _DEAD_END_POLLS != 0
     if seen.next_url and not is_dead_end:
@@ -138,10 +164,16 @@ def _progressed(watch: Watch, seen: Running) -> Watch:
         if seen.next_url == route.posted_url:
             route = Route(url_style=route.posted_style, dead_url=route.dead_url)
         url = seen.next_url
-    else:
+    elif route.url_style is not seen.style:
         route = replace(route, url_style=seen.style)
-    facts = replace(facts, operation=facts.operation.at(url), status=seen.status)
-    return replace(watch, facts=facts, route=route, unreadable_since=None, doubted=None)
+    return replace(
+        watch,
+        facts=_with_times(facts, seen, facts.operation.at(url)),
+        route=route,
+        last_running_at=now,
+        unreadable_since=None,
+        doubted=None,
+    )
 
 
 def _missed(watch: Watch, seen: Missed, now: datetime) -> Watch:
@@ -184,14 +216,18 @@ def _ended(watch: Watch, seen: Ended, now: datetime) -> Watch:
         result=result,
         truncated=(error, result) != (seen.error, seen.result),
     )
-    facts = replace(_with_times(watch.facts, seen), status=seen.status)
+    facts = _with_times(watch.facts, seen, watch.facts.operation)
     return replace(watch, facts=facts, end=end, unreadable_since=None)
 
 
-def _with_times(facts: OperationFacts, seen: Running | Ended) -> OperationFacts:
+def _with_times(
+    facts: OperationFacts, seen: Running | Ended, operation: Operation
+) -> OperationFacts:
     percent = seen.percent_complete
     return replace(
         facts,
+        operation=operation,
+        status=seen.status,
         resource_id=facts.resource_id or seen.resource_id,
         start_time=seen.start_time or facts.start_time,
         percent_complete=facts.percent_complete if percent is None else percent,

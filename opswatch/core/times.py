@@ -97,8 +97,8 @@ def parse_retry_after(headers: dict[str, str], now: datetime) -> timedelta | Non
         if name not in headers:
             continue
         values = headers[name].split(",")
-        waits = [wait for value in values if (wait := _wait(value, unit))]
-        if name == "retry-after":
+        waits = [wait for value in values if (wait := _wait(value, unit)) is not None]
+        if name == "retry-after" and len(waits) < len(values):
             start = _http_date(headers.get("date", "")) or now
             # A date's comma follows the day of the week, without which the rest is a date as well.
             waits += [date - start for value in values if (date := _http_date(value))]

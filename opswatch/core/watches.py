@@ -12,16 +12,19 @@ from opswatch.core.intake import Registration
 from opswatch.core.keys import Key, Operation, stable_random
 from opswatch.core.lookahead import is_far
 from opswatch.core.policy import Policy
+from opswatch.core.poll_log import PollEntry
+from opswatch.core.redact import redact_text
 from opswatch.core.schedule import (
     Expectation,
     ExpectedEnd,
     expect_unknown,
     next_delay,
 )
-from opswatch.core.texts import MAX_PROPERTY, JsonText, to_json, utf16_length
+from opswatch.core.texts import MAX_PROPERTY, JsonText, cut, to_json, utf16_length
 
 _LAST_MILLISECOND = 253_402_300_799_999  # of the year 9999
 _MOST_EARLIER_ENDS = 20  # of a result: the newest
+_LISTED, _LONGEST_READ = 200, 2000  # characters of a message that a list shows, and that are read
 # A start is not believed if it is longer before the registration (ARM keeps a status for about a
 # day), or later than now by more than clocks differ.
 _LONGEST_BEFORE, CLOCK_SKEW = timedelta(days=7), timedelta(minutes=1)
@@ -71,6 +74,7 @@ class OperationFacts:
     polls: int = 0
     misses: int = 0
     last_miss: str | None = None
+    poll_log: tuple[PollEntry, ...] | None = None  # of this round
     callbacks: tuple[str, ...] = ()
     callback_on: dict[str, tuple[str, ...]] | None = (
         None  # URL -> the ends that it gets, if not all
@@ -149,31 +153,44 @@ class Result:
     @property
     def duration_seconds(self) -> float | None:
         """How long the operation took according to ARM; None if ARM gave no usable times."""
-        start, end = self.facts.start_time, self.end.end_time
-        if start is None or end is None or end < start:
-            return None
-        return (end - start).total_seconds()
+        return _duration_seconds(self.facts, self.end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineEntry:
-    """An entry in the index of operations by time: what a list shows."""
+    """An entry in the index of operations by time: what a list shows.
+
+    Entries of before some of its fields existed have None there.
+    """
 
     operation: Key
     registered_at: datetime
+    operation_id: str | None = None
+    provider: str | None = None
+    resource_id: str | None = None
     status: str | None = None
     kind: str | None = None
     location: str | None = None
     start_time: datetime | None = None
     end_time: datetime | None = None
     finished_at: datetime | None = None
+    duration_seconds: float | None = None
+    polls: int | None = None
+    misses: int | None = None
     error_code: str | None = None
+    error_code_inner: str | None = None
+    error_message: str | None = None  # its beginning, free of secrets
 
     @property
     def key(self) -> Key:
         """The UTC date, then the time of registration: newest first within the date."""
-        row = f"{timeline_row(self.registered_at)}~{self.operation.partition}~{self.operation.row}"
-        return Key(self.registered_at.astimezone(UTC).date().isoformat(), row)
+        return newest_first(self.registered_at, self.operation)
+
+
+def newest_first(at: datetime, named: Key) -> Key:
+    """Return the key of what happened to `named`: its date, then later instants first."""
+    row = f"{timeline_row(at)}~{named.partition}~{named.row}"
+    return Key(at.astimezone(UTC).date().isoformat(), row)
 
 
 def begin(
@@ -320,14 +337,31 @@ def timeline_row(registered_at: datetime) -> str:
 
 def timeline_entry(facts: OperationFacts, end: End | None) -> TimelineEntry:
     """Return the timeline's entry of an operation."""
+    error = end.error if end else None
+    message = error.message if error else end.lost_reason if end else None
     return TimelineEntry(
         operation=facts.operation.key,
         registered_at=facts.registered_at,
+        operation_id=facts.operation.operation_id,
+        provider=facts.operation.provider,
+        resource_id=facts.resource_id,
         status=end.status.value if end else facts.status,
         kind=facts.kind,
         location=facts.operation.location,
         start_time=facts.start_time,
         end_time=end.end_time if end else None,
         finished_at=end.finished_at if end else None,
-        error_code=end.error.code if end and end.error else None,
+        duration_seconds=_duration_seconds(facts, end) if end else None,
+        polls=facts.polls,
+        misses=facts.misses,
+        error_code=error.code if error else None,
+        error_code_inner=error.code_inner if error else None,
+        error_message=cut(redact_text(cut(message, _LONGEST_READ)), _LISTED) if message else None,
     )
+
+
+def _duration_seconds(facts: OperationFacts, end: End) -> float | None:
+    start = facts.start_time
+    if start is None or end.end_time is None or end.end_time < start:
+        return None
+    return (end.end_time - start).total_seconds()

@@ -4,6 +4,7 @@ A field `last_polled_at` has the column `lastPolledAt`. Each field of a noun wit
 column, too; a tuple or dict is one column of JSON. `tables.py` names the columns that differ.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
@@ -37,14 +38,25 @@ class Codec(Generic[T]):
     """How one type of noun is written to its table.
 
     `due` names the column of a live table that says when a row is due. `derived` maps columns to
-    properties of the noun, which are written and not read.
+    properties of the noun, which are written and not read. Codecs may share a table: `partitions`
+    is a pattern of those of a noun. `is_part` says that rows have more columns, which are not read.
     """
 
     def __init__(
-        self, table: str, noun: type[T], names: Names, *, due: str = "", **derived: str
+        self,
+        table: str,
+        noun: type[T],
+        names: Names,
+        *,
+        due: str = "",
+        partitions: str = ".*",
+        is_part: bool = False,
+        **derived: str,
     ) -> None:
         self.table = table
         self.due = due
+        self.is_part = is_part
+        self._partitions = re.compile(partitions)
         self._noun = noun
         self._columns = tuple(_columns_of(noun, names))
         self._derived = tuple(_Column(name, (path,)) for name, path in derived.items())
@@ -54,6 +66,10 @@ class Codec(Generic[T]):
         """The names of the columns that a row can have."""
         columns = (*self._columns, *self._derived)
         return frozenset(column.packed_in or column.name for column in columns)
+
+    def has(self, partition: str) -> bool:
+        """Return whether the rows of a partition are of this noun."""
+        return self._partitions.fullmatch(partition) is not None
 
     def encode(self, noun: T) -> Entity:
         """Return the entity of `noun`: its keys, and every column that has a value."""

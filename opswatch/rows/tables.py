@@ -8,6 +8,14 @@ from opswatch.core.keys import Operation
 from opswatch.core.kinds import KindDurations
 from opswatch.core.lookahead import LookAhead
 from opswatch.core.schedule import ExpectedEnd
+from opswatch.core.summary import (
+    PARTITION,
+    HourCounts,
+    PendingDelivery,
+    RunningWatch,
+    Summary,
+)
+from opswatch.core.timeline import SettledEntry, UnsuccessfulEntry
 from opswatch.core.watches import End, Result, TimelineEntry, Watch
 from opswatch.rows.codec import Codec, Names
 
@@ -16,6 +24,10 @@ _NAMES: Names = {
     (Delivery, "key"): ("PartitionKey", "RowKey"),
     (Delivery, "operation"): ("PartitionKey", "operationKey"),
     (TimelineEntry, "operation"): ("subscriptionId", "operationKey"),
+    (SettledEntry, "operation"): ("subscriptionId", "operationKey"),
+    (HourCounts, "hour"): "RowKey",
+    (RunningWatch, "key"): ("PartitionKey", "RowKey"),
+    (PendingDelivery, "key"): ("PartitionKey", "RowKey"),
     (Rejection, "body_sha256"): "RowKey",
     (HostCircuit, "name"): "RowKey",
     (LookAhead, "table"): "RowKey",
@@ -34,11 +46,20 @@ _NAMES: Names = {
     (Watch, "end"): "end",
 }
 
+_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+
 WATCHES = Codec("watches", Watch, _NAMES, due="dueAt")
 RESULTS = Codec("results", Result, _NAMES, durationSeconds="duration_seconds")
 OUTBOX = Codec("outbox", Delivery, _NAMES, due="nextAttemptAt")
 DELIVERIES = Codec("deliveries", Delivery, _NAMES)
-TIMELINE = Codec("timeline", TimelineEntry, _NAMES)
+TIMELINE = Codec("timeline", TimelineEntry, _NAMES, partitions=_DATE)
+UNSUCCESSFUL = Codec("timeline", UnsuccessfulEntry, _NAMES, partitions=f"{_DATE}~[A-Z].*")
+SETTLED = Codec("timeline", SettledEntry, _NAMES, partitions=f"{_DATE}~[a-z].*")
+SUMMARY = Codec("timeline", Summary, _NAMES, partitions=PARTITION)
+HOURS = Codec("timeline", HourCounts, _NAMES, partitions=PARTITION)
+# As much of the live tables as is counted each minute.
+RUNNING = Codec("watches", RunningWatch, _NAMES, is_part=True)
+PENDING = Codec("outbox", PendingDelivery, _NAMES, is_part=True)
 REJECTIONS = Codec("rejections", Rejection, _NAMES)
 HOSTS = Codec("hosts", HostCircuit, _NAMES, due="openUntil")
 DURATIONS = Codec("durations", KindDurations, _NAMES)

@@ -4,13 +4,18 @@ from datetime import datetime
 from enum import Enum, auto
 
 from opswatch.core import watches
-from opswatch.core.deliveries import Delivery, DeliveryState, is_settled, requeue
+from opswatch.core.deliveries import Delivery, DeliveryState, attempt_at, is_settled, requeue
 from opswatch.core.keys import Key
+from opswatch.core.timeline import settled_entry
 from opswatch.core.watches import FinalStatus
+from opswatch.lists import DeliveryFilter, list_deliveries
 from opswatch.ports import Query, Services
+from opswatch.queries import get_deliveries
 from opswatch.steps import events
 from opswatch.steps.finish import finish, keep_result
-from opswatch.steps.wakeups import delivery_chain, start_waiting
+from opswatch.steps.wakeups import before_commit, delivery_chain, start_waiting
+
+MOST_REDELIVERED = 1000  # in one call: a request has its time limit
 
 
 class StopOutcome(Enum):
@@ -51,6 +56,73 @@ async def redeliver(services: Services, operation: Key) -> int:
     return count
 
 
+async def redeliver_due(
+    services: Services, operation: Key, delivery_id: str | None = None
+) -> list[Delivery]:
+    """Send the deliveries of `operation` that have not arrived, or the one with `delivery_id`.
+
+    An abandoned delivery begins its schedule again, and a pending one is attempted now. What was
+    delivered is sent again only if it is named. Returns the deliveries that are sent.
+    """
+    now = services.clock()
+    sent: list[Delivery] = []
+    for delivery in await get_deliveries(services.store, operation):
+        if delivery_id not in (None, delivery.delivery_id):
+            continue
+        is_delivered = delivery.state is DeliveryState.DELIVERED
+        if delivery.state is DeliveryState.PENDING:
+            is_sent = await _attempt_now(services, delivery.key, now)
+        else:
+            is_wanted = delivery_id is not None or not is_delivered
+            is_sent = is_wanted and await _requeue(services, delivery, now)
+        if is_sent:
+            row = await services.store.outbox.get(delivery.key)
+            sent.append(row.value if row else delivery)
+    return sent
+
+
+async def redeliver_all(
+    services: Services, wanted: DeliveryFilter, *, dry_run: bool = False
+) -> tuple[int, bool]:
+    """Queue the settled deliveries that `wanted` selects again, or only count them.
+
+    Returns how many, and whether there are more: one call handles `MOST_REDELIVERED`. Those that
+    are queued leave the index, so that the next call goes on with the others.
+    """
+    now = services.clock()
+    count, continuation = 0, None
+    while True:
+        page = await list_deliveries(services.store, wanted, MOST_REDELIVERED, continuation)
+        for entry in page.values:
+            if count == MOST_REDELIVERED:
+                return count, True
+            if isinstance(entry, Delivery):
+                continue
+            if dry_run:
+                count += 1
+                continue
+            record = await services.store.deliveries.get(entry.record)
+            if record is not None:
+                count += await _requeue(services, record.value, now)
+        continuation = page.continuation
+        if continuation is None:
+            return count, False
+
+
+async def _attempt_now(services: Services, key: Key, now: datetime) -> bool:
+    """Make a pending delivery due; return False if it has settled meanwhile.
+
+    The wake-up is sent first, then the row moves: an interruption leaves an early wake-up.
+    """
+    outbox, chain = services.store.outbox, delivery_chain(services)
+    while (row := await outbox.get(key)) is not None:
+        due = attempt_at(row.value, now)
+        await before_commit(services, chain, due)
+        if await outbox.replace(due, row.etag) is not None:
+            return True
+    return False
+
+
 async def redeliver_abandoned(services: Services, since: datetime) -> int:
     """Queue every abandoned delivery again whose last attempt was at `since` or later.
 
@@ -87,6 +159,7 @@ async def _requeue(services: Services, settled: Delivery, now: datetime) -> bool
         await outbox.delete(pending.key, row.etag)
     if row.value.round_attempts:
         return False
+    await services.store.settled.delete(settled_entry(settled).key)
     await keep_result(services, result.value)
     await start_waiting(services, delivery_chain(services), row.value)
     events.record_requeued(row.value)

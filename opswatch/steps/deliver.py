@@ -1,21 +1,27 @@
 """One attempt of one delivery: fence, circuit, sign, POST, decide, send the successor, commit."""
 
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from opswatch.core import webhook
 from opswatch.core.deliveries import (
     Delivery,
+    DeliveryState,
     Retry,
     Settle,
     abandon,
     after_attempt,
+    count_attempt,
     has_waited_enough,
+    is_forced,
     is_settled,
     postpone,
     wait_for_host,
+    wait_for_room,
 )
 from opswatch.core.hosts import (
+    Acquired,
     Busy,
     CircuitState,
     HostCircuit,
@@ -26,62 +32,116 @@ from opswatch.core.hosts import (
     start_probe,
 )
 from opswatch.core.keys import host_key, stable_random
+from opswatch.core.summary import counted_as
+from opswatch.core.timeline import settled_entry
 from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Result
+from opswatch.core.webhook import Attempt, Reply
 from opswatch.ports import Row, Services
 from opswatch.steps import events
-from opswatch.steps.wakeups import (
-    after_commit,
-    before_commit,
-    delivery_chain,
-    load_current_row,
-)
+from opswatch.steps.wakeups import after_commit, before_commit, delivery_chain, load_current_row
 
 _NO_SECRET_DELAY = timedelta(minutes=1)  # and at random up to half as much again
 _WATCHED_DELAY = timedelta(minutes=5)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """An attempt that was made, and what follows from it."""
+
+    attempt: Attempt
+    reply: Reply
+    is_host_failure: bool
+    circuit: Row[HostCircuit] | None  # as it was when the attempt began
+    action: Retry | Settle
+
+
 async def deliver(services: Services, wake: WakeUp) -> None:
-    """Attempt the delivery that `wake` names, if the row is at the wake-up's `seq`."""
-    chain = delivery_chain(services)
-    row = await load_current_row(services, chain, wake)
+    """Attempt the delivery that `wake` names, if the row is at the wake-up's `seq`.
+
+    Once the attempt is made, nothing that can fail comes before its row. A failure to send the
+    wake-up does not prevent the write, and the host's circuit comes last.
+    """
+    row = await load_current_row(services, delivery_chain(services), wake)
     if row is None:
         return
     with events.span(services, "attempt", wake.key, wake.seq, link=wake.traceparent):
         services.telemetry.note(decision="wait")  # overwritten if an attempt is made
-        action = await _attempt(services, row.value)
-        if isinstance(action, Settle):
-            await _settle(services, row, action.delivery)
+        outcome = await _attempt(services, row.value)
+        if not isinstance(outcome, _Made):
+            await _commit(services, row, outcome, None)
             return
+        failure: Exception | None = None
+        try:
+            await _commit(services, row, outcome.action, outcome.attempt)
+        except Exception as error:
+            failure = error
+        events.record_attempt(services, row.value, outcome.attempt, outcome.reply, outcome.action)
+        await _record_for_host(services, row.value, outcome)
+        if failure is not None:
+            raise failure
+
+
+async def _commit(
+    services: Services, row: Row[Delivery], action: Retry | Settle, made: Attempt | None
+) -> None:
+    """Write what follows to the row; an attempt that was `made` is written in any case."""
+    if isinstance(action, Settle):
+        try:
+            await _settle(services, row, action.delivery)
+        except Exception:
+            if made is not None:  # its end, once seen, is kept: no other attempt is made for it
+                due = row.value.next_attempt_at  # as it is: so the wake-up is current
+                kept = replace(action.delivery, next_attempt_at=due)
+                await services.store.outbox.replace(kept, row.etag)
+            raise
+        return
+    chain = delivery_chain(services)
+    failure: Exception | None = None
+    try:
         await before_commit(services, chain, action.delivery)
-        if await services.store.outbox.replace(action.delivery, row.etag) is None:
-            events.record_conflict(wake.key, wake.seq)
-        else:
-            await after_commit(services, chain, action.delivery)
+    except Exception as error:
+        if made is None:
+            raise
+        failure = error  # the repair will send a wake-up
+    if await services.store.outbox.replace(action.delivery, row.etag) is not None:
+        await after_commit(services, chain, action.delivery)
+    else:
+        events.record_conflict(row.value.key, row.value.seq)
+        if made is not None:
+            await _count_besides(services, row.value, made)
+    if failure is not None:
+        raise failure
 
 
-async def _attempt(services: Services, delivery: Delivery) -> Retry | Settle:
-    """Make one attempt if the host has room and its circuit is not open; return what follows."""
+async def _count_besides(services: Services, before: Delivery, made: Attempt) -> None:
+    """Count an attempt in the row that another worker has written, if it is of the same round."""
+    outbox = services.store.outbox
+    while (row := await outbox.get(before.key)) and row.value.started_at == before.started_at:
+        counted = count_attempt(row.value, made)
+        if counted is row.value or await outbox.replace(counted, row.etag):
+            return
+
+
+async def _attempt(services: Services, delivery: Delivery) -> Retry | Settle | _Made:
+    """Make one attempt if there is room and the host's circuit is not open."""
     store, policy = services.store, services.policy
+    if delivery.state is not DeliveryState.PENDING:  # its record could not be written
+        return Settle(replace(delivery, next_attempt_at=None))
     if not services.secrets:
         events.record_secret_missing(delivery)
         reason = "no OPSWATCH_CALLBACK_SECRETS to sign with"
         spread = 1 + stable_random(delivery.key, delivery.seq) / 2
         return postpone(delivery, reason, _NO_SECRET_DELAY * spread, services.clock())
-    async with services.callbacks.slot(delivery.callback_url) as slot:
+    forced = is_forced(delivery, services.clock(), policy)
+    async with services.callbacks.slot(delivery.callback_url, forced=forced) as slot:
         if isinstance(slot, Busy):
-            return _defer(services, delivery, retry_busy_at(slot, services.clock()), "busy")
+            return _defer_busy(services, delivery, slot)
         # The circuit comes first: a delivery that waits costs one read.
-        now = services.clock()
-        circuit = await store.hosts.get(host_key(delivery.callback_url))
-        if circuit is not None and not has_waited_enough(delivery, now, policy):
-            state = circuit_state(circuit.value, now)
-            if state is CircuitState.OPEN:
-                return _defer(services, delivery, circuit.value.open_until, "paused")
-            if state is CircuitState.HALF_OPEN:
-                probing = start_probe(circuit.value, now, policy)
-                if not await store.hosts.replace(probing, circuit.etag):
-                    return _defer(services, delivery, probing.open_until, "probed")
+        ignored = forced or has_waited_enough(delivery, services.clock(), policy)
+        circuit = await _check_circuit(services, delivery, is_ignored=ignored)
+        if isinstance(circuit, Retry):
+            return circuit
         record = await store.deliveries.get(delivery.key)
         if record is not None and is_settled(delivery, record.value):
             return Settle(record.value)  # a worker crashed between the record and the removal
@@ -89,22 +149,57 @@ async def _attempt(services: Services, delivery: Delivery) -> Retry | Settle:
         if result is None:
             return await _without_result(services, delivery)
         if result.value.facts.round > delivery.round:
-            return abandon(delivery, "the operation has been watched again")
-        return await _post(services, delivery, result.value, circuit)
+            return abandon(delivery, "the operation has been watched again", services.clock())
+        return await _post(services, delivery, result.value, circuit, slot)
 
 
 async def _without_result(services: Services, delivery: Delivery) -> Retry | Settle:
-    """Wait for the next result if the operation is watched again; if not, there will be none."""
-    if await services.store.watches.get(delivery.operation) is None:
-        return abandon(delivery, "the result has been purged")
+    """Wait for the next result if the operation is watched again; if not, there will be none.
+
+    1. This worker reads the row and stalls. Another one delivers, and all of it is purged.
+    2. The row is no longer as it was: nothing is recorded (and what is returned cannot be written).
+    """
+    pending = await services.store.outbox.get(delivery.key)
+    is_current = pending is not None and pending.value.seq == delivery.seq
+    if is_current and await services.store.watches.get(delivery.operation) is None:
+        return abandon(delivery, "the result has been purged", services.clock())
     reason = "the result has been purged, and the operation is watched"
     return postpone(delivery, reason, _WATCHED_DELAY, services.clock())
 
 
+async def _check_circuit(
+    services: Services, delivery: Delivery, *, is_ignored: bool
+) -> Row[HostCircuit] | Retry | None:
+    """Return the circuit of the receiver's host, or what follows if it permits no attempt now.
+
+    Best effort: if circuits cannot be read or written, attempts are made all the same.
+    """
+    hosts, key, now = services.store.hosts, host_key(delivery.callback_url), services.clock()
+    row: Row[HostCircuit] | None = None
+    try:
+        row = await hosts.get(key)
+        if row is None or is_ignored:
+            return row
+        state = circuit_state(row.value, now)
+        if state is CircuitState.OPEN:
+            return _defer(services, delivery, row.value.open_until, "paused")
+        if state is CircuitState.HALF_OPEN:
+            probing = start_probe(row.value, now, services.policy)
+            if not await hosts.replace(probing, row.etag):
+                return _defer(services, delivery, probing.open_until, "probed")
+    except Exception as error:
+        events.record_circuit_failed(key.row, error)
+    return row
+
+
 async def _post(
-    services: Services, delivery: Delivery, result: Result, circuit: Row[HostCircuit] | None
-) -> Retry | Settle:
-    """POST the event of `result`, record the outcome for the host, and return what follows."""
+    services: Services,
+    delivery: Delivery,
+    result: Result,
+    circuit: Row[HostCircuit] | None,
+    slot: Acquired,
+) -> Retry | _Made:
+    """POST the event of `result`, and return what follows; nothing here is written."""
     at = services.clock()
     request = webhook.request(
         delivery.callback_url,
@@ -115,46 +210,56 @@ async def _post(
         attempt=delivery.attempts + 1,
         traceparent=services.telemetry.traceparent(),
     )
-    answer = await services.callbacks.post(request)
+    answer = await services.callbacks.post(request, slot)
     now = services.clock()
-    if webhook.is_host_failure(answer):
-        await _record_failure(services, delivery, circuit, now)
-    elif circuit is not None:
-        await services.store.hosts.delete(circuit.value.key)
+    if isinstance(answer, Busy):
+        return _defer_busy(services, delivery, answer)
     attempt = webhook.attempt_of(answer, at, (now - at).total_seconds())
     reply = webhook.read_answer(answer, now)
-    action = after_attempt(delivery, attempt, reply, now, services.policy)
-    events.record_attempt(services, delivery, attempt, reply, action)
-    return action
+    return _Made(
+        attempt=attempt,
+        reply=reply,
+        is_host_failure=webhook.is_host_failure(answer),
+        circuit=circuit,
+        action=after_attempt(delivery, attempt, reply, now, services.policy),
+    )
 
 
 def _defer(
-    services: Services,
-    delivery: Delivery,
-    until: datetime,
-    why: Literal["busy", "paused", "probed"],
+    services: Services, delivery: Delivery, until: datetime, why: Literal["paused", "probed"]
 ) -> Retry:
     events.record_deferred(delivery, until, why)
     return wait_for_host(delivery, until, services.clock())
 
 
-async def _record_failure(
-    services: Services, delivery: Delivery, before: Row[HostCircuit] | None, now: datetime
-) -> None:
-    """Record a failure of the host, and retry on conflict, so that concurrent failures all count.
+def _defer_busy(services: Services, delivery: Delivery, busy: Busy) -> Retry:
+    now = services.clock()
+    retry = wait_for_room(delivery, retry_busy_at(busy, now), now)
+    events.record_deferred(delivery, retry.delivery.next_attempt_at or now, "busy")
+    return retry
 
-    `before` is the circuit as it was when the attempt began.
+
+async def _record_for_host(services: Services, delivery: Delivery, made: _Made) -> None:
+    """Record the outcome of an attempt for its host: best effort, the attempt is written.
+
+    A failure is written again on conflict, so that concurrent failures all count.
     """
-    hosts, key = services.store.hosts, host_key(delivery.callback_url)
+    hosts, key, now = services.store.hosts, host_key(delivery.callback_url), services.clock()
+    before = made.circuit.value if made.circuit else None
     written: Row[HostCircuit] | None = None
-    while written is None:
-        row = await hosts.get(key)
-        current = row.value if row else None
-        if not counts_as_failure(before.value if before else None, current):
-            return
-        circuit = record_failure(key.row, current, now, services.policy)
-        written = await (hosts.replace(circuit, row.etag) if row else hosts.insert(circuit))
-    if circuit_state(written.value, now) is not CircuitState.CLOSED:
+    try:
+        if not made.is_host_failure and before is not None:
+            await hosts.delete(key)
+        while made.is_host_failure and written is None:
+            row = await hosts.get(key)
+            current = row.value if row else None
+            if not counts_as_failure(before, current):
+                return
+            circuit = record_failure(key.row, current, now, services.policy)
+            written = await (hosts.replace(circuit, row.etag) if row else hosts.insert(circuit))
+    except Exception as error:
+        events.record_circuit_failed(key.row, error)
+    if written is not None and circuit_state(written.value, now) is not CircuitState.CLOSED:
         events.record_circuit_opened(written.value)
 
 
@@ -162,15 +267,24 @@ async def _settle(services: Services, row: Row[Delivery], settled: Delivery) -> 
     """Write the record, then remove the row from the outbox.
 
     1. A round has one end: if the record of this round (or a later one) exists, it is kept.
-    2. The row is removed only while it is of this round: a replay may have begun since.
+    2. The index has the record's entry before the row goes: an interruption repeats it.
+    3. The row is removed only while it is of this round: a replay may have begun since.
     """
     records, outbox, pending = services.store.deliveries, services.store.outbox, row.value
+    kept = settled
     while await records.insert(settled) is None:
         record = await records.get(settled.key)
         if record is None:
             continue
-        if is_settled(pending, record.value) or await records.replace(settled, record.etag):
+        if is_settled(pending, record.value):
+            kept = record.value
             break
+        await services.store.settled.delete(settled_entry(record.value).key)
+        if await records.replace(settled, record.etag):
+            break
+    if kept is settled:
+        services.counts.add(counted_as(settled.state), settled_entry(settled).settled_at)
+    await services.store.settled.put(settled_entry(kept))
     etag = row.etag
     while not await outbox.delete(pending.key, etag):
         current = await outbox.get(pending.key)

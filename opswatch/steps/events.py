@@ -199,6 +199,11 @@ def record_durations_failed(error: Exception) -> None:
     _log("durations_failed", logging.WARNING, error=redact_text(one_line(str(error))))
 
 
+def record_counts_failed(error: Exception) -> None:
+    """Record that counts by the hour cannot be written; they are kept for the next time."""
+    _log("counts_failed", logging.WARNING, error=redact_text(one_line(str(error))))
+
+
 def record_finished(services: Services, result: Result) -> None:
     """Record a new result, and the lag between the operation's end and our seeing it."""
     end = result.end
@@ -266,6 +271,12 @@ def record_deferred(
 def record_circuit_opened(circuit: HostCircuit) -> None:
     """Record that a host is paused after failures in a row."""
     _log("circuit_opened", logging.WARNING, host=circuit.name, until=circuit.open_until)
+
+
+def record_circuit_failed(host: str, error: Exception) -> None:
+    """Record that a host's circuit cannot be read or written; attempts go on without it."""
+    text = redact_text(one_line(str(error)))
+    _log("circuit_failed", logging.WARNING, host=host, error=text)
 
 
 def record_secret_missing(delivery: Delivery) -> None:

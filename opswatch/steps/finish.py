@@ -5,6 +5,8 @@ from datetime import datetime
 
 from opswatch.core.deliveries import new_delivery
 from opswatch.core.kinds import duration_sample
+from opswatch.core.summary import counted_as
+from opswatch.core.timeline import replaced_entries, unsuccessful_entry
 from opswatch.core.watches import (
     CLOCK_SKEW,
     Result,
@@ -67,6 +69,7 @@ async def _store_result(services: Services, watch: Watch) -> Result:
         sample = duration_sample(watch)
         if sample is not None:
             services.durations.add(sample)
+    services.counts.add(counted_as(result.end.status), result.end.finished_at)
     events.record_finished(services, result)
     return result
 
@@ -81,7 +84,13 @@ async def _list_end(services: Services, result: Result) -> None:
     """
     listed: Result | None = result
     while listed is not None:
-        await services.store.timeline.put(timeline_entry(listed.facts, listed.end))
+        entry = timeline_entry(listed.facts, listed.end)
+        await services.store.timeline.put(entry)
+        unsuccessful = unsuccessful_entry(entry)
+        if unsuccessful is not None:
+            await services.store.unsuccessful.put(unsuccessful)
+        for replaced in replaced_entries(listed):
+            await services.store.unsuccessful.delete(replaced.key)
         if not can_be_watched_again(listed):
             return
         row = await services.store.results.get(listed.key)

@@ -53,7 +53,8 @@ async def poll_row(services: Services, row: Row[Watch], link: str | None = None)
     if delay:
         until = now + delay
         events.record_poll_deferred(watch, until)
-        await _commit(services, row, lambda watch: postpone(watch, until, now))
+        postponed = postpone(watch, until, now)
+        await _commit(services, row, postponed, lambda again: postpone(again, until, now))
         return
     kind = kind_key(watch.facts.operation, watch.facts.kind)
     services.durations.expectation(kind)  # read in the background while ARM answers
@@ -69,7 +70,7 @@ async def poll_row(services: Services, row: Row[Watch], link: str | None = None)
         )
         action = decide(watch)
         events.record_poll(services, watch, answer, seen, action)
-        is_committed = await _commit(services, row, lambda watch: decide(watch).watch)
+        is_committed = await _commit(services, row, action.watch, lambda w: decide(w).watch)
         if is_committed and action.watch.slow and not watch.slow:
             events.record_slow(action.watch, now)
 
@@ -95,10 +96,13 @@ async def _observe(services: Services, watch: Watch) -> tuple[HttpResponse | NoA
     return answer, seen
 
 
-async def _commit(services: Services, row: Row[Watch], decide: Callable[[Watch], Watch]) -> bool:
-    """Commit what `decide` makes of a watch; send its wake-up before, or finish it afterwards.
+async def _commit(
+    services: Services, row: Row[Watch], decided: Watch, decide: Callable[[Watch], Watch]
+) -> bool:
+    """Commit what was decided of a watch; send its wake-up before, or finish it afterwards.
 
-    Returns whether the row has our decision. If the row is not as it was known:
+    `decide` decides again, of the row as it is now. Returns whether the row has our decision. If
+    the row is not as it was known:
 
     1. Our write was repeated, because its answer got lost, and conflicts with itself: committed.
     2. The row is at the same `seq`: a receiver has joined, or only a copy was known. Decide again;
@@ -108,7 +112,6 @@ async def _commit(services: Services, row: Row[Watch], decide: Callable[[Watch],
     4. The watch has been removed: nothing is left to do.
     """
     chain, watches, before = watch_chain(services), services.store.watches, row.value
-    decided = decide(before)
     if decided.end is None:
         await before_commit(services, chain, decided)
     base, to_write = row, decided

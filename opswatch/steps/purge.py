@@ -13,6 +13,7 @@ from opswatch.core.deliveries import Delivery
 from opswatch.core.hosts import HostCircuit
 from opswatch.core.intake import Rejection
 from opswatch.core.mistakes import Part, require
+from opswatch.core.timeline import timeline_keys
 from opswatch.core.watches import Result, TimelineEntry, timeline_entry, timeline_row
 from opswatch.ports import Query, Row, Services
 from opswatch.steps import events
@@ -97,6 +98,8 @@ async def _purge_results(services: Services, slice_: _Slice) -> None:
     store = services.store
     async for chunk in _chunks(services, _old_entries(services, slice_.before), slice_):
         old = await _examine_all(services, chunk, slice_)
+        records = [record.value for found in old for record in found.records]
+        await _remove_from_indexes(services, records)
         kept = await store.deliveries.delete_all(
             _each_once(record for found in old for record in found.records)
         )
@@ -104,9 +107,21 @@ async def _purge_results(services: Services, slice_: _Slice) -> None:
         results = _each_once(found.result for found in old if found.result)
         kept = await store.results.delete_all(results)
         slice_.removed += len(results) - len(kept)
-        await store.timeline.delete_all(
-            [f.entry for f in old if f.result is None or f.result.value.key not in kept]
-        )
+        gone = [f.entry for f in old if f.result is None or f.result.value.key not in kept]
+        await _remove_from_indexes(services, [entry.value for entry in gone])
+        await store.timeline.delete_all(gone)
+
+
+async def _remove_from_indexes(
+    services: Services, nouns: Sequence[TimelineEntry | Delivery]
+) -> None:
+    """Remove the entries of the timeline's indexes: before what they are of, which leads to them.
+
+    A record that has changed meanwhile gets its entry from whatever changed it.
+    """
+    own = {noun.key for noun in nouns}
+    for key in {key for noun in nouns for key in timeline_keys(noun)} - own:
+        await services.store.timeline.delete(key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from opswatch.core.intake import Registration, Rejection, rejection
 from opswatch.core.keys import Key
 from opswatch.core.kinds import kind_key
 from opswatch.core.mistakes import Part, problems_of
+from opswatch.core.summary import Counted
 from opswatch.core.texts import to_json
 from opswatch.core.watches import (
     Result,
@@ -210,4 +211,5 @@ async def reject(services: Services, rejected: Rejection) -> bool:
         if await table.replace(again, known.etag) is None:
             return False
     events.record_rejected(services, rejected)
+    services.counts.add(Counted.REJECTED, rejected.received_at)
     return True

@@ -22,6 +22,7 @@ from opswatch.ports import PoisonQueue, Query, Queue, Services
 from opswatch.rows.messages import QUEUES, decode_message, encode_wake_ups
 from opswatch.steps import events
 from opswatch.steps.look import has_far_rows
+from opswatch.steps.summary import summarize
 from opswatch.steps.wakeups import Chain, delivery_chain, keep_looking, watch_chain
 
 Live = TypeVar("Live", Watch, Delivery)
@@ -52,6 +53,7 @@ async def repair(services: Services) -> None:
             "look-ahead of watches": _restart_look_ahead(services, watches),
             "look-ahead of deliveries": _restart_look_ahead(services, deliveries),
             "measurements": measure(services, services.clock()),
+            "summary": _count(services, services.clock()),
         }
     )
     done = [*drained, *others]
@@ -152,6 +154,11 @@ async def _restart_look_ahead(services: Services, chain: Chain[Live]) -> int:
     services.trusted_looks.pop(chain.name, None)
     await keep_looking(services, chain)
     return 1
+
+
+async def _count(services: Services, now: datetime) -> int:
+    summary = await summarize(services, now, late_before=now - OVERDUE_GRACE)
+    return summary.watching
 
 
 async def measure(services: Services, now: datetime) -> int:

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from opswatch.core import lookahead
 from opswatch.core.deliveries import Delivery
+from opswatch.core.policy import MAX_DELAY
 from opswatch.core.wakeups import Fence, WakeUp, compare, retry_delay
 from opswatch.core.watches import Watch
 from opswatch.ports import Queue, Row, Services, Table
@@ -103,7 +104,9 @@ async def send_wake_up(services: Services, chain: Chain[Live], live: Live) -> No
         due_at=live.due_at,
         traceparent=services.telemetry.traceparent(),
     )
-    await chain.queue.send_wake_up(wake, max(live.due_at - services.clock(), _NOW))
+    # A row that a clock far ahead has written may be due later than a queue accepts.
+    delay = min(max(live.due_at - services.clock(), _NOW), MAX_DELAY)
+    await chain.queue.send_wake_up(wake, delay)
 
 
 async def before_commit(services: Services, chain: Chain[Live], live: Live) -> None:

@@ -4,8 +4,9 @@ import asyncio
 import datetime as dt
 import socket
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import IPv4Address, ip_address, ip_network
@@ -13,12 +14,14 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from opswatch.adapters.callbacks import MAX_BODY, MAX_ERROR, HttpCallbacks, system_tls
 from opswatch.core.callback_policy import CallbackRules
+from opswatch.core.hosts import Busy
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from tests.support.receivers import Floods
 
@@ -327,14 +330,139 @@ async def test_cancelled_attempt_drops_its_connection() -> None:
             await attempt
 
 
+# --- room
+
+
+async def attempt(
+    callbacks: HttpCallbacks, url: str, *, forced: bool = False
+) -> HttpResponse | NoAnswer | Busy:
+    """Make an attempt as deliveries do: in a slot."""
+    async with callbacks.slot(url, forced=forced) as slot:
+        if isinstance(slot, Busy):
+            return slot
+        return await callbacks.post(CallbackRequest(url, HEADERS, BODY), slot)
+
+
+@dataclass
+class Names(AbstractResolver):
+    """A name server that knows loopback under each name, but has no answer if it is `dead`."""
+
+    dead: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        self.asked.append(host)
+        if self.dead:
+            await asyncio.Event().wait()
+        family = socket.AF_INET
+        return [
+            ResolveResult(
+                hostname=host, host="127.0.0.1", port=port, family=family, proto=0, flags=0
+            )
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
 async def test_connections_to_a_host_are_bounded() -> None:
     async with receiver(hangs()) as server:
-        callbacks = HttpCallbacks(LOOPBACK, timeout=SHORT * 3)
-        request = CallbackRequest(server.url(), HEADERS, BODY)
-        outcomes = await asyncio.gather(*(callbacks.post(request) for _ in range(40)))
+        callbacks = HttpCallbacks(LOOPBACK, timeout=SHORT * 8)
+        outcomes = await asyncio.gather(*(attempt(callbacks, server.url()) for _ in range(40)))
         await callbacks.close()
-    assert {type(outcome) for outcome in outcomes} == {NoAnswer}
-    assert 1 < server.most_open <= 32
+    kinds = Counter(map(type, outcomes))
+    assert kinds == {NoAnswer: 32, Busy: 8}
+    assert server.most_open == 32
+
+
+async def test_connections_to_an_address_are_bounded() -> None:
+    """Forty names at one address that hangs: what has no place there is busy."""
+    async with receiver(hangs()) as server:
+        callbacks = HttpCallbacks(LOOPBACK, timeout=SHORT * 3, resolver=Names())
+        urls = [server.url(host=f"hook.zone{number}.example") for number in range(40)]
+        outcomes = await asyncio.gather(*(attempt(callbacks, url) for url in urls))
+        await callbacks.close()
+    assert Counter(map(type, outcomes)) == {NoAnswer: 32, Busy: 8}
+    assert server.most_open == 32
+
+
+async def test_no_attempt_waits_for_a_connection() -> None:
+    """Waiting would end as a time-out, which counts against the receiver."""
+    async with AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(receiver(hangs())) for _ in range(120)]
+        innocent = await stack.enter_async_context(receiver(OK))
+        callbacks = HttpCallbacks(LOOPBACK, timeout=SHORT * 8)
+        posts = [callbacks.post(CallbackRequest(server.url(), HEADERS, BODY)) for server in servers]
+        hanging = [asyncio.create_task(post) for post in posts]
+        async with asyncio.timeout(10):
+            while not all(server.open for server in servers):
+                await asyncio.sleep(0)
+        outcome = await attempt(callbacks, innocent.url())
+        assert isinstance(outcome, HttpResponse)
+        assert not any(task.done() for task in hanging)
+        await asyncio.gather(*hanging)
+        await callbacks.close()
+
+
+async def test_name_without_an_answer_is_busy() -> None:
+    names = Names(dead=True)
+    callbacks = HttpCallbacks(LOOPBACK, timeout=SHORT, resolver=names)
+    outcomes = [await attempt(callbacks, "http://hook.dead.example:8080/") for _ in range(3)]
+    await callbacks.close()
+    assert [type(outcome) for outcome in outcomes] == [Busy] * 3
+    assert names.asked == ["hook.dead.example"]
+
+
+async def test_forced_attempt_is_made_whatever_the_room() -> None:
+    names = Names(dead=True)
+    async with receiver(hangs()) as server, receiver(OK) as innocent:
+        callbacks = HttpCallbacks(LOOPBACK, timeout=SHORT, resolver=names)
+        url = "http://hook.dead.example:8080/"
+        assert isinstance(await attempt(callbacks, url), Busy)
+        outcome = await attempt(callbacks, url, forced=True)
+        assert outcome == NoAnswer("dns", "no name server answered within 0.15 s")
+        urls = [server.url()] * 40
+        forced = await asyncio.gather(*(attempt(callbacks, url, forced=True) for url in urls))
+        assert Counter(map(type, forced)) == {NoAnswer: 40}
+        assert isinstance(await attempt(callbacks, innocent.url()), HttpResponse)
+        await callbacks.close()
+
+
+async def test_few_of_many_addresses_are_tried() -> None:
+    """A name with hundreds of addresses opens no hundreds of sockets."""
+    opened: list[str] = []
+
+    def refuse(addr_info: aiohttp.AddrInfoType) -> socket.socket:
+        opened.append(addr_info[4][0])
+        raise ConnectionRefusedError(111, "withheld")
+
+    class Many(Names):
+        async def resolve(
+            self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+        ) -> list[ResolveResult]:
+            (first,) = await super().resolve(host, port, family)
+            return [{**first, "host": f"127.0.0.{number}"} for number in range(1, 200)]
+
+    callbacks = HttpCallbacks(LOOPBACK, open_socket=refuse, resolver=Many())
+    outcome = await attempt(callbacks, "http://hook.many.example:8080/")
+    await callbacks.close()
+    assert outcome == NoAnswer("connect", "withheld")
+    assert set(opened) == {"127.0.0.1", "127.0.0.2", "127.0.0.3"}
+
+
+async def test_unexpected_error_counts_as_an_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The receiver may have the request: if it did not count, it would be sent again and again."""
+
+    async def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a defect of a library")
+
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", fail)
+    callbacks = HttpCallbacks(LOOPBACK)
+    outcome = await attempt(callbacks, "http://127.0.0.1:8080/")
+    await callbacks.close()
+    assert outcome == NoAnswer("http", "RuntimeError")
 
 
 # --- TLS

@@ -16,15 +16,18 @@ from opswatch.core.deliveries import (
     Settle,
     abandon,
     after_attempt,
+    count_attempt,
     has_waited_enough,
+    is_forced,
     is_settled,
     new_delivery,
     postpone,
     requeue,
     wait_for_host,
+    wait_for_room,
 )
 from opswatch.core.keys import Key
-from opswatch.core.policy import DEFAULT_CALLBACK_SCHEDULE, Policy
+from opswatch.core.policy import DEFAULT_CALLBACK_SCHEDULE, Policy, due_after
 from opswatch.core.webhook import Accepted, Attempt, Failed, Final, Reply, Unacceptable
 from tests.support.builders import HOOK, KEY, NOW, at, delivery, seconds
 from tests.support.cases import cases
@@ -125,6 +128,7 @@ def test_accepted_attempt_settles() -> None:
         3,
         state=DeliveryState.DELIVERED,
         delivered_at=NOW,
+        settled_at=NOW,
         next_attempt_at=None,
         last_attempt_at=at(2),
         last_status_code=204,
@@ -237,7 +241,31 @@ def test_retry_after_counts_up_to_the_rest(count: int, asked: timedelta, waited:
 
 def test_gap_fits_a_queues_delay() -> None:
     long = Policy(callback_schedule=(timedelta(days=7),) * 3)
-    assert gap(delivery(), Failed("503", retry_after=timedelta.max), long) <= timedelta(days=7)
+    longest = timedelta(days=7) - seconds(60)  # a clock may be set back
+    assert gap(delivery(), Failed("503", retry_after=timedelta.max), long) == longest
+    gaps = [gap(made_to(str(n), 1), policy=long) for n in range(20)]  # some have more than 7 days
+    assert max(gaps) == longest
+    assert min(gaps) < longest
+    firsts = [new_delivery(KEY, f"{HOOK}/{n}", NOW, long).next_attempt_at for n in range(20)]
+    assert max(filter(None, firsts)) == NOW + longest
+    again = [requeue(settle(made_to(str(n), 9)), NOW, long).next_attempt_at for n in range(20)]
+    assert max(filter(None, again)) == NOW + longest
+
+
+def test_every_wait_fits_a_queues_delay() -> None:
+    longest = NOW + timedelta(days=7) - seconds(60)
+    far = NOW + timedelta(days=900)
+    for waiting in (
+        wait_for_host(delivery(), far, NOW),
+        wait_for_room(delivery(), far, NOW),
+        postpone(delivery(), "no secret", timedelta.max, NOW),
+    ):
+        assert waiting.delivery.next_attempt_at == longest
+
+
+@pytest.mark.parametrize(("delay", "due"), [(-5, 0), (0, 0), (0.2, 1), (1, 1), (90.5, 91)])
+def test_due_time_is_in_whole_seconds(delay: float, due: float) -> None:
+    assert due_after(NOW, seconds(delay)) == at(due)
 
 
 def test_log_keeps_the_newest_twenty() -> None:
@@ -260,6 +288,7 @@ def test_replay_keeps_id_log_and_seq() -> None:
         reason=None,
         started_at=at(1000),
         next_attempt_at=at(1000),
+        settled_at=None,
         round_attempts=0,
         seq=13,
     )
@@ -308,8 +337,12 @@ def test_postponing_counts_no_attempt(delay: float, waited: float) -> None:
 
 def test_abandoned_delivery_has_its_reason() -> None:
     value = made(2, seq=5)
-    assert abandon(value, "purged").delivery == replace(
-        value, state=DeliveryState.ABANDONED, reason="purged", next_attempt_at=None
+    assert abandon(value, "purged", NOW).delivery == replace(
+        value,
+        state=DeliveryState.ABANDONED,
+        reason="purged",
+        settled_at=NOW,
+        next_attempt_at=None,
     )
 
 
@@ -334,6 +367,65 @@ def test_waiting_is_bounded_by_the_whole_schedule() -> None:
     policy = Policy(callback_schedule=(seconds(0), seconds(100)))
     assert not has_waited_enough(delivery(), at(120), policy)
     assert has_waited_enough(delivery(), at(121), policy)
+
+
+# --- busy
+
+
+def test_busy_delivery_counts_no_attempt() -> None:
+    value = made(2, seq=5)
+    waiting = wait_for_room(value, at(10), NOW).delivery
+    assert (waiting.attempts, waiting.round_attempts, waiting.seq) == (2, 2, 6)
+    assert waiting.busy_since == NOW
+    assert waiting.next_attempt_at is not None
+    assert at(10) <= waiting.next_attempt_at <= at(21)
+    assert wait_for_room(waiting, at(30), at(20)).delivery.busy_since == NOW
+
+
+@pytest.mark.parametrize(
+    ("busy_for", "least", "most"), [(0, 1, 3), (40, 10, 21), (240, 60, 121), (9000, 60, 121)]
+)
+def test_long_busy_delivery_is_tried_rarely(busy_for: float, least: float, most: float) -> None:
+    value = delivery(busy_since=at(-busy_for))
+    next_attempt_at = wait_for_room(value, at(1), NOW).delivery.next_attempt_at
+    assert next_attempt_at is not None
+    assert at(least) <= next_attempt_at <= at(most)
+
+
+def test_busy_for_the_whole_schedule_forces_an_attempt() -> None:
+    policy = Policy(callback_schedule=(seconds(0), seconds(100)))
+    assert not is_forced(delivery(started_at=at(-1000)), NOW, policy)
+    assert not is_forced(delivery(busy_since=at(-99)), NOW, policy)
+    assert is_forced(delivery(busy_since=at(-100)), NOW, policy)
+
+
+def test_attempt_with_room_ends_being_busy() -> None:
+    assert retry(delivery(busy_since=at(-100))).busy_since is None
+
+
+def test_attempts_after_a_forced_one_are_forced() -> None:
+    """If they were not, each could be busy for another whole schedule."""
+    policy = Policy(callback_schedule=(seconds(0), seconds(100), seconds(100)))
+    value = retry(delivery(busy_since=at(-200)), policy=policy)
+    assert is_forced(value, at(1), policy)
+    value = retry(value, policy=policy)
+    assert settle(value, policy=policy).busy_since is None
+
+
+def test_settled_and_replayed_deliveries_are_not_busy() -> None:
+    value = delivery(busy_since=at(-100))
+    assert settle(value, Accepted()).busy_since is None
+    assert abandon(value, "purged", NOW).delivery.busy_since is None
+    assert requeue(settle(value, Final("410")), NOW, POLICY).busy_since is None
+
+
+def test_attempt_besides_is_counted_once() -> None:
+    moved = made(2, attempt_log=(attempt(1),), seq=5)
+    counted = count_attempt(moved, attempt(2))
+    assert counted == replace(
+        moved, attempts=3, round_attempts=3, attempt_log=(attempt(1), attempt(2))
+    )
+    assert count_attempt(counted, attempt(2)) is counted
 
 
 REPLIES: st.SearchStrategy[Reply] = st.one_of(

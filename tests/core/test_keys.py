@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import pytest
 
-from opswatch.core.keys import Key, host_key
+from opswatch.core.keys import Key, host_key, parent_domain
 from tests.fuzz.properties import check_key
 from tests.support.builders import (
     API_VERSION,
@@ -135,3 +135,17 @@ LONG_HOST = f"{'a' * 60}.{'b' * 60}.{'c' * 60}.example.com"
 def test_host_key_has_name_and_port(url: str, name: str) -> None:
     assert host_key(url) == Key("hosts", name)
     check_key(host_key(url))
+
+
+@pytest.mark.parametrize(
+    ("host", "domain"),
+    [
+        ("hooks.example.com", "example.com"),
+        ("a.b.example.com", "b.example.com"),
+        ("Example.com.", "example.com"),
+        ("localhost", None),
+        ("localhost.", None),
+    ],
+)
+def test_parent_domain_has_two_labels_or_more(host: str, domain: str | None) -> None:
+    assert parent_domain(host) == domain

@@ -25,6 +25,7 @@ from opswatch.core.watches import (
 )
 from tests.support.builders import (
     HOOK,
+    ID,
     KEY,
     NOW,
     SILENCE,
@@ -87,6 +88,7 @@ def test_running_operation_is_polled_again() -> None:
         last_polled_at=NOW,
         last_running_at=NOW,
         polls=1,
+        poll_log=((0, "Creating", 200, 1),),
         seq=2,
         due_at=at(20),
         far=True,
@@ -102,7 +104,9 @@ def test_long_waits_are_far(delay: int, *, is_far: bool) -> None:
 def test_poll_keeps_known_facts() -> None:
     known = watch(start_time=at(-30), percent_complete=0.0, status="Creating", polls=4, seq=7)
     value = wait(known, running("Updating"))
-    assert value.facts == replace(known.facts, status="Updating", polls=5, last_polled_at=NOW)
+    assert value.facts == replace(
+        known.facts, status="Updating", polls=5, last_polled_at=NOW, poll_log=value.facts.poll_log
+    )
     assert value.seq == 8
     done = finish(known, ended())[0].facts
     assert (done.start_time, done.percent_complete) == (at(-30), 0.0)
@@ -139,7 +143,28 @@ def test_end_is_kept(status: str) -> None:
         result='{"a":1}',
     )
     assert value == watch(
-        seq=3, status=status, start_time=at(-9), polls=1, last_polled_at=at(5), end=kept
+        seq=3,
+        status=status,
+        start_time=at(-9),
+        polls=1,
+        poll_log=((5, status, 200, 1),),
+        last_polled_at=at(5),
+        end=kept,
+    )
+
+
+def test_every_poll_is_logged() -> None:
+    value = wait(watch(), running("Creating"))
+    value = wait(value, running("Creating"), 10)
+    value = wait(value, missed(429), 20)
+    value = wait(value, SILENCE, 30)
+    done = finish(value, ended(), 40)[0]
+    assert done.facts.poll_log == (
+        (0, "Creating", 200, 1),
+        (10, "o", 200, 1),
+        (20, "x", 429, 1),
+        (30, "x", 0, 1),
+        (40, "Succeeded", 200, 1),
     )
 
 
@@ -381,20 +406,44 @@ def test_duration_is_arms(
 
 
 def test_timeline_entry_follows_the_operation() -> None:
-    facts = watch(status="Creating", kind="k", start_time=at(-9)).facts
+    facts = watch(
+        status="Creating", kind="k", start_time=at(-9), resource_id="/r", polls=3, misses=1
+    ).facts
     entry = TimelineEntry(
         operation=KEY,
         registered_at=NOW,
+        operation_id=ID,
+        provider="microsoft.cache",
+        resource_id="/r",
         status="Creating",
         kind="k",
         location="westus",
         start_time=at(-9),
+        polls=3,
+        misses=1,
     )
     assert timeline_entry(facts, None) == entry
-    kept = end(FinalStatus.FAILED, end_time=at(-1), error=arm_error())
-    assert timeline_entry(facts, kept) == replace(
-        entry, status="Failed", end_time=at(-1), finished_at=NOW, error_code="Conflict"
+    error = arm_error("Conflict", f"password=hunter22 {'x' * 300}", code_inner="Quota")
+    kept = end(FinalStatus.FAILED, end_time=at(-1), error=replace(error, code_inner="Quota"))
+    ended = timeline_entry(facts, kept)
+    assert ended == replace(
+        entry,
+        status="Failed",
+        end_time=at(-1),
+        finished_at=NOW,
+        duration_seconds=8.0,
+        error_code="Conflict",
+        error_code_inner="Quota",
+        error_message=ended.error_message,
     )
+    assert ended.error_message
+    assert len(ended.error_message) == 200
+    assert "hunter22" not in ended.error_message
+
+
+def test_listed_reason_of_a_lost_operation_is_its_message() -> None:
+    lost = end(FinalStatus.LOST, lost_reason="403 for 15 min")
+    assert timeline_entry(watch().facts, lost).error_message == "403 for 15 min"
 
 
 def entry_key(registered_at: datetime) -> Key:

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opswatch.adapters.entities import decode_entity, encode_entity
-from opswatch.core.deliveries import Delivery
+from opswatch.core.deliveries import Delivery, DeliveryState
 from opswatch.core.errors import Reason
 from opswatch.core.hosts import HostCircuit
 from opswatch.core.intake import Rejection
 from opswatch.core.keys import Key, Operation, operation_from_url
 from opswatch.core.texts import MAX_PROPERTY, utf16_length
+from opswatch.core.timeline import SettledEntry, UnsuccessfulEntry
 from opswatch.core.watches import (
     End,
     FinalStatus,
@@ -32,8 +33,10 @@ from opswatch.rows.tables import (
     OUTBOX,
     REJECTIONS,
     RESULTS,
+    SETTLED,
     TABLES,
     TIMELINE,
+    UNSUCCESSFUL,
     WATCHES,
 )
 from tests.fuzz.properties import check_row
@@ -100,6 +103,8 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     parts = get_args(kind)
     if kind in BY_TYPE:
         return BY_TYPE[kind]
+    if get_origin(kind) is tuple and parts[-1] is not Ellipsis:
+        return st.tuples(*map(values, parts))
     if get_origin(kind) is tuple:
         return st.lists(values(parts[0]), max_size=4).map(tuple)
     if get_origin(kind) is dict:
@@ -127,6 +132,17 @@ DELIVERY = nouns(Delivery).map(
     lambda made: replace(made, key=Key(made.operation.partition, made.key.row))
 )
 ENTRY = nouns(TimelineEntry, registered_at=INSTANTS.filter(lambda instant: instant.year >= 1970))
+UNSUCCESSFUL_ENTRY = st.builds(
+    lambda entry, status: UnsuccessfulEntry(replace(entry, status=status.value)),
+    ENTRY,
+    st.sampled_from(FinalStatus),
+)
+SETTLED_ENTRY = nouns(
+    SettledEntry,
+    delivery_key=KEYS.map(lambda key: f"{key.row}~{'f' * 64}~12"),
+    settled_at=INSTANTS.filter(lambda instant: instant.year >= 1970),
+    state=st.sampled_from([DeliveryState.DELIVERED, DeliveryState.ABANDONED]),
+)
 REJECTION = nouns(Rejection, body_sha256=st.binary().map(lambda body: sha256(body).hexdigest()))
 HOST = nouns(HostCircuit, name=st.from_regex(r"[a-z0-9.-]{1,253}:[0-9]{1,5}", fullmatch=True))
 
@@ -144,6 +160,8 @@ def stored(entity: Entity) -> Entity:
         "pending delivery": (OUTBOX, DELIVERY),
         "delivery": (DELIVERIES, DELIVERY),
         "timeline entry": (TIMELINE, ENTRY),
+        "unsuccessful entry": (UNSUCCESSFUL, UNSUCCESSFUL_ENTRY),
+        "settled entry": (SETTLED, SETTLED_ENTRY),
         "rejection": (REJECTIONS, REJECTION),
         "host": (HOSTS, HOST),
     },
@@ -296,3 +314,12 @@ def test_tables_have_names_that_azure_takes() -> None:
 def test_live_row_has_a_due_column(codec: Codec[Any], noun: Any) -> None:
     entity = codec.encode(noun)
     assert entity[codec.due] == NOW
+
+
+def test_indexes_share_the_timelines_table() -> None:
+    """Each noun has its own partitions, so that no reader takes one for another."""
+    partitions = ["2026-11-23", "2026-11-23~Failed", "2026-11-23~delivered", "summary"]
+    assert {codec.table for codec in (UNSUCCESSFUL, SETTLED)} == {TIMELINE.table}
+    assert [TIMELINE.has(name) for name in partitions] == [True, False, False, False]
+    assert [UNSUCCESSFUL.has(name) for name in partitions] == [False, True, False, False]
+    assert [SETTLED.has(name) for name in partitions] == [False, False, True, False]

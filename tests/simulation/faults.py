@@ -21,6 +21,13 @@ Serve = Callable[[T], HttpResponse | NoAnswer]
 _STALLS = (2.0, 20.0, 45.0, 130.0, 700.0)  # seconds: within a lease, and beyond it
 _LATE = (0.5, 5.0, 40.0)  # seconds after which a request that got no answer has its effect
 _READS = frozenset({"get", "find", "find_page", "peek"})
+# Calls around an attempt: if those of one kind fail, no receiver gets a further POST.
+AROUND_ATTEMPTS = (
+    frozenset({"hosts.get", "hosts.insert", "hosts.replace", "hosts.delete"}),
+    frozenset({"hosts.insert", "hosts.replace", "hosts.delete"}),
+    frozenset({"deliveries.send"}),
+    frozenset({"deliveries.insert"}),
+)
 _FAULTLESS = frozenset({"depth", "iter_due_at"})  # only for telemetry
 
 
@@ -60,7 +67,13 @@ class Faults:
     rate: float
     left: int
     outage: Outage | None = None
+    may_be_late: bool = True  # whether an effect may take place after its answer was given up
     injected: int = 0
+    unanswered: int = 0  # requests, which may not have been received
+    busy_until: float = 0.0  # seconds: no attempt finds room, unless it is forced
+    failing: frozenset[str] = frozenset()  # the calls that fail from the first POST on
+    failing_time: float = 0.0  # seconds
+    failing_until: float | None = None
     kinds: dict[str, int] = field(default_factory=dict)  # how often each was injected
 
     def strikes(self) -> bool:
@@ -70,6 +83,14 @@ class Faults:
             self.injected += 1
             return True
         return False
+
+    def begin_failing(self) -> None:
+        """Let calls around an attempt fail from now on, unless they have."""
+        if self.failing_until is None:
+            self.failing_until = self.scheduler.now + self.failing_time
+
+    def is_failing(self, name: str) -> bool:
+        return name in self.failing and self.scheduler.now < (self.failing_until or 0.0)
 
     def draw(self, name: str, *, writes: bool) -> str:
         """Return the fault of an effect, or "none"."""
@@ -81,7 +102,8 @@ class Faults:
         elif self.strikes():
             faults = ["crash before", "crash after", "fail", "stall before"]
             if writes:
-                faults += ["lose answer", "repeat", "repeat", "stall after", "late"]
+                faults += ["lose answer", "repeat", "repeat", "stall after"]
+                faults += ["late"] if self.may_be_late else []
             fault = self.scheduler.random.choice(faults)
         self.kinds[fault] = self.kinds.get(fault, 0) + 1
         return fault
@@ -170,6 +192,9 @@ class FaultyPort:
         async def faulty(*arguments: Any) -> Any:
             act = partial(method, *arguments)
             name, writes = f"{self._name}.{verb}", verb not in _READS
+            if self._process.faults.is_failing(name):
+                self._process.faults.scheduler.record(name, "-> is failing")
+                raise LostAnswerError
             return await self._process.effect(name, arguments, act, writes=writes)
 
         return faulty
@@ -193,6 +218,7 @@ async def _over_http(
     try:
         answer: HttpResponse | NoAnswer = await process.effect(name, (request,), act, writes=True)
     except LostAnswerError:
+        process.faults.unanswered += 1
         return NoAnswer("timeout", "no answer")
     if isinstance(answer, NoAnswer):
         await pause(15.0)
@@ -211,13 +237,20 @@ class FaultyCallbacks:
     def __init__(self, process: Process, serve: Serve[CallbackRequest]) -> None:
         self._process, self._serve = process, serve
 
-    @asynccontextmanager
-    async def slot(self, _: str) -> AsyncIterator[Slot]:
+    def _busy(self, *, forced: bool) -> Busy | None:
         faults = self._process.faults
-        if faults.strikes():
-            yield Busy(timedelta(seconds=faults.scheduler.random.uniform(0, 20)))
-        else:
-            yield Acquired()
+        if forced or not (faults.scheduler.now < faults.busy_until or faults.strikes()):
+            return None
+        return Busy(timedelta(seconds=faults.scheduler.random.uniform(0, 20)))
 
-    async def post(self, request: CallbackRequest) -> HttpResponse | NoAnswer:
+    @asynccontextmanager
+    async def slot(self, url: str, *, forced: bool = False) -> AsyncIterator[Slot]:  # noqa: ARG002
+        yield self._busy(forced=forced) or Acquired(is_forced=forced)
+
+    async def post(
+        self, request: CallbackRequest, slot: Acquired
+    ) -> HttpResponse | NoAnswer | Busy:
+        if busy := self._busy(forced=slot.is_forced):
+            return busy
+        self._process.faults.begin_failing()
         return await _over_http(self._process, "post", request, self._serve)

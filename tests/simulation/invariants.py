@@ -8,7 +8,11 @@ from typing import Any
 
 from opswatch.core.deliveries import DeliveryState, is_settled, new_delivery
 from opswatch.core.keys import Key
-from opswatch.core.watches import FinalStatus, Result
+from opswatch.core.summary import PARTITION
+from opswatch.core.timeline import timeline_keys
+from opswatch.core.wakeups import OVERDUE_GRACE
+from opswatch.core.watches import FinalStatus, Result, timeline_entry
+from opswatch.rows.messages import decode_message
 from tests.simulation import undisturbed
 from tests.simulation.run import POLICY, Run, key_of
 from tests.simulation.scenario import START_TIME, Operation, Receiver
@@ -17,6 +21,7 @@ from tests.support.harness import START
 # How many polls of an operation, and POSTs of a delivery, one disturbance may cost: a function
 # that is cut off, an effect that is slow or is repeated, a message that is received twice.
 EXTRA_POLLS, EXTRA_POSTS = 2, 4  # a stalled attempt may end after several others
+_LOST = ("fail", "takes effect later", "with lose answer")  # in the history
 _MOST_SKEW = timedelta(seconds=60)  # between two clocks
 
 
@@ -44,8 +49,29 @@ def _problems(run: Run) -> Iterator[str]:
         posts = [p for p in run.scenario.posts if p.operation is operation]
         for index in sorted({p.receiver for p in posts if p.receiver is not None}):
             yield from _wrong_delivery(run, operation, result, run.scenario.receivers[index])
+    yield from _wrong_index(run)
     yield from _excess(run)
     yield from undisturbed.problems(run)
+
+
+def _wrong_index(run: Run) -> Iterator[str]:
+    """Find entries of the timeline's indexes that are missing, or that nothing belongs to.
+
+    A delivery that is left in the outbox may lack its entry, or have that of an earlier round.
+    """
+    unsettled = {pending.key for pending in run.store.outbox.values()}
+    results = run.store.results.values()
+    records = [d for d in run.store.deliveries.values() if d.key not in unsettled]
+    left = [w for w in run.store.watches.values() if w.key in _not_looked_for(run)]
+    expected = {
+        *(key for w in left for key in timeline_keys(timeline_entry(w.facts, None))),
+        *(key for r in results for key in timeline_keys(timeline_entry(r.facts, r.end))),
+        *(key for record in records for key in timeline_keys(record)),
+    }
+    of_unsettled = {e.key for e in run.store.settled.values() if e.record in unsettled}
+    listed = {key for key in run.store.timeline.rows if key.partition != PARTITION}
+    if found := (listed - of_unsettled) ^ expected:
+        yield f"the timeline's indexes: {found}"
 
 
 def _excess(run: Run) -> Iterator[str]:
@@ -64,10 +90,15 @@ def _excess(run: Run) -> Iterator[str]:
             yield f"{extra} extra polls of {operation.operation_id}: {allowed} disturbances"
     attempts = {record.delivery_id: record.attempts for record in store.deliveries.values()}
     made = Counter(p.headers["webhook-id"] for r in scenario.receivers for p in r.posts)
+    if run.faults.failing:  # of calls around an attempt, and nothing else is disturbed
+        allowed = len(scenario.requests)
     for delivery_id, number in made.items():
         extra = number - attempts.get(delivery_id, 0)
         if extra > EXTRA_POSTS * allowed:
             yield f"{extra} extra POSTs of {delivery_id}: {allowed} disturbances"
+    for delivery_id, number in attempts.items():
+        if number > made[delivery_id] + run.faults.unanswered:
+            yield f"{number} attempts of {delivery_id}, and {made[delivery_id]} POSTs"
 
 
 def _left_behind(run: Run) -> Iterator[str]:
@@ -79,6 +110,7 @@ def _left_behind(run: Run) -> Iterator[str]:
        again, and its worker crashes before it can remove the row, which is left beside its record.
     2. A worker crashes between a delivery's row and its wake-up, which no other may send.
     3. A worker crashes between a look-ahead's row and its message, and no other worker comes.
+    4. A wake-up fails so late that it is not tried again: see `retry_delay`.
     """
     if run.is_repaired:
         yield from (f"left behind: {state}" for state in run.store.lookahead.values())
@@ -108,7 +140,21 @@ def _not_looked_for(run: Run) -> set[Key]:
         return set()
     dead = {state.table for state in run.store.lookahead.values()}
     watches = {w.key for w in run.store.watches.values() if w.far and "watches" in dead}
-    return watches | {d.key for d in run.store.outbox.values() if d.far and "outbox" in dead}
+    far = watches | {d.key for d in run.store.outbox.values() if d.far and "outbox" in dead}
+    return far | _given_up(run)
+
+
+def _given_up(run: Run) -> set[Key]:
+    """Return the rows whose wake-up failed when it was overdue by more than the grace."""
+    late: dict[Any, set[Key]] = {}  # by the task
+    found: set[Key] = set()
+    for at, task, event, *facts in run.scheduler.history:
+        if facts[:1] == ["is"] and isinstance(wakes := decode_message(facts[1]), tuple):
+            before = START + timedelta(seconds=at) - OVERDUE_GRACE + _MOST_SKEW
+            late[event] = {wake.key for wake in wakes if wake.due_at and wake.due_at < before}
+        elif facts[-1:] and facts[-1] in _LOST:
+            found |= late.get(task, set())
+    return found
 
 
 def _is_true(run: Run, operation: Operation, result: Result) -> bool:
@@ -174,7 +220,8 @@ def _wrong_delivery(
             yield f"called although the watch was stopped: {receiver.url}"
         return
     delivery = new_delivery(result.key, receiver.url, START, POLICY)
-    if delivery.key in _not_begun(run):
+    excused = _not_begun(run) | _not_looked_for(run)
+    if delivery.key in excused or result.key in excused:
         return
     expected = {(delivery.delivery_id, result.end.status.value)}
     if {(event["id"], event["data"]["status"]) for event in received} != expected:

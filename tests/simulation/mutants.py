@@ -15,19 +15,29 @@ from opswatch.adapters.gathered_queue import GatheredQueue
 from opswatch.adapters.gathered_table import GatheredTable
 from opswatch.core import webhook
 from opswatch.core.arm import _read_failure
-from opswatch.core.deliveries import after_attempt
+from opswatch.core.deliveries import after_attempt, is_forced, wait_for_room
 from opswatch.core.lookahead import is_dead, is_for, looks_from, trusted_until
 from opswatch.core.polls import _missed, _progressed, after_poll, polled_url
 from opswatch.core.schedule import next_delay
 from opswatch.core.wakeups import compare, retry_delay
 from opswatch.steps.control import _requeue
-from opswatch.steps.deliver import _attempt, _post, _settle
-from opswatch.steps.finish import _create_delivery, finish, finish_late_registration
+from opswatch.steps.deliver import _attempt, _post, _record_for_host, _settle, deliver
+from opswatch.steps.deliver import _commit as _commit_delivery
+from opswatch.steps.finish import (
+    _create_delivery,
+    _list_end,
+    finish,
+    finish_late_registration,
+    keep_result,
+)
 from opswatch.steps.look import _look, look_ahead
 from opswatch.steps.poll import _commit
+from opswatch.steps.purge import _examine, _purge_results
+from opswatch.steps.purge import purge as _purge
 from opswatch.steps.register import _register
 from opswatch.steps.repair import _drain, _rescue, _restart_look_ahead
 from opswatch.steps.wakeups import act_on_each, after_commit, before_commit, load_current_row
+from opswatch.testing import MemoryTable
 
 Edit = tuple[Any, str, str]  # a function, a part of its source, and what replaces it
 
@@ -67,6 +77,8 @@ _WAKE_LATER = (
 )
 _SEND_FIRST = "await chain.queue.send(encode_look(following), lookahead.PERIOD)\n"
 
+_COMMIT_ATTEMPT = "failure: Exception | None = None\n"
+_RECORD_HOST = "await _record_for_host(services, row.value, outcome)"
 _SINCE = "since = watch.unreadable_since"
 _LONG, _MISS = "timedelta(minutes=10)", "Missed(reason='')"
 _REGISTERED = "format_instant(facts.registered_at)"
@@ -187,6 +199,20 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "a second end of a delivery wins": (
         (_settle, _RECORD, f"await records.put(settled)\n    {_RECORD}"),
     ),
+    "a settled delivery is not in the index": (
+        (_settle, "await services.store.settled.put(settled_entry(kept))", "pass"),
+    ),
+    "a replay leaves its entry in the index": (
+        (_requeue, "await services.store.settled.delete(settled_entry(settled).key)", "pass"),
+        (
+            _settle,
+            "await services.store.settled.delete(settled_entry(record.value).key)",
+            "pass",
+        ),
+    ),
+    "the index by status lacks its entry": (
+        (_list_end, "if unsuccessful is not None:", "if False:"),
+    ),
     "an overdue row gets no message": ((_rescue, "wakes.append(", "("),),
     "an overdue row gets a wake-up of the next seq": (
         (_rescue, "seq=live.seq, due_at", "seq=live.seq + 1, due_at"),
@@ -202,7 +228,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     ),
     "a readable answer does not end the grace": (
         (_missed, "elif seen.answered:", "elif False:"),
-        (_progressed, "unreadable_since=None, ", ""),
+        (_progressed, "unreadable_since=None,", ""),
     ),
     "a new URL is not followed": ((_progressed, "if seen.next_url and", "if False and"),),
     "a followed URL gets no api-version": ((polled_url, "operation.api_version", "None"),),
@@ -234,6 +260,24 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "a receiver's Retry-After is ignored": (
         (after_attempt, "reply.retry_after or timedelta(0)", "timedelta(0)"),
     ),
+    "a host's failure is recorded before its attempt, and must succeed": (
+        (deliver, _COMMIT_ATTEMPT, f"{_RECORD_HOST}\n        {_COMMIT_ATTEMPT}"),
+        (_record_for_host, "except Exception as", "except ZeroDivisionError as"),
+    ),
+    "an attempt is not written if its wake-up cannot be sent": (
+        (_commit_delivery, "if made is None:", "if True:"),
+    ),
+    "an end that cannot be recorded is forgotten": (
+        (_commit_delivery, "if made is not None:  #", "if False:  #"),
+    ),
+    "a busy host counts as an attempt": (
+        (
+            wait_for_room,
+            "busy_since=since)",
+            "busy_since=since, attempts=delivery.attempts + 1)",
+        ),
+    ),
+    "no attempt is forced": ((is_forced, "return since is not None and", "return False and"),),
     "an event has the times of the registration": (
         (webhook.event, "facts.start_time and format_instant(facts.start_time)", _REGISTERED),
     ),
@@ -246,4 +290,28 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (_post, "at = services.clock()", "at = delivery.started_at"),
     ),
     "a retry is signed without the body": ((webhook.request, "now, body)", "now, b'')"),),
+    "the purge removes by key alone": (
+        (MemoryTable.delete_all, "(row.value.key, row.etag)", "(row.value.key)"),
+    ),
+    "the purge is early": ((_purge, "- services.policy.retention", "- timedelta(minutes=5)"),),
+    "the purge removes entries first": (
+        (
+            _purge_results,
+            "kept = await store.deliveries.delete_all(",
+            (
+                "await store.timeline.delete_all([f.entry for f in old])\n"
+                "        kept = await store.deliveries.delete_all("
+            ),
+        ),
+    ),
+    "the purge does not see what is pending": (
+        (_examine, "if pending.value.operation == key:", "if False:"),
+        (keep_result, "while True:", "while False:"),
+    ),
+    "an old result is not kept for a late receiver": (
+        (keep_result, "while True:", "while False:"),
+    ),
+    "the purge does not see a watch": (
+        (_examine, "if await store.watches.get(key) is not None:", "if False:"),
+    ),
 }

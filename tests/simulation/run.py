@@ -19,12 +19,13 @@ from opswatch.core.policy import Policy
 from opswatch.core.watches import Watch
 from opswatch.ports import Services, Store
 from opswatch.rows.messages import DELIVERIES_QUEUE, OPERATIONS_QUEUE
-from opswatch.rows.tables import DELIVERIES, OUTBOX, RESULTS, TABLES, WATCHES
+from opswatch.rows.tables import DELIVERIES, OUTBOX, RESULTS, WATCHES
 from opswatch.steps.control import redeliver, stop
 from opswatch.steps.messages import deliveries_message, operations_message
 from opswatch.steps.repair import repair
 from opswatch.testing import MemoryPoisonQueue, MemoryStore
 from tests.simulation.faults import (
+    AROUND_ATTEMPTS,
     Faults,
     FaultyArm,
     FaultyCallbacks,
@@ -33,10 +34,10 @@ from tests.simulation.faults import (
     draw_outage,
 )
 from tests.simulation.host import HostedQueue, Step
-from tests.simulation.scenario import Operation, UserRequest, draw
+from tests.simulation.scenario import Operation, Scenario, UserRequest, draw
 from tests.simulation.scheduler import LostAnswerError, Scheduler, Task, Worker
 from tests.simulation.tables import AuditedTable, TransactionalTable
-from tests.support.harness import ENDPOINT, SECRET, START, make_services
+from tests.support.harness import ENDPOINT, SECRET, START, STORED, make_services
 
 POLICY = Policy(
     timeout=timedelta(minutes=20),
@@ -44,6 +45,7 @@ POLICY = Policy(
     callback_schedule=tuple(timedelta(seconds=s) for s in (0, 5, 10, *[20] * 17)),
 )
 LAST_POST = 200.0  # seconds
+LONG_BUSY = 3000.0  # seconds: longer than the callbacks' schedule
 UNTIL = 6 * 3600.0  # seconds, by which nothing may be left to do
 MOST_EVENTS = 20_000
 _OUTAGES = 0.25  # of the runs with a repair
@@ -51,19 +53,27 @@ MOST_SKEW = 30.0  # seconds, of a worker's clock
 
 
 class Run:
+    policy = POLICY
+    busy_until = LAST_POST
+
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.random = Random(seed)  # noqa: S311 - a simulation
         self.scheduler = Scheduler(self.random)
-        self.scenario = draw(self.random)
-        self.is_repaired = self.random.random() < 0.5
+        self.scenario = self._draw()
+        self.is_repaired = self._is_repaired()
         self.faults = Faults(
             self.scheduler,
             rate=self.random.choice((0.0, 0.02, 0.05, 0.15, 0.4)),
             left=self.random.randrange(13 if self.is_repaired else 5),
         )
+        self.faults.busy_until = self.random.choice((*[0.0] * 9, LONG_BUSY))
         if self.is_repaired and self.random.random() < _OUTAGES:
             self.faults.outage = draw_outage(self.random)
+        elif self.is_repaired and self.random.random() < _OUTAGES:
+            self.faults.left = 0
+            self.faults.failing = self.random.choice(AROUND_ATTEMPTS)
+            self.faults.failing_time = self.random.choice((60.0, 600.0))
         self.services: dict[Worker, Services] = {}
         self.watches = AuditedTable(WATCHES, self.scheduler, _may_replace_watch)
         self.records = AuditedTable(DELIVERIES, self.scheduler, self._may_replace_record)
@@ -78,6 +88,12 @@ class Run:
         self.deliveries = self._queue(DELIVERIES_QUEUE, deliveries_message)
         self._start_workers()
         self._plan()
+
+    def _draw(self) -> Scenario:
+        return draw(self.random)
+
+    def _is_repaired(self) -> bool:
+        return self.random.random() < 0.5
 
     def _queue(self, name: str, step: Step) -> HostedQueue:
         queue = HostedQueue(name, step, self.faults, self.services)
@@ -108,7 +124,7 @@ class Run:
         def queue(queue: HostedQueue) -> GatheredQueue:
             return GatheredQueue(faulty(queue.name, queue), clock, in_flight)
 
-        store = Store(**{name: faulty(name, getattr(self.store, name)) for name in TABLES})
+        store = Store(**{name: faulty(name, getattr(self.store, name)) for name in STORED})
         watches: Any = store.watches
         outbox: Any = store.outbox
         store = replace(
@@ -125,7 +141,7 @@ class Run:
             arm=FaultyArm(process, self._serve_arm),
             callbacks=FaultyCallbacks(process, self._serve_callback),
             clock=clock,
-            policy=POLICY,
+            policy=self.policy,
             under_way=in_flight.enter,
         )
 
@@ -164,7 +180,7 @@ class Run:
 
     def _repair(self, _: None) -> None:
         """Fire the timer, every minute until nothing is left to do."""
-        if self.scheduler.now > LAST_POST and self._is_idle():
+        if self.scheduler.now > self.busy_until and self._is_idle():
             return
         self.scheduler.schedule(60.0, self._repair, None)
         worker = self.scheduler.choose_worker()

@@ -44,6 +44,15 @@ class AuditedTable(TransactionalTable[T]):
         super().__init__(codec)
         self._scheduler, self._may_replace = scheduler, may_replace
         self.ended_at: dict[Key, float] = {}
+        self.on_removal: Callable[[T], None] = lambda _: None
+
+    async def delete(self, key: Key, etag: str | None = None) -> bool:
+        old = self._read(key).value if key in self.rows else None
+        is_gone = await super().delete(key, etag)
+        if is_gone and old is not None:
+            self.ended_at.pop(key, None)
+            self.on_removal(old)
+        return is_gone
 
     def _write_entity(self, key: Key, entity: Entity, noun: T) -> Row[T]:
         if key in self.ended_at and key in self.rows:

@@ -1,6 +1,7 @@
 """What must hold besides in a run without faults: exact ends, times and numbers."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from opswatch.core.http import HttpResponse
 from opswatch.core.watches import FinalStatus, Result
@@ -9,6 +10,7 @@ from tests.simulation.scenario import Operation, Receiver
 from tests.support.harness import START
 
 _LATENESS = 32.0  # seconds, of two messages
+_LATENESS_OF_FORCED = timedelta(seconds=200)  # a busy delivery comes back within two minutes
 _UNREADABLE = 404
 
 
@@ -23,6 +25,7 @@ def problems(run: Run) -> Iterator[str]:
     for receiver in run.scenario.receivers:
         yield from _wrong_posts(run, receiver)
     yield from _not_replayed(run)
+    yield from _not_forced(run)
 
 
 def is_undisturbed(run: Run) -> bool:
@@ -30,7 +33,7 @@ def is_undisturbed(run: Run) -> bool:
     rates = [
         rate for q in (run.operations, run.deliveries) for rate in (q.loss_rate, q.poison_rate)
     ]
-    return not (run.faults.injected or run.scheduler.tasks_lost or any(rates))
+    return not (run.faults.injected or run.faults.failing or run.scheduler.tasks_lost or any(rates))
 
 
 def skew(run: Run) -> float:
@@ -102,6 +105,15 @@ def _not_replayed(run: Run) -> Iterator[str]:
                 posts = _posts(run, record.delivery_id)
                 if not any(at >= request.at for at in posts):
                     yield f"{record} is not replayed"
+
+
+def _not_forced(run: Run) -> Iterator[str]:
+    """Find a delivery that was busy for longer than its schedule."""
+    whole = sum(POLICY.callback_schedule, timedelta(0))
+    for record in run.store.deliveries.values():
+        waited = record.attempt_log[0].at - record.started_at if record.attempt_log else whole
+        if waited > whole + _LATENESS_OF_FORCED + timedelta(seconds=skew(run)):
+            yield f"{record} had its first attempt after {waited}"
 
 
 def _posts(run: Run, delivery_id: str) -> list[float]:

@@ -7,10 +7,12 @@ import pytest
 
 from opswatch.core.deliveries import DeliveryState
 from opswatch.core.hosts import OPENS_AFTER, Acquired, Busy, HostCircuit
+from opswatch.core.http import NoAnswer
 from opswatch.core.wakeups import WakeUp
 from opswatch.core.webhook import event
 from opswatch.steps.deliver import deliver
 from opswatch.steps.poll import poll
+from opswatch.steps.repair import repair
 from tests.steps.conftest import answer, interrupt
 from tests.support.harness import HOOK, KEY, POLICY, Harness, ended
 
@@ -47,7 +49,9 @@ async def circuit(harness: Harness, failures: int, **open_for: float) -> HostCir
 
 async def test_accepted_attempt_settles_delivery(harness: Harness) -> None:
     await harness.pump()
-    assert harness.effects.names == ["callbacks.post", "deliveries.insert", "outbox.delete"]
+    assert harness.effects.names == [
+        "callbacks.post", "deliveries.insert", "settled.put", "outbox.delete",
+    ]  # fmt: skip
     settled = harness.settled
     assert (settled.state, settled.attempts, settled.delivered_at) == (
         DeliveryState.DELIVERED, 1, harness.now,
@@ -79,7 +83,7 @@ async def test_retry_is_sent_before_its_row(harness: Harness) -> None:
     answer(harness, 500)
     await harness.pump()
     assert harness.effects.names == [
-        "callbacks.post", "hosts.insert", "deliveries_queue.send_wake_up", "outbox.replace",
+        "callbacks.post", "deliveries_queue.send_wake_up", "outbox.replace", "hosts.insert",
     ]  # fmt: skip
     assert (harness.pending.seq, harness.pending.attempts) == (2, 1)
     (again,) = harness.wake_ups(harness.deliveries)
@@ -214,6 +218,8 @@ async def test_interrupted_attempt_costs_one_more_post(
     await interrupt(harness, deliver(harness.services, again), after=cut_after)
     answer(harness, 204)
     await deliver(harness.services, again)
+    harness.advance(minutes=10)
+    await repair(harness.services)  # an attempt that counts may have lost its wake-up
     await harness.settle()
     assert harness.settled.state is DeliveryState.DELIVERED
     assert not harness.store.outbox.rows
@@ -293,3 +299,181 @@ async def test_busy_host_postpones_without_counting_attempt(harness: Harness) ->
     (back_at,) = {message.visible_at for message in harness.deliveries.messages.values()}
     assert timedelta(seconds=4) <= back_at - harness.now <= timedelta(seconds=8)
     assert harness.pending.next_attempt_at == back_at
+
+
+async def test_name_server_without_an_answer_is_no_attempt(harness: Harness) -> None:
+    harness.callbacks.busy = Busy(timedelta(seconds=5))
+    harness.deliveries.messages.clear()
+    await deliver(harness.services, wake(harness))
+    assert harness.called() == []
+    assert (harness.pending.attempts, harness.pending.busy_since) == (0, harness.now)
+    assert harness.pending.attempt_log == ()
+    assert harness.store.hosts.values() == []
+
+
+@pytest.mark.parametrize("where", ["at the host", "at the name server"])
+@pytest.mark.parametrize("code", [204, 410])
+async def test_delivery_busy_for_the_schedule_is_attempted(
+    harness: Harness, where: str, code: int
+) -> None:
+    """Whatever the room, and whatever the circuit."""
+    busy = Busy(timedelta(seconds=5))
+    if where == "at the host":
+        harness.callbacks.next_slot = busy
+    else:
+        harness.callbacks.busy = busy
+    answer(harness, code)
+    began = harness.now
+    await harness.settle()
+    assert harness.called() == [HOOK]
+    assert harness.settled.attempts == 1
+    whole = sum(POLICY.callback_schedule, timedelta(0))
+    (attempt,) = harness.settled.attempt_log
+    assert whole <= attempt.at - began <= whole + timedelta(seconds=125)
+
+
+async def test_forced_attempts_end_a_delivery_that_stays_busy(harness: Harness) -> None:
+    harness.callbacks.busy = Busy(timedelta(seconds=5))
+    harness.callbacks.answer = lambda _: NoAnswer("dns", "no name server answered within 15 s")
+    began = harness.now
+    await harness.settle()
+    assert harness.settled.state is DeliveryState.ABANDONED
+    assert harness.settled.attempts == len(POLICY.callback_schedule)
+    whole = sum(POLICY.callback_schedule, timedelta(0))
+    assert harness.now - began <= 3 * whole
+
+
+async def test_attempt_with_room_ends_being_busy(harness: Harness) -> None:
+    harness.callbacks.next_slot = Busy(timedelta(seconds=5))
+    await harness.pump()
+    harness.callbacks.next_slot = Acquired()
+    answer(harness, 500)
+    await deliver(harness.services, wake(harness))
+    assert (harness.pending.attempts, harness.pending.busy_since) == (1, None)
+
+
+# --- what fails around an attempt: it is made once, and counted
+
+
+class OutageError(Exception):
+    """A request to the storage failed."""
+
+
+def fail(harness: Harness, monkeypatch: pytest.MonkeyPatch, *effects: str) -> None:
+    """Let these requests fail until the end of the test, before they have any effect."""
+
+    async def failing(*_: object) -> None:
+        raise OutageError
+
+    for effect in effects:
+        name, verb = effect.split(".")
+        port = (
+            harness.services.deliveries
+            if name == "deliveries_queue"
+            else getattr(harness.services.store, name)
+        )
+        monkeypatch.setattr(port, verb, failing, raising=False)
+
+
+@pytest.mark.parametrize("failures", [0, OPENS_AFTER], ids=["no circuit", "half-open"])
+@pytest.mark.parametrize("code", [204, 500])
+@pytest.mark.parametrize("verb", ["get", "insert", "replace", "delete"])
+async def test_table_of_hosts_neither_stops_nor_repeats_attempts(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, verb: str, code: int, failures: int
+) -> None:
+    if failures:
+        await circuit(harness, failures=failures)
+    fail(harness, monkeypatch, f"hosts.{verb}")
+    answer(harness, code)
+    harness.deliveries.messages.clear()
+    await deliver(harness.services, wake(harness))
+    assert harness.called() == [HOOK]
+    (row,) = [*harness.store.outbox.values(), *harness.store.deliveries.values()]
+    assert row.attempts == 1
+    assert len(harness.deliveries.messages) == (code == 500)
+
+
+async def test_attempt_is_written_before_its_host(harness: Harness) -> None:
+    answer(harness, 500)
+    await harness.pump()
+    names = harness.effects.names
+    assert names.index("outbox.replace") < names.index("hosts.insert")
+
+
+async def test_attempt_counts_if_its_wake_up_cannot_be_sent(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host repeats the message, which is stale then; the repair sends the wake-up."""
+    answer(harness, 500)
+    again = wake(harness)
+    harness.deliveries.messages.clear()
+    with monkeypatch.context() as outage:
+        fail(harness, outage, "deliveries_queue.send_wake_up")
+        with pytest.raises(OutageError):
+            await deliver(harness.services, again)
+    assert (harness.pending.attempts, harness.pending.seq) == (1, again.seq + 1)
+    assert [host.failures for host in harness.store.hosts.values()] == [1]
+    await deliver(harness.services, again)
+    assert harness.called() == [HOOK]
+
+
+async def test_deferral_is_not_written_if_its_wake_up_cannot_be_sent(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was sent to the receiver, so the message can be repeated as it is."""
+    harness.callbacks.next_slot = Busy(timedelta(seconds=1))
+    before = harness.pending
+    fail(harness, monkeypatch, "deliveries_queue.send_wake_up")
+    with pytest.raises(OutageError):
+        await deliver(harness.services, wake(harness))
+    assert harness.pending == before
+
+
+@pytest.mark.parametrize("code", [204, 410])
+async def test_end_that_cannot_be_recorded_is_kept(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """An outage of the table of records makes no second POST."""
+    answer(harness, code)
+    again = wake(harness)
+    harness.deliveries.messages.clear()
+    with monkeypatch.context() as outage:
+        fail(harness, outage, "deliveries.insert")
+        for _ in range(3):
+            with pytest.raises(OutageError):
+                await deliver(harness.services, again)
+    assert harness.called() == [HOOK]
+    harness.advance(minutes=3)
+    await repair(harness.services)
+    await harness.settle()
+    assert harness.called() == [HOOK]
+    expected = DeliveryState.DELIVERED if code == 204 else DeliveryState.ABANDONED
+    assert (harness.settled.state, harness.settled.attempts) == (expected, 1)
+    assert harness.settled.next_attempt_at is None
+    assert not harness.store.outbox.rows
+
+
+async def test_attempt_beside_another_workers_write_counts(harness: Harness) -> None:
+    """A user's command or another worker moves the row while the attempt is under way."""
+    answer(harness, 500)
+    again = wake(harness)
+    harness.deliveries.messages.clear()
+
+    async def move() -> None:
+        await harness.store.outbox.put(replace(harness.pending, seq=again.seq + 1))
+
+    harness.effects.before["outbox.replace"] = move
+    await deliver(harness.services, again)
+    assert (harness.pending.seq, harness.pending.attempts) == (again.seq + 1, 1)
+    assert len(harness.pending.attempt_log) == 1
+
+
+@pytest.mark.parametrize("days", [5, 7])
+async def test_longest_gap_of_the_schedule_is_accepted_by_the_queue(days: float) -> None:
+    """With its jitter it may be longer than a queue can hide a message."""
+    gap = timedelta(days=days)
+    for number in range(10):
+        harness = Harness(replace(POLICY, callback_schedule=(timedelta(0), gap, gap)))
+        answer(harness, 500)
+        await harness.ended(f"{HOOK}/{number}")
+        assert len(harness.called()) == harness.settled.attempts == 3

@@ -205,9 +205,19 @@ async def postponed_and_slow(harness: ReportingHarness) -> None:
         harness.advance(minutes=1)
         await harness.pump()
     events.record_durations_failed(ConnectionError(f"no answer: {HOOK}"))
+    events.record_counts_failed(ConnectionError(f"no answer: {HOOK}"))
     for mistake in Settings.read({"OPSWATCH_CALLBACK_URL": HOOK.replace("https", "ftp")}).mistakes:
         events.record_mistake(mistake)
     events.record_kept("operations", 7, 20.0, ConnectionError(f"no answer: {HOOK}"))
+
+
+async def unreadable_circuit(harness: ReportingHarness) -> None:
+    async def fail(_: Key) -> None:
+        raise ConnectionError(f"no answer: {HOOK}")
+
+    harness.store.hosts.get = fail  # type: ignore[method-assign, assignment]
+    await harness.register(HOOK)
+    await harness.settle()
 
 
 SCENARIOS = (
@@ -219,6 +229,7 @@ SCENARIOS = (
     failing_and_slow_work,
     missing_secret,
     postponed_and_slow,
+    unreadable_circuit,
 )
 
 

@@ -16,6 +16,7 @@ EFFECTS = [
     "watches.merge",  # keeps the end
     "results.insert",
     "timeline.put",
+    "unsuccessful.put",
     "outbox.insert",
     "deliveries_queue.send_wake_up",
     "outbox.insert",

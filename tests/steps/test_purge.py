@@ -9,6 +9,7 @@ import pytest
 from opswatch.core.deliveries import DeliveryState
 from opswatch.core.hosts import HostCircuit
 from opswatch.core.keys import Key
+from opswatch.core.timeline import settled_entry
 from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import FinalStatus, timeline_entry
 from opswatch.steps.control import redeliver
@@ -154,11 +155,11 @@ async def test_younger_result_survives_entry_left_over(harness: Harness) -> None
     """A purge was interrupted before it removed the entry; the operation was watched as new."""
     await harness.ended(HOOK)
     harness.advance(days=40)
-    await interrupt_purge(harness, after=2)
-    assert len(harness.store.timeline.rows) == 1
+    await interrupt_purge(harness, after=3)
+    assert len(harness.store.timeline.values()) == 1
     harness.status = running()
     await harness.ended(HOOK)
-    assert len(harness.store.timeline.rows) == 2
+    assert len(harness.store.timeline.values()) == 2
     younger = harness.result
     await purge(harness.services)
     assert harness.result == younger
@@ -236,7 +237,12 @@ async def test_result_of_a_changed_delivery_is_kept(harness: Harness) -> None:
     await harness.ended(HOOK)
     harness.advance(days=40)
     before, record = harness.rows(), harness.settled
-    harness.effects.before["deliveries.delete_all"] = lambda: harness.store.deliveries.put(record)
+
+    async def settle_again() -> None:
+        await harness.store.deliveries.put(record)
+        await harness.store.settled.put(settled_entry(record))
+
+    harness.effects.before["deliveries.delete_all"] = settle_again
     await purge(harness.services)
     assert harness.rows() == before
 
@@ -249,6 +255,7 @@ async def test_fresh_reason_for_a_missing_callback_is_kept(harness: Harness) -> 
     await harness.store.results.delete(KEY)
     told = replace(record, state=DeliveryState.ABANDONED, started_at=harness.now)
     await harness.store.deliveries.put(told)
+    await harness.store.settled.delete(settled_entry(record).key)
     await purge(harness.services)
     assert harness.settled == told
     harness.advance(days=31)
@@ -300,7 +307,7 @@ async def test_result_purged_before_the_delivery_is_created_is_restored(harness:
     harness.post(OTHER)
     await harness.pump()
     assert harness.result == result
-    assert len(harness.store.timeline.rows) == 1
+    assert len(harness.store.timeline.values()) == 1
     await harness.settle()
     assert harness.called() == [HOOK, OTHER]
     await purge(harness.services)
@@ -325,7 +332,7 @@ async def test_result_purged_before_a_replay_is_queued_is_restored(harness: Harn
     assert await redeliver(harness.services, KEY) == 1
     await harness.settle()
     assert harness.called() == [HOOK, HOOK]
-    assert len(harness.store.timeline.rows) == 1
+    assert len(harness.store.timeline.values()) == 1
 
 
 async def test_receiver_of_a_watch_that_makes_way_is_called(harness: Harness) -> None:
@@ -405,7 +412,7 @@ async def test_slice_ends_in_time_and_the_next_continues(harness: Harness) -> No
         harness.effects.before["timeline.delete_all"] = take_five_minutes
         await purge(harness.services)
         assert len(harness.store.results.rows) == left
-        assert len(harness.store.timeline.rows) == left
+        assert len(harness.store.timeline.values()) == left
 
 
 async def test_rejections_and_results_share_the_time(harness: Harness) -> None:
@@ -491,4 +498,4 @@ async def test_entry_without_an_end_goes_if_nothing_is_watched(
         harness.store.watches.rows.clear()
     harness.advance(days=40)
     await purge(harness.services)
-    assert bool(harness.store.timeline.rows) is is_watched
+    assert bool(harness.store.timeline.values()) is is_watched

@@ -12,14 +12,13 @@ import pytest
 from opswatch.core.deliveries import DeliveryState
 from opswatch.core.watches import FinalStatus
 from opswatch.ports import Query, Store
-from opswatch.rows.tables import TABLES
 from opswatch.steps.control import redeliver
 from opswatch.steps.messages import deliveries_message, operations_message
 from opswatch.steps.purge import purge
 from opswatch.steps.repair import repair
 from opswatch.testing import pump
 from tests.steps.conftest import take_post
-from tests.support.harness import HOOK, KEY, OTHER, Harness, InterruptedStepError, ended
+from tests.support.harness import HOOK, KEY, OTHER, STORED, Harness, InterruptedStepError, ended
 
 AGAIN, PURGED = "the operation has been watched again", "the result has been purged"
 
@@ -54,7 +53,7 @@ class Play:
         self.crashes_left = self.random.choice((0, 0, 1, 2))
         # Why a receiver may not be called: only a crash lets a purge take a result that is owed.
         self.reasons = (AGAIN, PURGED) if self.crashes_left else (AGAIN,)
-        tables = {name: ShuffledTable(getattr(self.harness.store, name), self) for name in TABLES}
+        tables = {name: ShuffledTable(getattr(self.harness.store, name), self) for name in STORED}
         self.services = replace(self.harness.services, store=Store(**tables))
         self.owed: list[str] = []  # receivers that are to be called
 

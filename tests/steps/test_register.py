@@ -127,7 +127,7 @@ async def test_same_message_continues_interrupted_registration(
     harness.advance(minutes=10)
     await operations_message(harness.services, body)
     assert (harness.watch.facts.registered_at, harness.watch.seq) == (START, 2)
-    assert len(harness.store.timeline.rows) == 1
+    assert len(harness.store.timeline.values()) == 1
     harness.status = ended()
     await harness.settle()
     assert harness.called() == [HOOK]
@@ -151,7 +151,7 @@ async def test_same_message_continues_interrupted_late_registration(
     assert harness.called() == [HOOK, OTHER]
     assert harness.result == before
     assert not live_rows(harness)
-    assert len(harness.store.timeline.rows) == 1
+    assert len(harness.store.timeline.values()) == 1
 
 
 async def test_same_message_finishes_stopped_late_watch(harness: Harness) -> None:
@@ -164,7 +164,7 @@ async def test_same_message_finishes_stopped_late_watch(harness: Harness) -> Non
     assert not harness.store.watches.rows
     await harness.settle()
     assert harness.called() == [HOOK, OTHER]
-    assert len(harness.store.timeline.rows) == 1
+    assert len(harness.store.timeline.values()) == 1
 
 
 async def test_receiver_beyond_the_rows_limit_is_rejected(harness: Harness) -> None:

@@ -355,3 +355,11 @@ async def test_start_that_is_cut_off_is_made_good(harness: Harness) -> None:
     await keep(harness)
     (message,) = harness.operations.messages.values()
     assert decode_message(message.body) == Look(2, harness.now)
+
+
+async def test_delay_is_at_most_a_queues(harness: Harness) -> None:
+    """A row may be due later: such as one that a clock that is ahead has written."""
+    due = watch(due_at=harness.now + timedelta(days=8))
+    await send_wake_up(harness.services, watch_chain(harness.services), due)
+    (message,) = harness.operations.messages.values()
+    assert message.visible_at - harness.now == timedelta(days=7)

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from opswatch.core.intake import Defaults, Intake, Registration
 from opswatch.core.keys import Key, Operation, operation_from_url
 from opswatch.core.lookahead import REACH, Look
 from opswatch.core.policy import Policy
+from opswatch.core.summary import PARTITION
 from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import End, FinalStatus, OperationFacts, Result, Watch
 from opswatch.core.webhook import Secret
@@ -24,6 +25,7 @@ from opswatch.ports import (
     Arm,
     Budget,
     Callbacks,
+    Counts,
     Durations,
     PoisonQueue,
     Queue,
@@ -38,6 +40,7 @@ from opswatch.steps.wakeups import delivery_chain, send_wake_up
 from opswatch.testing import (
     MemoryArm,
     MemoryCallbacks,
+    MemoryCounts,
     MemoryDurations,
     MemoryPoisonQueue,
     MemoryQueue,
@@ -57,6 +60,9 @@ POLICY = Policy(
     timeout=timedelta(hours=1),
     callback_schedule=tuple(timedelta(seconds=s) for s in (0, 5, 300)),
 )
+# The tables that ports name, of which some share one of the storage.
+STORED = tuple(field.name for field in fields(Store))
+_NO_EFFECTS = {"summary"}  # what a timer counts again each minute
 _EFFECTS = {
     "insert",
     "replace",
@@ -97,6 +103,7 @@ def make_services(  # noqa: PLR0913 - there are so many ports
     store: Store | None = None,
     budget: Budget | None = None,
     durations: Durations | None = None,
+    counts: Counts | None = None,
     callbacks: Callbacks | None = None,
     policy: Policy | None = None,
     telemetry: Telemetry | None = None,
@@ -111,6 +118,7 @@ def make_services(  # noqa: PLR0913 - there are so many ports
         arm=arm,
         budget=budget or ReadBudget(),
         durations=durations or MemoryDurations(policy),
+        counts=counts or MemoryCounts(),
         callbacks=callbacks or MemoryCallbacks(),
         under_way=under_way,
         trusted_looks={},
@@ -185,7 +193,7 @@ class RecordingPort:
 
     def __getattr__(self, verb: str) -> Any:
         method = getattr(self._inner, verb)
-        is_effect = verb in _EFFECTS or self._name == "arm"
+        is_effect = (verb in _EFFECTS and self._name not in _NO_EFFECTS) or self._name == "arm"
         if not is_effect and (verb != "get" or not self._latency):
             return method
 
@@ -225,7 +233,7 @@ class Harness:
             return RecordingPort(name, inner, self.effects, latency)
 
         self.services = make_services(
-            store=Store(**{name: recording(name, getattr(self.store, name)) for name in TABLES}),
+            store=Store(**{name: recording(name, getattr(self.store, name)) for name in STORED}),
             operations=recording("operations", self.operations),
             deliveries=recording("deliveries_queue", self.deliveries),
             poison=(MemoryPoisonQueue(self.poison),),
@@ -283,8 +291,13 @@ class Harness:
         return [request.url for request in self.callbacks.requests]
 
     def rows(self) -> dict[str, dict[Key, Any]]:
+        """Return the rows of each table, but for what a timer has counted."""
         return {
-            name: {key: row for key, (row, _) in getattr(self.store, name).rows.items()}
+            name: {
+                key: row
+                for key, (row, _) in getattr(self.store, name).rows.items()
+                if key.partition != PARTITION
+            }
             for name in TABLES
         }
 

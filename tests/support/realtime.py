@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 
 from opswatch.adapters.callbacks import HttpCallbacks, open_socket
 from opswatch.core.policy import Policy
@@ -22,9 +23,9 @@ _LATENCY = 0.003  # seconds of each request to the storage
 class RealTimeHarness(Harness):
     """A harness that counts its connections to receivers."""
 
-    def __init__(self) -> None:
+    def __init__(self, resolver: AbstractResolver | None = None) -> None:
         self.connections = 0
-        self.http = HttpCallbacks(LOOPBACK, open_socket=self._open_socket)
+        self.http = HttpCallbacks(LOOPBACK, open_socket=self._open_socket, resolver=resolver)
         super().__init__(Policy(), clock=utc_now, callbacks=self.http, latency=_LATENCY)
 
     def _open_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
@@ -33,9 +34,11 @@ class RealTimeHarness(Harness):
 
 
 @asynccontextmanager
-async def open_real_time_harness() -> AsyncIterator[RealTimeHarness]:
+async def open_real_time_harness(
+    resolver: AbstractResolver | None = None,
+) -> AsyncIterator[RealTimeHarness]:
     """Yield a harness whose deliveries are attempted while the block runs."""
-    harness = RealTimeHarness()
+    harness = RealTimeHarness(resolver)
     queue = MemoryLeasedQueue(DELIVERIES_QUEUE, harness.deliveries, _LATENCY)
     trigger = Trigger(queue, lambda body: deliveries_message(harness.services, body))
     pumping = asyncio.create_task(trigger.pump_while(asyncio.Event().wait()))

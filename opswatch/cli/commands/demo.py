@@ -11,8 +11,6 @@ from opswatch.cli.terminal import print_error
 from opswatch.core.errors import OpswatchError
 from opswatch.local.demo.run import run_demo
 
-_MIN_WIDTH = 120  # columns of the table
-
 
 @click.command()
 @click.option("--keep", is_flag=True, help="Keep running afterwards, until Ctrl-C.")
@@ -23,11 +21,8 @@ def command(keep: bool) -> int:
     all are as expected.
     """
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    console = Console()
-    if console.width < _MIN_WIDTH:  # a narrow terminal, or output that is not a terminal
-        console = Console(width=_MIN_WIDTH)
     try:
-        return asyncio.run(run_demo(console, keep=keep))
+        return asyncio.run(run_demo(Console(), keep=keep))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except OpswatchError as error:

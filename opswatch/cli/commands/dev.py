@@ -38,7 +38,14 @@ _DEFAULT_PORT = 7071  # of `func start`
     metavar="SECONDS",
     help="How long a received message stays hidden; the default is the Functions host's.",
 )
-def command(port: int, app: Path, lease: float) -> int:
+@click.option(
+    "--key",
+    "keys",
+    default="",
+    metavar="FUNCTION=KEY,…",
+    help="Ask for the key of a function: read=KEY,write=KEY. A function may have several.",
+)
+def command(port: int, app: Path, lease: float, keys: str) -> int:
     """Run the function app without Core Tools.
 
     Serves HTTP, reads the queues and fires the timers until SIGTERM or Ctrl-C: then it drains.
@@ -54,7 +61,7 @@ def command(port: int, app: Path, lease: float) -> int:
     folder = app.resolve()
     try:
         with contextlib.chdir(folder):
-            asyncio.run(run_host(folder, port, timedelta(seconds=lease)))
+            asyncio.run(run_host(folder, port, timedelta(seconds=lease), _read_keys(keys)))
     except ConfigError as error:
         print_error(str(error))
         return EXIT_USAGE
@@ -63,3 +70,13 @@ def command(port: int, app: Path, lease: float) -> int:
         return EXIT_FAILURE
     exit_despite_threads()
     return EXIT_SUCCESS
+
+
+def _read_keys(text: str) -> dict[str, set[str]]:
+    keys: dict[str, set[str]] = {}
+    for pair in filter(None, text.split(",")):
+        function, equals, key = pair.strip().partition("=")
+        if not (function and equals and key):
+            raise click.UsageError("--key: write FUNCTION=KEY, such as read=KEY,write=KEY")
+        keys.setdefault(function, set()).add(key)
+    return keys

@@ -45,7 +45,7 @@ async def command(status: str | None, since: datetime | None, top: int, is_json:
         is_watching = status is not None and status.lower() == _WATCHING
         wanted = OperationFilter(
             since=since or now - timedelta(days=30),
-            status=None if is_watching else status,
+            statuses=(status,) if status and not is_watching else (),
             is_watching=True if is_watching else None,
         )
         async for entry in iter_operations(services.store, wanted, now):

@@ -23,11 +23,14 @@ class AppError(OpswatchError):
 
 
 @asynccontextmanager
-async def running_app(env: Mapping[str, str]) -> AsyncIterator[str]:
-    """Yield the app's URL while it runs under `env`; drain it when the block ends."""
+async def running_app(env: Mapping[str, str], *arguments: str) -> AsyncIterator[str]:
+    """Yield the app's URL while it runs under `env`; drain it when the block ends.
+
+    `arguments` are further ones of `opswatch dev`.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "opswatch.cli", "dev", "--port", "0", "--app", str(ROOT)),
+        *("-m", "opswatch.cli", "dev", "--port", "0", "--app", str(ROOT), *arguments),
         env={**os.environ, **env, "PYTHONUNBUFFERED": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -2,7 +2,10 @@
 
 import asyncio
 import os
+import shlex
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from itertools import zip_longest
 
 from rich.console import Console
 from rich.live import Live
@@ -20,6 +23,8 @@ from opswatch.rows.messages import OPERATIONS_QUEUE
 
 _TIMEOUT = 100.0  # seconds, for all cases to settle
 _SEED = 2024
+_FULL_WIDTH = 120  # columns of the terminal; the compact table fits into 80 columns, 24 lines
+_LINES_BESIDE = 4
 _COLUMNS = ("operation", "posted as", "status", "polls", "error", "callback", "POSTs", "")
 
 
@@ -44,15 +49,12 @@ async def run_demo(console: Console, *, keep: bool) -> int:
         expected = sum(current.is_settled and current.is_expected for current in progress)
         invalid = sum(post.event is None for post in receiver.received)
         console.print(
-            f"\n{expected} of {len(cases)} messages had the expected outcome; "
-            f"{len(receiver.received)} POSTs, {invalid} of them with an invalid signature.",
-            soft_wrap=True,
+            f"\n{expected} of {len(cases)} messages as expected; "
+            f"{len(receiver.received)} POSTs, {invalid} with an invalid signature."
         )
         if keep:
-            console.print(f"The app is still running at {app_url}; stop it with Ctrl-C.")
-            console.print("To post to it:")
-            storage = env["AzureWebJobsStorage"]
-            console.print(f"  export AzureWebJobsStorage='{storage}'", soft_wrap=True)
+            for line in kept_running(app_url, env, simulator, receiver):
+                console.print(line, soft_wrap=True, highlight=False, markup=False)
             await asyncio.Event().wait()
     return 0 if expected == len(cases) and not invalid else 1
 
@@ -75,28 +77,51 @@ def app_settings(connection: str, simulator: Simulator, receiver: Receiver) -> d
     }
 
 
+def kept_running(
+    app_url: str, env: Mapping[str, str], simulator: Simulator, receiver: Receiver
+) -> list[str]:
+    """Return what a person needs to look at the app and to post another operation to it."""
+    start = '{"script": "failed", "duration": "PT1M"}'
+    return [
+        "",
+        "Running until Ctrl-C:",
+        f"  page           {app_url}/api/dashboard",
+        f"  simulated ARM  {simulator.endpoint}",
+        f"  receiver       {receiver.url}/hook, and /flaky (accepts the third attempt), /gone",
+        f"  its secret     {receiver.secret.text}",
+        "",
+        "To start an operation; its url can be posted on the page:",
+        f"  curl -X PUT {simulator.endpoint}/simulator/operations -d {shlex.quote(start)}",
+        "",
+        "To post from another terminal:",
+        *(f"  export {name}={shlex.quote(value)}" for name, value in env.items() if value),
+        f"  .venv/bin/opswatch post URL --callback {receiver.url}/flaky",
+    ]
+
+
 async def watch(console: Console, cases: list[Case], reader: ProgressReader) -> list[Progress]:
     """Show the cases live until each is settled, or until the timeout."""
     deadline = asyncio.get_running_loop().time() + _TIMEOUT
     progress = await reader.read(cases)
-    with Live(progress_table(cases, progress), console=console, refresh_per_second=4) as live:
+    has_room = console.width >= _FULL_WIDTH and console.height > len(cases) + _LINES_BESIDE
+    show = full_table if has_room else compact_table
+    with Live(show(cases, progress), console=console, refresh_per_second=4) as live:
         while not all(current.is_settled for current in progress):
             if asyncio.get_running_loop().time() > deadline:
                 break
             await asyncio.sleep(0.5)
             progress = await reader.read(cases)
-            live.update(progress_table(cases, progress))
+            live.update(show(cases, progress))
     return progress
 
 
-def progress_table(cases: list[Case], progress: list[Progress]) -> Table:
-    """Return one row per case."""
+def full_table(cases: list[Case], progress: list[Progress]) -> Table:
+    """Return one row per case, with all that is known of it."""
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold underline")
     for column in _COLUMNS:
         is_number = column in ("polls", "POSTs")
         table.add_column(column, no_wrap=True, justify="right" if is_number else "left")
     for case, current in zip(cases, progress, strict=True):
-        mark = "[green]✓[/]" if current.is_expected else "[red]✗[/]"
         table.add_row(
             case.name,
             case.form,
@@ -105,6 +130,29 @@ def progress_table(cases: list[Case], progress: list[Progress]) -> Table:
             current.error_code,
             current.callback,
             str(current.posts or ""),
-            mark if current.is_settled else "[dim]…[/]",
+            _mark(current),
         )
     return table
+
+
+def compact_table(cases: list[Case], progress: list[Progress]) -> Table:
+    """Return two cases per row, with the outcome of each."""
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold underline")
+    for side in range(2):
+        table.add_column("", width=1)
+        table.add_column("operation", width=20, no_wrap=True)
+        table.add_column("status", width=15 + side, no_wrap=True)
+    cells = [
+        (_mark(current), case.name if case.operation else case.form, current.status)
+        for case, current in zip(cases, progress, strict=True)
+    ]
+    half = (len(cells) + 1) // 2
+    for left, right in zip_longest(cells[:half], cells[half:], fillvalue=("", "", "")):
+        table.add_row(*left, *right)
+    return table
+
+
+def _mark(current: Progress) -> str:
+    if not current.is_settled:
+        return "[dim]…[/]"
+    return "[green]✓[/]" if current.is_expected else "[red]✗[/]"

@@ -19,7 +19,7 @@ from typing import Final, Self
 from opswatch.local.host.app import MODULE, Function
 from opswatch.local.host.connections import Connections
 from opswatch.local.host.dispatcher import Dispatcher
-from opswatch.local.host.http import LOOPBACK, HttpServer
+from opswatch.local.host.http import LOOPBACK, HttpServer, Keys
 from opswatch.local.host.leases import LEASE
 from opswatch.local.host.settings import HostSettings, local_values
 from opswatch.local.host.shutdown import Shutdown
@@ -47,12 +47,14 @@ class LocalHost:
         *,
         drain: float = DRAIN,
         lease: timedelta = LEASE,
+        keys: Keys | None = None,
     ) -> None:
         self._app_dir = app_dir.resolve()
         self._given_env = env or {}
         self._port = port
         self._drain_timeout = drain
         self._lease = lease
+        self._keys = keys
         self._shutdown = Shutdown()
         self._open = AsyncExitStack()
         self.functions: tuple[Function, ...] = ()
@@ -62,7 +64,7 @@ class LocalHost:
         """Load the app and start it; raise `ConfigError`, OSError, or what its import raises."""
         async with AsyncExitStack() as opening:
             opening.enter_context(_app_environment(self._app_dir, self._given_env))
-            self._server = HttpServer(self._drain_timeout)
+            self._server = HttpServer(self._drain_timeout, self._keys)
             self._settings = HostSettings.load(self._app_dir, os.environ)
             connections = Connections(os.environ, self._lease)
             self._connections = await opening.enter_async_context(connections)

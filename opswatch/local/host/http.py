@@ -1,6 +1,7 @@
 """The HTTP trigger: a server on the loopback interface that turns requests into invocations."""
 
-from collections.abc import Awaitable, Callable, Iterable
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,6 +18,7 @@ LOOPBACK = "127.0.0.1"
 _RESERVED = ("admin", "runtime")  # beginnings of the host's own routes
 _MAX_BODY = 100 * 1024 * 1024  # the limit of the Functions host
 
+Keys = Mapping[str, Collection[str]]  # the name of a function -> its keys
 Invoke = Callable[[Function, Input], Awaitable[Datum | None]]  # None: the invocation failed
 
 
@@ -54,11 +56,16 @@ def route_table(functions: Iterable[Function], prefix: str) -> RouteTable[Functi
 
 
 class HttpServer:
-    """Listens from `start` to `close`; `mount` sets the functions that it invokes."""
+    """Listens from `start` to `close`; `mount` sets the functions that it invokes.
 
-    def __init__(self, drain: float) -> None:
+    A function that has `keys` needs one of them, as in Azure; others need none, as under Core
+    Tools.
+    """
+
+    def __init__(self, drain: float, keys: Keys | None = None) -> None:
+        self._keys = keys or {}
         app = web.Application(client_max_size=_MAX_BODY)
-        app.router.add_route("*", "/{path:.*}", self._respond)
+        app.router.add_route("*", r"/{path:[\s\S]*}", self._respond)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=drain)
         self._routes: RouteTable[Function] = RouteTable()
         self._invoke: Invoke | None = None
@@ -82,6 +89,8 @@ class HttpServer:
         await self._runner.cleanup()
 
     async def _respond(self, request: web.Request) -> web.StreamResponse:
+        if not is_loopback_name(request.host):  # a name that leads here from another page's site
+            return web.Response(status=421)
         body = await request.read()  # other functions may be mounted before this returns
         if self._invoke is None:
             return web.Response(status=503)
@@ -90,6 +99,9 @@ class HttpServer:
         if found is None:
             return web.Response(status=404)
         function, parameters = found
+        keys = self._keys.get(function.name, ())
+        if keys and request.headers.get("x-functions-key") not in keys:
+            return web.Response(status=401)
         request_input = http_input(
             method=request.method,
             url=f"{request.scheme}://{request.host}{request.raw_path}",
@@ -100,6 +112,12 @@ class HttpServer:
         )
         result = await self._invoke(function, request_input)
         return web.Response(status=500) if result is None else _response(result)
+
+
+def is_loopback_name(host: str) -> bool:
+    """Return whether a `Host` header names the loopback interface."""
+    name = re.sub(r":\d*$", "", host.lower())
+    return name in ("localhost", LOOPBACK, "[::1]") or name.endswith(".localhost")
 
 
 def _join_repeated(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -63,7 +63,7 @@ def compile_route(template: str, target: T, methods: Iterable[str] = ()) -> Rout
     return Route(
         target=target,
         methods=frozenset(method.upper() for method in methods),
-        pattern=re.compile(pattern, re.IGNORECASE),
+        pattern=re.compile(pattern, re.IGNORECASE | re.DOTALL),
         constraints=tuple(constraints),
     )
 

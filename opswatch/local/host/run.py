@@ -16,13 +16,14 @@ from opswatch.core.errors import ConfigError
 from opswatch.core.mistakes import Part, problems_of
 from opswatch.local.host.app import MODULE, Function, HttpTrigger, QueueTrigger, TimerTrigger
 from opswatch.local.host.host import LocalHost
+from opswatch.local.host.http import Keys
 from opswatch.local.host.settings import HostSettings, local_values
 from opswatch.local.host.worker import THREADS
 
 _USES_OPSWATCH = re.compile(r"^(?:from|import) opswatch\b", re.MULTILINE)
 
 
-async def run_host(app_dir: Path, port: int, lease: timedelta) -> None:
+async def run_host(app_dir: Path, port: int, lease: timedelta, keys: Keys | None = None) -> None:
     """Run the app of `app_dir` until SIGINT or SIGTERM, then drain; raise the host's errors.
 
     Raise one `ConfigError` for all mistakes in the settings. A second signal ends the process at
@@ -39,7 +40,7 @@ async def run_host(app_dir: Path, port: int, lease: timedelta) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    async with LocalHost(app_dir, port=port, lease=lease) as host:
+    async with LocalHost(app_dir, port=port, lease=lease, keys=keys) as host:
         await host.started()
         print("Functions:")
         for function in host.functions:

@@ -94,6 +94,81 @@ async def test_http_functions_are_served(make_app: Any, http: ClientSession) -> 
     assert await refused(host.url)
 
 
+async def test_routes_are_tried_in_the_order_of_names(make_app: Any, http: ClientSession) -> None:
+    """However specific they are: a function whose name comes later is not reached."""
+    app = make_app("""
+        @app.route(route="a/b", methods=["GET"])
+        async def later(req) -> str:
+            return "later"
+
+        @app.route(route="{*path}", methods=["GET"])
+        async def earlier(req) -> str:
+            return "earlier"
+
+        @app.route(route="{*path}", methods=["POST"])
+        async def zero(req) -> str:
+            return "zero"
+    """)
+    async with LocalHost(app) as host:
+        for method, text in [("GET", "earlier"), ("POST", "zero")]:
+            async with http.request(method, f"{host.url}/api/a/b") as response:
+                assert await response.text() == text
+
+
+async def test_function_with_keys_asks_for_one(make_app: Any, http: ClientSession) -> None:
+    app = make_app("""
+        @app.route(route="keyed")
+        async def keyed(req) -> str:
+            return "keyed"
+
+        @app.route(route="open")
+        async def unkeyed(req) -> str:
+            return "open"
+    """)
+    async with LocalHost(app, keys={"keyed": {"one", "two"}}) as host:
+        for path, key, status in [
+            ("open", None, 200),
+            ("keyed", None, 401),
+            ("keyed", "three", 401),
+            ("keyed", "one", 200),
+            ("keyed", "two", 200),
+            ("keyed?code=one", None, 401),
+        ]:
+            headers = {"x-functions-key": key} if key else {}
+            async with http.get(f"{host.url}/api/{path}", headers=headers) as response:
+                assert response.status == status
+                if status == 401:
+                    assert await response.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("localhost", 200),
+        ("app.localhost:7071", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:80", 200),
+        ("evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("127.0.0.1.evil.example:7071", 421),
+    ],
+)
+async def test_other_names_of_the_host_are_refused(
+    make_app: Any, http: ClientSession, name: str, status: int
+) -> None:
+    """A page of another site could have its name lead here."""
+    app = make_app("""
+        @app.route(route="x")
+        async def x(req) -> str:
+            return "x"
+    """)
+    async with (
+        LocalHost(app) as host,
+        http.get(f"{host.url}/api/x", headers={"Host": name}) as response,
+    ):
+        assert response.status == status
+
+
 async def test_failed_request_gets_a_status(make_app: Any, http: ClientSession) -> None:
     app = make_app("""
         @app.route(route="fails", methods=["GET"])

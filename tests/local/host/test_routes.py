@@ -43,6 +43,7 @@ from opswatch.local.host.routes import RouteTable, compile_route, decode_path
         ("api/x/{*rest}", "/api/x", {}),
         ("api/x/{*rest}", "/api/xy", None),
         ("{*rest}", "/", {}),
+        ("{*rest}", "/a%0Ab", {"rest": "a\nb"}),
         ("api/{name}.{ext}", "/api/a.txt", {"name": "a", "ext": "txt"}),
     ],
 )

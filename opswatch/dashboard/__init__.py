@@ -1,0 +1,1 @@
+"""The page: static files in `files`, which `opswatch.web.page` serves."""

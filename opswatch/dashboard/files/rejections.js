@@ -1,0 +1,45 @@
+// Messages that could not be accepted, and why; each can be posted again, edited.
+import { go, html, Select, Skeleton, Trouble, When } from "./ui.js";
+import { withoutPaths } from "./mask.js";
+
+const SHOWN = 200; // characters of a message
+
+/** What each reason means: said in the list, and where a post is refused. */
+export const MEANINGS = {
+  Empty: "The message holds nothing.", NotUtf8: "The message is not UTF-8 text.", NotJson: "It begins like JSON and is not.",
+  UnknownShape: "JSON, but not what a post looks like.", MissingSetting: "It leaves out what no setting of the app supplies.",
+  InvalidOperation: "This names no operation: give its ID, its ARM path or its status URL.",
+  ForeignHost: "The URL is not of the ARM endpoint that this app polls.", InvalidCallback: "The callback is not permitted.",
+  InvalidTimeout: "The timeout must be an ISO 8601 duration from 30 seconds to 7 days.", TooLarge: "A value is too long.",
+};
+
+export const rejectionsPath = query => {
+  const wanted = new URLSearchParams();
+  for (const name of ["reason", "since"]) if (query.get(name)) wanted.set(name, query.get(name));
+  return wanted.size ? `rejections?${wanted}` : "rejections";
+};
+
+export function Rejections({ live, query, onRetry, mayWrite, act }) {
+  const rows = live.data?.value ?? [];
+  return html`<h1>Rejections</h1>
+    <div class="filters">
+      <${Select} label="Reason" value=${query.get("reason") ?? ""} options=${[["", "Any reason"], ...Object.keys(MEANINGS).map(name => [name, name])]}
+      onPick=${reason => go("rejections", { reason })} /></div>
+    <${Trouble} live=${live} onRetry=${onRetry} />
+    ${!live.data && !live.error && html`<${Skeleton} isSlow=${live.isSlow} />`}
+    ${live.data && !rows.length && html`<div class="note" role="status">No message was rejected.</div>`}
+    ${rows.length > 0 && html`<table class="rejections"><caption class="vh">Rejected messages, newest first</caption>
+      <thead><tr><th scope="col">Reason</th><th scope="col">Message</th>
+      <th scope="col" class="n wide">Times</th><th scope="col" class="n">Last</th></tr></thead>
+      <tbody>${rows.map(row => html`<tr key=${`${row.day}/${row.id}`}><td><strong>${row.reason}</strong>
+        <small>${MEANINGS[row.reason]}</small></td>
+        <td><code class="message">${shortBody(row.body)}</code><small>${withoutPaths(row.detail ?? "")}</small>
+        ${mayWrite && html`<button type="button" class="plain small" onClick=${() => act.post(row.body)}>Post again, edited…</button>`}</td><td class="n wide">${row.count}</td>
+        <td class="n"><${When} at=${row.receivedAt} /></td></tr>`)}</tbody></table>
+      <p class="foot">${rows.length} shown, newest first${live.data.nextLink ? "; there are more" : ""}</p>`}`;
+}
+
+function shortBody(body) {
+  const text = withoutPaths(String(body ?? ""));
+  return text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text || "(empty)";
+}

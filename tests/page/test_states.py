@@ -1,0 +1,118 @@
+"""Each state and view, light and dark, narrow and wide: accessible, quiet, within its width."""
+
+import json
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from tests.page import values
+from tests.page.conftest import Open, Opened
+from tests.page.service import Service
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+AXE = (Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
+Scheme = Literal["light", "dark"]
+SHOWN: tuple[tuple[Scheme, int], ...] = (
+    ("light", 1280),
+    ("dark", 1280),
+    ("light", 390),
+    ("dark", 390),
+)
+
+
+def failed_view(service: Service) -> str:
+    return f"operations/{values.SUBSCRIPTION}/{service.whole[0]['key']}"
+
+
+def running_view(service: Service) -> str:
+    return f"operations/{values.SUBSCRIPTION}/{service.whole[1]['key']}"
+
+
+async def check(opened: Opened) -> None:
+    """Fail on a violation, a word in the console, a request elsewhere, or too wide a page."""
+    page = opened.page
+    await page.evaluate(AXE)
+    found: dict[str, Any] = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    violations = [(v["id"], [node["html"] for node in v["nodes"]]) for v in found["violations"]]
+    assert violations == [], json.dumps(violations, indent=1)
+    assert opened.unexpected == []
+    assert opened.foreign == []
+    sizes = await page.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    assert sizes[0] <= sizes[1]
+
+
+STATES: dict[str, tuple[Callable[[], Service], str]] = {
+    "empty": (lambda: Service(operations=[], summary=values.empty_summary()), "No operation yet"),
+    "data": (lambda: Service(operations=values.operations(40)), "40 shown"),
+    "error": (lambda: Service(failure=HTTPStatus.SERVICE_UNAVAILABLE), "The app answered 503"),
+    "no key": (lambda: Service(keys={"read": "viewer", "write": "operator"}), "A key is needed"),
+}
+
+
+async def check_all(opened: Opened, *shown: tuple[Scheme, int]) -> None:
+    for scheme, width in shown:
+        await opened.page.emulate_media(color_scheme=scheme)
+        await opened.page.set_viewport_size({"width": width, "height": 900})
+        await check(opened)
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_state_is_accessible_and_quiet(open_page: Open, state: str) -> None:
+    make, words = STATES[state]
+    opened = await open_page(make())
+    page = await opened.go("operations")
+    await page.get_by_text(words).first.wait_for()
+    await check_all(opened, *SHOWN)
+
+
+VIEWS = (
+    "failed",
+    "running",
+    "deliveries",
+    "deliveries?state=abandoned",
+    "rejections",
+    "kinds",
+    "health",
+)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+async def test_view_is_accessible_and_quiet(open_page: Open, service: Service, view: str) -> None:
+    opened = await open_page(service)
+    page = await opened.go(
+        {"failed": failed_view, "running": running_view}.get(view, lambda _: view)(service)
+    )
+    for summary in await page.locator("details > summary").all():
+        await summary.click()
+    await check_all(opened, SHOWN[0], SHOWN[3])
+
+
+@pytest.mark.parametrize("dialog", ["Post", "Keyboard", "Stop watching…"])
+async def test_dialog_is_accessible_and_quiet(
+    open_page: Open, service: Service, dialog: str
+) -> None:
+    opened = await open_page(service, viewport={"width": 390, "height": 700})
+    page = await opened.go(running_view(service))
+    await page.get_by_role("button", name=dialog, exact=True).click()
+    await page.get_by_role("dialog").wait_for()
+    await check(opened)
+    await page.keyboard.press("Escape")
+    await page.get_by_role("dialog").wait_for(state="detached")
+    assert await page.evaluate("document.activeElement.textContent") in (dialog, "?")
+
+
+async def test_twice_the_size_of_text_still_fits(open_page: Open, service: Service) -> None:
+    """A zoom of 200 % halves the viewport in CSS pixels; 320 px is what WCAG 1.4.10 asks for."""
+    for width in (640, 320):
+        opened = await open_page(
+            service, viewport={"width": width, "height": 450}, device_scale_factor=2
+        )
+        for view in ("operations", failed_view(service), "kinds"):
+            await opened.go(view)
+            sizes = await opened.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+            assert sizes[0] <= sizes[1], view

@@ -1,0 +1,97 @@
+"""Runs in which results get old: the purge meets late receivers, replays, crashes and stalls."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from opswatch.core.deliveries import Delivery, DeliveryState
+from opswatch.core.watches import Result
+from opswatch.steps.purge import purge
+from tests.simulation.run import POLICY, Run
+from tests.simulation.scenario import NEVER, Post, Scenario, UserRequest
+from tests.simulation.scheduler import Task
+
+RETENTION = timedelta(minutes=15)  # longer than the longest stall
+_PURGES_FROM, _PURGES_UNTIL = 600.0, 6000.0  # seconds
+_FAULTS_FROM = 850.0  # seconds: what ends before was told before
+
+
+class PurgedRun(Run):
+    """A run of a quarter of an hour more, in which everything is removed in the end."""
+
+    policy = replace(POLICY, retention=RETENTION)
+    busy_until = _PURGES_UNTIL
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.results.on_removal = self._check_age
+        self.records.on_removal = self._check_record
+        self.faults.outage = None
+        # A result that is written a minute after its purge has no entry that leads to it.
+        self.faults.may_be_late = False
+        left, self.faults.left = self.faults.left, 0
+        self.scheduler.schedule(_FAULTS_FROM, self._let_faults_strike, left)
+        self.scheduler.schedule(_PURGES_FROM, self._purge, None)
+
+    def _draw(self) -> Scenario:
+        scenario, random = super()._draw(), self.random
+        for operation in scenario.operations:
+            operation.ends_at = min(operation.ends_at, 60.0)
+            operation.miss_rate, operation.gone_at, operation.timeout = 0.0, NEVER, None
+        requests = [request for request in scenario.requests if request.verb == "redeliver"]
+        for operation in scenario.operations:
+            for _ in range(random.choice((0, 1, 1, 2))):
+                receiver = random.randrange(len(scenario.receivers))
+                scenario.posts.append(Post(random.uniform(860, 1180), operation, receiver))
+            if random.random() < 0.3:
+                at = random.uniform(860, 1180)
+                requests.append(UserRequest(at, operation, "redeliver"))
+        return replace(scenario, requests=requests)
+
+    def _is_repaired(self) -> bool:
+        return True
+
+    def _let_faults_strike(self, left: int) -> None:
+        self.faults.left = left
+
+    def _purge(self, _: None) -> None:
+        """Fire the timer, every minute; two purges meet only after a stall."""
+        if self.scheduler.now > _PURGES_UNTIL:
+            return
+        self.scheduler.schedule(60.0, self._purge, None)
+        worker = self.scheduler.choose_worker()
+        if worker is not None:
+            coroutine: Any = self._run_purge(self.services[worker])
+            self.scheduler.spawn(Task("purge", worker, coroutine, lambda _: None))
+
+    @staticmethod
+    async def _run_purge(services: Any) -> None:
+        with suppress(ExceptionGroup):  # a part has failed; the next run continues
+            await purge(services)
+
+    def _check_age(self, result: Result) -> None:
+        age = self.scheduler.clock() - result.end.finished_at
+        if age + timedelta(seconds=61) < RETENTION:
+            self.scheduler.violate(f"purged after {age}: {result}")
+
+    def _check_record(self, record: Delivery) -> None:
+        (receiver,) = (r for r in self.scenario.receivers if r.url == record.callback_url)
+        if record.state is DeliveryState.ABANDONED and not receiver.is_retired:
+            self.scheduler.violate(f"abandoned without a reason: {record}")
+
+    def problems(self) -> Iterator[str]:
+        """Find what has stayed, and who was not told."""
+        store, is_replayed = self.store, any(r.verb == "redeliver" for r in self.scenario.requests)
+        tables = [store.watches, store.outbox, store.results, store.timeline, store.rejections]
+        if not is_replayed:  # a replay that was cut off may leave a record that nothing lists
+            tables.append(store.deliveries)
+        for table in tables:
+            rows: Any = table
+            yield from (f"left behind: {noun}" for noun in rows.values())
+        for post in self.scenario.posts:
+            if post.receiver is not None:
+                receiver = self.scenario.receivers[post.receiver]
+                if not receiver.is_retired and post.operation.path not in receiver.accepted:
+                    yield f"{receiver.url} was not told of {post.operation}"

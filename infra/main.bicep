@@ -39,7 +39,7 @@ param instanceMemoryMB int = 512
 
 @minValue(1)
 @maxValue(1000)
-@description('Upper limit of instances for each function. It bounds the bill, because the queue scaler also counts delayed messages. Not every region accepts a limit below 40 yet.')
+@description('Upper limit of instances for each queue or timer function, and for the HTTP functions together. It bounds the bill, because the queue scaler also counts delayed messages. Not every region accepts a limit below 40 yet.')
 param maximumInstanceCount int
 
 @minValue(0)
@@ -47,7 +47,7 @@ param maximumInstanceCount int
 @description('Always-ready instances of the function that polls. 1 avoids a cold start between sparse polls, and is billed all the time.')
 param alwaysReadyCount int
 
-@description('Spread plan and storage over the availability zones of the region. Azure then keeps two instances of each function always ready.')
+@description('Spread plan and storage over the availability zones of the region. Azure then keeps two instances of each queue or timer function always ready, and two for the HTTP functions.')
 param zoneRedundant bool
 
 @description('Reach storage and vault through private endpoints, from a virtual network that the app joins.')
@@ -326,3 +326,4 @@ output AZURE_FUNCTION_NAME string = applicationName
 output AZURE_KEY_VAULT_NAME string = keyVaultName
 output OPSWATCH_STORAGE_ACCOUNT string = storageAccountName
 output OPSWATCH_URL string = app.outputs.uri
+output OPSWATCH_PAGE string = '${app.outputs.uri}/api/dashboard'

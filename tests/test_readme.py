@@ -11,6 +11,7 @@ from opswatch import config
 from opswatch.core.watches import FinalStatus
 from opswatch.rows.messages import QUEUES
 from opswatch.rows.tables import TABLES
+from opswatch.web.routes import ROUTES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -43,6 +44,22 @@ def test_readme_names_every_setting() -> None:
 def test_readme_names_every_command() -> None:
     named = set(re.findall(r"`opswatch ([a-z]+)", README))
     assert named - {"help"} == listed_commands() - {"help"}
+
+
+def test_readme_lists_every_route() -> None:
+    listed = re.findall(r"^\| `([A-Z]+) /api/(\S+)` \|", README, re.MULTILINE)
+    assert listed == [(route.method, route.path) for route in ROUTES]
+
+
+def test_readme_names_the_parameters_of_lists() -> None:
+    for route in ROUTES:
+        names = {parameter.name for parameter in route.parameters} - {"continuation", "maxpagesize"}
+        (row,) = re.findall(
+            rf"^\| `{route.method} /api/{re.escape(route.path)}` \|(.*)$", README, re.MULTILINE
+        )
+        assert {
+            name for name in names if f"`{name}`" not in row and f"?{name}=" not in row
+        } == set()
 
 
 def test_readme_make_targets_exist() -> None:

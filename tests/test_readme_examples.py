@@ -1,7 +1,9 @@
 """The examples in the README run as printed, except for names such as ACCOUNT and the secret."""
 
 import ast
+import asyncio
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -17,6 +19,7 @@ from standardwebhooks import WebhookVerificationError
 
 from opswatch.core.webhook import Secret
 from opswatch.local.azurite import Azurite, running_azurite
+from tests.support.api import running_api
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 SECRET = Secret(b"k" * 32)
@@ -119,6 +122,33 @@ def test_receive_example_verifies_event(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out == "6432a8f9 Conflict\n"
     with pytest.raises(WebhookVerificationError):
         names["receive"](body + b" ", headers)
+
+
+async def test_http_example_posts_follows_and_lists(storage: Azurite, tmp_path: Path) -> None:
+    keys = {"READ_KEY": "viewer", "WRITE_KEY": "operator"}
+    async with running_api(storage, {"read": {"viewer"}, "write": {"operator"}}) as api:
+        (tmp_path / "url").write_text(api.start("failed"), encoding="utf-8")
+        code = example("bash", "x-functions-key").replace("sleep 5", "sleep 0.2")
+        address = "https://APP.azurewebsites.net/api"
+        assert address in code
+        process = await asyncio.create_subprocess_exec(
+            *("bash", "-e", "-u", "-o", "pipefail", "-c", code.replace(address, api.url)),
+            cwd=tmp_path,
+            env={**os.environ, **keys, "no_proxy": "127.0.0.1"},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        printed, _ = await process.communicate()
+    assert process.returncode == 0
+    decoder, text, answers = json.JSONDecoder(), printed.decode(), []
+    while text := text.strip():
+        answer, end = decoder.raw_decode(text)
+        answers.append(answer)
+        text = text[end:]
+    posted, followed, failed, abandoned = answers
+    assert (posted["state"], posted["clientState"]) == ("watching", {"ticket": 42})
+    assert followed["status"] == "Failed"
+    assert [row["operationId"] for row in failed["value"]] == [posted["operationId"]]
+    assert abandoned == {"count": 0}
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ PRICES: Final = (
     ALERT_RARELY,
 )
 
-ALERTS: Final = ALERT_OFTEN.of(5) + ALERT_RARELY.of(4)  # what infra/modules/alerts.bicep makes
+ALERTS: Final = ALERT_OFTEN.of(6) + ALERT_RARELY.of(4)  # what infra/modules/alerts.bicep makes
 LOG_CAP: Final = 5.0 * 30  # GB a month: logDailyCapGb
 _QUEUE_KINDS = frozenset({"send", "receive", "delete message", "update message", "peek", "queue"})
 

@@ -56,6 +56,10 @@ function Test-Resolved {
     ($Answer -eq 'Resolved')
 }
 
+if ($env:OPSWATCH_PAGE) {
+  Write-Output "After 'azd deploy' the page is at $env:OPSWATCH_PAGE"
+  Write-Output "It asks for a key: see 'The page and its keys' in infra/README.md."
+}
 $Again = 'Then run: azd hooks run postprovision'
 $Inside = "From a machine in its network, follow 'The callback secret' in infra/README.md."
 if (-not (Get-Command az -ErrorAction SilentlyContinue)) {

@@ -53,6 +53,10 @@ is_resolved() {
     [ "$answer" = Resolved ]
 }
 
+if [ -n "${OPSWATCH_PAGE:-}" ]; then
+  echo "After 'azd deploy' the page is at $OPSWATCH_PAGE"
+  echo "It asks for a key: see 'The page and its keys' in infra/README.md."
+fi
 again='Then run: azd hooks run postprovision'
 inside="From a machine in its network, follow 'The callback secret' in infra/README.md."
 command -v az >/dev/null || give_up "the Azure CLI (az) is not installed." "Install it and run: az login. $again"

@@ -38,6 +38,18 @@ var rules = [
     window: 'PT15M'
   }
   {
+    name: 'kept'
+    displayName: 'Messages are kept because of a setting or an outage'
+    severity: 1
+    query: loadTextContent('../queries/kept.kql')
+    measure: 'Minutes'
+    aggregation: 'Maximum'
+    operator: 'GreaterThan'
+    threshold: 4
+    frequency: 'PT5M'
+    window: 'PT15M'
+  }
+  {
     name: 'overdue'
     displayName: 'The oldest due watch is more than five minutes late'
     severity: 1

@@ -111,6 +111,11 @@ resource site 'Microsoft.Web/sites@2024-04-01' = {
       scmMinTlsVersion: '1.2'
       http20Enabled: true
       remoteDebuggingEnabled: false
+      // No other origin may read an answer: the page of the app is at the app's own.
+      cors: {
+        allowedOrigins: []
+        supportCredentials: false
+      }
     }
   }
 }

@@ -1,7 +1,7 @@
 """Tests a deployment from outside: `python3 -m infra.smoke`, after `azd deploy`.
 
-It needs Python, an Azure CLI that is signed in, and the rights of an operator. It starts one
-operation that costs nothing: a what-if of an empty template.
+It needs Python, an Azure CLI that is signed in, and the rights of an operator, but no function key.
+It starts one operation that costs nothing: a what-if of an empty template.
 """
 
 import ast
@@ -15,20 +15,33 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 LISTED_WITHIN = 120  # seconds, for each check: a new package is indexed,
+ANSWERED_WITHIN = 120  # an instance starts, and the app reads its secret,
 REJECTED_WITHIN = 60  # a message is read after a cold start,
 ENDED_WITHIN = 240  # and ARM ends a what-if after some polls
 PAUSE = 5
 WHAT_IF_VERSION = "2022-09-01"
 RUNBOOK = "docs/runbook.md"
+# Method, path and status, without a key.
+REQUESTS = (
+    ("GET", "health", HTTPStatus.OK),
+    ("HEAD", "health", HTTPStatus.OK),
+    ("GET", "dashboard", HTTPStatus.OK),
+    ("GET", "operations", HTTPStatus.UNAUTHORIZED),
+    ("POST", "operations", HTTPStatus.UNAUTHORIZED),
+)
 
 
 class AzError(Exception):
@@ -44,6 +57,7 @@ class Target:
     resource_group: str
     app: str
     account: str
+    url: str
 
     @classmethod
     def from_values(cls, values: Mapping[str, str]) -> "Target":
@@ -54,6 +68,7 @@ class Target:
             resource_group=values["AZURE_RESOURCE_GROUP"],
             app=values["AZURE_FUNCTION_NAME"],
             account=values["OPSWATCH_STORAGE_ACCOUNT"],
+            url=values["OPSWATCH_URL"],
         )
 
 
@@ -140,6 +155,52 @@ def declared_functions(source: Path = ROOT / "function_app.py") -> set[str]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and any(ast.unparse(each).startswith("app.") for each in node.decorator_list)
     }
+
+
+def api_answers(target: Target, clock: Clock) -> Outcome:
+    """Ask for the health and the page, which need no key, and for what must need one."""
+    wrong: list[tuple[str, int | str, str]] = []
+    for passed in clock.attempts(ANSWERED_WITHIN):
+        wrong = []
+        for method, path, expected in REQUESTS:
+            status, robots = _ask(method, f"{target.url}/api/{path}")
+            if status != expected:
+                text = f"{method} /api/{path}: {status}, not {expected:d}"
+                wrong.append((path, status, text))
+            elif expected == HTTPStatus.OK and robots != "noindex":
+                wrong.append((path, status, f"{method} /api/{path}: search engines may list it"))
+        if not wrong:
+            return Outcome("api", True, f"healthy, and closed without a key, after {passed:.0f} s")
+    advice = f"Read the app's exceptions as in {RUNBOOK}, section errors."
+    if any(status == HTTPStatus.SERVICE_UNAVAILABLE for _, status, _ in wrong):
+        advice = (
+            "With the key of the function 'read', GET /api/health/details names what fails and "
+            "what to do: infra/README.md, 'The page and its keys'."
+        )
+    for path, status, _ in wrong:
+        if path == "operations" and isinstance(status, int) and status <= HTTPStatus.BAD_REQUEST:
+            advice = "Everybody can read or post without a key: stop the app until this is mended."
+    return Outcome("api", False, "; ".join(text for _, _, text in wrong), advice)
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _ask(method: str, url: str) -> tuple[int | str, str | None]:
+    """Return the status of an answer, or what went wrong instead, and its `X-Robots-Tag`."""
+    headers = {"content-type": "application/json"} if method == "POST" else {}
+    body = b"{}" if method == "POST" else None  # invalid: it registers nothing in any case
+    request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - https
+    try:
+        with urllib.request.build_opener(_NoRedirects).open(request, timeout=30) as answer:
+            return answer.status, answer.headers["x-robots-tag"]
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers["x-robots-tag"]
+    except (OSError, HTTPException) as error:
+        return str(error), None
 
 
 def message_is_rejected(target: Target, clock: Clock) -> Outcome:
@@ -268,6 +329,7 @@ def _day(later: int) -> str:
 
 CHECKS = {
     "functions": functions_are_listed,
+    "api": api_answers,
     "rejection": message_is_rejected,
     "operation": operation_is_watched,
 }

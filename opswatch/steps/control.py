@@ -8,6 +8,7 @@ from opswatch.core.deliveries import Delivery, DeliveryState, attempt_at, is_set
 from opswatch.core.keys import Key
 from opswatch.core.timeline import settled_entry
 from opswatch.core.watches import FinalStatus
+from opswatch.dated import Span
 from opswatch.lists import DeliveryFilter, list_deliveries
 from opswatch.ports import Query, Services
 from opswatch.queries import get_deliveries
@@ -109,6 +110,22 @@ async def redeliver_all(
             return count, False
 
 
+async def redeliver_abandoned(services: Services, since: datetime) -> int:
+    """Queue every delivery again that was abandoned at `since` or later; return how many.
+
+    Those that are abandoned again meanwhile are left, or a receiver that refuses at once would be
+    called without end.
+    """
+    now, retention = services.clock(), services.policy.retention
+    span = Span(since=max(since, now - retention), until=now + datetime.resolution)
+    wanted = DeliveryFilter(span=span, states=(DeliveryState.ABANDONED,))
+    count, has_more = 0, True
+    while has_more:
+        queued, has_more = await redeliver_all(services, wanted)
+        count += queued
+    return count
+
+
 async def _attempt_now(services: Services, key: Key, now: datetime) -> bool:
     """Make a pending delivery due; return False if it has settled meanwhile.
 
@@ -121,21 +138,6 @@ async def _attempt_now(services: Services, key: Key, now: datetime) -> bool:
         if await outbox.replace(due, row.etag) is not None:
             return True
     return False
-
-
-async def redeliver_abandoned(services: Services, since: datetime) -> int:
-    """Queue every abandoned delivery again whose last attempt was at `since` or later.
-
-    Returns how many. Reads the whole archive of deliveries: for a person after an outage, not for
-    a timer or a page.
-    """
-    now = services.clock()
-    count = 0
-    async for settled in services.store.deliveries.find(Query()):
-        last = settled.value.last_attempt_at or settled.value.started_at
-        if settled.value.state is DeliveryState.ABANDONED and last >= since:
-            count += await _requeue(services, settled.value, now)
-    return count
 
 
 async def _requeue(services: Services, settled: Delivery, now: datetime) -> bool:

@@ -11,7 +11,11 @@ from opswatch.core.texts import to_json
 PREFIX = "/api"  # host.json's route prefix
 JSON, PROBLEM = "application/json", "application/problem+json"
 # On every answer; the page adds its policy.
-HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+HEADERS = {
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "x-robots-tag": "noindex",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

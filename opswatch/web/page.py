@@ -32,7 +32,6 @@ _SHARED = {
     "x-frame-options": "DENY",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "x-robots-tag": "noindex",
 }
 
 

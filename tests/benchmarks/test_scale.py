@@ -8,7 +8,15 @@ import pytest
 from benchmarks.scaling import report, rules
 from benchmarks.scaling.host import Done, Function, Instance, MessageQueue, Timeline
 from benchmarks.scaling.model import EMPTY, operations_a_day, waiting
-from benchmarks.scaling.prices import ALERTS, EXECUTIONS, GB_SECONDS, MONTH, Month
+from benchmarks.scaling.prices import (
+    ALERT_OFTEN,
+    ALERT_RARELY,
+    ALERTS,
+    EXECUTIONS,
+    GB_SECONDS,
+    MONTH,
+    Month,
+)
 from benchmarks.scaling.rules import MESSAGE_PER_WATCH
 from tests.support.trigger import ROOT
 
@@ -118,7 +126,10 @@ def test_empty_app_costs_its_timer_and_looks_at_its_queues() -> None:
     assert (month.functions, EMPTY.instances) == (0, 0)
     assert 1 < month.running < 1.5
     assert month.executions == pytest.approx(MONTH / 60 + MONTH / 3600)
-    assert pytest.approx(9.5) == ALERTS
+    rules = (ROOT / "infra/modules/alerts.bicep").read_text("utf-8")
+    often, rarely = (rules.count(f"frequency: '{each}'") for each in ("PT5M", "PT15M"))
+    assert (often, rarely) == (6, 4)
+    assert ALERT_OFTEN.of(often) + ALERT_RARELY.of(rarely) == ALERTS
 
 
 def test_ten_thousand_waiting_watches_meet_the_targets() -> None:

@@ -39,6 +39,7 @@ _SLEEP = """#!/bin/sh
 echo "$1" >> {folder}/slept
 """
 
+PAGE = "https://func-ops.azurewebsites.net/api/dashboard"
 # Errors as az prints them.
 SECRET_NOT_FOUND = (
     "ERROR: (SecretNotFound) A secret with (name/id) callback-secrets was not found in this key "
@@ -107,5 +108,7 @@ class FakeAz:
             "AZURE_FUNCTION_NAME": "func-ops",
             "AZURE_KEY_VAULT_NAME": "kv-ops",
             "OPSWATCH_STORAGE_ACCOUNT": "stops",
+            "OPSWATCH_URL": "https://func-ops.azurewebsites.net",
+            "OPSWATCH_PAGE": PAGE,
             **more,
         }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployment.fake_az import FIREWALL, FORBIDDEN, SECRET_NOT_FOUND, FakeAz
+from tests.deployment.fake_az import FIREWALL, FORBIDDEN, PAGE, SECRET_NOT_FOUND, FakeAz
 from tests.infra.deployment import ROOT
 
 ID = "https://kv-ops.vault.azure.net/secrets/callback-secrets/0123456789abcdef"
@@ -81,6 +81,14 @@ def test_missing_secret_is_stored_and_read(hook: Hook) -> None:
     prefix, _, key = stored.partition("_")
     assert prefix == "whsec"
     assert len(base64.b64decode(key, validate=True)) == 32
+
+
+def test_address_of_the_page_is_printed(hook: Hook) -> None:
+    hook.az.answer("account show", error="ERROR: Please run 'az login' to setup account.")
+    printed = hook.run()
+    assert f"the page is at {PAGE}\n" in printed
+    assert "'The page and its keys' in infra/README.md" in printed
+    assert PAGE not in hook.run(OPSWATCH_PAGE="")
 
 
 def test_second_run_changes_nothing(hook: Hook) -> None:
@@ -239,6 +247,8 @@ def test_both_scripts_say_the_same() -> None:
         "may store secrets in",
         "has not taken effect after",
         "so it reads the secret with its next start",
+        "After 'azd deploy' the page is at",
+        "It asks for a key: see 'The page and its keys' in infra/README.md.",
         "Until it can, callbacks wait. Later, run again: azd hooks run postprovision",
         "/config/configreferences/appsettings",
     ):

@@ -2,8 +2,11 @@
 
 import json
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -33,6 +36,64 @@ INFO:     'Retry-After': '15'
 INFO: Response content:"""
 
 
+@dataclass
+class Api:
+    """The deployed app's HTTP side: each request has a status, from an instant on."""
+
+    now: Callable[[], float]
+    answers: list[tuple[str, int, float]] = field(default_factory=list)
+    robots: str | None = "noindex"
+    url: str = ""
+
+    def answer(self, request: str, status: int, *, since: float = 0) -> None:
+        """Answer a request such as `GET /api/health`; the last matching answer counts."""
+        self.answers.append((request, status, since))
+
+    def status(self, request: str) -> int:
+        return next(
+            status
+            for known, status, since in reversed(self.answers)
+            if known == request and self.now() >= since
+        )
+
+
+@pytest.fixture
+def api(az: FakeAz) -> Iterator[Api]:
+    """Serve a healthy app on a port of this machine."""
+    api = Api(az.now)
+    for request, status in [
+        ("GET /api/health", 200), ("HEAD /api/health", 200), ("GET /api/dashboard", 200),
+        ("GET /api/operations", 401), ("POST /api/operations", 401),
+    ]:  # fmt: skip
+        api.answer(request, status)
+
+    class Handler(BaseHTTPRequestHandler):
+        def respond(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", "0")))
+            assert not {"x-functions-key", "authorization"} & {*map(str.lower, self.headers)}
+            status = api.status(f"{self.command} {self.path}")
+            self.send_response(status)
+            if status == 302:
+                self.send_header("location", "/api/health")
+            if api.robots:
+                self.send_header("x-robots-tag", api.robots)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        do_GET = do_HEAD = do_POST = respond  # noqa: N815 - the names that http.server calls
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        api.url = f"http://127.0.0.1:{server.server_port}"
+        yield api
+        server.shutdown()
+        thread.join()
+
+
 def listed(*names: str) -> str:
     return json.dumps([{"name": f"func-ops/{name}"} for name in names])
 
@@ -57,13 +118,14 @@ def az(tmp_path: Path) -> FakeAz:
 
 @pytest.fixture
 def outcome(
-    az: FakeAz, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    az: FakeAz, api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Outcome:
     """Run the smoke test; return its exit code and what it prints."""
 
     def run() -> tuple[int, str]:
-        env = az.environment({})
+        env = az.environment({"OPSWATCH_URL": api.url})
         monkeypatch.setenv("PATH", env["PATH"])
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
         code = smoke.main(env, smoke.Clock(az.now, az.sleep))
         assert [call["command"] for call in az.calls if not call["expected"]] == []
         return code, capsys.readouterr().out
@@ -76,6 +138,7 @@ def test_healthy_app_passes(outcome: Outcome) -> None:
     assert code == 0
     assert printed.splitlines() == [
         f"passed  functions   {len(smoke.declared_functions())} listed",
+        "passed  api         healthy, and closed without a key, after 0 s",
         "passed  rejection   UnknownShape after 10 s",
         "passed  operation   Succeeded after 30 s",
     ]
@@ -116,7 +179,7 @@ def test_app_without_functions_fails(az: FakeAz, outcome: Outcome) -> None:
     assert code == 1
     assert "FAILED  functions   the app lists no function" in printed
     assert "Set OPSWATCH_PYTHON_VERSION to 3.11" in printed
-    assert printed.count("not run") == 2
+    assert printed.count("not run") == 3
     assert az.called(PUT) == 0
 
 
@@ -125,6 +188,56 @@ def test_missing_function_is_named(az: FakeAz, outcome: Outcome) -> None:
     code, printed = outcome()
     assert code == 1
     assert "not listed: deliveries" in printed
+
+
+def test_health_may_come_late(api: Api, outcome: Outcome) -> None:
+    api.answer("GET /api/health", 503)
+    api.answer("GET /api/health", 200, since=90)
+    code, printed = outcome()
+    assert code == 0
+    assert "closed without a key, after 90 s" in printed
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "advice"),
+    [
+        ("GET /api/health", 503, "/api/health/details names what fails"),
+        ("HEAD /api/health", 404, "section errors"),
+        ("GET /api/health", 302, "section errors"),
+        ("GET /api/dashboard", 401, "section errors"),
+        ("GET /api/operations", 200, "stop the app"),
+        ("POST /api/operations", 400, "stop the app"),
+        ("POST /api/operations", 500, "section errors"),
+    ],
+)
+def test_wrong_answer_of_api_fails(
+    api: Api, outcome: Outcome, request_: str, status: int, advice: str
+) -> None:
+    api.answer(request_, status)
+    code, printed = outcome()
+    assert code == 1
+    _, line, hint, *_ = printed.splitlines()
+    assert line.startswith(f"FAILED  api         {request_}: {status}, not ")
+    assert ";" not in line
+    assert advice in hint
+    assert "passed  operation" in printed
+
+
+def test_page_that_may_be_indexed_fails(api: Api, outcome: Outcome) -> None:
+    api.robots = None
+    code, printed = outcome()
+    assert code == 1
+    assert "GET /api/dashboard: search engines may list it" in printed
+    assert "operations: search" not in printed
+
+
+def test_app_that_does_not_answer_fails(az: FakeAz, api: Api, outcome: Outcome) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
+        api.url = f"http://127.0.0.1:{closed.server_port}"
+    code, printed = outcome()
+    assert code == 1
+    assert "refused" in printed
+    assert az.called(PUT) == 2
 
 
 def test_unread_message_fails(az: FakeAz, outcome: Outcome) -> None:

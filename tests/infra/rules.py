@@ -65,6 +65,7 @@ _SCOPES = {
 # Alert: severity, aggregation, operator, threshold, and the measured column of its query.
 ALERTS = {
     "poison": (1, "Maximum", "GreaterThan", 0, "Messages"),
+    "kept": (1, "Maximum", "GreaterThan", 4, "Minutes"),
     "overdue": (1, "Maximum", "GreaterThan", 300, "Seconds"),
     "heartbeat": (1, "Total", "LessThan", 1, "Runs"),
     "abandoned": (2, "Total", "GreaterThan", 0, "Deliveries"),
@@ -109,6 +110,7 @@ _SITE = {
         "scmMinTlsVersion": "1.2",
         "http20Enabled": True,
         "remoteDebuggingEnabled": False,
+        "cors": {"allowedOrigins": [], "supportCredentials": False},
     },
 }
 

@@ -31,6 +31,7 @@ COPIED = (
     "azure.yaml",
     "docs/runbook.md",
     "docs/telemetry.md",
+    "function_app.py",
     "host.json",
     "infra",
     "local.settings.sample.json",

@@ -1,13 +1,15 @@
 """A user stops a watch, or has results delivered again."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from opswatch.core.deliveries import DeliveryState
 from opswatch.core.keys import Key
+from opswatch.core.timeline import settled_entry
 from opswatch.core.wakeups import WakeUp
+from opswatch.steps import control
 from opswatch.steps.control import StopOutcome, redeliver, redeliver_abandoned, stop
 from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
@@ -197,25 +199,49 @@ async def test_delivery_without_result_is_not_requeued(harness: Harness) -> None
 
 
 async def test_abandoned_deliveries_since_an_instant_are_requeued(harness: Harness) -> None:
-    """It includes every operation; delivered and older ones are left."""
+    """It includes every operation; delivered, older and later ones are left."""
     answer(harness, 410)
     await harness.ended(HOOK)
     abandoned = harness.settled
     last = abandoned.last_attempt_at
     assert last is not None
-    for number, (state, age) in enumerate(
-        [(DeliveryState.DELIVERED, 0), (DeliveryState.ABANDONED, 1), (DeliveryState.ABANDONED, -1)]
-    ):
-        key = Key("another subscription", f"operation~{number}")
-        at = last - timedelta(seconds=age)
-        other = replace(abandoned, key=key, state=state, last_attempt_at=at)
-        await harness.store.deliveries.put(other)
     facts = harness.result.facts
-    elsewhere = replace(facts.operation, key=Key("another subscription", KEY.row))
+    operation = replace(facts.operation, key=Key("another subscription", KEY.row))
     await harness.store.results.put(
-        replace(harness.result, facts=replace(facts, operation=elsewhere))
+        replace(harness.result, facts=replace(facts, operation=operation))
     )
+    for number, (state, age) in enumerate(
+        [
+            (DeliveryState.DELIVERED, 0), (DeliveryState.ABANDONED, 1),
+            (DeliveryState.ABANDONED, 0), (DeliveryState.ABANDONED, -1),
+        ]
+    ):  # fmt: skip
+        other = replace(
+            abandoned,
+            key=Key("another subscription", f"operation~{number}"),
+            operation=operation.key,
+            state=state,
+            settled_at=last - timedelta(seconds=age),
+        )
+        await harness.store.deliveries.put(other)
+        await harness.store.settled.put(settled_entry(other))
+    harness.now = last
     assert await redeliver_abandoned(harness.services, last) == 2
     assert {pending.key.row for pending in harness.store.outbox.values()} == {
         abandoned.key.row, "operation~2",
     }  # fmt: skip
+
+
+async def test_abandoned_deliveries_are_requeued_however_many(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "MOST_REDELIVERED", 2)
+    answer(harness, 410)
+    await harness.ended(HOOK)
+    abandoned = harness.settled
+    for number in range(4):
+        other = replace(abandoned, key=replace(abandoned.key, row=f"{KEY.row}~{number}"))
+        await harness.store.deliveries.put(other)
+        await harness.store.settled.put(settled_entry(other))
+    assert await redeliver_abandoned(harness.services, datetime.min.replace(tzinfo=UTC)) == 5
+    assert not harness.store.settled.values()

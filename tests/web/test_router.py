@@ -31,6 +31,7 @@ async def test_every_answer_has_its_headers(client: Client, method: str, path: s
     answer = await client.send(method, path)
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["x-robots-tag"] == "noindex"
     if method == "HEAD" or answer.status == 204:
         assert not answer.response.body
     elif answer.status >= 400:

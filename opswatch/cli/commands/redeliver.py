@@ -17,7 +17,7 @@ from opswatch.steps.control import redeliver, redeliver_abandoned
     "--abandoned-since",
     type=read_timestamp,
     metavar="TIMESTAMP",
-    help="All abandoned deliveries whose last attempt was at this time or later.",
+    help="All deliveries that were abandoned at this time or later.",
 )
 @run_async
 async def command(operation: tuple[str, ...], abandoned_since: datetime | None) -> int:

@@ -7,8 +7,10 @@ from tests.infra.checks import (
     azd,
     deploy_workflow,
     documents,
+    functions,
     host,
     kusto,
+    outputs,
     runbook,
     sample,
     workbook,
@@ -16,6 +18,18 @@ from tests.infra.checks import (
 )  # fmt: skip
 from tests.infra.checks.project import Project
 
-CHECKS = (azd, deploy_workflow, documents, host, kusto, runbook, sample, workbook, workflows)
+CHECKS = (
+    azd,
+    deploy_workflow,
+    documents,
+    functions,
+    host,
+    kusto,
+    outputs,
+    runbook,
+    sample,
+    workbook,
+    workflows,
+)
 
 __all__ = ["CHECKS", "Project"]

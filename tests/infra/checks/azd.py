@@ -29,7 +29,7 @@ _SERVICES = {
 # Code for the terminal and for development; test_functions_doctor.py imports the rest.
 LOCAL_ONLY = ("opswatch/cli/", "opswatch/local/")
 # Files that the app needs besides its code, and a sample of files that it does not need.
-DEPLOYED = ("host.json", "requirements.txt", "opswatch/dashboard/index.html")
+DEPLOYED = ("host.json", "requirements.txt", "opswatch/dashboard/files/index.html")
 KEPT = [
     ".ci/run", ".devcontainer/devcontainer.json", ".env", ".git/HEAD",
     ".github/workflows/ci.yml", ".venv/bin/python", ".venv-3.13/bin/python", ".azure/dev/.env",
@@ -67,8 +67,9 @@ def _azure_yaml(project: Project) -> Iterator[str]:
 
 def _ignored(project: Project) -> Iterator[str]:
     spec = pathspec.GitIgnoreSpec.from_lines(project.read(".funcignore").splitlines())
-    code = [path.relative_to(ROOT).as_posix() for path in (ROOT / "opswatch").rglob("*.py")]
-    for path in (*DEPLOYED, *code):
+    paths = [*(ROOT / "opswatch").rglob("*.py"), *(ROOT / "opswatch/dashboard/files").rglob("*.*")]
+    needed = [path.relative_to(ROOT).as_posix() for path in paths]
+    for path in (*DEPLOYED, *needed):
         if spec.match_file(path) and not path.startswith(LOCAL_ONLY):
             yield f".funcignore: {path} is needed by the app"
     for path in KEPT:

@@ -28,6 +28,10 @@ TABLES = {
 # Alert: what its query must contain, or the alert would not mean what its title says.
 _CONDITIONS = {
     "poison": ('Name == "opswatch.poison.depth"',),
+    "kept": (
+        'tostring(Properties.event) == "opswatch.message_kept"',
+        "dcount(bin(TimeGenerated, 1m))",
+    ),
     "overdue": ('Name == "opswatch.watches.oldest_overdue"',),
     "heartbeat": ('Name == "opswatch.heartbeat"',),
     "abandoned": (

@@ -17,6 +17,7 @@ from opswatch.core.watches import (
 )
 from opswatch.ports import Row, Services
 from opswatch.steps import events
+from opswatch.steps.unreadable import get_or_remove
 from opswatch.steps.wakeups import delivery_chain, start_waiting
 
 
@@ -171,7 +172,7 @@ async def _list_again(services: Services, result: Result) -> None:
     """Make sure that `result` is listed, under a new ETag; an entry of a later round is left."""
     timeline, entry = services.store.timeline, timeline_entry(result.facts, result.end)
     while await timeline.insert(entry) is None:
-        row = await timeline.get(entry.key)
+        row = await get_or_remove(timeline, entry.key)
         if row is None:
             continue
         is_other = row.value.finished_at != entry.finished_at

@@ -32,6 +32,7 @@ async def finish(services: Services, row: Row[Watch]) -> Result:
     result = await _store_result(services, row.value)
     await _list_end(services, result)
     called: set[str] = set()
+    failure: Exception | None = None
     current: Row[Watch] | None = row
     while current is not None and current.value.facts.round <= result.facts.round:
         facts = current.value.facts
@@ -39,8 +40,13 @@ async def finish(services: Services, row: Row[Watch]) -> Result:
         for url in facts.callbacks:
             if url not in called and facts.wants(url, result.end.status):
                 ends = (facts.callback_on or {}).get(url)
-                await _create_delivery(services, result, url, ends, since)
+                try:
+                    await _create_delivery(services, result, url, ends, since)
+                except Exception as error:
+                    failure = error  # the other receivers are called; the watch stays
             called.add(url)
+        if failure is not None:
+            raise failure
         if await services.store.watches.delete(key, current.etag):
             break
         current = await services.store.watches.get(key)

@@ -207,6 +207,24 @@ async def test_all_is_told_five_minutes_after_the_identity_hung(harness: Harness
     assert_all_told(harness)
 
 
+@pytest.mark.parametrize("age", [seconds(12), 20 * MINUTE], ids=["near", "far"])
+@pytest.mark.parametrize("shared", [True, False], ids=["shared messages", "a message each"])
+async def test_outage_of_writes_runs_few_functions(
+    harness: Harness, age: timedelta, *, shared: bool
+) -> None:
+    """A message each is what many instances with a wake-up or two at a time would send."""
+    host = SimulatedHost(harness)
+    post(harness, *ALL)
+    await host.run(harness.services, age)
+    services = broken(harness, OUTAGES["writes of all tables"])
+    if not shared:
+        queues = (harness.operations, harness.deliveries)
+        services = replace(services, operations=queues[0], deliveries=queues[1])
+    before = host.runs
+    await host.run(services, 10 * MINUTE)
+    assert host.runs - before <= (MOST_RUNS if shared else 2 * MOST_RUNS) * 10
+
+
 # --- rubbish
 
 

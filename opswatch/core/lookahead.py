@@ -77,9 +77,11 @@ def is_for(look: Look, state: LookAhead, now: datetime) -> bool:
     1. Look 7 sends the message of look 8 first of all, and its worker crashes. The row is at 7.
     2. Look 8 comes 5 s later, and looks in the place of look 7.
 
-    Of two messages of look 8, only one has the due time that was committed. A look has come when
-    it was due, and as many periods after the row's as it is ahead of it: any other one was forged.
-    (If the chain's own looks were dropped here, it would be dead, and be started again.)
+    Of two messages of look 8, only one has the due time that was committed.
+
+    A look that is ahead of the row is due at least one period later for each look between them,
+    and does not arrive before it is due. Any other one was forged, or its worker's clock is wrong:
+    then the look-ahead is dead, and is restarted.
     """
     ahead = look.seq - state.seq
     if ahead <= 0:

@@ -247,7 +247,7 @@ def is_same_poll(one: Watch, other: Watch) -> bool:
 
 
 def is_unpolled(current: Watch, before: Watch) -> bool:
-    """Return whether nobody has polled a watch, or seen its end, since it was `before`."""
+    """Return whether no worker has polled a watch, or seen its end, since it was `before`."""
     return current.seq == before.seq and is_same_watch(current, before) and current.end is None
 
 

@@ -12,7 +12,7 @@ T = TypeVar("T", bound=Noun)
 async def get_or_remove(table: Table[T], key: Key) -> Row[T] | None:
     """Return the row, or None if there is none; one that cannot be decoded is removed.
 
-    Only for what is written again from elsewhere: a look-ahead, a circuit, a line of the timeline,
+    Only for what is written again from elsewhere: a look-ahead, a circuit, a timeline entry,
     a rejection whose message is at hand. A watch, a result or a delivery is left for a person.
     """
     try:

@@ -67,7 +67,7 @@ async def test_unreadable_rejection_is_written_again(harness: Harness) -> None:
     assert rejection.count == 1
 
 
-async def test_unreadable_line_of_the_timeline_is_written_again(harness: Harness) -> None:
+async def test_unreadable_timeline_entry_is_written_again(harness: Harness) -> None:
     await harness.watched()
     await stop(harness.services, KEY)
     (key,) = (key for key in harness.store.timeline.rows if "~" not in key.partition)

@@ -61,7 +61,10 @@ class Table(Protocol[T]):
     """One table of one type of noun."""
 
     async def get(self, key: Key) -> Row[T] | None:
-        """Return the row, or None if there is none."""
+        """Return the row, or None if there is none.
+
+        A row that cannot be decoded is reported, and raises `rows.codec.UnreadableRowError`.
+        """
 
     async def insert(self, noun: T) -> Row[T] | None:
         """Write a new row; return None, changing nothing, if the key is taken."""
@@ -89,7 +92,8 @@ class Table(Protocol[T]):
     ) -> Page[Row[T]]:
         """Return at most `limit` (1 to 1000) of the rows that `query` selects, in order.
 
-        `continuation` is that of the page before; raises `ValueError` for any other text.
+        A row that cannot be decoded is reported and passed over. `continuation` is that of the
+        page before; raises `ValueError` for any other text.
         """
 
     def iter_due_at(self) -> AsyncIterator[datetime]:

@@ -42,7 +42,7 @@ from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Result, TimelineEntry, Watch
 from opswatch.ports import Page, Peeked, Poisoned, Query, Row, Sent, Store
 from opswatch.rows import tables
-from opswatch.rows.codec import Codec, Entity, Noun
+from opswatch.rows.codec import Codec, Entity, Noun, UnreadableRowError
 from opswatch.rows.messages import encode_wake_ups
 
 T = TypeVar("T", bound=Noun)
@@ -56,11 +56,13 @@ class MemoryTable(Generic[T]):
         self._etags = count(1)
         # The entity and its ETag.
         self.rows: dict[Key, tuple[Entity, str]] = beside.rows if beside else {}
-        self.unreadable: list[Key] = []  # of rows that were passed over
+        self.unreadable: list[Key] = []  # of rows that could not be decoded, each time
 
     async def get(self, key: Key) -> Row[T] | None:
         """Return the row, or None if there is none."""
-        return self._read(key) if key in self.rows else None
+        if key not in self.rows:
+            return None
+        return self._readable(key) or self._read(key)  # which raises
 
     async def insert(self, noun: T) -> Row[T] | None:
         """Write a new row; return None, changing nothing, if the key is taken."""
@@ -116,12 +118,9 @@ class MemoryTable(Generic[T]):
         """Yield the rows that `query` selects, in the order of their keys."""
         for key in self._keys():
             if key in self.rows and self._selects(query, key):
-                try:
-                    row = self._read(key)
-                except (ValueError, TypeError):
-                    self.unreadable.append(key)
-                    continue
-                yield row
+                row = self._readable(key)
+                if row is not None:
+                    yield row
 
     async def find_page(
         self, query: Query, limit: int, continuation: str | None = None
@@ -135,12 +134,14 @@ class MemoryTable(Generic[T]):
             keys = [key for key in keys if (key.partition, key.row) > (after.partition, after.row)]
         page = keys[:limit]
         last = f"{page[-1].partition}\n{page[-1].row}" if len(keys) > limit else None
-        return Page([self._read(key) for key in page], last)
+        rows = [self._readable(key) for key in page]
+        return Page([row for row in rows if row is not None], last)
 
     async def iter_due_at(self) -> AsyncIterator[datetime]:
         """Yield since when each row of a live table is due, or will be."""
         for entity, _ in list(self.rows.values()):
-            yield entity[self._codec.due]
+            if isinstance(due_at := entity.get(self._codec.due), datetime):
+                yield due_at
 
     def values(self) -> list[T]:
         """Return the contents of the rows, in the order of their keys."""
@@ -154,6 +155,13 @@ class MemoryTable(Generic[T]):
         entity, etag = self.rows[key]
         return Row(self._codec.decode(entity), etag)
 
+    def _readable(self, key: Key) -> Row[T] | None:
+        try:
+            return self._read(key)
+        except UnreadableRowError:
+            self.unreadable.append(key)
+            return None
+
     def _write(self, key: Key, noun: T) -> Row[T]:
         return self._write_entity(key, self._codec.encode(noun), noun)
 
@@ -165,6 +173,8 @@ class MemoryTable(Generic[T]):
     def _selects(self, query: Query, key: Key) -> bool:
         entity = self.rows[key][0]
         due_at: Any = entity.get(self._codec.due)
+        if not isinstance(due_at, datetime):
+            due_at = None  # as in the storage: a condition on a column of another type never holds
         return (
             query.partition in (None, key.partition)
             and (query.partition_before is None or key.partition < query.partition_before)

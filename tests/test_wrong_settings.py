@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -19,21 +19,18 @@ from opswatch.core.errors import ConfigError
 from opswatch.core.mistakes import Part, problems_of
 from opswatch.core.webhook import Secret
 from opswatch.health import check_all
-from opswatch.ports import Sent, Services
-from opswatch.process import Process, Step
+from opswatch.ports import Services
+from opswatch.process import Process
 from opswatch.rows.messages import QUEUES
-from opswatch.steps.messages import deliveries_message, operations_message
 from opswatch.steps.purge import purge
-from opswatch.steps.repair import repair
 from opswatch.testing import MemoryPoisonQueue, MemoryQueue
 from tests.support.builders import seconds
 from tests.support.harness import HOOK, Harness, ended, status_path
+from tests.support.simulated_host import RETRY_DELAY, SimulatedHost
 
 STORAGE = {"AzureWebJobsStorage": "AccountName=a;AccountKey=a2V5"}
 POSTS, WITH_RECEIVER = 50, 25
-MOST_DELIVERIES, RETRY_DELAY = 5, seconds(10)  # host.json's
 WHILE_WRONG, ONCE_RIGHT = timedelta(minutes=2), timedelta(minutes=4)
-STEPS: dict[str, Step] = {"operations": operations_message, "deliveries": deliveries_message}
 WRONG: dict[str, str] = {
     "OPSWATCH_CLOUD": "mars",
     "OPSWATCH_ARM_ENDPOINT": "management.azure.com",
@@ -60,59 +57,6 @@ VAULT = "@Microsoft.KeyVault(SecretUri=https://kv.vault.azure.net/secrets/x)"
 VAULTS = {name: VAULT for name in WRONG if name != "AzureWebJobsStorage"}
 EACH = [*WRONG.items(), *VAULTS.items()]
 IDS = [*WRONG, *(f"{name} unresolved" for name in VAULTS)]
-
-
-class SimulatedHost:
-    """The Functions host's rules for queues, and its timer, over fakes and in simulated time."""
-
-    def __init__(self, harness: Harness, *, repairs: bool = True) -> None:
-        self.harness, self.repairs = harness, repairs
-        self.queues = {"operations": harness.operations, "deliveries": harness.deliveries}
-        self.poison: list[bytes] = []
-        self.runs = 0
-
-    async def run(self, services: Services, span: timedelta) -> None:
-        """Run the app, started with `services`, for `span`."""
-
-        @asynccontextmanager
-        async def opening(_: Mapping[str, str]) -> AsyncIterator[tuple[Services, Any]]:
-            async def create() -> None: ...
-
-            yield services, create
-
-        process = Process({}, opening=opening, clock=self._seconds)
-        until = self.harness.now + span
-        minute = self.harness.now
-        while self.harness.now <= until:
-            if self.harness.now >= minute:
-                minute += timedelta(minutes=1)
-                await self._repair(process)
-            for name, queue in self.queues.items():
-                await self._pump(process, name, queue)
-            messages = [m for queue in self.queues.values() for m in queue.messages.values()]
-            next_at = min([minute, *(message.visible_at for message in messages)])
-            self.harness.now = max(self.harness.now, next_at)
-
-    async def _pump(self, process: Process, name: str, queue: MemoryQueue) -> None:
-        for message in queue.receive():
-            self.runs += 1
-            sent = Sent(message.message_id, message.receipt)
-            try:
-                await process.handle(name, STEPS[name], message.body)
-            except Exception:
-                if message.dequeue_count < MOST_DELIVERIES:
-                    queue.release(sent, RETRY_DELAY)
-                    continue
-                self.poison.append(message.body)
-            queue.delete(sent)
-
-    def _seconds(self) -> float:
-        return self.harness.now.timestamp()
-
-    async def _repair(self, process: Process) -> None:
-        if self.repairs:
-            with suppress(ConfigError):  # of the storage
-                await repair(await process.services())
 
 
 def body_of(number: int) -> bytes:

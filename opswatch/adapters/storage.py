@@ -42,7 +42,7 @@ from opswatch.adapters.transactions import (
 from opswatch.core.keys import Key
 from opswatch.core.wakeups import WakeUp
 from opswatch.ports import Page, Peeked, Poisoned, Query, Row, Sent
-from opswatch.rows.codec import Codec, Entity, Noun
+from opswatch.rows.codec import Codec, Entity, Noun, UnreadableRowError
 from opswatch.rows.messages import encode_wake_ups
 
 T = TypeVar("T", bound=Noun)
@@ -85,12 +85,17 @@ class AzureTable(Generic[T]):
         self.name = name or codec.table
 
     async def get(self, key: Key) -> Row[T] | None:
-        """Return the row, or None if there is none."""
+        """Return the row, or None if there is none; report one that cannot be decoded."""
         try:
             answer = await self._account.tables.call("GET", entity_path(self.name, key))
         except ResourceNotFoundError:
             return None
-        return Row(self._codec.decode(decode_entity(answer.body)), answer.headers["ETag"])
+        entity = decode_entity(answer.body)
+        try:
+            return Row(self._codec.decode(entity), answer.headers["ETag"])
+        except UnreadableRowError as error:
+            self._on_unreadable(self.name, key, error)
+            raise
 
     async def insert(self, noun: T) -> Row[T] | None:
         """Write a new row; return None, changing nothing, if the key is taken."""
@@ -249,7 +254,7 @@ class AzureTable(Generic[T]):
             return None
         try:
             return Row(self._codec.decode(entity), etag)
-        except (ValueError, TypeError) as error:
+        except UnreadableRowError as error:
             key = Key(entity.get("PartitionKey", ""), entity.get("RowKey", ""))
             self._on_unreadable(self.name, key, error)
             return None

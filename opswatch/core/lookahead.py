@@ -71,18 +71,27 @@ def begin(table: str, now: datetime) -> LookAhead:
     return LookAhead(table=table, due_at=now, looked_until=now - _CLOCK_SKEW)
 
 
-def is_for(look: Look, state: LookAhead) -> bool:
+def is_for(look: Look, state: LookAhead, now: datetime) -> bool:
     """Return whether to look, and not to drop the message.
 
     1. Look 7 sends the message of look 8 first of all, and its worker crashes. The row is at 7.
     2. Look 8 comes 5 s later, and looks in the place of look 7.
 
     Of two messages of look 8, only one has the due time that was committed.
+
+    A look that is ahead of the row is due at least one period later for each look between them,
+    and does not arrive before it is due. Any other one was forged, or its worker's clock is wrong:
+    then the look-ahead is dead, and is restarted.
     """
-    return look.seq > state.seq or (look.seq == state.seq and look.due_at == state.due_at)
+    ahead = look.seq - state.seq
+    if ahead <= 0:
+        return ahead == 0 and look.due_at == state.due_at
+    if look.due_at > now + _CLOCK_SKEW:
+        return False
+    return ahead <= (look.due_at - state.due_at + _CLOCK_SKEW) / PERIOD
 
 
-def looks_from(look: Look, state: LookAhead) -> datetime:
+def looks_from(look: Look, state: LookAhead, now: datetime) -> datetime:
     """Return since when the rows are due that a look covers: the cursor.
 
     If more than a few looks were not committed, that is an outage and no crash, and each has sent
@@ -90,7 +99,7 @@ def looks_from(look: Look, state: LookAhead) -> datetime:
     """
     if look.seq <= state.seq + _CRASHES:
         return state.looked_until
-    return max(state.looked_until, look.due_at - PERIOD + REACH)
+    return max(state.looked_until, min(look.due_at, now) - PERIOD + REACH)
 
 
 def following(look: Look, now: datetime) -> Look:

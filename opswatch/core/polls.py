@@ -240,6 +240,17 @@ def is_same_watch(one: Watch, other: Watch) -> bool:
     return (ours.registered_at, ours.round) == (theirs.registered_at, theirs.round)
 
 
+def is_same_poll(one: Watch, other: Watch) -> bool:
+    """Return whether a poll of one watch counts for the other: the URL was the same, and known."""
+    is_same_url = (one.facts.operation, one.route) == (other.facts.operation, other.route)
+    return is_same_url and is_same_watch(one, other)
+
+
+def is_unpolled(current: Watch, before: Watch) -> bool:
+    """Return whether no worker has polled a watch, or seen its end, since it was `before`."""
+    return current.seq == before.seq and is_same_watch(current, before) and current.end is None
+
+
 def merge_after_conflict(current: Watch, before: Watch, polled: Watch) -> Watch | None:
     """Merge a poll into the watch that another worker committed first; None if nothing is missing.
 

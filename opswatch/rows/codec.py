@@ -34,6 +34,10 @@ class Noun(Protocol):
 T = TypeVar("T", bound=Noun)
 
 
+class UnreadableRowError(msgspec.ValidationError):
+    """A row that is none of its table: a defect, a hand or another program has written it."""
+
+
 class Codec(Generic[T]):
     """How one type of noun is written to its table.
 
@@ -79,8 +83,11 @@ class Codec(Generic[T]):
         return entity
 
     def decode(self, entity: Entity) -> T:
-        """Return the noun in `entity`; raise `msgspec.ValidationError` if there is none."""
-        return msgspec.convert(_read(self._columns, entity), self._noun)
+        """Return the noun in `entity`; raise `UnreadableRowError` if there is none."""
+        try:
+            return msgspec.convert(_read(self._columns, entity), self._noun)
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise UnreadableRowError(str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)

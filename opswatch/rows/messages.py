@@ -10,6 +10,7 @@ from opswatch.core.keys import Key
 from opswatch.core.lookahead import Look
 from opswatch.core.wakeups import WakeUp, is_etag
 from opswatch.core.watches import Watch
+from opswatch.rows.codec import UnreadableRowError
 from opswatch.rows.tables import WATCHES
 
 OPERATIONS_QUEUE, DELIVERIES_QUEUE = QUEUES = ("operations", "deliveries")
@@ -126,14 +127,16 @@ def _copy(watch: Watch) -> dict[str, Any]:
 
 
 def _wake_up(fields: WakeUpFields) -> WakeUp:
-    """Return a wake-up; a copy that cannot be read, or proves nothing, is left out."""
+    """Return a wake-up; a copy that cannot be read, proves nothing or has an end is left out."""
     copy: Watch | None = None
     if fields.copy and fields.etag and fields.due and is_etag(fields.etag):
         keys = {"PartitionKey": fields.partition, "RowKey": fields.row}
         entity = {**fields.copy, **keys, "seq": fields.seq, "dueAt": fields.due}
         try:
             copy = WATCHES.decode(entity)
-        except (ValueError, TypeError):
+        except UnreadableRowError:
+            copy = None
+        if copy is not None and copy.end is not None:  # we send none
             copy = None
     return WakeUp(
         key=Key(fields.partition, fields.row),

@@ -41,6 +41,7 @@ from opswatch.core.watches import Result
 from opswatch.core.webhook import Attempt, Reply
 from opswatch.ports import Row, Services
 from opswatch.steps import events
+from opswatch.steps.unreadable import get_or_remove
 from opswatch.steps.wakeups import after_commit, before_commit, delivery_chain, load_current_row
 
 _NO_SECRET_DELAY = timedelta(minutes=1)  # and at random up to half as much again
@@ -195,7 +196,7 @@ async def _check_circuit(
     hosts, key, now = services.store.hosts, host_key(delivery.callback_url), services.clock()
     row: Row[HostCircuit] | None = None
     try:
-        row = await hosts.get(key)
+        row = await get_or_remove(hosts, key)
         if row is None or is_ignored:
             return row
         state = circuit_state(row.value, now)
@@ -269,7 +270,7 @@ async def _record_for_host(services: Services, delivery: Delivery, made: _Made) 
         if not made.is_host_failure and before is not None:
             await hosts.delete(key)
         while made.is_host_failure and written is None:
-            row = await hosts.get(key)
+            row = await get_or_remove(hosts, key)
             current = row.value if row else None
             if not counts_as_failure(before, current):
                 return

@@ -17,6 +17,7 @@ from opswatch.core.watches import (
 )
 from opswatch.ports import Row, Services
 from opswatch.steps import events
+from opswatch.steps.unreadable import get_or_remove
 from opswatch.steps.wakeups import delivery_chain, start_waiting
 
 
@@ -31,6 +32,7 @@ async def finish(services: Services, row: Row[Watch]) -> Result:
     result = await _store_result(services, row.value)
     await _list_end(services, result)
     called: set[str] = set()
+    failure: Exception | None = None
     current: Row[Watch] | None = row
     while current is not None and current.value.facts.round <= result.facts.round:
         facts = current.value.facts
@@ -38,8 +40,13 @@ async def finish(services: Services, row: Row[Watch]) -> Result:
         for url in facts.callbacks:
             if url not in called and facts.wants(url, result.end.status):
                 ends = (facts.callback_on or {}).get(url)
-                await _create_delivery(services, result, url, ends, since)
+                try:
+                    await _create_delivery(services, result, url, ends, since)
+                except Exception as error:
+                    failure = error  # the other receivers are called; the watch stays
             called.add(url)
+        if failure is not None:
+            raise failure
         if await services.store.watches.delete(key, current.etag):
             break
         current = await services.store.watches.get(key)
@@ -171,7 +178,7 @@ async def _list_again(services: Services, result: Result) -> None:
     """Make sure that `result` is listed, under a new ETag; an entry of a later round is left."""
     timeline, entry = services.store.timeline, timeline_entry(result.facts, result.end)
     while await timeline.insert(entry) is None:
-        row = await timeline.get(entry.key)
+        row = await get_or_remove(timeline, entry.key)
         if row is None:
             continue
         is_other = row.value.finished_at != entry.finished_at

@@ -13,6 +13,7 @@ from opswatch.core.watches import Watch
 from opswatch.ports import Query, Row, Services, Table
 from opswatch.rows.messages import encode_look
 from opswatch.steps import events
+from opswatch.steps.unreadable import get_or_remove
 from opswatch.steps.wakeups import Chain
 
 Live = TypeVar("Live", Watch, Delivery)
@@ -24,10 +25,11 @@ async def look_ahead(services: Services, chain: Chain[Live], look: Look) -> None
     The following look is sent first: if this one is cut off anywhere, or fails, the following one
     looks in its place. (It must not be tried again itself: each try would send another one.)
     """
-    row = await services.store.lookahead.get(lookahead.key_of(chain.name))
-    if row is None or not lookahead.is_for(look, row.value):
+    row = await get_or_remove(services.store.lookahead, lookahead.key_of(chain.name))
+    now = services.clock()
+    if row is None or not lookahead.is_for(look, row.value, now):
         return
-    following = lookahead.following(look, services.clock())
+    following = lookahead.following(look, now)
     await chain.queue.send(encode_look(following), lookahead.PERIOD)
     try:
         await _look(services, chain, look, following, row)
@@ -41,10 +43,10 @@ async def _look(
     """Send the wake-ups first, then move the cursor: a crash leaves duplicates, never a gap."""
     looks: Table[LookAhead] = services.store.lookahead
     current: Row[LookAhead] | None = row
-    while current is not None and lookahead.is_for(look, current.value):
+    while current is not None and lookahead.is_for(look, current.value, services.clock()):
         now = services.clock()
         until = now + lookahead.REACH
-        due_from = lookahead.looks_from(look, current.value)
+        due_from = lookahead.looks_from(look, current.value, now)
         due = Query(far=True, due_from=due_from, due_before=until)
         found = [live async for live in chain.table.find(due)]
         await _wake(chain, found, now)

@@ -9,7 +9,13 @@ from opswatch.core import arm
 from opswatch.core.arm import Observation
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.kinds import kind_key
-from opswatch.core.polls import after_poll, is_same_watch, merge_after_conflict, polled_url
+from opswatch.core.polls import (
+    after_poll,
+    is_same_poll,
+    is_unpolled,
+    merge_after_conflict,
+    polled_url,
+)
 from opswatch.core.urls import without_signature
 from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Watch, postpone
@@ -40,7 +46,7 @@ async def poll(services: Services, wake: WakeUp) -> None:
         ended = await services.store.results.get(wake.key)
         if ended is not None and ended.value.facts.round >= row.value.facts.round:
             whole = await watches.get(wake.key) if row.is_copy else row
-            if whole is not None:
+            if whole is not None and ended.value.facts.round >= whole.value.facts.round:
                 await finish_late_registration(services, whole, ended.value)
             return
     await poll_row(services, row, wake.traceparent)
@@ -96,6 +102,31 @@ async def _observe(services: Services, watch: Watch) -> tuple[HttpResponse | NoA
     return answer, seen
 
 
+async def _decide_again(
+    services: Services,
+    row: Row[Watch],
+    current: Watch,
+    decided: Watch,
+    decide: Callable[[Watch], Watch],
+) -> tuple[Watch | None, Watch]:
+    """Return what to write after a conflict (None: nothing), and what is decided now.
+
+    A copy may be forged. Of one that was not proved, only the answer counts, and only for a row
+    that would have been polled in the same way.
+    """
+    before = row.value
+    if row.is_copy:
+        if not is_same_poll(current, before):
+            return None, decided
+        again = decide(current)
+        if is_unpolled(current, before) and again.end is None and again.due_at != decided.due_at:
+            await before_commit(services, watch_chain(services), again)
+        decided = again
+    if is_unpolled(current, before):
+        return decide(current), decided
+    return merge_after_conflict(current, before, decided), decided
+
+
 async def _commit(
     services: Services, row: Row[Watch], decided: Watch, decide: Callable[[Watch], Watch]
 ) -> bool:
@@ -119,15 +150,11 @@ async def _commit(
         current = await watches.get(before.key)
         if current is None:
             break
-        is_unpolled = current.value.seq == before.seq and is_same_watch(current.value, before)
-        if is_unpolled and current.value.end is None:
-            to_write = decide(current.value)
-        elif (merged := merge_after_conflict(current.value, before, decided)) is not None:
-            to_write = merged
-        else:
+        again, decided = await _decide_again(services, row, current.value, decided, decide)
+        if again is None:
             written = current
             break
-        base = current
+        base, to_write = current, again
     is_ours = written is not None and (written.value.seq, written.value.due_at) == (
         decided.seq,
         decided.due_at,

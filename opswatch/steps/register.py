@@ -25,6 +25,7 @@ from opswatch.ports import Query, Row, Services, Table
 from opswatch.steps import events
 from opswatch.steps.finish import finish, finish_late_registration
 from opswatch.steps.poll import poll_row
+from opswatch.steps.unreadable import get_or_remove
 from opswatch.steps.wakeups import start_waiting, watch_chain
 
 
@@ -139,7 +140,7 @@ async def _list_in_timeline(services: Services, watch: Watch, earlier: Result | 
     """
     timeline, entry = services.store.timeline, timeline_entry(watch.facts, None)
     if await timeline.insert(entry) is None and earlier is not None:
-        row = await timeline.get(entry.key)
+        row = await get_or_remove(timeline, entry.key)
         is_gone = row is None
         if row is not None and row.value.finished_at == earlier.end.finished_at:
             is_gone = await timeline.replace(entry, row.etag) is None
@@ -204,7 +205,7 @@ async def reject(services: Services, rejected: Rejection) -> bool:
     """
     table = services.store.rejections
     if await table.insert(rejected) is None:
-        known: Row[Rejection] | None = await table.get(rejected.key)
+        known: Row[Rejection] | None = await get_or_remove(table, rejected.key)
         if known is None:
             return False
         again = replace(rejected, count=known.value.count + 1)

@@ -23,6 +23,7 @@ from opswatch.rows.messages import QUEUES, decode_message, encode_wake_ups
 from opswatch.steps import events
 from opswatch.steps.look import has_far_rows
 from opswatch.steps.summary import summarize
+from opswatch.steps.unreadable import get_or_remove
 from opswatch.steps.wakeups import Chain, delivery_chain, keep_looking, watch_chain
 
 Live = TypeVar("Live", Watch, Delivery)
@@ -144,7 +145,7 @@ async def _drain(services: Services, name: str, poison: PoisonQueue, queue: Queu
 async def _restart_look_ahead(services: Services, chain: Chain[Live]) -> int:
     """Start the look-ahead of a chain if anything waits for it and it is dead or missing."""
     now, looks = services.clock(), services.store.lookahead
-    row = await looks.get(lookahead.key_of(chain.name))
+    row = await get_or_remove(looks, lookahead.key_of(chain.name))
     if row is not None and not lookahead.is_dead(row.value, now):
         return 0
     if not await has_far_rows(chain, None):

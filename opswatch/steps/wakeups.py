@@ -15,6 +15,7 @@ from opswatch.ports import Queue, Row, Services, Table
 from opswatch.rows import tables
 from opswatch.rows.messages import encode_look
 from opswatch.steps import events
+from opswatch.steps.unreadable import get_or_remove
 
 Live = TypeVar("Live", Watch, Delivery)
 _NOW = timedelta(0)
@@ -142,7 +143,7 @@ async def keep_looking(services: Services, chain: Chain[Live]) -> None:
     looks, name, now = services.store.lookahead, chain.name, services.clock()
     trusted_until = services.trusted_looks.get(name)
     while trusted_until is None or now >= trusted_until:
-        row = await looks.get(lookahead.key_of(name))
+        row = await get_or_remove(looks, lookahead.key_of(name))
         if row is None:
             begun = lookahead.begin(name, now)
             if (written := await looks.insert(begun)) is not None:

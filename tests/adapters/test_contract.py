@@ -25,7 +25,7 @@ from opswatch.core.watches import End, FinalStatus, TimelineEntry, Watch
 from opswatch.core.webhook import Attempt
 from opswatch.local.azurite import Azurite
 from opswatch.ports import LiveTable, Page, PoisonQueue, Query, Queue, Row, Table
-from opswatch.rows.codec import Codec
+from opswatch.rows.codec import Codec, UnreadableRowError
 from opswatch.rows.messages import decode_message
 from opswatch.rows.tables import DELIVERIES, HOSTS, OUTBOX, REJECTIONS, RESULTS, TIMELINE, WATCHES
 from opswatch.testing import MemoryPoisonQueue, MemoryQueue, MemoryTable
@@ -281,7 +281,7 @@ async def test_settled_delivery_is_never_due(make_table: MakeTable) -> None:
     assert await found(table, Query(partition=KEY.partition, row_prefix=f"{KEY.row}~")) != []
 
 
-async def test_unreadable_row_is_passed_over(
+async def test_unreadable_row_is_reported_and_passed_over(
     account: Account | None, make_table: MakeTable
 ) -> None:
     if account is None:
@@ -304,7 +304,12 @@ async def test_unreadable_row_is_passed_over(
         )
         await rows.insert(watch("3"))
     assert [value.key.row for value in await found(rows, Query())] == ["1", "3"]
-    assert reported == [Key("subscription", "2")]
+    page = await rows.find_page(Query(), 9)
+    assert [row.value.key.row for row in page.values] == ["1", "3"]
+    with pytest.raises(UnreadableRowError):
+        await rows.get(Key("subscription", "2"))
+    assert reported == [Key("subscription", "2")] * 3
+    assert len([due async for due in rows.iter_due_at()]) == 3
 
 
 # --- live tables

@@ -61,20 +61,35 @@ def test_first_look_covers_waits_of_a_slow_clock() -> None:
         "a duplicate": (Look(6, NOW), False),
         "after a look that was cut off": (Look(8, at(5)), True),
         "after several": (Look(11, at(30)), True),
+        "forged: farther than time has gone": (Look(7 + 19, at(30)), False),
+        "forged: as far as a number goes": (Look(2**62, at(30)), False),
+        "forged: of a later day": (Look(2**62, at(86_400)), False),
+        "by a clock that is fast": (Look(8, at(85)), True),
     },
 )
 def test_message_looks_once(look: Look, expected: bool) -> None:
-    assert is_for(look, STATE) is expected
+    assert is_for(look, STATE, at(30)) is expected
+
+
+def test_chain_is_followed_through_hours_of_uncommitted_looks() -> None:
+    look = STATE.next_look
+    for _ in range(5000):
+        look = following(look, look.due_at + seconds(0.5))
+        assert is_for(look, STATE, look.due_at)
 
 
 @pytest.mark.parametrize("seq", [7, 8, 10])
 def test_look_begins_at_the_cursor(seq: int) -> None:
-    assert looks_from(Look(seq, at(60)), STATE) == STATE.looked_until
+    assert looks_from(Look(seq, at(60)), STATE, at(60)) == STATE.looked_until
 
 
 def test_look_after_an_outage_begins_where_the_one_before_ended() -> None:
-    assert looks_from(Look(11, at(60)), STATE) == at(65)
-    assert looks_from(Look(11, at(-60)), STATE) == STATE.looked_until
+    assert looks_from(Look(11, at(60)), STATE, at(60)) == at(65)
+    assert looks_from(Look(11, at(-60)), STATE, at(60)) == STATE.looked_until
+
+
+def test_forged_due_time_skips_no_row() -> None:
+    assert looks_from(Look(11, at(59)), STATE, NOW) == STATE.looked_until
 
 
 def test_following_look_is_five_seconds_later() -> None:
@@ -116,8 +131,8 @@ def test_late_look_is_dead(late: float, expected: bool) -> None:
 def test_restart_looks_from_where_it_stopped() -> None:
     restarted = restart(replace(STATE, empty_looks=3), at(60))
     assert restarted == replace(STATE, seq=8, due_at=at(60), looked_until=at(5))
-    assert not is_for(Look(7, NOW), restarted)
-    assert is_for(restarted.next_look, restarted)
+    assert not is_for(Look(7, NOW), restarted, at(60))
+    assert is_for(restarted.next_look, restarted, at(60))
 
 
 def test_trusted_look_ahead_outlives_its_trust() -> None:

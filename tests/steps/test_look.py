@@ -141,6 +141,20 @@ async def test_foreign_look_is_dropped(harness: Harness, message: Look) -> None:
     assert state(harness) == STATE
 
 
+@pytest.mark.parametrize("due_at", [at(0), at(86_400)], ids=["now", "tomorrow"])
+@pytest.mark.parametrize("seq", [30, 2**62, 2**63 - 1])
+async def test_forged_look_does_not_hold_the_chain_up(
+    harness: Harness, seq: int, due_at: datetime
+) -> None:
+    await insert(harness, watch("1", at(3)), watch("2", at(200)))
+    await look(harness, Look(seq, due_at))
+    assert harness.operations.messages == {}
+    assert state(harness) == STATE
+    await look(harness)
+    assert [wake.key.row for wake in harness.wake_ups(harness.operations)] == ["1"]
+    assert looks(harness) == [Look(6, at(5))]
+
+
 async def test_look_without_a_row_is_dropped(harness: Harness) -> None:
     await harness.store.lookahead.delete(STATE.key)
     await operations_message(harness.services, encode_look(LOOK))

@@ -2,6 +2,8 @@
 
 import json
 
+import msgspec
+
 from opswatch.core.errors import Reason
 from opswatch.steps.messages import operations_message
 from tests.support.harness import HOOK, Harness
@@ -19,3 +21,12 @@ async def test_wake_up_with_other_properties_is_a_post(harness: Harness) -> None
     body = json.loads(harness.post(HOOK)) | {"wake": {"partition": "p", "row": "r", "seq": 1}}
     await operations_message(harness.services, json.dumps(body).encode())
     assert harness.watch.facts.callbacks == (HOOK,)
+
+
+async def test_wake_up_of_the_version_before_polls(harness: Harness) -> None:
+    """Before batches, a message had one wake-up, and a wake-up had no due time."""
+    await harness.watched()
+    watch = harness.watch
+    wake = {"partition": watch.key.partition, "row": watch.key.row, "seq": watch.seq}
+    await operations_message(harness.services, msgspec.json.encode({"wake": wake}))
+    assert (harness.watch.seq, harness.watch.facts.polls) == (watch.seq + 1, watch.facts.polls + 1)

@@ -5,16 +5,22 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
+from opswatch.core.arm import Ended, read
+from opswatch.core.http import HttpResponse
+from opswatch.core.polls import polled_url
 from opswatch.core.wakeups import WakeUp
-from opswatch.core.watches import Watch
+from opswatch.core.watches import End, FinalStatus, Watch
 from opswatch.ports import Row
-from opswatch.rows.messages import decode_message
+from opswatch.rows.messages import BatchMessage, WakeUpFields, decode_message
+from opswatch.rows.tables import WATCHES
 from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
 from tests.steps.conftest import take_post
-from tests.support.harness import HOOK, KEY, OTHER, Harness, ended, running
+from tests.support.builders import watch
+from tests.support.harness import ENDPOINT, HOOK, KEY, OTHER, Harness, ended, running, status_path
 
 MINUTE = timedelta(minutes=1)
 
@@ -157,6 +163,77 @@ async def test_forged_copy_changes_nothing(harness: Harness) -> None:
     await poll(harness.services, forged)
     facts = harness.watch.facts
     assert (facts.polls, facts.kind) == (before.facts.polls + 1, None)
+
+
+async def test_forged_copy_with_an_end_ends_nothing(harness: Harness) -> None:
+    wake = wake_up(harness)
+    assert wake.copy is not None
+    end = End(status=FinalStatus.FAILED, finished_at=harness.now)
+    columns = WATCHES.encode(replace(wake.copy, end=end))
+    fields = WakeUpFields(
+        wake.key.partition, wake.key.row, wake.seq, wake.due_at, None, wake.etag, columns
+    )
+    await operations_message(harness.services, msgspec.json.encode(BatchMessage([fields])))
+    assert not harness.store.results.rows
+    assert harness.watch.seq == wake.seq + 1  # it was polled, by its row
+
+
+async def test_answer_of_a_forged_url_ends_nothing(harness: Harness) -> None:
+    wake = wake_up(harness)
+    assert wake.copy is not None
+    harness.statuses["another"] = ended()
+    operation = replace(wake.copy.facts.operation, url=ENDPOINT + status_path("another"))
+    facts = replace(wake.copy.facts, operation=operation)
+    before = harness.watch
+    for seq in (wake.seq, wake.seq - 1, wake.seq + 1):
+        copy = replace(wake.copy, facts=facts, seq=seq)
+        await poll(harness.services, replace(wake, copy=copy, seq=seq, etag='W/"9999"'))
+    assert not harness.store.results.rows
+    assert harness.watch == before
+
+
+async def test_forged_doubt_makes_no_end(harness: Harness) -> None:
+    """A status that is inferred ends a watch when it repeats: in the row, not in a copy."""
+    wake = wake_up(harness)
+    assert wake.copy is not None
+    harness.status = no_content = HttpResponse(204, {})
+    harness.operations.messages.clear()
+    genuine = await harness.store.watches.get(KEY)
+    assert genuine is not None
+    polled = await harness.store.watches.replace(
+        replace(genuine.value, seq=genuine.value.seq + 1), genuine.etag
+    )
+    assert polled is not None
+    seen = read(no_content, polled_url(wake.copy, ENDPOINT), harness.now)
+    assert isinstance(seen, Ended)
+    doubted = replace(wake.copy, doubted=seen.inferred_from)
+    await poll(harness.services, replace(wake, copy=doubted))
+    assert harness.watch.end is None
+
+
+async def test_copy_of_an_earlier_round_ends_no_later_one(harness: Harness) -> None:
+    wake = wake_up(harness)
+    assert wake.copy is not None
+    harness.status = ended()
+    await poll(harness.services, replace(wake, copy=None, etag=None))
+    again = watch(operation=wake.copy.facts.operation, round=2, due_at=harness.now)
+    await harness.store.watches.insert(again)
+    facts = replace(wake.copy.facts, polls=0, round=1)
+    await poll(harness.services, replace(wake, copy=replace(wake.copy, facts=facts)))
+    assert harness.watch == again
+    assert harness.result.facts.round == 1
+
+
+async def test_due_time_of_a_forged_copy_does_not_delay_the_next_poll(harness: Harness) -> None:
+    wake = wake_up(harness)
+    assert wake.copy is not None
+    row = await harness.store.watches.get(KEY)
+    assert row is not None
+    facts = replace(row.value.facts, deadline_at=harness.now + timedelta(seconds=8))
+    await harness.store.watches.replace(replace(row.value, facts=facts), row.etag)
+    await poll(harness.services, wake)  # its copy has another deadline, and its ETag is old
+    assert harness.watch.due_at == facts.deadline_at
+    assert facts.deadline_at in [woken.due_at for woken in harness.wake_ups(harness.operations)]
 
 
 async def test_recalled_row_is_polled_without_a_read(harness: Harness) -> None:

@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -117,9 +118,10 @@ async def main(options: argparse.Namespace) -> None:
         working = asyncio.gather(post_all(), pump(queues, calls))
         ended = asyncio.create_task(asyncio.to_thread(sys.stdin.read))  # with the other process
         await asyncio.wait({working, ended}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()  # raises what has ended it
-        working.cancel()
+        if not working.done():
+            working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working  # raises what has ended it
 
 
 if __name__ == "__main__":

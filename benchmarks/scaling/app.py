@@ -236,7 +236,7 @@ class App:
 # Requests that do not depend on how an operation is polled; its messages are counted by the host.
 REGISTRATION = {"insert": 2, "read": 1}  # the watch, the timeline; is there a result?
 FINISH = {"read": 1, "write": 1, "insert": 2, "remove": 1, "send": 1}
-DELIVERY = {"read": 4, "insert": 1, "remove": 1}
+DELIVERY = {"read": 4, "insert": 1, "write": 1, "remove": 1}
 START_LOOKING = {"read": 1, "insert": 1, "send": 1}
 LOOK = {"read": 1, "write": 1, "send": 1}
 LAST_LOOK = {"read": 1, "send": 1, "remove": 1}

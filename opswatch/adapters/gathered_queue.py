@@ -11,7 +11,7 @@ from opswatch.rows.messages import MOST_WAKE_UPS, encode_wake_ups
 
 
 class GatheredQueue:
-    """Gathers wake-ups of one second for 20 ms; the rest is the inner queue's."""
+    """Gathers wake-ups of one second for 200 ms; the rest is the inner queue's."""
 
     def __init__(self, inner: Queue, clock: Callable[[], datetime], in_flight: InFlight) -> None:
         self._inner = inner

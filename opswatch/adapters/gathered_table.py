@@ -35,7 +35,7 @@ class TransactionalTable(Table[T], Protocol[T]):
 
 
 class GatheredTable(Generic[T]):
-    """Gathers replacements and merges of one partition for 20 ms; the rest is the inner table's.
+    """Gathers replacements and merges of one partition for 200 ms; the rest is the inner table's.
 
     A write whose answer got lost is repeated, and then conflicts with itself: so a conflict with
     just what was to be written is a success.

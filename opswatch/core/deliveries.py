@@ -188,6 +188,28 @@ def count_attempt(delivery: Delivery, attempt: Attempt) -> Delivery:
     )
 
 
+def is_same_wait(before: Delivery, current: Delivery) -> bool:
+    """Return whether a row is as it was, but for attempts that were counted besides."""
+    return (
+        current.state is DeliveryState.PENDING
+        and current.started_at == before.started_at
+        and current.seq == before.seq
+        and current.next_attempt_at == before.next_attempt_at
+    )
+
+
+def with_counted(decided: Delivery, before: Delivery, current: Delivery) -> Delivery:
+    """Return what was `decided` of `before`, with attempts that `current` has besides."""
+    more = current.attempts - before.attempts
+    log = sorted({*decided.attempt_log, *current.attempt_log}, key=lambda attempt: attempt.at)
+    return replace(
+        decided,
+        attempts=decided.attempts + more,
+        round_attempts=decided.round_attempts + more,
+        attempt_log=tuple(log)[-_LOG_LENGTH:],
+    )
+
+
 def postpone(delivery: Delivery, reason: str, delay: timedelta, now: datetime) -> Retry:
     """Return a delivery that cannot be attempted now; no attempt is counted."""
     postponed = replace(delivery, last_error=reason)

@@ -15,10 +15,12 @@ from opswatch.core.deliveries import (
     count_attempt,
     has_waited_enough,
     is_forced,
+    is_same_wait,
     is_settled,
     postpone,
     wait_for_host,
     wait_for_room,
+    with_counted,
 )
 from opswatch.core.hosts import (
     Acquired,
@@ -104,7 +106,7 @@ async def _commit(
         if made is None:
             raise
         failure = error  # the repair will send a wake-up
-    if await services.store.outbox.replace(action.delivery, row.etag) is not None:
+    if await _replace(services, row, action.delivery):
         await after_commit(services, chain, action.delivery)
     else:
         events.record_conflict(row.value.key, row.value.seq)
@@ -112,6 +114,22 @@ async def _commit(
             await _count_besides(services, row.value, made)
     if failure is not None:
         raise failure
+
+
+async def _replace(services: Services, row: Row[Delivery], decided: Delivery) -> bool:
+    """Write what was decided of a row; return False if another worker has moved it on.
+
+    1. A and B act on copies of one wake-up, seq 3. A postpones, and writes seq 4.
+    2. B's attempt fails. It loses, and counts its attempt in the row, which stays at seq 4.
+    3. C has read the row before that, and attempts seq 4: it has lost nothing but the ETag.
+    """
+    outbox, before, etag, merged = services.store.outbox, row.value, row.etag, decided
+    while await outbox.replace(merged, etag) is None:
+        current = await outbox.get(before.key)
+        if current is None or not is_same_wait(before, current.value):
+            return False
+        merged, etag = with_counted(decided, before, current.value), current.etag
+    return True
 
 
 async def _count_besides(services: Services, before: Delivery, made: Attempt) -> None:

@@ -43,7 +43,7 @@ async def test_scaler_counts_hidden_messages_if_one_is_visible(
 )
 @pytest.mark.parametrize(
     ("waiting", "target"),
-    [(300, 2)],  # each waiting watch is a message, and an instance takes 256: 1,000 ask for 4
+    [(600, 1)],  # they wait as rows: as messages they would ask for 3
 )
 async def test_scaler_target_while_watches_wait_a_minute(waiting: int, target: int) -> None:
     async with AsyncExitStack() as stack:

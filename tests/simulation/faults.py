@@ -237,20 +237,19 @@ class FaultyCallbacks:
     def __init__(self, process: Process, serve: Serve[CallbackRequest]) -> None:
         self._process, self._serve = process, serve
 
-    def _busy(self, *, forced: bool) -> Busy | None:
-        faults = self._process.faults
-        if forced or not (faults.scheduler.now < faults.busy_until or faults.strikes()):
-            return None
-        return Busy(timedelta(seconds=faults.scheduler.random.uniform(0, 20)))
-
     @asynccontextmanager
     async def slot(self, url: str, *, forced: bool = False) -> AsyncIterator[Slot]:  # noqa: ARG002
-        yield self._busy(forced=forced) or Acquired(is_forced=forced)
+        faults = self._process.faults
+        if not forced and faults.strikes():
+            yield Busy(timedelta(seconds=faults.scheduler.random.uniform(0, 20)))
+        else:
+            yield Acquired(is_forced=forced)
 
     async def post(
         self, request: CallbackRequest, slot: Acquired
     ) -> HttpResponse | NoAnswer | Busy:
-        if busy := self._busy(forced=slot.is_forced):
-            return busy
-        self._process.faults.begin_failing()
+        faults = self._process.faults
+        if not slot.is_forced and faults.scheduler.now < faults.busy_until:
+            return Busy(timedelta(seconds=5))  # no name server answers
+        faults.begin_failing()
         return await _over_http(self._process, "post", request, self._serve)

@@ -150,7 +150,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (trusted_until, "now + _TRUST", "now + timedelta(days=9)"),
         (_restart_look_ahead, "if not await has_far_rows(chain, None):", "if True:"),
     ),
-    "a dead look-ahead stays dead": ((is_dead, "> _DEAD_AFTER", "> timedelta(days=9)"),),
+    "a dead look-ahead stays dead": ((is_dead, "return late > ", "return late > timedelta(days=9) and late > "),),
     "looks are not fenced": ((is_for, "look.due_at == state.due_at", "True"),),
     "a slow commit of a far wait is not seen to": (
         (after_commit, "if live.far and", "if False and"),

@@ -49,6 +49,7 @@ LONG_BUSY = 3000.0  # seconds: longer than the callbacks' schedule
 UNTIL = 6 * 3600.0  # seconds, by which nothing may be left to do
 MOST_EVENTS = 20_000
 _OUTAGES = 0.25  # of the runs with a repair
+_FAILING_RATE, _LONG_BUSY_RATE = 0.1, 0.05
 MOST_SKEW = 30.0  # seconds, of a worker's clock
 
 
@@ -67,13 +68,15 @@ class Run:
             rate=self.random.choice((0.0, 0.02, 0.05, 0.15, 0.4)),
             left=self.random.randrange(13 if self.is_repaired else 5),
         )
-        self.faults.busy_until = self.random.choice((*[0.0] * 9, LONG_BUSY))
         if self.is_repaired and self.random.random() < _OUTAGES:
             self.faults.outage = draw_outage(self.random)
-        elif self.is_repaired and self.random.random() < _OUTAGES:
+        receivers = Random(-1 - seed)  # noqa: S311 - a simulation
+        if receivers.random() < _LONG_BUSY_RATE:
+            self.faults.busy_until = LONG_BUSY
+        if self.is_repaired and not self.faults.outage and receivers.random() < _FAILING_RATE:
             self.faults.left = 0
-            self.faults.failing = self.random.choice(AROUND_ATTEMPTS)
-            self.faults.failing_time = self.random.choice((60.0, 600.0))
+            self.faults.failing = receivers.choice(AROUND_ATTEMPTS)
+            self.faults.failing_time = receivers.choice((60.0, 600.0))
         self.services: dict[Worker, Services] = {}
         self.watches = AuditedTable(WATCHES, self.scheduler, _may_replace_watch)
         self.records = AuditedTable(DELIVERIES, self.scheduler, self._may_replace_record)

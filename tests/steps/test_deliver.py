@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from opswatch.core.deliveries import DeliveryState
+from opswatch.core.deliveries import DeliveryState, count_attempt
 from opswatch.core.hosts import OPENS_AFTER, Acquired, Busy, HostCircuit
 from opswatch.core.http import NoAnswer
 from opswatch.core.wakeups import WakeUp
-from opswatch.core.webhook import event
+from opswatch.core.webhook import Attempt, event
 from opswatch.steps.deliver import deliver
 from opswatch.steps.poll import poll
 from opswatch.steps.repair import repair
@@ -466,6 +466,24 @@ async def test_attempt_beside_another_workers_write_counts(harness: Harness) -> 
     await deliver(harness.services, again)
     assert (harness.pending.seq, harness.pending.attempts) == (again.seq + 1, 1)
     assert len(harness.pending.attempt_log) == 1
+
+
+async def test_attempt_counted_meanwhile_does_not_stop_the_wait(harness: Harness) -> None:
+    """Another worker's write has changed the ETag of the row, and nothing that this one needs."""
+    answer(harness, 500)
+    again = wake(harness)
+    harness.deliveries.messages.clear()
+    besides = Attempt(at=harness.now - SECOND, duration=0.1, status_code=503)
+
+    async def count() -> None:
+        await harness.store.outbox.put(count_attempt(harness.pending, besides))
+
+    harness.effects.before["outbox.replace"] = count
+    await deliver(harness.services, again)
+    pending = harness.pending
+    assert (pending.seq, pending.attempts, pending.round_attempts) == (again.seq + 1, 2, 2)
+    assert [attempt.status_code for attempt in pending.attempt_log] == [503, 500]
+    assert harness.seqs(harness.deliveries) == [pending.seq]
 
 
 @pytest.mark.parametrize("days", [5, 7])

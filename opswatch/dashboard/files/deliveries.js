@@ -44,6 +44,7 @@ export function Deliveries({ live, query, onRetry, onShown, mayWrite, act }) {
 /** The deliveries to one host, and whether they are paused. */
 function Group({ name, group, state, live, mayWrite, act }) {
   const circuit = live.summary?.circuits?.find(circuit => circuit.host === name);
+  const isPending = state === "pending", at = delivery => isPending ? delivery.nextAttemptAt : delivery.lastAttemptAt;
   const again = delivery => act.run(`${pathOf(delivery)}/redeliver?delivery=${encodeURIComponent(delivery.deliveryId)}`, queued);
   return html`<section key=${name} aria-label=${name}>
     <h2>${name} <span class="muted">${group.length}</span>
@@ -51,17 +52,18 @@ function Group({ name, group, state, live, mayWrite, act }) {
     <div class="scroll" tabindex="0" role="region" aria-label=${`Deliveries to ${name}`}><table class="deliveries">
       <thead><tr><th scope="col">Operation</th><th scope="col">State</th><th scope="col" class="n wide">Attempts</th>
         <th scope="col" class="wide">Last answer</th>
-        <th scope="col">${state === "pending" ? "Next attempt" : "Last attempt"}</th>${mayWrite && html`<th scope="col">
+        <th scope="col" class="wide">${isPending ? "Next attempt" : "Last attempt"}</th>${mayWrite && html`<th scope="col">
         <span class="vh">Action</span></th>`}</tr></thead>
       <tbody>${group.map(delivery => html`<tr key=${delivery.deliveryId}><td>
         <a class="op" href=${linkOf(delivery)}>${shortId(delivery.operationId ?? nameIn(delivery))}</a>
           <small class="wide">${delivery.deliveryId}</small></td>
         <td><${DeliveryState} state=${delivery.state} /><small>${delivery.reason}</small>
-          <small class="phone">${answerOf(delivery)}</small></td>
+          <small class="phone">${answerOf(delivery)}</small>
+          <small class="phone">${isPending ? "next" : "last"} <${When} at=${at(delivery)} seconds /></small></td>
         <td class="n wide">${delivery.attempts}</td><td class="wide">${answerOf(delivery)}</td>
-        <td><${When} at=${state === "pending" ? delivery.nextAttemptAt : delivery.lastAttemptAt} seconds /></td>
+        <td class="wide"><${When} at=${at(delivery)} seconds /></td>
         ${mayWrite && html`<td class="act"><button type="button" onClick=${() => again(delivery)}>
-          ${state === "pending" ? "Send now" : "Redeliver"}<span class="vh"> ${delivery.deliveryId}</span></button>
+          ${isPending ? "Send now" : "Redeliver"}<span class="vh"> ${delivery.deliveryId}</span></button>
             </td>`}</tr>`)}</tbody></table></div></section>`;
 }
 

@@ -113,7 +113,7 @@ function Facts({ op }) {
 }
 
 const Story = ({ op }) => html`<div class="scroll" tabindex="0" role="region" aria-label="Everything that happened">
-  <table><thead><tr><th scope="col">When, ${zoneName(Date.now())}</th><th scope="col">UTC</th><th scope="col">What</th>
+  <table><thead><tr><th scope="col">When, ${zoneName(Date.now())}</th><th scope="col" class="wide">UTC</th><th scope="col">What</th>
     <th scope="col">More</th></tr></thead>
-  <tbody>${storyOf(op).map((row, i) => html`<tr key=${i}><td><${When} at=${row.at} seconds /></td><td>${utc(row.at)}</td>
+  <tbody>${storyOf(op).map((row, i) => html`<tr key=${i}><td><${When} at=${row.at} seconds /></td><td class="wide">${utc(row.at)}</td>
     <td>${row.what}</td><td>${row.more}</td></tr>`)}</tbody></table></div>`;

@@ -81,7 +81,7 @@ function Empty({ query, next, onPost, mayWrite }) {
   if (query.size) return html`<div class="note" role="status"><p><strong>Nothing matches.</strong></p>
     <p class="chips">${[...query].map(([name, value]) => html`<span class="chip" key=${name}>${name}: ${value}</span>`)}
     <button type="button" onClick=${() => go("operations")}>Clear the filters</button></p></div>`;
-  return html`<div class="note" role="status"><p><strong>No operation yet.</strong> Post one to the queue
+  return html`<div class="note" role="status"><p><strong>No operation yet.</strong> Post one to the queue${" "}
     <code>operations</code>${mayWrite ? html`, or <button type="button" onClick=${onPost}>post it here</button>` : ""}.</p>
     <pre tabindex="0" role="region" aria-label="A command that posts">az storage message put --queue-name operations --time-to-live -1 --content "$(cat url)"</pre></div>`;
 }

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import suppress
 from datetime import datetime, timedelta
 from html import escape
+from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -27,7 +28,7 @@ from opswatch.adapters.entities import (
     entity_path,
 )
 from opswatch.adapters.failures import clean_errors
-from opswatch.adapters.rest import NO_HEADERS, is_repeated
+from opswatch.adapters.rest import NO_HEADERS, Answer, is_repeated
 from opswatch.adapters.transactions import (
     BATCH_HEADERS,
     MOST_CHANGES,
@@ -216,15 +217,15 @@ class AzureTable(Generic[T]):
                 raise ValueError("not a continuation") from None
             for name, key in msgspec.structs.asdict(following).items():
                 options += f"&Next{name}={quote(key or '', safe='')}"
-        answer = await self._account.tables.call("GET", f"{self.name}()?{options.strip('&')}")
-        found, headers = decode_entities(answer.body), answer.headers
-        partition, row = (
-            headers.get(f"x-ms-continuation-Next{n}") for n in ("PartitionKey", "RowKey")
-        )
-        if not partition:
-            return Page(found)
-        following = _NextKeys(PartitionKey=partition, RowKey=row)
-        return Page(found, urlsafe_b64encode(msgspec.json.encode(following)).decode())
+        try:
+            answer = await self._account.tables.call("GET", f"{self.name}()?{options.strip('&')}")
+        except HttpResponseError as error:
+            if error.status_code != HTTPStatus.NOT_FOUND:
+                raise
+            missing = ResourceNotFoundError(error.message)  # a query's 404 is its table's
+            missing.error_code = getattr(error, "error_code", None)  # type: ignore[attr-defined]
+            raise missing from None
+        return _read_page(answer)
 
     async def _write(
         self, method: str, path: str, noun: T, headers: Mapping[str, str] = NO_HEADERS
@@ -271,6 +272,16 @@ class AzureTable(Generic[T]):
             conditions["far eq"] = query.far
         given = {text: value for text, value in conditions.items() if value is not None}
         return f"$filter={quote(encode_filter(given), safe='')}" if given else ""
+
+
+def _read_page(answer: Answer) -> Page[tuple[Entity, str]]:
+    """Return the entities of a page with their ETags, and where the next one begins."""
+    found, headers = decode_entities(answer.body), answer.headers
+    partition, row = (headers.get(f"x-ms-continuation-Next{n}") for n in ("PartitionKey", "RowKey"))
+    if not partition:
+        return Page(found)
+    following = _NextKeys(PartitionKey=partition, RowKey=row)
+    return Page(found, urlsafe_b64encode(msgspec.json.encode(following)).decode())
 
 
 def after_prefix(prefix: str) -> str:

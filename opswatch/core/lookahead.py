@@ -17,6 +17,7 @@ REACH = timedelta(seconds=10)
 ENDS_AFTER = 12  # looks in a row that found nothing to wait for
 _CRASHES = 3  # looks in a row that may have been cut off before they had sent anything
 _CLOCK_SKEW = timedelta(minutes=1)
+_BEGINS_WITHIN = timedelta(seconds=4)  # the first look; later, its message was never sent
 _DEAD_AFTER = timedelta(seconds=15)  # a look is late by more: its message was lost
 _TRUST = timedelta(seconds=30)  # a look-ahead that has just been busy runs for longer than this
 
@@ -119,7 +120,8 @@ def after_look(
 
 def is_dead(state: LookAhead, now: datetime) -> bool:
     """Return whether its message was lost."""
-    return now - state.due_at > _DEAD_AFTER
+    late = now - state.due_at
+    return late > (_DEAD_AFTER if state.seq > 1 else _BEGINS_WITHIN)
 
 
 def restart(state: LookAhead, now: datetime) -> LookAhead:

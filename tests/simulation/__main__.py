@@ -1,11 +1,17 @@
-"""`python -m tests.simulation --runs N --seed S [--jobs J]`: run N seeds, beginning with S."""
+"""`python -m tests.simulation --runs N --seed S [--jobs J]`: run N seeds, beginning with S.
+
+With `--mutants`, look for every seeded bug within N seeds instead.
+"""
 
 import argparse
 import sys
 import time
+from functools import partial
 from itertools import islice
+from multiprocessing import Pool
 
 from tests.simulation.history import report
+from tests.simulation.mutants import MUTANTS, find_mutant
 from tests.simulation.seeds import failing_seeds, run_seed
 
 _MOST = 5  # failing seeds, after which the search ends
@@ -16,7 +22,10 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=1, help="how many seeds to run")
     parser.add_argument("--seed", type=int, default=0, help="the first of them")
     parser.add_argument("--jobs", type=int, default=1, help="on how many cores")
+    parser.add_argument("--mutants", action="store_true", help="look for the seeded bugs")
     asked = parser.parse_args()
+    if asked.mutants:
+        return _find_mutants(asked.runs, asked.jobs)
     if asked.runs == 1:
         run = run_seed(asked.seed)
         sys.stdout.write(report(run) + "\n")
@@ -34,6 +43,17 @@ def main() -> int:
             f"{asked.runs} runs from seed {asked.seed} in {seconds:.0f} s: nothing broken\n"
         )
     return bool(found)
+
+
+def _find_mutants(seeds: int, jobs: int) -> int:
+    """Print each seeded bug with the seed that shows it; return how many were not found."""
+    missed = 0
+    with Pool(jobs) as pool:
+        looks = pool.imap_unordered(partial(find_mutant, seeds), MUTANTS)
+        for name, seed in looks:
+            sys.stdout.write(f"{'NOT FOUND' if seed is None else seed:>9}  {name}\n")
+            missed += seed is None
+    return missed
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ from opswatch.steps.register import _register
 from opswatch.steps.repair import _drain, _rescue, _restart_look_ahead
 from opswatch.steps.wakeups import act_on_each, after_commit, before_commit, load_current_row
 from opswatch.testing import MemoryTable
+from tests.simulation.seeds import failing_seeds
 
 Edit = tuple[Any, str, str]  # a function, a part of its source, and what replaces it
 
@@ -59,6 +60,17 @@ def mutated(edits: tuple[Edit, ...]) -> Iterator[None]:
         yield
 
 
+def is_found(edits: tuple[Edit, ...], seeds: int) -> int | None:
+    """Return the first of so many seeds that shows a mutant; None if none does."""
+    with mutated(edits):
+        return next(failing_seeds(range(seeds)), None)
+
+
+def find_mutant(seeds: int, name: str) -> tuple[str, int | None]:
+    """Return the name of a mutant, and the first of so many seeds that shows it."""
+    return name, is_found(MUTANTS[name], seeds)
+
+
 _BEFORE = "if decided.end is None:\n        await before_commit(services, chain, decided)\n"
 _AFTER = "await after_commit(services, chain, decided)"
 _TO_WRITE = "base, to_write = row, decided\n"
@@ -69,12 +81,6 @@ _DELETE = "await services.store.watches.delete(row.value.key, row.etag)"
 _INSERT = "inserted = await outbox.insert(delivery)\n"
 _RECORD = "while await records.insert"
 _COPY_WITHOUT_ETAG = 'etag="*" if row.is_copy else row.etag, entity=changed'
-_WAKE_LATER = (
-    "if after and await looks.replace(after, current.etag):\n"
-    "            await _wake(chain, found, now)\n"
-    "            return\n"
-    "        if 0 and await"
-)
 _SEND_FIRST = "await chain.queue.send(encode_look(following), lookahead.PERIOD)\n"
 
 _COMMIT_ATTEMPT = "failure: Exception | None = None\n"
@@ -132,10 +138,6 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (_restart_look_ahead, "await keep_looking(services, chain)", "pass"),
     ),
     "a look has no cursor": ((looks_from, "return state.looked_until", "return look.due_at"),),
-    "the cursor moves before the wake-ups are sent": (
-        (_look, "await _wake(chain, found, now)\n", "pass\n"),
-        (_look, "if after is not None and await", _WAKE_LATER),
-    ),
     "a look sends the following one last": (
         (look_ahead, _SEND_FIRST, "pass\n"),
         (look_ahead, "row)\n    except", f"row)\n        {_SEND_FIRST}    except"),
@@ -315,3 +317,17 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (_examine, "if await store.watches.get(key) is not None:", "if False:"),
     ),
 }
+
+# Found late: `make mutants` looks for these as well.
+_LATE = frozenset(
+    {
+        "a loser's wake-up counts",
+        "a look sends the following one last",
+        "a look-ahead is trusted for ever",
+        "a poll commits before it sends its successor",
+        "an old result is not kept for a late receiver",
+        "the purge removes by key alone",
+        "the purge removes entries first",
+    }
+)
+SOON_FOUND = [name for name in MUTANTS if name not in _LATE]

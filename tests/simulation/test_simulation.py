@@ -3,11 +3,12 @@
 import pytest
 
 from tests.simulation.history import report
-from tests.simulation.mutants import MUTANTS, Edit, mutated
+from tests.simulation.mutants import MUTANTS, SOON_FOUND, is_found
+from tests.simulation.purging import PurgedRun
 from tests.simulation.seeds import failing_seeds, run_seed
 
-RUNS = 3000
-ENOUGH = 1500  # seeds, within which every mutant is found
+RUNS = 1200
+SOON = 120  # seeds, within which most mutants are found; `make mutants` looks for all
 
 
 @pytest.mark.parametrize("part", range(4))
@@ -17,10 +18,9 @@ def test_invariants_hold_under_faults(part: int) -> None:
         pytest.fail(f"{report(run_seed(seed))}\nrerun: python -m tests.simulation --seed {seed}")
 
 
-@pytest.mark.parametrize("edits", MUTANTS.values(), ids=MUTANTS)
-def test_mutant_is_found(edits: tuple[Edit, ...]) -> None:
-    with mutated(edits):
-        assert next(failing_seeds(range(ENOUGH)), None) is not None
+@pytest.mark.parametrize("name", SOON_FOUND)
+def test_mutant_is_found(name: str) -> None:
+    assert is_found(MUTANTS[name], SOON) is not None
     assert not run_seed(0).scheduler.violations, "the original is not back"
 
 
@@ -31,5 +31,7 @@ def test_seed_runs_the_same_each_time() -> None:
 
 def test_most_runs_have_faults_and_half_a_repair() -> None:
     runs = [run_seed(seed) for seed in range(200)]
-    assert sum(run.faults.injected > 0 for run in runs) > 100
-    assert 60 < sum(run.is_repaired for run in runs) < 140
+    ordinary = [run for run in runs if not isinstance(run, PurgedRun)]
+    assert sum(run.faults.injected > 0 for run in ordinary) > len(ordinary) / 2
+    assert 0.3 < sum(run.is_repaired for run in ordinary) / len(ordinary) < 0.7
+    assert len(runs) - len(ordinary) == 25

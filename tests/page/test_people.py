@@ -39,6 +39,7 @@ async def test_single_keys_can_be_switched_off(open_page: Open, service: Service
     await page.keyboard.press("p")  # in a field it is a letter
     assert await page.get_by_role("dialog").count() == 0
     await page.locator("main").focus()
+    await page.get_by_role("button", name="Clear 1 filter").wait_for()  # what was typed is searched
     await page.keyboard.press("?")
     await page.get_by_label("Single keys work").uncheck()
     await page.keyboard.press("Escape")

@@ -45,6 +45,7 @@ class Service:
     health: Json = field(default_factory=values.health)
     keys: dict[str, str] = field(default_factory=dict)  # of read, write, app; empty: none needed
     failure: HTTPStatus | None = None  # of every call of the API
+    empty_pages: int = 0  # of each list, before its rows
     policy: str | None = POLICY
     requests: list[web.BaseRequest] = field(default_factory=list)
     writes: list[tuple[str, str]] = field(default_factory=list)  # path, body
@@ -136,9 +137,11 @@ class Service:
                 )
             case ["deliveries"]:
                 states = request.query.get("state", "pending,delivered,abandoned").split(",")
-                return {"value": [row for row in self.deliveries if row["state"] in states]}
+                return self._page_of(
+                    request, [row for row in self.deliveries if row["state"] in states]
+                )
             case ["rejections"]:
-                return {"value": self.rejections}
+                return self._page_of(request, self.rejections)
             case ["kinds"]:
                 return {"value": self.kinds}
             case ["summary"]:
@@ -149,11 +152,9 @@ class Service:
                 return None
 
     def _page_of(self, request: web.Request, rows: list[Json]) -> Json:
-        size, start = (
-            int(request.query.get("maxpagesize", "100")),
-            int(request.query.get("token", "0")),
-        )
-        page: Json = {"value": rows[start : start + size]}
+        size = int(request.query.get("maxpagesize", "100"))
+        start = int(request.query.get("token", -size * self.empty_pages))
+        page: Json = {"value": rows[max(0, start) : max(0, start + size)]}
         if start + size < len(rows):
             query = {**request.query, "token": str(start + size)}
             page["nextLink"] = str(
@@ -162,6 +163,8 @@ class Service:
         return page
 
     async def _write(self, request: web.Request, path: str) -> web.Response:
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers={"Allow": "GET, HEAD, POST, OPTIONS"})
         if request.method != "POST":
             return web.Response(status=405, headers={"Allow": "GET, HEAD, POST"})
         body = await request.text()

@@ -39,6 +39,7 @@ async def test_single_keys_can_be_switched_off(open_page: Open, service: Service
     await page.keyboard.press("p")  # in a field it is a letter
     assert await page.get_by_role("dialog").count() == 0
     await page.locator("main").focus()
+    await page.get_by_role("button", name="Clear 1 filter").wait_for()  # what was typed is searched
     await page.keyboard.press("?")
     await page.get_by_label("Single keys work").uncheck()
     await page.keyboard.press("Escape")
@@ -59,11 +60,14 @@ async def test_viewer_sees_no_write_buttons_until_an_operators_key(open_page: Op
     await opened.turn(0, least=0)
     writes = page.locator("button").filter(has_text=re.compile("Redeliver|Post|Send now"))
     assert await writes.count() == 0
+    methods = {request.partition(" ")[0] for request in service.api_requests}
+    assert methods == {"GET", "OPTIONS"}  # the page asks what it may do by what changes nothing
     await page.get_by_role("button", name="Keys").click()
     await page.get_by_label("Viewer's key").fill(KEYS["read"])
     await page.get_by_label("Operator's key").fill(KEYS["write"])
     await page.get_by_role("button", name="Open").click()
     await expect(writes.first).to_be_visible()
+    assert service.writes == []
     await page.get_by_role("button", name="Keys").click()
     await page.get_by_role("button", name="Forget the keys").click()
     await page.get_by_role("heading", name="A key is needed").wait_for()

@@ -1,6 +1,7 @@
 """The page in front of the real app: what the other tests assume of the API holds there."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from tests.support.harness import SECRET, SUBSCRIPTION
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 VIEWER, OPERATOR = "viewer-key", "operator-key"
 PATIENCE = 60  # seconds
+VIEWS = ("operations", "deliveries?state=abandoned", "rejections", "kinds", "health")
+WRITES = re.compile("Post|Redeliver|Send now|Stop watching")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ async def unlock(page: Page, operator: str = OPERATOR) -> None:
 async def test_views_are_accessible_and_quiet(open_page: Open, app: Prepared) -> None:
     opened = await open_page(app.url)
     await unlock(await opened.go("operations"))
-    for view in ("operations", "deliveries?state=abandoned", "rejections", "kinds", "health"):
+    for view in VIEWS:
         await opened.go(view)
         await check(opened)
     page = await opened.go(f"operations?operation={app.failed}")
@@ -119,11 +122,24 @@ async def test_headers_are_those_of_the_tests(app: Prepared) -> None:
 
 
 async def test_viewer_may_read_only(open_page: Open, app: Prepared) -> None:
+    """No view has a button that writes, and nothing is written before a person acts."""
     opened = await open_page(app.url)
     page = await opened.go("operations")
+    methods: list[str] = []
+    page.on("request", lambda request: methods.append(request.method))
     await unlock(page, operator="")
     await page.get_by_role("button", name="Keys").click()
     await expect(page.get_by_text("may read only")).to_be_visible()
-    assert await page.get_by_role("button", name="Post").count() == 0
+    await page.keyboard.press("Escape")
+    for view in VIEWS:
+        await opened.go(view)
+        assert await page.get_by_role("button", name=WRITES).count() == 0
+    await opened.go(f"operations?operation={app.failed}")
+    await page.get_by_role("link", name=app.failed).click()
+    await page.locator(".life svg").first.wait_for()
+    assert await page.get_by_role("button", name=WRITES).count() == 0
+    assert set(methods) == {"GET", "OPTIONS"}
+    await page.get_by_role("button", name="Keys").click()
     await unlock(page)
-    await expect(page.get_by_role("button", name="Post")).to_be_visible()
+    await expect(page.get_by_role("button", name=WRITES).first).to_be_visible()
+    assert set(methods) == {"GET", "OPTIONS"}

@@ -213,3 +213,38 @@ async def test_load_more_follows_the_query_of_the_next_link_alone(open_page: Ope
     await opened.turn(TICK)
     assert "maxpagesize=300" in [r for r in service.api_requests if "operations?" in r][-1]
     assert await page.locator("tbody tr").count() == 230
+
+
+@pytest.mark.parametrize("view", ["deliveries?state=abandoned", "rejections"])
+async def test_lists_beside_operations_go_on_likewise(open_page: Open, view: str) -> None:
+    row, rejected = values.ended(9, 3000), values.rejections()[0]
+    service = Service(
+        deliveries=[
+            values.delivery(row, f"host-{i % 2}.example", "abandoned", deliveryId=f"msg_{i}")
+            for i in range(230)
+        ],
+        rejections=[rejected | {"id": f"{i:064x}"} for i in range(230)],
+    )
+    opened = await open_page(service)
+    page = await opened.go(view)
+    for shown in (200, 230):
+        await page.get_by_role("button", name="Load more").click()
+        await page.get_by_text(f"{shown} shown").wait_for()
+        assert await page.locator("tbody tr").count() == shown
+    assert await page.get_by_role("button", name="Load more").count() == 0
+    assert opened.foreign == []  # the links name another host
+    del service.deliveries[200:], service.rejections[200:]
+    await opened.turn(60)
+    assert "maxpagesize=300" in [r for r in service.api_requests if view[:9] in r][-1]
+    await page.get_by_text("200 shown").wait_for()
+    assert await page.locator("tbody tr").count() == 200
+
+
+@pytest.mark.parametrize("view", ["operations", "deliveries", "rejections"])
+async def test_empty_page_of_a_list_can_go_on(open_page: Open, view: str) -> None:
+    opened = await open_page(Service(empty_pages=2))
+    page = await opened.go(view)
+    for _ in range(2):
+        await page.get_by_text("Nothing that matches among what was searched so far").wait_for()
+        await page.get_by_role("button", name="Load more").click()
+    await page.locator("tbody tr").first.wait_for()

@@ -8,17 +8,19 @@ import asyncio
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opswatch.local.azurite import Azurite, running_azurite
+from opswatch.local.azurite import running_azurite
 from opswatch.local.host.http import Keys
 from opswatch.web.openapi import document
 from tests.support.api import ENDS, Api, running_api
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 KEYS: Keys = {"read": {"viewer", "operator"}, "write": {"operator"}}
+PHASES = ("examples", "coverage", "fuzzing", "stateful")  # of schemathesis, in its order
 _OUTPUT = 20_000  # characters of a failed run
 
 
@@ -61,25 +63,27 @@ MODES = {
 }
 
 
-async def run(mode: Mode, azurite: Azurite, examples: int, seed: int) -> str:
-    """Return what schemathesis has found; empty if nothing."""
-    async with running_api(azurite, mode.keys) as api:
-        with tempfile.TemporaryDirectory() as folder:
-            described = Path(folder) / "openapi.json"
-            described.write_text(json.dumps(mode.document()), "utf-8")
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", "from schemathesis.cli import schemathesis as run; run()"),
-                *("--config-file", str(CONFIG), "run", str(described), "--url", api.url),
-                *("--max-examples", str(examples), "--seed", str(seed), "--no-color"),
-                *(("-H", f"x-functions-key: {mode.key}") if mode.key else ()),
-                # The host itself answers TRACE, and a viewer's request to the operator's function.
-                *("--exclude-checks", "unsupported_method"),
-                cwd=folder,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-            )
-            output, _ = await process.communicate()
-        await _still_works(api, mode)
+async def run(
+    mode: Mode, api: Api, examples: int, seed: int, phases: Sequence[str] = PHASES
+) -> str:
+    """Return what schemathesis has found at an app with the keys of `mode`; empty if nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        described = Path(folder) / "openapi.json"
+        described.write_text(json.dumps(mode.document()), "utf-8")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", "from schemathesis.cli import schemathesis as run; run()"),
+            *("--config-file", str(CONFIG), "run", str(described), "--url", api.url),
+            *("--max-examples", str(examples), "--seed", str(seed), "--no-color"),
+            *("--phases", ",".join(phases)),
+            *(("-H", f"x-functions-key: {mode.key}") if mode.key else ()),
+            # The host itself answers TRACE, and a viewer's request to the operator's function.
+            *("--exclude-checks", "unsupported_method"),
+            cwd=folder,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+    await _still_works(api, mode)
     return "" if process.returncode == 0 else output.decode()[-_OUTPUT:]
 
 
@@ -91,20 +95,21 @@ async def _still_works(api: Api, mode: Mode) -> None:
         assert await api.post(api.start(script), key=mode.key) == 202, script
 
 
-def main() -> int:
-    """Run every mode; return 1 if one has found something."""
+async def run_all(examples: int, seed: int) -> int:
+    """Run every mode, each at an app of its own; return 1 if one has found something."""
+    is_found = False
+    with running_azurite() as azurite:
+        for name, mode in MODES.items():
+            async with running_api(azurite, mode.keys) as api:
+                output = await run(mode, api, examples, seed)
+            sys.stdout.write(f"{name}: {output or 'nothing found'}\n")
+            is_found = is_found or bool(output)
+    return int(is_found)
+
+
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    found = False
-    with running_azurite() as azurite:
-        for name, mode in MODES.items():
-            output = asyncio.run(run(mode, azurite, given.examples, given.seed))
-            sys.stdout.write(f"{name}: {output or 'nothing found'}\n")
-            found = found or bool(output)
-    return int(found)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(asyncio.run(run_all(given.examples, given.seed)))

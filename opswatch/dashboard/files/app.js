@@ -64,7 +64,11 @@ class App extends Component {
   }
 
   /** Back from an operation, the focus goes to its row, once the list has been read. */
-  componentDidUpdate() {
+  componentDidUpdate(_, before) {
+    // On a phone the views are wider than the screen, more so with the summary's counts.
+    if (before.route !== this.state.route || !before.live.summary !== !this.state.live.summary) {
+      document.querySelector("nav [aria-current]").scrollIntoView({ block: "nearest", inline: "nearest" });
+    }
     if (!this.opened || this.route.view !== "operations" || !this.live.state.data) return;
     const row = [...document.querySelectorAll("tr[data-row]")].find(row => row.dataset.row === this.opened);
     this.opened = null;

@@ -1,5 +1,6 @@
 // Callbacks: what is owed, what was given up and what arrived, by receiver.
 import { pathOf } from "./api.js";
+import { Paged, pathOfList, SearchOn } from "./paged.js";
 import { answerOf, Choice, DeliveryState, go, html, linkOf, queued, Skeleton, Trouble, When } from "./ui.js";
 import { host, instant, shortId } from "./words.js";
 
@@ -9,11 +10,11 @@ const NOTHING = {
 };
 const STATES = [["pending", "Owed"], ["abandoned", "Abandoned"], ["delivered", "Delivered"]];
 
-export const deliveriesPath = query => {
-  const wanted = new URLSearchParams({ state: query.get("state") || "pending" });
-  for (const name of ["host", "since"]) if (query.get(name)) wanted.set(name, query.get(name));
-  return `deliveries?${wanted}`;
-};
+export function deliveriesPath(query, shown) {
+  const wanted = new URLSearchParams(query);
+  if (!wanted.get("state")) wanted.set("state", "pending");
+  return pathOfList("deliveries", ["state", "host", "since"], wanted, shown);
+}
 
 /** Return the deliveries by host, the host with most of them first; what is due next first in each. */
 export function byHost(deliveries) {
@@ -26,37 +27,44 @@ export function byHost(deliveries) {
   return [...groups].map(([name, rows]) => [name, rows.sort((a, b) => due(a) - due(b))]).sort((a, b) => b[1].length - a[1].length);
 }
 
-export function Deliveries({ live, query, onRetry, mayWrite, act }) {
-  const state = STATES.find(([name]) => name === query.get("state"))?.[0] ?? "pending", rows = live.data?.value ?? [];
-  const circuits = new Map((live.summary?.circuits ?? []).map(circuit => [circuit.host, circuit]));
-  return html`<h1>Deliveries</h1>
+export function Deliveries({ live, query, onRetry, onShown, mayWrite, act }) {
+  const state = STATES.find(([name]) => name === query.get("state"))?.[0] ?? "pending";
+  const show = (rows, isCut, foot) => html`<h1>Deliveries</h1>
     <div class="filters">
       <${Choice} label="State" options=${STATES} value=${state} onPick=${value => go("deliveries", { ...Object.fromEntries(query), state: value })} />
       ${query.get("host") && html`<button type="button" class="plain" onClick=${() => go("deliveries", { state })}>${query.get("host")} only ✕</button>`}
       ${mayWrite && state === "abandoned" && rows.length > 0 && html`<button type="button" onClick=${() => act.redeliverAll(query)}>Redeliver all…</button>`}</div>
     <${Trouble} live=${live} onRetry=${onRetry} />
     ${!live.data && !live.error && html`<${Skeleton} isSlow=${live.isSlow} />`}
-    ${live.data && !rows.length && html`<div class="note" role="status">${NOTHING[state]}</div>`}
-    ${byHost(rows).map(([name, group]) => html`<section key=${name} aria-label=${name}>
-      <h2>${name} <span class="muted">${group.length}</span>
-      ${circuits.has(name) && html`${" "}<span class="tag warn">paused until <${When} at=${circuits.get(name).openUntil} seconds /></span>`}</h2>
-      <div class="scroll" tabindex="0" role="region" aria-label=${`Deliveries to ${name}`}><table class="deliveries">
-        <thead><tr><th scope="col">Operation</th><th scope="col">State</th><th scope="col" class="n wide">Attempts</th>
-          <th scope="col" class="wide">Last answer</th>
-      <th scope="col">${state === "pending" ? "Next attempt" : "Last attempt"}</th>${mayWrite && html`<th scope="col">
+    ${live.data && !rows.length && (isCut ? SearchOn() : html`<div class="note" role="status">${NOTHING[state]}</div>`)}
+    ${byHost(rows).map(([name, group]) => Group({ name, group, state, live, mayWrite, act }))}${foot}`;
+  return html`<${Paged} live=${live} idOf=${delivery => delivery.deliveryId} show=${show} onShown=${onShown} />`;
+}
+
+/** The deliveries to one host, and whether they are paused. */
+function Group({ name, group, state, live, mayWrite, act }) {
+  const circuit = live.summary?.circuits?.find(circuit => circuit.host === name);
+  const isPending = state === "pending", at = delivery => isPending ? delivery.nextAttemptAt : delivery.lastAttemptAt;
+  const again = delivery => act.run(`${pathOf(delivery)}/redeliver?delivery=${encodeURIComponent(delivery.deliveryId)}`, queued);
+  return html`<section key=${name} aria-label=${name}>
+    <h2>${name} <span class="muted">${group.length}</span>
+    ${circuit && html`${" "}<span class="tag warn">paused until <${When} at=${circuit.openUntil} seconds /></span>`}</h2>
+    <div class="scroll" tabindex="0" role="region" aria-label=${`Deliveries to ${name}`}><table class="deliveries">
+      <thead><tr><th scope="col">Operation</th><th scope="col">State</th><th scope="col" class="n wide">Attempts</th>
+        <th scope="col" class="wide">Last answer</th>
+        <th scope="col" class="wide">${isPending ? "Next attempt" : "Last attempt"}</th>${mayWrite && html`<th scope="col">
         <span class="vh">Action</span></th>`}</tr></thead>
       <tbody>${group.map(delivery => html`<tr key=${delivery.deliveryId}><td>
         <a class="op" href=${linkOf(delivery)}>${shortId(delivery.operationId ?? nameIn(delivery))}</a>
           <small class="wide">${delivery.deliveryId}</small></td>
         <td><${DeliveryState} state=${delivery.state} /><small>${delivery.reason}</small>
-          <small class="phone">${answerOf(delivery)}</small></td>
+          <small class="phone">${answerOf(delivery)}</small>
+          <small class="phone">${isPending ? "next" : "last"} <${When} at=${at(delivery)} seconds /></small></td>
         <td class="n wide">${delivery.attempts}</td><td class="wide">${answerOf(delivery)}</td>
-        <td><${When} at=${state === "pending" ? delivery.nextAttemptAt : delivery.lastAttemptAt} seconds /></td>
-        ${mayWrite && html`<td class="act">
-          <button type="button" onClick=${() => act.run(`${pathOf(delivery)}/redeliver?delivery=${encodeURIComponent(delivery.deliveryId)}`, queued)}>
-          ${state === "pending" ? "Send now" : "Redeliver"}<span class="vh"> ${delivery.deliveryId}</span></button>
-            </td>`}</tr>`)}</tbody></table></div></section>`)}
-    ${rows.length > 0 && html`<p class="foot">${rows.length} shown${live.data.nextLink ? "; there are more: narrow them by host" : ""}</p>`}`;
+        <td class="wide"><${When} at=${at(delivery)} seconds /></td>
+        ${mayWrite && html`<td class="act"><button type="button" onClick=${() => again(delivery)}>
+          ${isPending ? "Send now" : "Redeliver"}<span class="vh"> ${delivery.deliveryId}</span></button>
+            </td>`}</tr>`)}</tbody></table></div></section>`;
 }
 
 const nameIn = delivery => (delivery.operationKey ?? "").split("~").at(-1);

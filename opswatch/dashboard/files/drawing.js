@@ -5,6 +5,7 @@ import { lifeOf } from "./life.js";
 import { clock, host, lookOf, span } from "./words.js";
 
 const SECOND = 1000, LABEL = 20; // characters of a lane's name
+const PERCENTILES = 48; // px: room for the names of two percentiles
 
 export class Life extends Component {
   state = { width: 0, now: Date.now() };
@@ -26,7 +27,7 @@ export class Life extends Component {
 }
 
 function Drawing({ op, life }) {
-  const { arm, polls, lanes } = life.rows, bottom = life.height - 18, deliveries = op.deliveries ?? [];
+  const { arm, polls, lanes } = life.rows, bottom = life.height - 18, radius = life.isNarrow ? 4.2 : 5.5, deliveries = op.deliveries ?? [];
   const tries = deliveries.reduce((sum, delivery) => sum + (delivery.attempts ?? 0), 0);
   const sentence = `${op.status || "registered"}: ${op.polls ?? 0} polls, ${op.misses ?? 0} missed, ${tries} delivery attempts. The table below says the same.`;
   const name = (y, text) => life.isNarrow ? html`<text class="lane" x=${life.left} y=${y - 14}>${text}</text>`
@@ -34,8 +35,7 @@ function Drawing({ op, life }) {
   return html`<svg width=${life.width} height=${life.height} role="img" aria-label=${sentence}>
     ${life.ticks.map((tick, i) => html`<g key=${i}><line class="grid" x1=${tick.x} x2=${tick.x} y1="16" y2=${bottom} />
       <text x=${tick.x + 3} y="11">${tick.label}</text></g>`)}
-    ${life.expected && html`<rect class="window" x=${life.expected.from} y=${arm - 12} width=${Math.max(2, life.expected.to - life.expected.from)} height="24">
-      <title>its end is expected here: 8 of 10 of its kind end within this span</title></rect>`}
+    ${life.expected && Window({ expected: life.expected, y: arm - 12 })}
     ${name(arm, "ARM")}
     <rect class=${`life-bar ${lookOf(op)}`} x=${life.bar.x} y=${arm - 7} width=${life.bar.width} height="14" rx="2">
       <title>${`${op.status || "registered"}${Number.isFinite(op.durationSeconds) ? `, took ${span(op.durationSeconds)}` : ""}`}</title></rect>
@@ -55,14 +55,21 @@ function Drawing({ op, life }) {
       <line class="grid" x1=${life.isNarrow ? life.left : life.split} x2=${life.right} y1=${lanes[i]} y2=${lanes[i]} /></g>`)}
     ${life.attempts.map((attempt, i) => html`<g key=${i} class=${attempt.isAccepted ? "accepted" : "refused"}>
       <title>${attempt.label}</title>
-      <circle cx=${attempt.x} cy=${lanes[attempt.lane]} r="5.5" />${!attempt.isAccepted && html`<path d=${`M${attempt.x - 3} ${lanes[attempt.lane]}h6`} />`}</g>`)}
+      <circle cx=${attempt.x} cy=${lanes[attempt.lane]} r=${radius} />${!attempt.isAccepted && html`<path d=${`M${attempt.x - 2.5} ${lanes[attempt.lane]}h5`} />`}</g>`)}
     ${life.nexts.map(next => html`<g key=${next.lane} class="next"><title>next attempt</title>
-      <circle cx=${next.x} cy=${lanes[next.lane]} r="5.5" /></g>`)}
+      <circle cx=${next.x} cy=${lanes[next.lane]} r=${radius} /></g>`)}
     ${life.now !== null && html`<line class="now" x1=${life.now} x2=${life.now} y1="16" y2=${bottom}><title>now</title>
       </line>`}
     ${life.breakAt !== null && html`<path class="break" d=${`M${life.breakAt - 6} 14l4 -10m3 10l4 -10`}>
       <title>after its end: another scale, ever coarser</title></path>`}
   </svg>${Legend({ life, op })}`;
+}
+
+/** Where the end is expected: its kind's 10th to 90th percentile, named if there is room for both. */
+function Window({ expected: { from, to }, y }) {
+  return html`<rect class="window" x=${from} y=${y} width=${Math.max(2, to - from)} height="24">
+      <title>its end is expected here: 8 of 10 of its kind end within this span</title></rect>
+    ${to - from >= PERCENTILES && html`<text x=${from + 3} y=${y - 3}>p10</text><text class="end" x=${to - 3} y=${y - 3}>p90</text>`}`;
 }
 
 /** A read is a tick, a miss a cross; polls that were alike and are counted as one are a short comb. */
@@ -75,14 +82,16 @@ function pollShape(poll, y) {
 function Legend({ life, op }) {
   const sign = (className, shape, text) => html`<li key=${text}><svg width="14" height="14" aria-hidden="true">
     <g class=${className}>${shape}</g></svg>${text}</li>`;
-  const circle = html`<circle cx="7" cy="7" r="5" />`;
+  const circle = html`<circle cx="7" cy="7" r="5" />`, at = text => clock(text, Date.now(), undefined, true);
   const codes = [...new Set(life.attempts.filter(attempt => !attempt.isAccepted).map(attempt => attempt.answer.split(" ")[0]))];
   return html`<ul class="legend" aria-hidden="true">
     ${life.polls.some(poll => !poll.isMiss) && sign("read", html`<path d="M7 1v12" />`, "poll")}
     ${life.polls.some(poll => poll.count > 1) && sign("read", html`<path d="M7 1v12m-3 -7v7h6v-7" />`, "several alike")}
     ${life.polls.some(poll => poll.isMiss) && sign("missed", html`<path d="M3 3l8 8m0 -8l-8 8" />`, "missed poll")}
     ${life.lag && sign("", html`<rect class="lag" x="1" y="3" width="12" height="8" />`, `${span(life.lag.seconds)} until it was seen`)}
-    ${life.expected && sign("", html`<rect class="window" x="1" y="1" width="12" height="12" />`, `expected end, ${clock(op.expectedEndAt, Date.now(), undefined, true)}`)}
+    ${life.expected && sign("", html`<path class="expected" d="M7 1v12" />`, `half of its kind have ended, ${at(op.expectedEndAt)}`)}
+    ${life.expected && op.expectedEndEarliestAt && op.expectedEndLatestAt && sign("", html`<rect class="window" x="1" y="1" width="12" height="12" />`,
+      `8 of 10 end here, ${at(op.expectedEndEarliestAt)} to ${at(op.expectedEndLatestAt)}`)}
     ${life.attempts.some(attempt => attempt.isAccepted) && sign("accepted", circle, "accepted")}
     ${codes.length > 0 && sign("refused", html`${circle}<path d="M4 7h6" />`, `refused: ${codes.slice(0, 3).join(", ")}`)}
     ${(life.nexts.length > 0 || life.due !== null) && sign("next", circle, "to come")}

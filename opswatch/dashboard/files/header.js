@@ -19,9 +19,9 @@ function Liveness({ live, control }) {
   const readAt = live.readAt ? `read ${clock(new Date(live.readAt).toISOString(), Date.now(), undefined, true)}` : "";
   if (live.mode === "live") return html`<span class="liveness">
     <span class=${`dot ${live.error ? "bad" : "run"}`} aria-hidden="true">
-      </span> Live <span class="wide">· ${readAt}</span></span>
+      </span> ${live.error ? "Not read" : "Live"}${readAt && html`<span class="wide"> · ${readAt}</span>`}</span>
     <button type="button" onClick=${() => control.pause()}>Pause</button>`;
   return html`<span class="liveness warn">
-    ${live.mode === "asleep" ? "Paused after an hour" : "Paused"} <span class="wide">· ${readAt}</span></span>
+    ${live.mode === "asleep" ? "Paused after an hour" : "Paused"}${readAt && html`<span class="wide"> · ${readAt}</span>`}</span>
     <button type="button" onClick=${() => control.resume()}>Resume</button>`;
 }

@@ -9,19 +9,19 @@ export function Kinds({ live, onRetry }) {
   return html`<h1>Kinds</h1><${Trouble} live=${live} onRetry=${onRetry} />
     ${!live.data && !live.error && html`<${Skeleton} isSlow=${live.isSlow} />`}
     ${live.data && !rows.length && html`<div class="note" role="status">No durations are learned yet: each operation that ends adds to its kind.</div>`}
-    ${rows.length > 0 && html`<p class="muted">How long operations take: 50, 90 and 99 of 100 end within these times. The scale of the strips is logarithmic.</p>
-      <div class="scroll" tabindex="0" role="region" aria-label="Kinds"><table><thead><tr><th scope="col">Kind</th>
-        <th scope="col" class="n">Ended</th><th scope="col" class="n">p50</th><th scope="col" class="n">p90</th>
+    ${rows.length > 0 && html`<p class="muted">How long operations take: 50, 90 and 99 of 100 end within these times.<span class="wide"> The scale of the strips is logarithmic.</span></p>
+      <div class="scroll" tabindex="0" role="region" aria-label="Kinds"><table class="kinds"><thead><tr><th scope="col">Kind</th>
+        <th scope="col" class="n wide">Ended</th><th scope="col" class="n">p50</th><th scope="col" class="n wide">p90</th>
           <th scope="col" class="n">p99</th>
       <th scope="col" class="wide">Spread, up to ${span(longest)}</th><th scope="col" class="n">Running</th>
-        <th scope="col" class="n">Slow</th></tr></thead>
+        <th scope="col" class="n wide">Slow</th></tr></thead>
       <tbody>${rows.map(row => html`<tr key=${`${row.provider}/${row.kind ?? row.collection}`}><td>
         <strong>${row.kind ?? row.collection}</strong>
-          <small>${row.provider}${!row.kind && ", posted without a kind"}</small></td><td class="n">${row.n}</td>
-        <td class="n">${span(row.p50)}</td><td class="n">${span(row.p90)}</td><td class="n">${span(row.p99)}</td>
+          <small>${row.provider}${!row.kind && ", posted without a kind"}</small></td><td class="n wide">${row.n}</td>
+        <td class="n">${span(row.p50)}</td><td class="n wide">${span(row.p90)}</td><td class="n">${span(row.p99)}</td>
           <td class="wide">${Strip({ row, longest })}</td>
-        <td class="n">${row.running ? html`<a href=${runningOf(row)}>${row.running}</a>` : 0}</td>
-        <td class="n">${row.slow ? html`<strong class="warn">${row.slow} slow</strong>` : 0}</td></tr>`)}</tbody></table>
+        <td class="n">${row.running ? html`<a href=${runningOf(row)}>${row.running}</a>` : 0}${row.slow > 0 && html`<small class="phone warn">${row.slow} slow</small>`}</td>
+        <td class="n wide">${row.slow ? html`<strong class="warn">${row.slow} slow</strong>` : 0}</td></tr>`)}</tbody></table>
           </div>`}`;
 }
 

@@ -3,7 +3,7 @@ import { pathOf } from "./api.js";
 import { Life } from "./drawing.js";
 import { storyOf } from "./life.js";
 import { answerOf, DeliveryState, html, Payload, queued, Skeleton, Status, Trouble, When } from "./ui.js";
-import { codesOf, host, kindOf, nameOf, portalOf, resource, span, utc, zoneName } from "./words.js";
+import { codesOf, host, kindOf, lateBy, nameOf, portalOf, resource, span, utc, zoneName } from "./words.js";
 
 const STOP = "The operation itself goes on in Azure. No callback is sent.";
 
@@ -19,7 +19,9 @@ export function Operation({ live, back: list, onRetry, mayWrite, act }) {
   }
   const { group } = resource(op.resourceId), deliveries = op.deliveries ?? [], isRunning = op.state === "watching";
   const path = pathOf(op), portal = portalOf(op), isOwed = deliveries.some(delivery => delivery.state !== "delivered");
-  return html`${back}<div class="title"><h1><${Status} op=${op} />${" "}<span class="name">${nameOf(op)}</span></h1>
+  return html`${back}<div class="title"><h1><${Status} op=${op} />${" "}<span class="name">${nameOf(op)}</span>
+    ${isRunning && op.slow && html`${" "}<span class="tag warn" title="It runs longer than 99 of 100 of its kind">slow</span>`}
+    ${lateBy(op, Date.now()) > 0 && html`${" "}<span class="tag warn">poll late</span>`}</h1>
     <p class="muted">${[kindOf(op), op.location, group].filter(Boolean).join(" · ")}</p>
     <div class="actions">
       ${portal && html`<a class="button" href=${portal} target="_blank" rel="noopener noreferrer">Open resource ↗</a>`}
@@ -64,7 +66,9 @@ function sumOf(op) {
     `${op.polls ?? 0} polls${op.misses ? `, ${op.misses} missed (${op.lastMiss ?? ""})` : ""}`,
     Number.isFinite(op.durationSeconds) && html`took <strong>${span(op.durationSeconds)}</strong>`,
     op.state === "watching" && op.dueAt && html`next poll <${When} at=${op.dueAt} seconds />`,
-    op.expectedEndAt && op.state === "watching" && html`expected to end <${When} at=${op.expectedEndAt} />`,
+    op.state === "watching" && op.expectedEndAt && html`half of its kind have ended by <${When} at=${op.expectedEndAt} />${
+      op.expectedEndLatestAt && html`, 90 % by <${When} at=${op.expectedEndLatestAt} />`}`,
+    op.state === "watching" && op.slow && html`<strong class="warn">slower than 99 % of its kind</strong>`,
   ].filter(Boolean);
   return facts.map((fact, i) => html`<span key=${i}>${i > 0 && " · "}${fact}</span>`);
 }
@@ -77,15 +81,16 @@ function Deliveries({ op, path, mayWrite, act }) {
       <p class="muted">${hosts ? `When it ends, ${hosts} will be called.` : "No callback is registered."}</p>`;
   }
   const again = delivery => act.run(`${path}/redeliver?delivery=${encodeURIComponent(delivery.deliveryId)}`, queued);
-  return html`<h2>Deliveries</h2><div class="scroll" tabindex="0" role="region" aria-label="Deliveries"><table><thead><tr>
+  return html`<h2>Deliveries</h2><div class="scroll" tabindex="0" role="region" aria-label="Deliveries"><table class="receivers"><thead><tr>
     <th scope="col">Receiver</th><th scope="col">State</th><th scope="col" class="n wide">Attempts</th>
-    <th scope="col" class="wide">Last answer</th><th scope="col">Next attempt</th>${mayWrite && html`<th scope="col">
+    <th scope="col" class="wide">Last answer</th><th scope="col" class="wide">Next attempt</th>${mayWrite && html`<th scope="col">
       <span class="vh">Action</span></th>`}</tr></thead><tbody>
     ${deliveries.map(delivery => html`<tr key=${delivery.deliveryId}>
       <td title=${delivery.deliveryId}>${host(delivery.callbackUrl)}</td><td><${DeliveryState} state=${delivery.state} />
-        <small>${delivery.reason}</small><small class="phone">${answerOf(delivery)}</small></td>
-      <td class="n wide">${delivery.attempts}</td><td class="wide">${answerOf(delivery)}</td><td>
-        <${When} at=${delivery.nextAttemptAt} seconds /></td>
+        <small>${delivery.reason}</small><small class="phone">${answerOf(delivery)}</small>
+        ${delivery.nextAttemptAt && html`<small class="phone">next <${When} at=${delivery.nextAttemptAt} seconds /></small>`}</td>
+      <td class="n wide">${delivery.attempts}</td><td class="wide">${answerOf(delivery)}</td>
+      <td class="wide"><${When} at=${delivery.nextAttemptAt} seconds /></td>
       ${mayWrite && html`<td class="act">
         <button type="button" onClick=${() => again(delivery)}>${
           delivery.state === "pending" ? "Send now" : "Redeliver"}<span class="vh"> to ${host(delivery.callbackUrl)}</span></button>
@@ -95,7 +100,7 @@ function Deliveries({ op, path, mayWrite, act }) {
 function Facts({ op }) {
   const hasState = op.clientState !== undefined && op.clientState !== null;
   const facts = [
-    ["Operation", op.operationId], ["Resource", op.resourceId], ["Subscription", op.subscriptionId],
+    ["Resource", op.resourceId], ["Operation", op.operationId], ["Subscription", op.subscriptionId],
     ["Provider", [op.provider, op.collection].filter(Boolean).join("/")], ["API version", op.apiVersion],
     ["Began (ARM)", op.startTime && html`<${When} at=${op.startTime} seconds />`],
     ["Deadline", op.deadlineAt && html`<${When} at=${op.deadlineAt} />`], ["Round", op.round > 1 && op.round],
@@ -108,7 +113,7 @@ function Facts({ op }) {
 }
 
 const Story = ({ op }) => html`<div class="scroll" tabindex="0" role="region" aria-label="Everything that happened">
-  <table><thead><tr><th scope="col">When, ${zoneName(Date.now())}</th><th scope="col">UTC</th><th scope="col">What</th>
+  <table><thead><tr><th scope="col">When, ${zoneName(Date.now())}</th><th scope="col" class="wide">UTC</th><th scope="col">What</th>
     <th scope="col">More</th></tr></thead>
-  <tbody>${storyOf(op).map((row, i) => html`<tr key=${i}><td><${When} at=${row.at} seconds /></td><td>${utc(row.at)}</td>
+  <tbody>${storyOf(op).map((row, i) => html`<tr key=${i}><td><${When} at=${row.at} seconds /></td><td class="wide">${utc(row.at)}</td>
     <td>${row.what}</td><td>${row.more}</td></tr>`)}</tbody></table></div>`;

@@ -2,22 +2,16 @@
 import { call, nextOf } from "./api.js";
 import { Attention } from "./attention.js";
 import { Filters } from "./filters.js";
+import { Foot, pathOfList, SearchOn } from "./paged.js";
 import { Row } from "./row.js";
 import { append, idOf, merge, newestFirst, reveal } from "./rows.js";
 import { placeIn, putBack } from "./place.js";
 import { Component, createRef, go, html, Skeleton, Trouble } from "./ui.js";
 import { zoneName } from "./words.js";
 
-const PAGE = 100, MOST = 1000; // rows of a read
-const REFRESHED = ["state", "status", "kind", "since", "until", "operation", "resource", "provider", "location", "subscription"];
+const FILTERS = ["state", "status", "kind", "since", "until", "operation", "resource", "provider", "location", "subscription"];
 
-/** Return the path that lists what `query` asks for, with room for `shown` rows. */
-export function listPath(query, shown = 0) {
-  const wanted = new URLSearchParams();
-  for (const name of REFRESHED) if (query.get(name)) wanted.set(name, query.get(name));
-  wanted.set("maxpagesize", Math.min(MOST, Math.max(PAGE, Math.ceil(shown / PAGE) * PAGE)));
-  return `operations?${wanted}`;
-}
+export const listPath = (query, shown) => pathOfList("operations", FILTERS, query, shown);
 
 export class Operations extends Component {
   state = { list: null, read: null, next: null, isLoading: false, problem: null };
@@ -77,20 +71,17 @@ export class Operations extends Component {
           <th scope="col" class="c-polls n wide">Polls</th><th scope="col" class="c-took n">Took</th>
           <th scope="col" class="c-when n wide">Registered, ${zoneName(Date.now())}</th></tr></thead>
         <tbody>${shown.map(op => Row({ op, hasLeft: list.left.has(idOf(op)) }))}</tbody></table>`}
-      ${list && html`<p class="foot">
-        <span role="status">${shown.length} shown, newest first${query.get("since") ? "" : ", of the last 30 days"}</span>
-        ${nextOf(next.page, next.path) && html`<button type="button" disabled=${isLoading} onClick=${this.loadMore}>${isLoading ? "Loading…" : "Load more"}</button>`}
-        ${problem && html`<span class="bad" role="alert">Not loaded: ${problem.message}</span>`}</p>`}`;
+      ${list && html`<${Foot} said=${`${shown.length} shown, newest first${query.get("since") ? "" : ", of the last 30 days"}`}
+        next=${nextOf(next.page, next.path)} isLoading=${isLoading} problem=${problem} onMore=${this.loadMore} />`}`;
   }
 }
 
 function Empty({ query, next, onPost, mayWrite }) {
-  if (next) return html`<div class="note" role="status">
-    <p>Nothing that matches among what was searched so far. <strong>Load more</strong> searches on.</p></div>`;
+  if (next) return SearchOn();
   if (query.size) return html`<div class="note" role="status"><p><strong>Nothing matches.</strong></p>
     <p class="chips">${[...query].map(([name, value]) => html`<span class="chip" key=${name}>${name}: ${value}</span>`)}
     <button type="button" onClick=${() => go("operations")}>Clear the filters</button></p></div>`;
-  return html`<div class="note" role="status"><p><strong>No operation yet.</strong> Post one to the queue
+  return html`<div class="note" role="status"><p><strong>No operation yet.</strong> Post one to the queue${" "}
     <code>operations</code>${mayWrite ? html`, or <button type="button" onClick=${onPost}>post it here</button>` : ""}.</p>
     <pre tabindex="0" role="region" aria-label="A command that posts">az storage message put --queue-name operations --time-to-live -1 --content "$(cat url)"</pre></div>`;
 }

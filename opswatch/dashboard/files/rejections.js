@@ -1,6 +1,7 @@
 // Messages that could not be accepted, and why; each can be posted again, edited.
 import { go, html, Select, Skeleton, Trouble, When } from "./ui.js";
 import { withoutPaths } from "./mask.js";
+import { Paged, pathOfList, SearchOn } from "./paged.js";
 
 const SHOWN = 200; // characters of a message
 
@@ -13,31 +14,28 @@ export const MEANINGS = {
   InvalidTimeout: "The timeout must be an ISO 8601 duration from 30 seconds to 7 days.", TooLarge: "A value is too long.",
 };
 
-export const rejectionsPath = query => {
-  const wanted = new URLSearchParams();
-  for (const name of ["reason", "since"]) if (query.get(name)) wanted.set(name, query.get(name));
-  return wanted.size ? `rejections?${wanted}` : "rejections";
-};
+export const rejectionsPath = (query, shown) => pathOfList("rejections", ["reason", "since"], query, shown);
 
-export function Rejections({ live, query, onRetry, mayWrite, act }) {
-  const rows = live.data?.value ?? [];
-  return html`<h1>Rejections</h1>
+export function Rejections({ live, query, onRetry, onShown, mayWrite, act }) {
+  const show = (rows, isCut, foot) => html`<h1>Rejections</h1>
     <div class="filters">
       <${Select} label="Reason" value=${query.get("reason") ?? ""} options=${[["", "Any reason"], ...Object.keys(MEANINGS).map(name => [name, name])]}
       onPick=${reason => go("rejections", { reason })} /></div>
     <${Trouble} live=${live} onRetry=${onRetry} />
     ${!live.data && !live.error && html`<${Skeleton} isSlow=${live.isSlow} />`}
-    ${live.data && !rows.length && html`<div class="note" role="status">No message was rejected.</div>`}
-    ${rows.length > 0 && html`<table class="rejections"><caption class="vh">Rejected messages, newest first</caption>
+    ${live.data && !rows.length && (isCut ? SearchOn() : html`<div class="note" role="status">No message was rejected.</div>`)}
+    ${rows.length > 0 && html`<table class="rejections"><caption class="vh">Rejected messages, the newest day first</caption>
       <thead><tr><th scope="col">Reason</th><th scope="col">Message</th>
       <th scope="col" class="n wide">Times</th><th scope="col" class="n">Last</th></tr></thead>
-      <tbody>${rows.map(row => html`<tr key=${`${row.day}/${row.id}`}><td><strong>${row.reason}</strong>
+      <tbody>${rows.map(row => html`<tr key=${idOf(row)}><td><strong>${row.reason}</strong>
         <small>${MEANINGS[row.reason]}</small></td>
         <td><code class="message">${shortBody(row.body)}</code><small>${withoutPaths(row.detail ?? "")}</small>
         ${mayWrite && html`<button type="button" class="plain small" onClick=${() => act.post(row.body)}>Post again, edited…</button>`}</td><td class="n wide">${row.count}</td>
-        <td class="n"><${When} at=${row.receivedAt} /></td></tr>`)}</tbody></table>
-      <p class="foot">${rows.length} shown, newest first${live.data.nextLink ? "; there are more" : ""}</p>`}`;
+        <td class="n"><${When} at=${row.receivedAt} /></td></tr>`)}</tbody></table>`}${foot}`;
+  return html`<${Paged} live=${live} idOf=${idOf} show=${show} order=", the newest day first" onShown=${onShown} />`;
 }
+
+const idOf = row => `${row.day}/${row.id}`;
 
 function shortBody(body) {
   const text = withoutPaths(String(body ?? ""));

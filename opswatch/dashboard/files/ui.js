@@ -43,7 +43,7 @@ export const Trouble = ({ live, onRetry }) => {
   return html`<div class="note bad-note" role="alert"><p>
     <strong>${what[error.status] ?? `The app answered ${error.status}.`}</strong>
     ${" "}${[error.code, error.message].filter(Boolean).join(": ")}</p>
-    <p class="muted">Tried again at ${clock(new Date(nextAt).toISOString(), Date.now(), undefined, true)}.
+    <p class="muted">The next try is at ${clock(new Date(nextAt).toISOString(), Date.now(), undefined, true)}.
     ${" "}<button type="button" onClick=${onRetry}>Try again now</button></p></div>`;
 };
 

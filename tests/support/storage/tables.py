@@ -1,7 +1,7 @@
 """A table: entities under their keys, in order, each with its version. No HTTP in here."""
 
 from bisect import bisect_left, insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -53,6 +53,13 @@ class EntityTable:
         if (properties["PartitionKey"], properties["RowKey"]) in self._entities:
             raise RefusedError("EntityAlreadyExists")
         return self._write(properties)
+
+    def load(self, many: Iterable[Properties]) -> None:
+        """Put many entities at once: one by one, each would move the keys after its own."""
+        for properties in many:
+            entity = self._stamped(properties)
+            self._entities[entity.key] = entity
+        self._keys = sorted(self._entities)
 
     def replace(self, properties: Properties, version: str | None) -> Entity:
         """Overwrite the entity that has `version`; without a version, any or none."""
@@ -109,10 +116,12 @@ class EntityTable:
         if version is not None and self.get(key).etag != version != _ANY:
             raise RefusedError("UpdateConditionNotSatisfied")
 
-    def _write(self, properties: Properties) -> Entity:
+    def _stamped(self, properties: Properties) -> Entity:
         self._written_at = max(self._clock(), self._written_at + _TICK)
-        timestamp = instant_text(f"{self._written_at:%Y-%m-%dT%H:%M:%S.%f}Z")
-        entity = Entity(properties, timestamp)
+        return Entity(properties, instant_text(f"{self._written_at:%Y-%m-%dT%H:%M:%S.%f}Z"))
+
+    def _write(self, properties: Properties) -> Entity:
+        entity = self._stamped(properties)
         if entity.key not in self._entities:
             insort(self._keys, entity.key)
         self._entities[entity.key] = entity

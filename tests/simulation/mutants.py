@@ -85,6 +85,7 @@ _SEND_FIRST = "await chain.queue.send(encode_look(following), lookahead.PERIOD)\
 
 _COMMIT_ATTEMPT = "failure: Exception | None = None\n"
 _RECORD_HOST = "await _record_for_host(services, row.value, outcome)"
+_DAYS = "late > timedelta(days=9)"
 _SINCE = "since = watch.unreadable_since"
 _LONG, _MISS = "timedelta(minutes=10)", "Missed(reason='')"
 _REGISTERED = "format_instant(facts.registered_at)"
@@ -150,7 +151,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (trusted_until, "now + _TRUST", "now + timedelta(days=9)"),
         (_restart_look_ahead, "if not await has_far_rows(chain, None):", "if True:"),
     ),
-    "a dead look-ahead stays dead": ((is_dead, "return late > ", "return late > timedelta(days=9) and late > "),),
+    "a dead look-ahead stays dead": ((is_dead, "return late > ", f"return {_DAYS} and late > "),),
     "looks are not fenced": ((is_for, "look.due_at == state.due_at", "True"),),
     "a slow commit of a far wait is not seen to": (
         (after_commit, "if live.far and", "if False and"),

@@ -16,10 +16,10 @@ from opswatch.adapters.gathered_table import GatheredTable
 from opswatch.core import webhook
 from opswatch.core.arm import _read_failure
 from opswatch.core.deliveries import after_attempt, is_forced, wait_for_room
-from opswatch.core.lookahead import is_dead, is_for, looks_from, trusted_until
+from opswatch.core.lookahead import is_dead, looks_from, trusted_until
 from opswatch.core.polls import _missed, _progressed, after_poll, polled_url
 from opswatch.core.schedule import next_delay
-from opswatch.core.wakeups import compare, retry_delay
+from opswatch.core.wakeups import compare
 from opswatch.steps.control import _requeue
 from opswatch.steps.deliver import _attempt, _post, _record_for_host, _settle, deliver
 from opswatch.steps.deliver import _commit as _commit_delivery
@@ -31,7 +31,7 @@ from opswatch.steps.finish import (
     keep_result,
 )
 from opswatch.steps.look import _look, look_ahead
-from opswatch.steps.poll import _commit
+from opswatch.steps.poll import _commit, _decide_again
 from opswatch.steps.purge import _examine, _purge_results
 from opswatch.steps.purge import purge as _purge
 from opswatch.steps.register import _register
@@ -103,9 +103,6 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         ),
     ),
     "an early message is dropped": ((load_current_row, "if delay is None:", "if True:"),),
-    "an early message comes again for ever": (
-        (retry_delay, "overdue < OVERDUE_GRACE", "overdue < timedelta(days=999)"),
-    ),
     "the fence is ignored": (
         (compare, "if wake.seq > seq:", "if True:\n        return Fence.CURRENT\n    if 0:"),
     ),
@@ -152,7 +149,6 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (_restart_look_ahead, "if not await has_far_rows(chain, None):", "if True:"),
     ),
     "a dead look-ahead stays dead": ((is_dead, "return late > ", f"return {_DAYS} and late > "),),
-    "looks are not fenced": ((is_for, "look.due_at == state.due_at", "True"),),
     "a slow commit of a far wait is not seen to": (
         (after_commit, "if live.far and", "if False and"),
     ),
@@ -164,7 +160,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         ),
     ),
     "a poll forgets receivers that join": (
-        (_commit, "to_write = decide(current.value)", "to_write = decided"),
+        (_decide_again, "return decide(current), decided", "return decided, decided"),
     ),
     "a repeated registration does not start": (
         (_register, _JOIN, f"is_new = not await services.store.watches.get(key); {_JOIN}"),
@@ -322,13 +318,27 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
 # Found late: `make mutants` looks for these as well.
 _LATE = frozenset(
     {
-        "a loser's wake-up counts",
+        "a followed URL gets no api-version",
+        "a host's failure is recorded before its attempt, and must succeed",
         "a look sends the following one last",
         "a look-ahead is trusted for ever",
-        "a poll commits before it sends its successor",
+        "a loser's wake-up counts",
+        "a new URL is not followed",
+        "a receiver's Retry-After is ignored",
+        "a registration leaves a kept end alone",
+        "a second end of a delivery wins",
+        "a slow commit of a far wait is not seen to",
+        "an answer of 429 counts as unreadable",
+        "an end that cannot be recorded is forgotten",
+        "an error at a Location URL is a miss",
         "an old result is not kept for a late receiver",
+        "no attempt is forced",
+        "silence counts as unreadable",
+        "the purge does not see a watch",
+        "the purge does not see what is pending",
         "the purge removes by key alone",
         "the purge removes entries first",
+        "watches are deleted unconditionally",
     }
 )
 SOON_FOUND = [name for name in MUTANTS if name not in _LATE]

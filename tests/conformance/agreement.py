@@ -6,7 +6,7 @@ from typing import Any, assert_never
 from opswatch.local.host.app import Function, HttpTrigger, QueueTrigger, TimerTrigger, Trigger
 from tests.conformance.driver import Reported
 
-ANONYMOUS = frozenset({"health", "dashboard"})  # routes that need no key
+ANONYMOUS = frozenset({"health", "dashboard/{*path}"})  # routes that need no key
 
 
 def differences(reported: Iterable[Reported], seen: Iterable[Function]) -> list[str]:

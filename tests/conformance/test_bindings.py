@@ -21,7 +21,7 @@ WITH_ROUTES = (
 @app.route(route="probes/{id}", methods=["GET", "POST"])
 async def probe(req: func.HttpRequest) -> func.HttpResponse: ...
 
-@app.route(route="dashboard", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@app.route(route="dashboard/{*path}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 async def open_probe(req: func.HttpRequest) -> func.HttpResponse: ...
 """
 )

@@ -239,7 +239,7 @@ class Callbacks(Protocol):
     def slot(self, url: str, *, forced: bool = False) -> AbstractAsyncContextManager[Slot]:
         """Enter with a slot for one attempt at the URL's host, or soon without one.
 
-        If it is `forced`, there is a slot whatever the room.
+        If it is `forced`, there is always a slot.
         """
 
     async def post(

@@ -116,7 +116,7 @@ class HostLimiter:
     ) -> AsyncIterator[Slot]:
         """Enter with a place at the host `name` of `domain`, or soon without one.
 
-        If it is `forced`, there is a place whatever the room.
+        If it is `forced`, there is always a place.
         """
         self._age()
         host = self._hosts.get(name)

@@ -80,7 +80,7 @@ class Tokens:
         """Return another token than `refused`, which the service did not accept; raise as `get`.
 
         `claims` are those of its challenge, as JSON. The identity may return the same token again;
-        if the service refuses what it returned just now, it is not asked once more.
+        if the service refuses what it returned just now, it is not asked again.
         https://learn.microsoft.com/entra/identity-platform/claims-challenge
         """
         token = self._token

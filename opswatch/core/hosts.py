@@ -48,7 +48,7 @@ class CircuitState(Enum):
 class Acquired:
     """There is a free slot for an attempt at a host."""
 
-    is_forced: bool = False  # the attempt is made whatever the room
+    is_forced: bool = False  # the attempt is made even without room
     place: object = field(default=None, compare=False, repr=False)  # the adapter's, of the attempt
 
 

@@ -67,7 +67,7 @@ def is_covered(due_at: datetime, now: datetime) -> bool:
 
 
 def begin(table: str, now: datetime) -> LookAhead:
-    """Return a look-ahead that looks at once; the clock of whoever has committed may be slow."""
+    """Return a look-ahead that looks at once; the clock of the committing worker may be slow."""
     return LookAhead(table=table, due_at=now, looked_until=now - _CLOCK_SKEW)
 
 

@@ -111,7 +111,7 @@ def record_dropped_wake_up(
 ) -> None:
     """Record a wake-up that has no effect: its row has ended or moved on, or never came.
 
-    Counted, and logged only for debugging: anybody who may post can send any number of them.
+    Counted, and logged only for debugging: every poster can send any number of them.
     """
     _log("dropped_wake_up", logging.DEBUG, key=wake.key, seq=wake.seq, why=why)
     services.telemetry.measure(DROPPED_WAKE_UPS, 1, why=why)

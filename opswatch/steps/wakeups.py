@@ -137,8 +137,8 @@ async def start_waiting(services: Services, chain: Chain[Live], live: Live) -> N
 async def keep_looking(services: Services, chain: Chain[Live]) -> None:
     """Start the look-ahead of a chain, unless it is known to run.
 
-    Its message is sent last, and only by the worker that has written its row: in an outage nobody
-    starts a second one. After a crash between the two it is dead, until somebody comes here again.
+    Its message is sent last, and only by the worker that has written its row: in an outage no
+    worker starts a second one. After a crash in between it is dead until another worker checks.
     """
     looks, name, now = services.store.lookahead, chain.name, services.clock()
     trusted_until = services.trusted_looks.get(name)

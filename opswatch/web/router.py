@@ -21,7 +21,7 @@ from opswatch.web.routes import Route, find_routes
 
 _logger = logging.getLogger("opswatch")
 _DASHBOARD = "dashboard"
-_HEALTH_SECONDS = 10  # that a verdict is kept: anybody may ask for it
+_HEALTH_SECONDS = 10  # that a verdict is kept: every caller may ask for it
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # for parameters without instants
 _RETRY = {"retry-after": "5"}
 OpenServices = Callable[[], Awaitable[Services]]

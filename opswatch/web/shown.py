@@ -60,7 +60,7 @@ def operation(view: OperationView) -> dict[str, Any]:
     for name in _TEXTS:
         if name in row:
             row[name] = redact_text(row[name])
-    # Nobody reads through opswatch what only its identity may read: no body of a resource.
+    # A resource body is left out: only the identity of opswatch may read it.
     if is_resource_url(view.facts.operation.url):
         row.pop("resultJson", None)
     for name in ("errorJson", "resultJson"):

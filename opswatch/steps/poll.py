@@ -123,7 +123,7 @@ async def _decide_again(
             await before_commit(services, watch_chain(services), again)
         decided = again
     if is_unpolled(current, before):
-        return decide(current), decided
+        return (decided if row.is_copy else decide(current)), decided
     return merge_after_conflict(current, before, decided), decided
 
 

@@ -160,7 +160,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         ),
     ),
     "a poll forgets receivers that join": (
-        (_decide_again, "return decide(current), decided", "return decided, decided"),
+        (_decide_again, "(decided if row.is_copy else decide(current))", "decided"),
     ),
     "a repeated registration does not start": (
         (_register, _JOIN, f"is_new = not await services.store.watches.get(key); {_JOIN}"),

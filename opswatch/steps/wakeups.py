@@ -60,7 +60,7 @@ async def act_on_each(
                 delay = retry_delay(wake, services.clock())
                 events.record_wake_up_failed(wake, error, delay)
                 if delay is not None:
-                    await queue.send_wake_up(replace(wake, copy=None, etag=None), delay)
+                    await _send_again(queue, wake, delay)
 
     outcomes = await asyncio.gather(*map(act_on, wakes), return_exceptions=True)
     for outcome in outcomes:
@@ -93,8 +93,13 @@ async def load_current_row(
                 events.record_dropped_wake_up(services, wake, "early")
             else:
                 events.record_early_wake_up(wake, row.value.seq)
-                await chain.queue.send_wake_up(replace(wake, copy=None, etag=None), delay)
+                await _send_again(chain.queue, wake, delay)
     return None
+
+
+async def _send_again(queue: Queue, wake: WakeUp, delay: timedelta) -> None:
+    """Send a wake-up that could not be acted on again, without its copy: the row will be read."""
+    await queue.send_wake_up(replace(wake, copy=None, etag=None), delay)
 
 
 async def send_wake_up(services: Services, chain: Chain[Live], live: Live) -> None:

@@ -96,9 +96,6 @@ class Table(Protocol[T]):
         page before; raises `ValueError` for any other text.
         """
 
-    def iter_due_at(self) -> AsyncIterator[datetime]:
-        """Yield since when each row of a live table is due, or will be; read only that column."""
-
 
 class LiveTable(Table[T], Protocol[T]):
     """A table of rows that are worked on: see `Row.is_copy`."""

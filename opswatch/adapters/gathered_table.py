@@ -3,7 +3,6 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from azure.core.exceptions import HttpResponseError
@@ -110,10 +109,6 @@ class GatheredTable(Generic[T]):
     ) -> Page[Row[T]]:
         """Return at most `limit` (1 to 1000) of the rows that `query` selects, in order."""
         return await self._inner.find_page(query, limit, continuation)
-
-    def iter_due_at(self) -> AsyncIterator[datetime]:
-        """Yield since when each row is due, or will be; read only that column."""
-        return self._inner.iter_due_at()
 
     async def _commit(self, change: Change, noun: T, *, is_copy: bool) -> Row[T] | None:
         self._remembered.pop(change.key, None)

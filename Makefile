@@ -99,7 +99,7 @@ snapshots: setup
 # Locks what Azure installs, for every supported Python and platform; needs the package index.
 requirements: setup
 	{ echo '# What Azure installs, locked from pyproject.toml by `make requirements`.'; \
-	  $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet; \
+	  $(BIN)/uv pip compile pyproject.toml --extra app --universal --python-version 3.11 --generate-hashes --no-header --quiet; \
 	} > requirements.new
 	mv requirements.new requirements.txt
 

@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import version
 
 import click
 
+from opswatch import __version__
 from opswatch.cli.exit_codes import EXIT_INTERRUPTED, EXIT_SUCCESS
 
 # name -> summary; `commands` has a module of that name, with the click command `command`
@@ -78,7 +78,7 @@ class LazyGroup(click.Group):
 def group(ctx: click.Context, is_version: bool) -> None:
     """Watch Azure Resource Manager operations to their end, and call webhooks back."""
     if is_version:
-        click.echo(f"opswatch {version('opswatch')}")
+        click.echo(f"opswatch {__version__}")
         ctx.exit()
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())

@@ -222,7 +222,9 @@ def problems() -> Table:
 
 def commands() -> str:
     """Return what `--help` prints for every command."""
-    parent = click.Context(group, info_name="opswatch", terminal_width=WIDTH)
+    parent = click.Context(
+        group, info_name="opswatch", terminal_width=WIDTH, **group.context_settings
+    )
     return "\n".join(
         f"#### `opswatch {name}`\n\n```text\n{_help(name, parent)}\n```\n" for name in COMMANDS
     )

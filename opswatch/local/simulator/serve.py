@@ -27,7 +27,7 @@ async def serve(
     outcome: Weights,
     throttle: bool,
 ) -> None:
-    """Start `count` operations, print settings and their URLs, and serve until SIGTERM or SIGINT."""
+    """Start `count` operations, print settings and URLs, and serve until SIGTERM or SIGINT."""
     rng = Random(seed)
 
     def draw() -> Scenario:

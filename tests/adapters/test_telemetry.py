@@ -208,10 +208,14 @@ print(type(telemetry).__name__, Absent.asked)
 @pytest.mark.parametrize(
     "provider",
     [
-        "from opentelemetry import trace, sdk; import opentelemetry.sdk.trace; "
-        "trace.set_tracer_provider(sdk.trace.TracerProvider())",
-        "from opentelemetry import metrics, sdk; import opentelemetry.sdk.metrics; "
-        "metrics.set_meter_provider(sdk.metrics.MeterProvider())",
+        (
+            "from opentelemetry import trace, sdk; import opentelemetry.sdk.trace; "
+            "trace.set_tracer_provider(sdk.trace.TracerProvider())"
+        ),
+        (
+            "from opentelemetry import metrics, sdk; import opentelemetry.sdk.metrics; "
+            "metrics.set_meter_provider(sdk.metrics.MeterProvider())"
+        ),
     ],
     ids=["spans", "metrics"],
 )

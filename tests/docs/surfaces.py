@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from opswatch import config
-from opswatch.cli import COMMANDS, exit_codes
+from opswatch.cli import COMMANDS
+from opswatch.cli.exit_codes import EXIT_CODES
 from opswatch.cli.group import group
 from opswatch.config import Settings
 from opswatch.core.errors import Reason
@@ -221,7 +222,9 @@ def problems() -> Table:
 
 def commands() -> str:
     """Return what `--help` prints for every command."""
-    parent = click.Context(group, info_name="opswatch", terminal_width=WIDTH)
+    parent = click.Context(
+        group, info_name="opswatch", terminal_width=WIDTH, **group.context_settings
+    )
     return "\n".join(
         f"#### `opswatch {name}`\n\n```text\n{_help(name, parent)}\n```\n" for name in COMMANDS
     )
@@ -235,5 +238,5 @@ def _help(name: str, parent: click.Context) -> str:
 
 def codes() -> Table:
     """Return the exit codes."""
-    rows = tuple((f"`{code}`", meaning) for code, meaning in exit_codes.EXIT_CODES.items())
+    rows = tuple((f"`{code}`", meaning) for code, meaning in EXIT_CODES.items())
     return Table(("exit code", "meaning"), rows)

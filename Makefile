@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: setup demo test check pictures simulate mutants chaos kills load fuzz fuzz-api pollers infra-check snapshots clean requirements release
+.PHONY: setup demo test check reference pictures simulate mutants chaos kills load fuzz fuzz-api pollers infra-check snapshots clean requirements release
 setup: $(VENV)/.installed node_modules/.installed
 
 $(VENV)/.installed: pyproject.toml
@@ -35,6 +35,10 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/mypy
+
+# Writes the sections of docs/reference.md that come from the code.
+reference: setup
+	$(BIN)/python -m tests.docs.reference
 
 # Draws the README's pictures of the page; needs Chromium.
 pictures: setup

@@ -71,14 +71,14 @@ _DETAILED_ERROR = {
 # Three resources of a deployment have failed; one of them says why.
 _RESOURCE_FAILED = {
     "code": "ResourceDeploymentFailure",
-    "target": "/subscriptions/s/resourceGroups/simulated/providers/Microsoft.Cache/redisEnterprise/c",
+    "target": "/subscriptions/s/resourceGroups/simulated/providers/Microsoft.Cache/Redis/cache",
     "message": "The resource write operation failed to complete successfully, because it reached "
     "terminal provisioning state 'Failed'.",
 }
 _DEPLOYMENT_ERROR = {
     "code": "DeploymentFailed",
-    "message": "At least one resource deployment operation failed. Please list deployment operations "
-    "for details. Please see https://aka.ms/arm-deployment-operations for usage details.",
+    "message": "At least one resource deployment operation failed. Please list deployment "
+    "operations for details. See https://aka.ms/arm-deployment-operations.",
     "details": [
         _RESOURCE_FAILED,
         {**_RESOURCE_FAILED, "details": [_DETAILED_ERROR]},

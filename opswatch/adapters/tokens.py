@@ -12,7 +12,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError
 
 _SHARE_BEFORE_RENEWAL = 0.5  # of a token's life, if the identity does not say when to refresh
 _BETWEEN_TRIES = 30.0  # seconds, while a token lasts: as azure-core does
-_SECOND_TRY = 0.25  # seconds after a first one that has failed
+_SECOND_TRY = 0.25  # seconds after a failed first one
 _TOKEN = re.compile(r"[!-~]+")  # what a header can hold
 
 

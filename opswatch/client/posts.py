@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
+from azure.core.polling import AsyncNoPolling, NoPolling
+
 from opswatch.client.errors import RejectedError
 from opswatch.client.row import OperationRow
 from opswatch.core.errors import RefusedError
@@ -215,6 +217,10 @@ def ended_row(given: Any) -> OperationRow | None:
         key = key_of_url(operation_of(given)[0])
     except ValueError:  # it was never long-running, or does not say where it was polled
         key = Key(NOTHING, NOTHING)
+    else:
+        # `polling=False`: for azure-core it has ended whatever ARM does.
+        if isinstance(method, NoPolling | AsyncNoPolling):
+            return None
     return OperationRow(
         subscription_id=key.partition,
         key=key.row,

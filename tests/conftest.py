@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 
 from opswatch.adapters import account
+from opswatch.adapters.rest import Service
 from opswatch.local.azurite import Azurite, running_azurite
 
 
@@ -19,7 +20,7 @@ def azurite() -> Iterator[Azurite]:
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls of a storage account are repeated at once; how often, does not change."""
-    monkeypatch.setattr(account, "Service", partial(account.Service, pauses=(0, 0)))
+    monkeypatch.setattr(account, "Service", partial(Service, pauses=(0, 0)))
     for name, nothing in (
         ("_QUEUE_RETRIES", {"increment_base": 0, "random_jitter_range": 0}),
         ("_TABLE_RETRIES", {"retry_backoff_factor": 0}),

@@ -32,7 +32,7 @@ DELIVERED, PENDING = (
     "msg_1c478626bea5ee112cf7fc10fb641a62",
     "msg_49dcd774d97d3c876631e11ab143be96",
 )
-# Columns that a later version does not have: it polls once more, or counts a delay from its start.
+# Columns that a later version does not have: it polls again, or counts a delay from its start.
 GONE = {"isDoubted", "lateSince"}
 
 

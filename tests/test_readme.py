@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from opswatch.cli import COMMANDS
+from opswatch.cli import COMMANDS, source
 from opswatch.config import STOPS
 from opswatch.core.watches import FinalStatus
 from opswatch.web.routes import ROUTES
@@ -24,7 +24,8 @@ def infra_outputs() -> set[str]:
 
 def test_settings_in_readme_exist() -> None:
     named = {name for name in SETTING.findall(README) if name.startswith("OPSWATCH_")}
-    assert named <= {*STOPS, *infra_outputs()}
+    of_terminal = set(SETTING.findall(Path(source.__file__).read_text(encoding="utf-8")))
+    assert named <= {*STOPS, *infra_outputs(), *of_terminal}
 
 
 def test_readme_names_every_command() -> None:

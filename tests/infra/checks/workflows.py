@@ -49,7 +49,7 @@ def check(project: Project) -> list[str]:
     texts = tuple((f"{FOLDER}/{path.name}", path.read_text("utf-8")) for path in paths)
     found += [f"{each['file']}:{each['line']}: {each['message']}" for each in lint(texts)]
     for name, text in texts:
-        found += _pins(name, text)
+        found += check_pins(name, text)
         found += _rights(name, project.yaml(name))
         found += _triggers(name, project.yaml(name))
         if re.search(r"\$\{\{\s*secrets\.", text):
@@ -62,7 +62,8 @@ def check(project: Project) -> list[str]:
     return found
 
 
-def _pins(name: str, text: str) -> Iterator[str]:
+def check_pins(name: str, text: str) -> Iterator[str]:
+    """Yield the actions of a workflow that are not pinned."""
     for line in text.splitlines():
         match = re.search(r"uses:\s*(\S.*)$", line)
         if match and not match[1].startswith("./") and not _PINNED.fullmatch(match[1].strip()):

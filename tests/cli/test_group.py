@@ -18,7 +18,7 @@ async def test_group_lists_every_command(run: Run, arguments: list[str]) -> None
     result = await run(*arguments)
     assert (result.code, result.err) == (0, "")
     for name, summary in cli.COMMANDS.items():
-        assert f"  {name:9}  {summary}" in result.lines
+        assert f"  {name:10}  {summary}" in result.lines
 
 
 @each_command

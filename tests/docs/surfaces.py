@@ -7,7 +7,9 @@ from typing import Any
 import click
 
 from opswatch import config
-from opswatch.cli import COMMANDS, exit_codes, group
+from opswatch.cli import COMMANDS
+from opswatch.cli.exit_codes import EXIT_CODES
+from opswatch.cli.group import group
 from opswatch.config import Settings
 from opswatch.core.errors import Reason
 from opswatch.core.intake import Defaults, Rejection
@@ -220,7 +222,9 @@ def problems() -> Table:
 
 def commands() -> str:
     """Return what `--help` prints for every command."""
-    parent = click.Context(group, info_name="opswatch", terminal_width=WIDTH)
+    parent = click.Context(
+        group, info_name="opswatch", terminal_width=WIDTH, **group.context_settings
+    )
     return "\n".join(
         f"#### `opswatch {name}`\n\n```text\n{_help(name, parent)}\n```\n" for name in COMMANDS
     )
@@ -232,22 +236,7 @@ def _help(name: str, parent: click.Context) -> str:
     return click.Context(command, info_name=name, parent=parent, terminal_width=WIDTH).get_help()
 
 
-# Of the codes that commands may end with.
-_MEANINGS = {
-    0: "success; of a command that waits for an operation: it succeeded",
-    1: "failure; of a command that waits for an operation: it failed",
-    2: "wrong usage or settings",
-    3: "the operation was canceled, or a user has stopped the watch",
-    4: "the operation timed out or is lost",
-    5: "not allowed: the storage or the API has answered 401 or 403",
-    6: "the storage or the API could not be asked",
-    8: "the operation still runs after `--timeout`",
-    130: "interrupted by Ctrl-C",
-}
-
-
 def codes() -> Table:
     """Return the exit codes."""
-    found = {value for name, value in vars(exit_codes).items() if name.startswith("EXIT_")}
-    rows = tuple((f"`{int(code)}`", _MEANINGS[code]) for code in sorted(found))
+    rows = tuple((f"`{code}`", meaning) for code, meaning in EXIT_CODES.items())
     return Table(("exit code", "meaning"), rows)

@@ -28,7 +28,8 @@ class Shell:
 
     async def run(self, script: str, *arguments: str, **variables: str) -> tuple[int, str, str]:
         process = await asyncio.create_subprocess_exec(
-            *(str(EXAMPLES / script), *arguments),
+            EXAMPLES / script,
+            *arguments,
             env={
                 **{k: v for k, v in os.environ.items() if not k.startswith("OPSWATCH_")},
                 "PATH": f"{self.commands}:{os.environ['PATH']}",

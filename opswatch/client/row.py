@@ -14,7 +14,7 @@ from opswatch.client.errors import (
     OperationStoppedError,
     OperationTimedOutError,
 )
-from opswatch.core.watches import FinalStatus
+from opswatch.core.watches import ARM_STATUSES, FinalStatus
 
 _ERRORS: Mapping[str, tuple[type[OperationError], str, str]] = {
     FinalStatus.FAILED: (
@@ -102,6 +102,11 @@ class OperationRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def is_succeeded(self) -> bool:
         """Whether ARM says that the operation has succeeded."""
         return self.is_finished and self.status == FinalStatus.SUCCEEDED
+
+    @property
+    def can_be_watched_again(self) -> bool:
+        """Whether the end is none of ARM's."""
+        return self.is_finished and self.status not in ARM_STATUSES
 
     @property
     def shown(self) -> tuple[Any, ...]:

@@ -236,6 +236,28 @@ async def test_stop_and_redeliver_need_the_api(watcher: Watcher) -> None:
         await handle.redeliver()
 
 
+@pytest.mark.parametrize(
+    ("status", "statuses"),
+    [
+        (FinalStatus.LOST, ["InProgress", "Succeeded"]),
+        (FinalStatus.CANCELED, ["Canceled"]),  # an end of ARM's own stays
+    ],
+)
+async def test_watching_again_waits_for_the_new_end(
+    account: dict[str, Any], watcher: Watcher, status: FinalStatus, statuses: list[str]
+) -> None:
+    write_result(account, status)
+    handle = await watcher.submit(SIGNED, again=True)
+    if status is FinalStatus.LOST:
+        write_watch(account, round=2)
+    seen = []
+    async for row in handle.changes(timeout=10):
+        seen.append(row.status)
+        if not row.is_finished:
+            write_result(account, FinalStatus.SUCCEEDED, round=2)
+    assert seen == statuses
+
+
 # --- what the account refuses
 
 

@@ -163,3 +163,12 @@ async def test_rejected_post_ends_the_wait_at_once() -> None:
     with pytest.raises(RejectedError, match="ForeignHost: not ARM"):
         await anext(looks)
     assert source.read_count == 1
+
+
+async def test_end_that_is_to_be_replaced_ends_no_wait() -> None:
+    """Until the app has read the post that watches an operation again, the old end stands."""
+    lost, again = finished("Lost", round=2), row(status="InProgress", round=3)
+    source = ScriptedSource(lost, again, finished(round=3))
+    posted = Posted(key=KEY, at=NOW, body_sha256="digest", replaces=2)
+    looks = watched(Clock(), source, posted=posted).looks(None)
+    assert [seen.status async for seen in looks] == ["InProgress", "Succeeded"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from opswatch.verification import Event, VerificationError, verify
 
+__version__ = "0.2.0"  # the only place: pyproject.toml and the terminal read it here
 __all__ = ["Event", "VerificationError", "verify"]
 
 

@@ -1,6 +1,7 @@
 """The client over a storage account: real clients of the SDK on Azurite, both faces."""
 
 import json
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -332,6 +333,14 @@ async def test_account_name_brings_an_identity(more: dict[str, str], kind: str) 
     assert type(source.owned[-1]).__name__ == kind
     assert source.owned[0].url == "https://ops.queue.core.windows.net/operations"
     await source.close()
+
+
+def test_account_name_without_azure_identity_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "azure.identity", None)
+    with pytest.raises(ConfigError, match="needs azure-identity: install it"):
+        SyncWatcher.from_env({"AzureWebJobsStorage__accountName": "ops"})
 
 
 def test_begun_watch_is_what_a_reader_expects(account: dict[str, Any], storage: Azurite) -> None:

@@ -97,6 +97,14 @@ async def test_long_outage_ends_a_wait() -> None:
     assert clock.seconds > 600
 
 
+async def test_each_outage_counts_from_its_own_beginning() -> None:
+    clock = Clock()
+    outage = [DOWN] * 28
+    seen = await statuses(clock, *outage, RUNNING, *outage, finished())
+    assert seen == ["InProgress", "Succeeded"]
+    assert clock.seconds > 600
+
+
 async def test_read_that_hangs_is_a_hiccup() -> None:
     class Hanging(ScriptedSource):
         async def read(self, _: Any) -> Any:
@@ -154,6 +162,14 @@ async def test_key_without_a_row_ends_the_wait_after_minutes() -> None:
     with pytest.raises(OperationNotFoundError, match=str(KEY)):
         await statuses(clock, None)
     assert 300 < clock.seconds < 330
+
+
+async def test_row_that_is_missed_once_ends_no_wait() -> None:
+    """A row is looked for anew when it was seen last."""
+    clock = Clock()
+    seen = await statuses(clock, *[RUNNING] * 60, None, finished())
+    assert seen[-1] == "Succeeded"
+    assert clock.seconds > 300
 
 
 async def test_rejected_post_ends_the_wait_at_once() -> None:

@@ -88,6 +88,10 @@ class OperationRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     deliveries: Any = None  # over HTTP
     truncated: bool = False
 
+    def __repr__(self) -> str:
+        """Return no more than names the row: its URL may be signed, its result have secrets."""
+        return f"<OperationRow {self.id} {self.state} {self.status}>"
+
     @property
     def id(self) -> str:
         """The two keys of the row, as `Watcher.get` takes them."""

@@ -147,6 +147,11 @@ def test_wrong_final_state_is_refused() -> None:
         Case(via="resource")  # type: ignore[arg-type]
 
 
+def test_polling_object_without_an_operation_has_no_key() -> None:
+    with pytest.raises(OpswatchError, match="no operation was begun"):
+        Case().method.get_continuation_token()
+
+
 async def test_polling_object_serves_one_operation() -> None:
     case = Case()
     await case.begin(started(headers=HEADERS)).result()

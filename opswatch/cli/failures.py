@@ -115,9 +115,10 @@ def _missing_right(error: HttpResponseError) -> str:
         role = "Storage Table Data Reader on the storage account"
     else:
         role = "Storage Table Data Contributor on the storage account"
+    code = getattr(error, "error_code", None) or error.reason
     return (
-        f"{brief(error)}; the missing role is {role} (OPSWATCH_READERS_ID and OPSWATCH_OPERATOR_ID "
-        "in infra/README.md), or the connection string does not permit it"
+        f"{error.status_code} {code}; the missing role is {role} (OPSWATCH_READERS_ID and "
+        "OPSWATCH_OPERATOR_ID in infra/README.md), or the connection string does not permit it"
     )
 
 

@@ -33,6 +33,7 @@ class Api:
     url: str  # ends in /api
     arm: Simulator
     receiver: Endpoint
+    storage: str = ""  # its connection string
 
     def start(self, script: str, seconds: float = 1) -> str:
         """Start an operation that ends as its script says; return its status URL."""
@@ -74,4 +75,4 @@ async def running_api(
         host = LocalHost(ROOT, env, port, drain=5, keys=keys)
         await stack.enter_async_context(host)
         await host.started()
-        yield Api(f"{host.url}/api", arm, receiver)
+        yield Api(f"{host.url}/api", arm, receiver, azurite.connection_string)

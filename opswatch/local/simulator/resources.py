@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -145,10 +145,17 @@ class Resources:
         return Response(status=202, headers=headers)
 
     def _scenario(self, body: Mapping[str, object]) -> Scenario:
-        """Return the script that the tag `simulator` names, or the default scenario."""
-        tags = body.get("tags")
-        script = tags.get("simulator") if isinstance(tags, Mapping) else None
-        return find_script(str(script)) if script else self._default_scenario()
+        """Return the script that the tag `simulator` names, or the default scenario.
+
+        The tag `simulatorSeconds` says how long it takes.
+        """
+        given = body.get("tags")
+        tags: Mapping[str, object] = given if isinstance(given, Mapping) else {}
+        script, seconds = tags.get("simulator"), tags.get("simulatorSeconds")
+        scenario = find_script(str(script)) if script else self._default_scenario()
+        if seconds is None:
+            return scenario
+        return scenario.with_duration(timedelta(seconds=float(str(seconds))))
 
 
 def _place(name: ResourceName, body: Mapping[str, object]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from opswatch import config
+from opswatch.cli import source
 from opswatch.core.watches import FinalStatus
 from opswatch.rows.messages import QUEUES
 from opswatch.rows.tables import TABLES
@@ -20,8 +21,9 @@ SETTING = re.compile(r"\b(OPSWATCH_[A-Z_]+|AzureWebJobsStorage(?:__\w+)?)\b")
 
 
 def settings_in_code() -> set[str]:
-    source = Path(config.__file__).read_text(encoding="utf-8")
-    return set(re.findall(r"\bOPSWATCH_[A-Z_]+\b", source))
+    """Return the settings of the app, and the variables of the terminal."""
+    texts = [Path(module.__file__).read_text(encoding="utf-8") for module in (config, source)]
+    return set(re.findall(r"\bOPSWATCH_[A-Z_]+\b", "".join(texts)))
 
 
 def listed_commands() -> set[str]:

@@ -22,7 +22,7 @@ SETTING = re.compile(r"\b(OPSWATCH_[A-Z_]+|AzureWebJobsStorage(?:__\w+)?)\b")
 
 def settings_in_code() -> set[str]:
     """Return the settings of the app, and the variables of the terminal."""
-    texts = [Path(module.__file__).read_text(encoding="utf-8") for module in (config, source)]
+    texts = [Path(str(module.__file__)).read_text("utf-8") for module in (config, source)]
     return set(re.findall(r"\bOPSWATCH_[A-Z_]+\b", "".join(texts)))
 
 

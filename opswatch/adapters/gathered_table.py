@@ -153,7 +153,7 @@ class GatheredTable(Generic[T]):
     async def _transact(
         self, changes: list[Change], group: list[int], outcomes: list[str | Exception | None]
     ) -> list[int]:
-        """Try to apply the changes with these indexes; return those that are to be tried again."""
+        """Try to apply the changes with these indexes; return which to try again."""
         try:
             etags = await self._inner.transact([changes[index] for index in group])
         except TransactionConflictError as conflict:

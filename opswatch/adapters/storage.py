@@ -85,7 +85,7 @@ class AzureTable(Generic[T]):
         self.name = name or codec.table
 
     async def get(self, key: Key) -> Row[T] | None:
-        """Return the row, or None if there is none; report one that cannot be decoded."""
+        """Return the row, or None if there is none; report a row that cannot be decoded."""
         try:
             answer = await self._account.tables.call("GET", entity_path(self.name, key))
         except ResourceNotFoundError:
@@ -239,7 +239,7 @@ class AzureTable(Generic[T]):
         return current
 
     def _readable(self, entity: Entity, etag: str) -> Row[T] | None:
-        """Return a row; pass over one of another noun, and report one that cannot be decoded."""
+        """Return a row; pass over another noun's, and report a row that cannot be decoded."""
         if not self._codec.has(entity.get("PartitionKey", "")):
             return None
         try:
@@ -292,7 +292,7 @@ class AzureQueue:
         self._name = name
 
     async def send(self, body: bytes, delay: timedelta = timedelta(0)) -> None:
-        """Send a message of its own, to be visible after `delay`, at most 7 days."""
+        """Send a separate message, to be visible after `delay`, at most 7 days."""
         seconds = max(0, math.ceil(delay.total_seconds()))
         times = f"visibilitytimeout={seconds}&messagettl={_NEVER_EXPIRES}"
         text = escape(body.decode(), quote=False).replace("\r", "&#13;")  # or XML drops it
@@ -304,7 +304,7 @@ class AzureQueue:
         )
 
     async def send_wake_up(self, wake: WakeUp, delay: timedelta) -> None:
-        """Send a wake-up in a message of its own."""
+        """Send a wake-up in a separate message."""
         for body in encode_wake_ups([wake]):
             await self.send(body, delay)
 

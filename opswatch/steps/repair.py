@@ -116,7 +116,7 @@ async def _drain(services: Services, name: str, poison: PoisonQueue, queue: Queu
 
     The depth is measured first: afterwards nothing would be left to report.
 
-    The wake-ups of a batch go alone, because one of them may break the worker; one that was alone
+    The wake-ups of a batch go alone, because one of them may break the worker; a single wake-up
     is left to its row, which is overdue.
     """
     services.telemetry.measure(POISON_DEPTH, await poison.depth(), queue=name)

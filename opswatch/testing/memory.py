@@ -242,11 +242,11 @@ class MemoryQueue:
         self.messages: dict[str, Message] = {}
 
     async def send(self, body: bytes, delay: timedelta = timedelta(0)) -> None:
-        """Send a message of its own, to be visible after `delay`, at most 7 days."""
+        """Send a separate message, to be visible after `delay`, at most 7 days."""
         self.post(body, delay)
 
     async def send_wake_up(self, wake: WakeUp, delay: timedelta) -> None:
-        """Send a wake-up in a message of its own."""
+        """Send a wake-up in a separate message."""
         for body in encode_wake_ups([wake]):
             await self.send(body, delay)
 

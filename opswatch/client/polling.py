@@ -176,7 +176,7 @@ class DurablePolling:
         if self._is_done:
             return
         posted = self.posted.result()
-        watched = self.connection.watched(self.key, posted if posted.body_sha256 else None)
+        watched = self.connection.watched(self.key, posted if posted.digests else None)
         async for row in watched.looks(None):
             self._row = row
             self._status = row.status or _RUNNING

@@ -14,7 +14,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.data.tables import EdmType, EntityProperty, TableClient
 from azure.data.tables.aio import TableClient as AsyncTableClient
-from azure.storage.queue import QueueClient
+from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 from azure.storage.queue.aio import QueueClient as AsyncQueueClient
 
 from opswatch.client import (
@@ -219,17 +219,27 @@ async def test_unknown_operation_is_an_error(watcher: Watcher) -> None:
         await watcher.get(SIGNED).row()
 
 
+@pytest.mark.parametrize("encoding", [None, TextBase64EncodePolicy()], ids=["text", "base64"])
 async def test_post_that_the_app_rejects_ends_the_wait(
-    account: dict[str, Any], watcher: Watcher
+    account: dict[str, Any], storage: Azurite, encoding: Any
 ) -> None:
     """The app's settings are stricter than those that the client knows."""
-    handle = await watcher.submit(SIGNED)
-    (message,) = account["operations"].receive_messages()
-    body, now = message.content.encode(), datetime.now(UTC)
-    rejected = rejection(body, Reason.FOREIGN_HOST, "not ARM", now)
-    account["rejections"].upsert_entity(tables.REJECTIONS.encode(rejected))
-    with pytest.raises(RejectedError, match="ForeignHost: not ARM"):
-        await handle.result(timeout=5)
+    text = storage.connection_string
+    async with AsyncExitStack() as clients:
+        queue: Any = AsyncQueueClient.from_connection_string(
+            text, "operations", message_encode_policy=encoding
+        )
+        opened: list[Any] = [AsyncTableClient.from_connection_string(text, n) for n in NAMES]
+        for client in (queue, *opened):
+            await clients.enter_async_context(client)
+        watcher = Watcher(queue, *opened[:2], rejections=opened[2])
+        handle = await watcher.submit(SIGNED)
+        (message,) = account["operations"].receive_messages()
+        body, now = message.content.encode(), datetime.now(UTC)
+        rejected = rejection(body, Reason.FOREIGN_HOST, "not ARM", now)
+        account["rejections"].upsert_entity(tables.REJECTIONS.encode(rejected))
+        with pytest.raises(RejectedError, match="ForeignHost: not ARM"):
+            await handle.result(timeout=5)
 
 
 async def test_stop_and_redeliver_need_the_api(watcher: Watcher) -> None:

@@ -35,7 +35,7 @@ from opswatch.core.keys import Key, operation_from_url
 from opswatch.core.policy import Policy
 from opswatch.core.texts import to_json
 from opswatch.core.watches import End, FinalStatus, OperationFacts, Result, Watch, begin
-from opswatch.local.azurite import Azurite, running_azurite
+from opswatch.local.azurite import Azurite, free_ports, running_azurite
 from opswatch.rows import tables
 from tests.client.support import ID, KEY, SIGNED, STATUS_PATH, SUBSCRIPTION, Response
 
@@ -154,6 +154,23 @@ async def test_rejection_is_heard_at_once(
     with pytest.raises(ValueError, match=reason):
         await watcher.submit(operation, **options)
     assert [*account["operations"].receive_messages()] == []
+
+
+async def test_emulator_is_reached_past_a_proxy(
+    account: dict[str, Any], storage: Azurite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_watch(account)
+    for name in ("http_proxy", "https_proxy", "all_proxy"):  # one that answers nothing
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_ports(1)[0]}")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    env = {"AzureWebJobsStorage": storage.connection_string}
+    async with Watcher.from_env(env) as watcher:
+        assert (await watcher.submit(SIGNED)).id == str(KEY)
+        assert (await watcher.get(SIGNED).row()).status == "InProgress"
+    with SyncWatcher.from_env(env) as sync:
+        assert sync.submit(SIGNED).id == str(KEY)
+        assert sync.get(SIGNED).row().status == "InProgress"
 
 
 async def test_id_alone_needs_settings(storage: Azurite) -> None:

@@ -1,7 +1,6 @@
 """Where commands look: the API's answers, made here of the storage or got over HTTP."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from datetime import UTC, datetime
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, Protocol
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import aiohttp
 import click
@@ -18,8 +17,7 @@ from opswatch.adapters.sessions import azure_session, environment_proxy
 from opswatch.bootstrap import intake_of, open_app
 from opswatch.cli.failures import AnswerError
 from opswatch.cli.terminal import Main, environment
-from opswatch.config import Settings
-from opswatch.core.callback_policy import is_loopback_host
+from opswatch.config import Settings, api_base, api_keys
 from opswatch.core.errors import ConfigError
 from opswatch.core.intake import Intake
 from opswatch.core.mistakes import Part, problems_of
@@ -34,8 +32,6 @@ from opswatch.web.routes import find_routes
 
 LONGEST_LOOK = 15.0  # seconds, of one request with its retries
 _CLOSING = 1.0  # seconds: a sign-in may ignore that it is cancelled
-_EXAMPLE = "https://func-1.azurewebsites.net"
-_BOTH_KEYS = re.compile(r"(?:read|write)=[^,]+(?:,(?:read|write)=[^,]+)*")
 
 
 class Source(Protocol):
@@ -238,7 +234,7 @@ async def _open(target: Target) -> AsyncIterator[Source]:
             yield HttpSource(
                 base=_base(url),
                 session=await stack.enter_async_context(azure_session()),
-                keys=_keys(env.get(target.key_variable, "")),
+                keys=api_keys(env.get(target.key_variable, "")),
                 intake=intake_of(settings),
             )
         else:
@@ -251,26 +247,10 @@ async def _open(target: Target) -> AsyncIterator[Source]:
 
 def _base(url: str) -> str:
     """Return the URL of the API; raise `ConfigError` if a key may not be sent there."""
-    parts = urlsplit(url if "://" in url else f"https://{url}")
-    is_safe = parts.scheme == "https" or (
-        parts.scheme == "http" and is_loopback_host(parts.hostname or "")
-    )
-    if not is_safe or not parts.hostname or parts.username is not None:
-        raise ConfigError(
-            [f"OPSWATCH_URL: an https URL, or http on this machine, such as {_EXAMPLE}"]
-        )
-    path = parts.path.rstrip("/")
-    if not path.lower().endswith(PREFIX):
-        path += PREFIX
-    return f"{parts.scheme}://{parts.netloc}{path}"
-
-
-def _keys(text: str) -> dict[str, str]:
-    """Return the keys of `read` and `write`: one for both, or `read=…,write=…`."""
-    text = text.strip()
-    if _BOTH_KEYS.fullmatch(text):
-        return dict(pair.split("=", 1) for pair in text.split(","))
-    return {"read": text, "write": text} if text else {}
+    try:
+        return api_base(url)
+    except ValueError as error:
+        raise ConfigError([f"OPSWATCH_URL: {error}"]) from error
 
 
 def utc_now() -> datetime:

@@ -71,6 +71,10 @@ class Target:
     key_variable: str
     reads_only: bool
 
+    def find_url(self, env: Mapping[str, str]) -> str | None:
+        """Return the URL of the app, given or set; None to use the storage."""
+        return self.url or env.get("OPSWATCH_URL") or None
+
     def open(self) -> AbstractAsyncContextManager[Source]:
         """Open the API at the URL if there is one, or else the storage of the settings."""
         return _open(self)
@@ -208,7 +212,9 @@ def _value(response: Response) -> Any:
         value = from_json(response.body)
     except ValueError:
         value = None
-    if HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES and value is not None:
+    is_success = HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES
+    is_health = isinstance(value, dict) and "checks" in value  # 503 if a check fails
+    if is_health or (is_success and value is not None):
         return value
     if isinstance(value, dict) and isinstance(value.get("code"), str):
         raise AnswerError(response.status, value["code"], str(value.get("detail", "")))
@@ -227,7 +233,7 @@ _CODES = frozenset(code.value for code in HTTPStatus)
 @asynccontextmanager
 async def _open(target: Target) -> AsyncIterator[Source]:
     env = environment()
-    url = target.url or env.get("OPSWATCH_URL")
+    url = target.find_url(env)
     settings = Settings.read(env, reads_only=target.reads_only)
     parts = [part for part in Part if part is not Part.STORAGE or not url]
     if problems := problems_of(settings.mistakes, *parts):

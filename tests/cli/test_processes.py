@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from opswatch.cli import source
+from opswatch.core.watches import FinalStatus
 from tests.cli.conftest import Operations, Run
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +56,18 @@ async def test_closed_pipe_is_no_error(operations: Operations, arguments: list[s
     finally:
         os.close(writing)
     assert (code, err) == (0, "")
+
+
+async def test_wait_keeps_its_exit_code_without_readers(operations: Operations) -> None:
+    key = await operations.watch("1b2c")
+    await operations.end(key, FinalStatus.CANCELED)
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        code, _, _ = await ended("wait", str(key), stdout=writing, stderr=writing)
+    finally:
+        os.close(writing)
+    assert code == 3
 
 
 @pytest.mark.parametrize("arguments", [["list", "-o", "json"], ["--help"]])

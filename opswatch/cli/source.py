@@ -25,7 +25,7 @@ from opswatch.core.intake import Intake
 from opswatch.core.mistakes import Part, problems_of
 from opswatch.core.texts import from_json, to_json
 from opswatch.health import Check
-from opswatch.ports import Query, Services
+from opswatch.ports import Services
 from opswatch.web.answers import Call
 from opswatch.web.http import JSON, PREFIX, Request, Response
 from opswatch.web.parameters import VERSION, read_query
@@ -130,8 +130,6 @@ class StorageSource:
                     response = await self._answer(method, path, query or {}, body)
                 except ProblemError as error:
                     response = error.response
-                if response.status == HTTPStatus.NOT_FOUND:
-                    await self._require_tables()
         except TimeoutError:
             raise TimeoutError(f"no answer within {LONGEST_LOOK:g} s") from None
         return _value(response)
@@ -160,14 +158,6 @@ class StorageSource:
                     )
                 )
         raise AnswerError(HTTPStatus.NOT_FOUND, "NotFound", f"there is nothing at {path}")
-
-    async def _require_tables(self) -> None:
-        """Raise `ResourceNotFoundError` if the tables do not exist.
-
-        Azurite answers alike for a missing row and for a missing table.
-        """
-        await self.services.store.results.find_page(Query(partition="-"), 1)
-        await self.services.store.watches.find_page(Query(partition="-"), 1)
 
 
 async def _no_checks() -> Sequence[Check]:

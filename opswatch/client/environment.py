@@ -8,7 +8,8 @@ from typing import Any
 from opswatch.client.connection import intake_from
 from opswatch.client.http import HttpSource, open_http
 from opswatch.client.storage import StorageSource
-from opswatch.config import Storage
+from opswatch.config import STORAGE, Storage
+from opswatch.core.errors import ConfigError
 from opswatch.rows.messages import OPERATIONS_QUEUE
 from opswatch.rows.tables import REJECTIONS, RESULTS, WATCHES
 
@@ -60,8 +61,12 @@ def _client_types(*, is_async: bool) -> tuple[Any, Any]:
 def _credential(storage: Storage, *, is_async: bool) -> Any:
     """Return the identity that the app would use: managed if the settings say so."""
     with _IMPORTING:
-        from azure import identity as sync_identity  # noqa: PLC0415 - 0.3 s
-        from azure.identity import aio as async_identity  # noqa: PLC0415 - 0.3 s
+        try:
+            from azure import identity as sync_identity  # noqa: PLC0415 - 0.3 s
+            from azure.identity import aio as async_identity  # noqa: PLC0415 - 0.3 s
+        except ImportError as error:
+            problem = f"{STORAGE}: without a connection string it needs azure-identity: install it"
+            raise ConfigError([problem]) from error
     identity: Any = async_identity if is_async else sync_identity
     if storage.managed_identity:
         return identity.ManagedIdentityCredential(client_id=storage.client_id)

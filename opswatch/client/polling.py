@@ -77,14 +77,11 @@ class DurablePolling:
     @property
     def key(self) -> Key:
         """The key of the operation; raise `OpswatchError` if there is none."""
+        if self._client is None:
+            raise OpswatchError("no operation was begun with this polling object")
         if self._key is None:
             raise OpswatchError("the operation had ended when it was started: nothing is watched")
         return self._key
-
-    @property
-    def row(self) -> OperationRow | None:
-        """What was last read of the operation."""
-        return self._row
 
     @property
     def is_started(self) -> bool:

@@ -23,6 +23,7 @@ class Posted:
     key: Key
     at: datetime
     body_sha256: str | None = None  # if a rejection may follow
+    replaces: int = 0  # the round whose end stands until the app watches the operation again
 
 
 class Source(Protocol):

@@ -44,6 +44,7 @@ class StorageSource:
         read = self._intake.read(body, now)
         if isinstance(read, Rejection):
             raise RejectedError(read.reason, read.detail)
+        ended = await self.read(read.operation.key) if read.again else None
         try:
             await settle(self._queue.send_message(body.decode(), time_to_live=_NEVER_EXPIRES))
         except ResourceNotFoundError as error:
@@ -56,8 +57,12 @@ class StorageSource:
                 text = f"the storage account does not let you post: it needs the role {_SENDER}"
                 raise NotAllowedError(text) from error
             raise
-        key = read.operation.key
-        return Posted(key=key, at=now, body_sha256=sha256(body).hexdigest())
+        return Posted(
+            key=read.operation.key,
+            at=now,
+            body_sha256=sha256(body).hexdigest(),
+            replaces=ended.round if ended and ended.can_be_watched_again else 0,
+        )
 
     async def read(self, key: Key) -> OperationRow | None:
         """Return the result, or the watch if there is none or it is of a later round.

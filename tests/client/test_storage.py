@@ -1,9 +1,13 @@
 """The client over a storage account: real clients of the SDK on Azurite, both faces."""
 
+import asyncio
 import json
+import logging
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -236,6 +240,67 @@ async def test_stop_and_redeliver_need_the_api(watcher: Watcher) -> None:
         await handle.redeliver()
 
 
+@pytest.mark.parametrize(
+    ("status", "statuses"),
+    [
+        (FinalStatus.LOST, ["InProgress", "Succeeded"]),
+        (FinalStatus.CANCELED, ["Canceled"]),  # an end of ARM's own stays
+    ],
+)
+async def test_watching_again_waits_for_the_new_end(
+    account: dict[str, Any], watcher: Watcher, status: FinalStatus, statuses: list[str]
+) -> None:
+    write_result(account, status)
+    handle = await watcher.submit(SIGNED, again=True)
+    if status is FinalStatus.LOST:
+        write_watch(account, round=2)
+    seen = []
+    async for row in handle.changes(timeout=10):
+        seen.append(row.status)
+        if not row.is_finished:
+            write_result(account, FinalStatus.SUCCEEDED, round=2)
+    assert seen == statuses
+
+
+async def test_wait_rides_out_a_storage_that_is_killed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = Watch(facts=facts(status="InProgress"), due_at=NOW)
+    ended = Result(facts=facts(), end=End(status=FinalStatus.SUCCEEDED, finished_at=NOW))
+    is_noticed = asyncio.Event()
+
+    class Noticing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "does not answer" in record.getMessage():
+                is_noticed.set()
+
+    logger = logging.getLogger("opswatch.client")
+    handler = Noticing()
+    logger.addHandler(handler)
+    with caplog.at_level(logging.INFO, "opswatch.client"):
+        async with AsyncExitStack() as clients:
+            with running_azurite(tmp_path) as azurite:
+                text = azurite.connection_string
+                opened: dict[str, Any] = {}
+                for name in NAMES[:2]:
+                    table = AsyncTableClient.from_connection_string(text, name, retry_total=0)
+                    opened[name] = await clients.enter_async_context(table)
+                    await opened[name].create_table()
+                await opened["watches"].create_entity(tables.WATCHES.encode(watch))
+                queue: Any = AsyncQueueClient.from_connection_string(text, "operations")
+                await clients.enter_async_context(queue)
+                handle = Watcher(queue, opened["results"], opened["watches"]).get(SIGNED)
+                changes = handle.changes(timeout=60)
+                assert (await anext(changes)).status == "InProgress"
+                following = asyncio.ensure_future(anext(changes))
+            await is_noticed.wait()
+            with running_azurite(tmp_path, azurite.ports):
+                await opened["results"].create_entity(tables.RESULTS.encode(ended))
+                assert (await following).status == "Succeeded"
+    logger.removeHandler(handler)
+    assert "opswatch answers again" in caplog.text
+
+
 # --- what the account refuses
 
 
@@ -310,6 +375,14 @@ async def test_account_name_brings_an_identity(more: dict[str, str], kind: str) 
     assert type(source.owned[-1]).__name__ == kind
     assert source.owned[0].url == "https://ops.queue.core.windows.net/operations"
     await source.close()
+
+
+def test_account_name_without_azure_identity_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "azure.identity", None)
+    with pytest.raises(ConfigError, match="needs azure-identity: install it"):
+        SyncWatcher.from_env({"AzureWebJobsStorage__accountName": "ops"})
 
 
 def test_begun_watch_is_what_a_reader_expects(account: dict[str, Any], storage: Azurite) -> None:

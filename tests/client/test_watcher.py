@@ -141,6 +141,14 @@ def test_error_survives_another_process(again: Callable[[OperationError], Operat
     )
 
 
+async def test_row_shows_no_url_and_no_result_by_accident() -> None:
+    watcher = FakeWatcher()
+    handle = await watcher.submit(SIGNED)
+    row = watcher.app.end(SIGNED, result={"adminPassword": "p"})
+    assert repr(row) == f"<OperationRow {handle.id} finished Succeeded>"
+    assert row.url == SIGNED
+
+
 async def test_time_limit_leaves_the_watch() -> None:
     watcher = FakeWatcher()
     handle = await watcher.submit(SIGNED)
@@ -191,8 +199,13 @@ async def test_stop_ends_a_wait() -> None:
 
 
 async def test_unknown_operation_is_an_error() -> None:
+    watcher = FakeWatcher()
     with pytest.raises(OperationNotFoundError):
-        await FakeWatcher().get(SIGNED).row()
+        await watcher.get(SIGNED).row()
+    with pytest.raises(OperationNotFoundError):
+        await watcher.get(SIGNED).stop()
+    with pytest.raises(OperationNotFoundError):
+        watcher.app.end(SIGNED)
 
 
 # --- the sync face

@@ -8,7 +8,7 @@ import pytest
 from tests.docs.walk import PAGE, ROOT, SERVERS, as_pattern, blocks
 
 WALK = (sys.executable, "-m", "tests.docs.walk")
-APART = ("unshare", "--map-root-user", "--net")  # a network of its own, where that is permitted
+APART = ("unshare", "--map-root-user", "--net")  # in a separate network, if that is permitted
 
 
 def has_network_apart() -> bool:

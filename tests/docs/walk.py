@@ -1,6 +1,6 @@
 """Runs the commands of docs/local.md as they are printed, each in its terminal.
 
-`python -m tests.docs.walk [--apart]`: with `--apart` it is in a network of its own, in which only
+`python -m tests.docs.walk [--apart]`: with `--apart` it is in a separate network, in which only
 the loopback interface exists, and switches that on. The ports of the page are free there.
 
 A block of commands belongs to the terminal that its language names (`bash 3`). A block of text

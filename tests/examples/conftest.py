@@ -1,9 +1,21 @@
-"""A stand-in for `az`: it starts operations of the simulated ARM, and sends messages to Azurite."""
+"""The running app, with its keys, and a stand-in for `az`.
+
+The stand-in starts operations of the simulated ARM, and sends messages to Azurite.
+"""
 
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
+import pytest_asyncio
+
+from opswatch.local.azurite import Azurite
+from tests.infra.conftest import bicep
+from tests.support.api import Api, running_api
+
+__all__ = ["bicep"]
 
 # It prints an answer as `az --debug` does (azure.cli.core.sdk.policies, and `az rest` likewise).
 AZ = """#!{python}
@@ -43,3 +55,10 @@ def commands(tmp_path: Path) -> Path:
     (folder / "az").write_text(AZ.format(python=sys.executable), encoding="utf-8")
     (folder / "az").chmod(0o755)
     return folder
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(azurite: Azurite, request: pytest.FixtureRequest) -> AsyncIterator[Api]:
+    keys, seed = {"read": {"viewer"}, "write": {"operator"}}, crc32(request.node.name.encode())
+    async with running_api(azurite, keys, seed=seed) as app:
+        yield app

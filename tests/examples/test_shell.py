@@ -3,27 +3,19 @@
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncIterator
+import sys
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-import pytest_asyncio
-from aiohttp import ClientSession
 
 from opswatch.local.azurite import Azurite
-from tests.support.api import Api, running_api
+from opswatch.local.simulator import SCRIPTS
+from tests.examples.apps import EXAMPLES, data_of, operations
+from tests.support.api import Api
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
-EXAMPLES = Path(__file__).parents[2] / "examples"
-KEYS = {"read": {"viewer"}, "write": {"operator"}}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def api(azurite: Azurite) -> AsyncIterator[Api]:
-    async with running_api(azurite, KEYS) as app:
-        yield app
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +36,7 @@ class Shell:
                 "no_proxy": "127.0.0.1",
                 "ARM": self.api.arm.endpoint,
                 "STORAGE": self.storage,
-                "SCENARIO": '{"script": "succeeded", "duration": 1}',
+                "SCENARIO": '{"script": "succeeded", "duration": 0}',
                 "OPSWATCH_INTERVAL": "0.2",
                 **variables,
             },
@@ -103,7 +95,7 @@ async def test_start_reports_an_error(shell: Shell, variables: dict[str, str], e
     ],
 )
 async def test_post_over_http_and_wait(shell: Shell, script: str, code: int, printed: str) -> None:
-    url = shell.api.start(script)
+    url = shell.api.start(script, seconds=0)
     posted, status, err = await shell.run(
         "bash/post.sh", url, '"clientState": {"ticket": 42}', **shell.over_http("operator")
     )
@@ -135,31 +127,50 @@ async def test_deployment_is_posted_to_the_queue_and_called_back(shell: Shell) -
     api = shell.api
     ended = await shell.run(
         *("deployments/deploy.sh", "group", api.receiver.url),
-        SCENARIO='{"script": "deployment-failed", "duration": 1}',
+        SCENARIO='{"script": "deployment-failed", "duration": 0}',
         OPSWATCH_ACCOUNT="account",
     )
     assert ended == (0, "", "")
-    data = await data_of(api, "deployments/main")
+    data = await data_of(api, kind="deployments/main")
     assert data["clientState"]["deployment"].startswith("main-")
     assert (data["status"], data["error"]["code"]) == ("Failed", "DeploymentFailed")
     (row,) = await operations(api, kind="deployments/main")
     assert (row["errorCodeInner"], row["status"]) == ("SkuNotAvailable", "Failed")
 
 
-async def data_of(api: Api, kind: str) -> dict[str, Any]:
-    """Return the data of the first callback for an operation of `kind`."""
-    while True:
-        for post in api.receiver.posts:
-            if post.event and post.event["data"]["kind"] == kind:
-                data: dict[str, Any] = post.event["data"]
-                return data
-        await asyncio.sleep(0.05)
+# It writes what the providers azapi and azurerm write to the debug log.
+TERRAFORM = """#!{python}
+import json, os, sys
+assert sys.argv[1:] == ["apply", "-auto-approve"] and os.environ["TF_LOG_PROVIDER"] == "DEBUG"
+headers = {{"Azure-Asyncoperation": os.environ["FIRST"], "Retry-After": "15"}}
+traffic = {{"request": {{"url": "https://x"}}, "response": {{"headers": headers, "body": "{{}}"}}}}
+by_go = json.dumps(traffic, separators=(",", ":")).replace("&", r"\\u0026")
+second = f"Azure-Asyncoperation: {{os.environ['SECOND']}}\\r\\nRetry-After: 15\\r\\n"
+with open(os.environ["TF_LOG_PATH"], "a") as log:
+    log.write(f"[DEBUG] provider.azapi: [DEBUG] Live traffic: {{by_go}}\\n")
+    log.write(f"[DEBUG] provider.azurerm: HTTP/2.0 201\\r\\n{{second}}")
+    log.write(second)
+print("Apply complete!")
+sys.exit(int(os.environ["CODE"]))
+"""
 
 
-async def operations(api: Api, **filters: str) -> list[dict[str, Any]]:
-    async with (
-        ClientSession(headers={"x-functions-key": "viewer"}) as http,
-        http.get(f"{api.url}/operations", params=filters) as answer,
-    ):
-        found: list[dict[str, Any]] = (await answer.json())["value"]
-        return found
+@pytest.mark.parametrize("code", [0, 1])
+async def test_operations_of_terraform_are_posted(shell: Shell, code: int) -> None:
+    (shell.commands / "terraform").write_text(
+        TERRAFORM.format(python=sys.executable), encoding="utf-8"
+    )
+    (shell.commands / "terraform").chmod(0o755)
+    signed = shell.api.arm.start(SCRIPTS["signed"].with_duration(timedelta(seconds=1))).url
+    kind = f"terraform/{code}"
+    ended = await shell.run(
+        *("terraform/apply.sh", "-auto-approve"),
+        **shell.over_http("operator"),
+        FIRST=signed,
+        SECOND=shell.api.start("succeeded", seconds=0),
+        CODE=str(code),
+        OPSWATCH_MEMBERS=f'"kind": "{kind}"',
+    )
+    assert ended == (code, "Apply complete!\n", "")
+    rows = await operations(shell.api, kind=kind)
+    assert len(rows) == 2

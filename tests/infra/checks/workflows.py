@@ -45,7 +45,7 @@ def check(project: Project) -> list[str]:
     texts = [(f"{FOLDER}/{path.name}", path.read_text("utf-8")) for path in paths]
     for name, text in texts:
         found += [f"{name}:{each['line']}: {each['message']}" for each in lint(name, text)]
-        found += _pins(name, text)
+        found += check_pins(name, text)
         found += _rights(name, project.yaml(name))
         found += _triggers(name, project.yaml(name))
         if re.search(r"\$\{\{\s*secrets\.", text):
@@ -58,7 +58,8 @@ def check(project: Project) -> list[str]:
     return found
 
 
-def _pins(name: str, text: str) -> Iterator[str]:
+def check_pins(name: str, text: str) -> Iterator[str]:
+    """Yield the actions of a workflow that are not pinned."""
     for line in text.splitlines():
         match = re.search(r"uses:\s*(\S.*)$", line)
         if match and not match[1].startswith("./") and not _PINNED.fullmatch(match[1].strip()):

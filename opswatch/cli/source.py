@@ -23,7 +23,7 @@ from opswatch.core.intake import Intake
 from opswatch.core.mistakes import Part, problems_of
 from opswatch.core.texts import from_json, to_json
 from opswatch.health import Check
-from opswatch.ports import Query, Services
+from opswatch.ports import Services
 from opswatch.web.answers import Call
 from opswatch.web.http import JSON, PREFIX, Request, Response
 from opswatch.web.parameters import VERSION, read_query
@@ -66,6 +66,10 @@ class Target:
     url: str | None
     key_variable: str
     reads_only: bool
+
+    def find_url(self, env: Mapping[str, str]) -> str | None:
+        """Return the URL of the app, given or set; None to use the storage."""
+        return self.url or env.get("OPSWATCH_URL") or None
 
     def open(self) -> AbstractAsyncContextManager[Source]:
         """Open the API at the URL if there is one, or else the storage of the settings."""
@@ -122,8 +126,6 @@ class StorageSource:
                     response = await self._answer(method, path, query or {}, body)
                 except ProblemError as error:
                     response = error.response
-                if response.status == HTTPStatus.NOT_FOUND:
-                    await self._require_tables()
         except TimeoutError:
             raise TimeoutError(f"no answer within {LONGEST_LOOK:g} s") from None
         return _value(response)
@@ -152,14 +154,6 @@ class StorageSource:
                     )
                 )
         raise AnswerError(HTTPStatus.NOT_FOUND, "NotFound", f"there is nothing at {path}")
-
-    async def _require_tables(self) -> None:
-        """Raise `ResourceNotFoundError` if the tables do not exist.
-
-        Azurite answers alike for a missing row and for a missing table.
-        """
-        await self.services.store.results.find_page(Query(partition="-"), 1)
-        await self.services.store.watches.find_page(Query(partition="-"), 1)
 
 
 async def _no_checks() -> Sequence[Check]:
@@ -204,7 +198,9 @@ def _value(response: Response) -> Any:
         value = from_json(response.body)
     except ValueError:
         value = None
-    if HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES and value is not None:
+    is_success = HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES
+    is_health = isinstance(value, dict) and "checks" in value  # 503 if a check fails
+    if is_health or (is_success and value is not None):
         return value
     if isinstance(value, dict) and isinstance(value.get("code"), str):
         raise AnswerError(response.status, value["code"], str(value.get("detail", "")))
@@ -223,7 +219,7 @@ _CODES = frozenset(code.value for code in HTTPStatus)
 @asynccontextmanager
 async def _open(target: Target) -> AsyncIterator[Source]:
     env = environment()
-    url = target.url or env.get("OPSWATCH_URL")
+    url = target.find_url(env)
     settings = Settings.read(env, reads_only=target.reads_only)
     parts = [part for part in Part if part is not Part.STORAGE or not url]
     if problems := problems_of(settings.mistakes, *parts):

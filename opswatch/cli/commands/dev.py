@@ -14,17 +14,22 @@ from opswatch.cli.terminal import print_error
 from opswatch.core.errors import ConfigError
 from opswatch.local.host.leases import LEASE
 from opswatch.local.host.run import exit_despite_threads, run_host
+from opswatch.local.ports import PortError
 
 _DEFAULT_PORT = 7071  # of `func start`
 
 
 @click.command()
 @click.option(
-    "--port", type=int, default=_DEFAULT_PORT, show_default=True, help="0 takes a free port."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=_DEFAULT_PORT,
+    show_default=True,
+    help="0 takes a free port.",
 )
 @click.option(
     "--app",
-    type=click.Path(path_type=Path),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=Path(),
     show_default=True,
     metavar="DIR",
@@ -62,7 +67,7 @@ def command(port: int, app: Path, lease: float, keys: str) -> int:
     try:
         with contextlib.chdir(folder):
             asyncio.run(run_host(folder, port, timedelta(seconds=lease), _read_keys(keys)))
-    except ConfigError as error:
+    except (ConfigError, PortError) as error:
         print_error(str(error))
         return EXIT_USAGE
     except OSError as error:

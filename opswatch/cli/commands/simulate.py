@@ -6,7 +6,9 @@ from typing import TypeVar
 
 import click
 
-from opswatch.cli.exit_codes import EXIT_SUCCESS
+from opswatch.cli.exit_codes import EXIT_SUCCESS, EXIT_USAGE
+from opswatch.cli.terminal import print_error
+from opswatch.local.ports import PortError
 from opswatch.local.simulator.durations import Distribution, parse_distribution
 from opswatch.local.simulator.scripts import SCRIPTS
 from opswatch.local.simulator.serve import Weights, parse_outcomes, serve
@@ -27,7 +29,13 @@ def _parsed_by(parse: Callable[[str], T]) -> Callable[[str], T]:
 
 
 @click.command()
-@click.option("--port", type=int, default=7072, show_default=True, help="0 takes a free port.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=7072,
+    show_default=True,
+    help="0 takes a free port.",
+)
 @click.option("--seed", type=int, help="Makes ids and random choices repeatable.")
 @click.option(
     "--count", type=int, default=0, show_default=True, help="Operations to start immediately."
@@ -69,5 +77,9 @@ def command(  # noqa: PLR0913 - one for each option
     serving = serve(
         port=port, seed=seed, count=count, duration=duration, outcome=outcome, throttle=throttle
     )
-    asyncio.run(serving)
+    try:
+        asyncio.run(serving)
+    except PortError as error:
+        print_error(str(error))
+        return EXIT_USAGE
     return EXIT_SUCCESS

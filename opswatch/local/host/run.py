@@ -1,15 +1,12 @@
 """Runs the local host in a terminal: signals, the list of functions, and the exit."""
 
-import asyncio
 import os
 import re
-import signal
 import sys
 import threading
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from types import FrameType
 
 from opswatch.config import Settings
 from opswatch.core.errors import ConfigError
@@ -19,6 +16,7 @@ from opswatch.local.host.host import LocalHost
 from opswatch.local.host.http import Keys
 from opswatch.local.host.settings import HostSettings, local_values
 from opswatch.local.host.worker import THREADS
+from opswatch.local.signals import stop_event
 
 _USES_OPSWATCH = re.compile(r"^(?:from|import) opswatch\b", re.MULTILINE)
 
@@ -30,16 +28,7 @@ async def run_host(app_dir: Path, port: int, lease: timedelta, keys: Keys | None
     once.
     """
     check_settings(app_dir, os.environ)
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def stop(number: int, _: FrameType | None) -> None:
-        if stopped.is_set():
-            os._exit(128 + number)
-        loop.call_soon_threadsafe(stopped.set)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    stopped = stop_event()
     async with LocalHost(app_dir, port=port, lease=lease, keys=keys) as host:
         await host.started()
         print("Functions:")

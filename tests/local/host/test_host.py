@@ -11,6 +11,7 @@ from azure.storage.queue.aio import QueueClient
 
 from opswatch.core.errors import ConfigError
 from opswatch.local.host import LocalHost
+from opswatch.local.ports import PortError
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -425,7 +426,7 @@ async def test_invalid_app_is_rejected_at_start(make_app: Any, trigger: str, nam
 async def test_port_in_use_is_rejected(make_app: Any) -> None:
     async with LocalHost(make_app("")) as host:
         port = int(host.url.rpartition(":")[2])
-        with pytest.raises(OSError, match=str(port)):
+        with pytest.raises(PortError, match=str(port)):
             await LocalHost(make_app(""), port=port).__aenter__()
 
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "stop": "Stop watching an operation.",
     "redeliver": "Send settled deliveries again.",
     "secret": "Generate a secret that callbacks are signed with.",
+    "listen": "Receive callbacks on this machine and print them.",
     "verify": "Send a test event to a receiver and explain each layer.",
     "doctor": "Check settings, storage, token and ARM.",
 }

@@ -6,6 +6,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 import click
+from click.shell_completion import CompletionItem
 
 from opswatch.cli.exit_codes import EXIT_INTERRUPTED, EXIT_SUCCESS
 
@@ -24,6 +25,7 @@ COMMANDS = {
     "listen": "Receive callbacks on this machine and print them.",
     "verify": "Send a test event to a receiver and explain each layer.",
     "doctor": "Check settings, storage, token and ARM.",
+    "completion": "Print the completion script of a shell.",
 }
 
 
@@ -59,6 +61,12 @@ class LazyGroup(click.Group):
         command: click.Command = import_module(f"opswatch.cli.commands.{cmd_name}").command
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands and options that begin so, without importing the commands."""
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        own = [CompletionItem(name, help=COMMANDS.get(name)) for name in names]
+        return own + click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands with their summaries."""
         own = {
@@ -86,7 +94,12 @@ def group(ctx: click.Context, is_version: bool) -> None:
 
 
 @group.command("help")
-@click.argument("name", metavar="COMMAND", required=False)
+@click.argument(
+    "name",
+    metavar="COMMAND",
+    required=False,
+    shell_complete=lambda _, __, begun: [name for name in COMMANDS if name.startswith(begun)],
+)
 @click.pass_context
 def print_help(ctx: click.Context, name: str | None) -> None:
     """List the commands, or explain one."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -12,11 +13,24 @@ import click
 from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_SUCCESS, EXIT_USAGE
 from opswatch.cli.terminal import print_error
 from opswatch.core.errors import ConfigError
+from opswatch.local.host.app import AppImportError
 from opswatch.local.host.leases import LEASE
-from opswatch.local.host.run import exit_despite_threads, run_host
+from opswatch.local.host.run import NoAppError, exit_despite_threads, run_host
 from opswatch.local.ports import PortError
 
 _DEFAULT_PORT = 7071  # of `func start`
+_LONGEST_LEASE = 7 * 24 * 3600  # seconds
+
+
+def _seconds(text: str) -> float:
+    """Read how long a message may stay hidden, up to what a queue allows."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 1 <= seconds <= _LONGEST_LEASE:
+        raise click.BadParameter(f"{text!r} is not a number of seconds from 1 to {_LONGEST_LEASE}")
+    return seconds
 
 
 @click.command()
@@ -37,7 +51,7 @@ _DEFAULT_PORT = 7071  # of `func start`
 )
 @click.option(
     "--lease",
-    type=float,
+    type=_seconds,
     default=LEASE.total_seconds(),
     show_default=True,
     metavar="SECONDS",
@@ -62,15 +76,16 @@ def command(port: int, app: Path, lease: float, keys: str) -> int:
         format="%(asctime)s %(levelname)-7s %(message)s",
         datefmt="%H:%M:%S",
     )
+    logging.raiseExceptions = False  # if the output is full, lines are lost and the app goes on
     logging.getLogger("azure").setLevel(logging.WARNING)  # at INFO it logs every request
     folder = app.resolve()
     try:
         with contextlib.chdir(folder):
             asyncio.run(run_host(folder, port, timedelta(seconds=lease), _read_keys(keys)))
-    except (ConfigError, PortError) as error:
+    except (ConfigError, NoAppError, PortError) as error:
         print_error(str(error))
         return EXIT_USAGE
-    except OSError as error:
+    except (AppImportError, OSError) as error:
         print_error(str(error))
         return EXIT_FAILURE
     exit_despite_threads()

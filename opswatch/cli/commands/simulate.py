@@ -38,7 +38,11 @@ def _parsed_by(parse: Callable[[str], T]) -> Callable[[str], T]:
 )
 @click.option("--seed", type=int, help="Makes ids and random choices repeatable.")
 @click.option(
-    "--count", type=int, default=0, show_default=True, help="Operations to start immediately."
+    "--count",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Operations to start immediately.",
 )
 @click.option(
     "--duration",

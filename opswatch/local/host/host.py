@@ -62,7 +62,7 @@ class LocalHost:
         self.route_prefix = ""
 
     async def __aenter__(self) -> Self:
-        """Load the app and start it; raise `ConfigError`, `PortError` or its own error."""
+        """Load the app and start it; raise `ConfigError`, `AppImportError` or `PortError`."""
         async with AsyncExitStack() as opening:
             opening.enter_context(_app_environment(self._app_dir, self._given_env))
             self._server = HttpServer(self._drain_timeout, self._keys)

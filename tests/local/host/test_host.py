@@ -11,6 +11,7 @@ from azure.storage.queue.aio import QueueClient
 
 from opswatch.core.errors import ConfigError
 from opswatch.local.host import LocalHost
+from opswatch.local.host.app import AppImportError
 from opswatch.local.ports import PortError
 
 pytestmark = pytest.mark.timeout(30)
@@ -406,7 +407,7 @@ async def test_failed_reload_stops_the_host(make_app: Any, http: ClientSession) 
     async with http.get(f"{host.url}/api/slow") as response:
         assert (response.status, await response.text()) == (500, "")
     for ending in (host.run_until(asyncio.Event()), host.__aexit__(None, None, None)):
-        with pytest.raises(RuntimeError, match="broken since"):
+        with pytest.raises(AppImportError, match="broken since"):
             await ending
 
 

@@ -64,8 +64,9 @@ async def open_app(
     No request is made. The settings may have mistakes, but for one that leaves no way to send a
     message: that raises `ConfigError`.
     """
-    if not settings.storage.has_queues:
-        raise ConfigError(problems_of(settings.mistakes, Part.STORAGE))
+    problems = problems_of(settings.mistakes, Part.STORAGE)
+    if problems and not settings.storage.has_queues:
+        raise ConfigError(problems)
     async with open_account(settings, env) as account, open_arm(settings, env) as arm:
         callbacks, telemetry, in_flight = HttpCallbacks(settings.rules), _telemetry(), InFlight()
         durations = LearnedDurations(

@@ -52,10 +52,10 @@ async def next_change(process: asyncio.subprocess.Process, key: Key) -> str:
 
 
 async def test_tail_follows_operation_to_its_end(operations: Operations) -> None:
-    async with following("1b2c") as tail:
-        read = operations.services.intake.read(b"1b2c", operations.services.clock())
-        assert isinstance(read, Registration)
-        key = read.operation.key
+    read = operations.services.intake.read(b"1b2c", operations.services.clock())
+    assert isinstance(read, Registration)
+    key = read.operation.key
+    async with following(str(key)) as tail:
         assert await next_change(tail, key) == "not known yet"
         await operations.watch("1b2c")
         assert await next_change(tail, key) == "registered"
@@ -67,19 +67,24 @@ async def test_tail_follows_operation_to_its_end(operations: Operations) -> None
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "text"),
+    ("status", "error", "text", "code"),
     [
-        (FinalStatus.FAILED, ERROR, "Failed Conflict"),
-        (FinalStatus.LOST, None, "Lost"),
-        (FinalStatus.STOPPED, None, "Stopped"),
+        (FinalStatus.FAILED, ERROR, "Failed Conflict", 1),
+        (FinalStatus.LOST, None, "Lost", 4),
+        (FinalStatus.STOPPED, None, "Stopped", 3),
     ],
 )
 async def test_unsuccessful_end_fails(
-    run: Run, operations: Operations, status: FinalStatus, error: ArmError | None, text: str
+    run: Run,
+    operations: Operations,
+    status: FinalStatus,
+    error: ArmError | None,
+    text: str,
+    code: int,
 ) -> None:
     await operations.end(await operations.watch("1b2c"), status, error)
     result = await run("tail", "1b2c")
-    assert result.code == 1
+    assert result.code == code
     assert [text in line for line in result.lines] == [True]
 
 

@@ -118,7 +118,7 @@ class Settings:
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
         """Check `env` and return the settings; raise one `ConfigError` that names every mistake.
 
-        A missing secret is none, and nor is one that is still a reference to a vault.
+        A missing secret is no mistake, and neither is an unresolved reference to a vault.
         """
         settings = cls.read(env)
         if problems := problems_of(settings.mistakes, *Part):
@@ -323,7 +323,7 @@ def _defaults(reader: _Reader, rules: CallbackRules) -> Defaults:
 
 
 def _rules(reader: _Reader) -> CallbackRules:
-    """Read the rules for callbacks. One that is wrong leaves them unknown, not as wide as none."""
+    """Read the rules for callbacks. A wrong rule leaves them unknown: no rule would permit more."""
     before = len(reader.mistakes)
     hosts = reader.read("OPSWATCH_CALLBACK_HOSTS", "", values.host_patterns) or ()
     networks = reader.read("OPSWATCH_CALLBACK_NETWORKS", "", values.networks) or ()

@@ -77,3 +77,30 @@ def test_linked_files_exist(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
     assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them: a repeated one is numbered."""
+    found: dict[str, int] = {}
+    text = re.sub(
+        r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE):
+        name = re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        number = found.get(name, 0)
+        found[name] = number + 1
+        if number:
+            found[f"{name}-{number}"] = 1
+    return {*found}
+
+
+@pytest.mark.parametrize("page", sorted(PAGES))
+def test_linked_headings_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?://)([^)#]*\.md|)#([^)]+)\)", text)
+    missing = [
+        (link, anchor)
+        for link, anchor in links
+        if anchor not in anchors((ROOT / page).parent / link if link else ROOT / page)
+    ]
+    assert missing == []

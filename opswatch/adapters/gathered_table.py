@@ -3,7 +3,6 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from azure.core.exceptions import HttpResponseError
@@ -111,10 +110,6 @@ class GatheredTable(Generic[T]):
         """Return at most `limit` (1 to 1000) of the rows that `query` selects, in order."""
         return await self._inner.find_page(query, limit, continuation)
 
-    def iter_due_at(self) -> AsyncIterator[datetime]:
-        """Yield since when each row is due, or will be; read only that column."""
-        return self._inner.iter_due_at()
-
     async def _commit(self, change: Change, noun: T, *, is_copy: bool) -> Row[T] | None:
         self._remembered.pop(change.key, None)
         etag = await self._gatherer.submit(change.key.partition, change)
@@ -159,7 +154,7 @@ class GatheredTable(Generic[T]):
     async def _transact(
         self, changes: list[Change], group: list[int], outcomes: list[str | Exception | None]
     ) -> list[int]:
-        """Try to apply the changes with these indexes; return those that are to be tried again."""
+        """Try to apply the changes with these indexes; return which to try again."""
         try:
             etags = await self._inner.transact([changes[index] for index in group])
         except TransactionConflictError as conflict:

@@ -109,7 +109,7 @@ class Service:
         raise AssertionError("the last try returns or raises")
 
     async def _try(self, request: Request) -> Answer:
-        """Send a request once, and once more if its token is refused and there is another."""
+        """Send a request, and again if its token is refused and there is another."""
         signed = await self.signer.sign(request)
         response, body = await self._send(signed)
         if response.status == HTTPStatus.UNAUTHORIZED and await self.signer.replace(signed):

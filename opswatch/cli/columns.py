@@ -1,9 +1,10 @@
 """The columns in which lists of the API are printed."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from opswatch.cli.operations import key_of, short_ids
-from opswatch.cli.output import Column, Row, instant_of
+from opswatch.cli.output import Column, Row, instant_of, span
 
 
 def operation_columns(rows: Sequence[Row]) -> list[Column]:
@@ -26,6 +27,61 @@ def operation_columns(rows: Sequence[Row]) -> list[Column]:
         Column(name="message", value=lambda row: row.get("errorMessage"), is_wide=True),
         Column(name="operation", value=key_of, is_wide=True),
     ]
+
+
+_SHORT = 8  # characters of an ID
+
+
+def kind_name(row: Row) -> str:
+    """Return what people call a kind; without one, its provider and collection are learned."""
+    return row["kind"] or f"{row['provider']} {row.get('collection') or ''}".strip()
+
+
+def _seconds(seconds: float | None) -> str | None:
+    return None if seconds is None else span(timedelta(seconds=seconds))
+
+
+DELIVERY_COLUMNS = [
+    Column(
+        name="age",
+        value=lambda row: (
+            instant_of(row, "settledAt")
+            or instant_of(row, "deliveredAt")
+            or instant_of(row, "startedAt")
+        ),
+    ),
+    Column(name="state", value=lambda row: row["state"]),
+    Column(name="operation", value=lambda row: str(row["operationId"])[:_SHORT]),
+    Column(name="callback", value=lambda row: row["callbackUrl"], gives_way=True),
+    Column(name="tries", value=lambda row: row.get("attempts")),
+    Column(name="why", value=lambda row: row.get("reason") or row.get("lastError"), gives_way=True),
+    Column(name="next", value=lambda row: instant_of(row, "nextAttemptAt"), is_wide=True),
+    Column(name="code", value=lambda row: row.get("lastStatusCode"), is_wide=True),
+    Column(name="error", value=lambda row: row.get("lastError"), is_wide=True),
+    Column(name="delivery", value=lambda row: row.get("deliveryId"), is_wide=True),
+    Column(
+        name="key", value=lambda row: f"{row['subscriptionId']}/{row['operationKey']}", is_wide=True
+    ),
+]
+REJECTION_COLUMNS = [
+    Column(name="age", value=lambda row: instant_of(row, "receivedAt")),
+    Column(name="reason", value=lambda row: row["reason"]),
+    Column(name="count", value=lambda row: row["count"]),
+    Column(name="detail", value=lambda row: row["detail"], gives_way=True),
+    Column(name="body", value=lambda row: row["body"], is_wide=True),
+    Column(name="id", value=lambda row: f"{row['day']}/{row['id']}", is_wide=True),
+]
+KIND_COLUMNS = [
+    Column(name="kind", value=kind_name, gives_way=True),
+    Column(name="ended", value=lambda row: row["n"]),
+    Column(name="p50", value=lambda row: _seconds(row["p50"])),
+    Column(name="p90", value=lambda row: _seconds(row["p90"])),
+    Column(name="p99", value=lambda row: _seconds(row["p99"])),
+    Column(name="running", value=lambda row: row["running"]),
+    Column(name="slow", value=lambda row: row["slow"]),
+    Column(name="provider", value=lambda row: row["provider"], is_wide=True),
+    Column(name="updated", value=lambda row: instant_of(row, "updatedAt"), is_wide=True),
+]
 
 
 def resource_of(row: Row) -> str:

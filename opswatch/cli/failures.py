@@ -68,7 +68,9 @@ def command_error(error: Exception) -> CommandError | None:
         case HttpResponseError() if is_missing(error):
             return CommandError(never_run(error), EXIT_UNREACHABLE)
         case ClientAuthenticationError():
-            return CommandError(f"No sign-in: {brief(error)}; {_SIGN_IN}", EXIT_NOT_ALLOWED)
+            # Its advice is for the app.
+            reason = brief(error).partition(";")[0]
+            return CommandError(f"No sign-in: {reason}; {_SIGN_IN}", EXIT_NOT_ALLOWED)
         case _ if isinstance(error, UNREACHABLE):
             reason = brief(error)
             text = f"No answer from the storage account or the app: {reason}; `opswatch doctor` "

@@ -1,11 +1,11 @@
 """The group of commands, with `help` and `--version`; a command is imported when it is needed."""
 
 from importlib import import_module
-from importlib.metadata import version
 
 import click
 from click.shell_completion import CompletionItem
 
+from opswatch import __version__
 from opswatch.cli import COMMANDS
 from opswatch.cli.exit_codes import EXIT_CODES
 
@@ -53,7 +53,7 @@ class LazyGroup(click.Group):
 def group(ctx: click.Context, is_version: bool) -> None:
     """Watch Azure Resource Manager operations to their end, and call webhooks back."""
     if is_version:
-        click.echo(f"opswatch {version('opswatch')}")
+        click.echo(f"opswatch {__version__}")
         ctx.exit()
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())

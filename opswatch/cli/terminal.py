@@ -4,10 +4,11 @@ import asyncio
 import json
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Coroutine
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
@@ -19,12 +20,14 @@ from rich.text import Text
 
 from opswatch.cli.exit_codes import EXIT_INTERRUPTED
 from opswatch.cli.failures import command_error
-from opswatch.core.times import parse_instant
+from opswatch.core.times import parse_duration, parse_instant
 from opswatch.local.host.settings import local_values
 
 P = ParamSpec("P")
 Main = Callable[..., Coroutine[Any, Any, int]]  # of a command: returns the exit code
 _CLOSING = 1.0  # seconds
+_SHORT_DURATION = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class Mark(StrEnum):
@@ -142,6 +145,20 @@ def elapsed(began: float) -> str:
 
 
 # --- arguments
+
+
+def read_duration(text: str) -> timedelta:
+    """Read a length of time: ISO 8601, or a number with s, m, h, d or w; `0` is none at all.
+
+    Raises `click.BadParameter`.
+    """
+    short = _SHORT_DURATION.fullmatch(text.strip())
+    if short:
+        return timedelta(**{_UNITS[short[2]]: int(short[1])})
+    length = timedelta(0) if text.strip() == "0" else parse_duration(text)
+    if length is None:
+        raise click.BadParameter(f"{text!r} is not a duration such as PT1H, 90s or 10m")
+    return length
 
 
 def read_timestamp(text: str) -> datetime:

@@ -175,7 +175,7 @@ def test_disabled_telemetry_imports_only_the_api() -> None:
     code = """
 import sys
 from opswatch.bootstrap import _telemetry
-assert type(_telemetry()).__name__ == "OpenTelemetry"
+assert type(_telemetry()).__name__ == "NoTelemetry"
 print([m for m in sys.modules if m.startswith(("opentelemetry.sdk", "azure.monitor"))])
 """
     assert run(code) == "[]"
@@ -205,10 +205,25 @@ print(type(telemetry).__name__, Absent.asked)
     assert run(code) == "NoTelemetry 1"
 
 
-def test_process_has_one_telemetry() -> None:
+@pytest.mark.parametrize(
+    "provider",
+    [
+        (
+            "from opentelemetry import trace, sdk; import opentelemetry.sdk.trace; "
+            "trace.set_tracer_provider(sdk.trace.TracerProvider())"
+        ),
+        (
+            "from opentelemetry import metrics, sdk; import opentelemetry.sdk.metrics; "
+            "metrics.set_meter_provider(sdk.metrics.MeterProvider())"
+        ),
+    ],
+    ids=["spans", "metrics"],
+)
+def test_process_has_one_telemetry(provider: str) -> None:
     """The SDK ignores the callback of a gauge that is created a second time."""
-    code = """
+    code = f"""
+{provider}
 from opswatch.bootstrap import _telemetry
-print(_telemetry() is _telemetry())
+print(_telemetry() is _telemetry(), type(_telemetry()).__name__)
 """
-    assert run(code) == "True"
+    assert run(code) == "True OpenTelemetry"

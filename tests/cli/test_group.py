@@ -2,12 +2,11 @@
 
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from opswatch import cli
+from opswatch import __version__, cli
 from tests.cli.conftest import Run
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +33,7 @@ async def test_command_help_begins_with_summary(run: Run, command: str, form: st
 
 async def test_version_is_that_of_the_package(run: Run) -> None:
     result = await run("--version")
-    assert (result.code, result.out, result.err) == (0, f"opswatch {version('opswatch')}\n", "")
+    assert (result.code, result.out, result.err) == (0, f"opswatch {__version__}\n", "")
 
 
 @pytest.mark.parametrize(

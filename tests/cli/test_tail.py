@@ -56,7 +56,8 @@ async def test_tail_follows_operation_to_its_end(operations: Operations) -> None
     assert isinstance(read, Registration)
     key = read.operation.key
     async with following(str(key)) as tail:
-        assert await next_change(tail, key) == "not known yet"
+        assert tail.stderr is not None
+        assert await tail.stderr.readline() == f"{key} is not known yet\n".encode()
         await operations.watch("1b2c")
         assert await next_change(tail, key) == "registered"
         await operations.progress(key, "Creating", 40)

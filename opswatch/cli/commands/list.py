@@ -3,10 +3,9 @@
 import click
 
 from opswatch.cli.columns import operation_columns
-from opswatch.cli.exit_codes import EXIT_SUCCESS
+from opswatch.cli.listing import COUNT, SINCE_HELP, TOP, print_list
 from opswatch.cli.operations import key_of
 from opswatch.cli.output import Output, output_options
-from opswatch.cli.pages import count_rows, read_list
 from opswatch.cli.source import Target, source_options
 from opswatch.cli.terminal import run_async
 
@@ -31,17 +30,10 @@ Examples:
 @click.option("--location", metavar="NAME,…", help="E.g. westus.")
 @click.option("--kind", metavar="KIND,…", help="E.g. redisEnterprise/create.")
 @click.option("--resource", metavar="TEXT", help="A part of the resource ID.")
-@click.option("--since", metavar="WHEN", help="Registered since: 1h, P1D or 2026-11-25T21:00:00Z.")
+@click.option("--since", metavar="WHEN", help=f"Registered since: {SINCE_HELP}")
 @click.option("--until", metavar="WHEN", help="Registered before.")
-@click.option(
-    "--top",
-    type=click.IntRange(min=0),
-    default=50,
-    show_default=True,
-    metavar="N",
-    help="How many at most; 0 lists all.",
-)
-@click.option("--count", "is_count", is_flag=True, help="Print only how many there are.")
+@TOP
+@COUNT
 @run_async
 @output_options
 @source_options(reads_only=True)
@@ -52,14 +44,15 @@ async def command(
 
     Of a filter with several values, by comma, one must hold; of several filters, all.
     """
-    query = {name: text for name, text in filters.items() if text is not None}
-    async with target.open() as source:
-        if is_count:
-            click.echo(await count_rows(source, "operations", query))
-            return EXIT_SUCCESS
-        listed = await read_list(source, "operations", query, top)
-    # Those that are watched come in the order of their keys.
-    rows = sorted(listed.rows, key=lambda row: str(row["registeredAt"]), reverse=True)
-    output.print_rows(rows, operation_columns(rows), lambda row: str(key_of(row)))
-    listed.note_rest()
-    return EXIT_SUCCESS
+    return await print_list(
+        target,
+        output,
+        "operations",
+        filters,
+        operation_columns,
+        lambda row: str(key_of(row)),
+        top=top,
+        is_count=is_count,
+        # Those that are watched come in the order of their keys.
+        sort=lambda rows: sorted(rows, key=lambda row: str(row["registeredAt"]), reverse=True),
+    )

@@ -54,7 +54,7 @@ def check_settings(app_dir: Path, environ: Mapping[str, str]) -> None:
     Raises `NoAppError` if there is no app in `app_dir`.
 
     In Azure a mistake stops what needs the setting, and the rest goes on. Here the person who made
-    it looks on. Another app than opswatch has settings of its own.
+    it looks on. Another app has other settings.
     """
     missing = [name for name in ("host.json", f"{MODULE}.py") if not (app_dir / name).is_file()]
     if missing:

@@ -16,6 +16,7 @@ FOLDER = ".github/workflows"
 # Jobs that may have more than `contents: read`.
 _PERMISSIONS = {
     ("deploy.yml", "deploy"): {"contents": "read", "id-token": "write"},
+    ("release.yml", "publish"): {"id-token": "write"},
     ("requirements.yml", "renew"): {
         "actions": "write",
         "contents": "write",
@@ -27,6 +28,7 @@ _READ = {"contents": "read"}
 _TRIGGERS = {
     "ci.yml": {"pull_request", "push", "workflow_call", "workflow_dispatch"},
     "deploy.yml": {"workflow_dispatch"},
+    "release.yml": {"push"},
     "requirements.yml": {"schedule", "workflow_dispatch"},
 }
 # Two deployments from one ref must not cancel each other's checks, so these have a group each.
@@ -99,6 +101,16 @@ def _builds(project: Project) -> Iterator[str]:
         yield ".devcontainer: runs another Python"
     if project.yaml(f"{FOLDER}/ci.yml")["concurrency"]["group"] != _CI_GROUP:
         yield f"{FOLDER}/ci.yml: two deployments can cancel each other's checks"
+    release = project.yaml(f"{FOLDER}/release.yml")
+    if release[True] != {"push": {"tags": ["v*"]}} or (
+        [release["jobs"][job].get("needs") for job in ("build", "publish")] != ["ci", "build"]
+    ):
+        yield f"{FOLDER}/release.yml: publishes what was not checked"
+    if release["jobs"]["publish"].get("environment") != "pypi":
+        yield f"{FOLDER}/release.yml: publishes without a review"
+    for command in ('test "$GITHUB_REF_NAME" = "v$version"', "make release PYTHON=python"):
+        if command not in project.read(f"{FOLDER}/release.yml"):
+            yield f"{FOLDER}/release.yml: does not run {command}"
     for command in (
         f"az bicep install --version v{VERSION}",
         '~/.azure/bin/bicep lint "$file" 2>&1 | tee -a diagnostics.txt',

@@ -14,7 +14,7 @@ COMMANDS = {
     "dev": "Run the function app without Core Tools.",
     "simulate": "Run a simulated ARM.",
     "demo": "Run everything on this machine, from post to callback.",
-    "post": "Post an operation to be watched.",
+    "post": "Post operations to be watched.",
     "wait": "Wait until operations have ended.",
     "show": "Show an operation and its deliveries.",
     "list": "List operations, newest first.",

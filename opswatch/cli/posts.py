@@ -6,14 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
+import click
+
+from opswatch import queries
 from opswatch.cli.failures import AnswerError
-from opswatch.cli.operations import key_of
+from opswatch.cli.operations import BEGINNING, KEY, find_key, get_operation, key_of, unknown
 from opswatch.cli.source import Source, utc_now
 from opswatch.core.errors import Reason
 from opswatch.core.intake import Intake, Rejection
-from opswatch.core.keys import Key
+from opswatch.core.keys import GUID, Key
 from opswatch.core.texts import from_json, to_json
+from opswatch.core.watches import can_be_watched_again
 
 _AT_ONCE = 16
 _AROUND = " \t\r\n\ufeff"
@@ -40,6 +45,8 @@ class Sent:
 
     draft: Draft
     key: Key | None  # None: it was sent although it will be rejected
+    refusal: str | None = None  # why it will be
+    ended_round: int = 0  # the round that this post ends, if it asks to watch it again
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +131,53 @@ async def send_all(
 async def _send(
     source: Source, draft: Draft, options: Mapping[str, Any], *, is_forced: bool
 ) -> Outcome:
-    message = message_of(draft.text, options, source.intake, utc_now())
+    """Send one post; errors are outcomes, so that the others go on."""
     try:
+        text = await _url_of_known(source, draft.text, is_again=bool(options.get("again")))
+        message = message_of(text, options, source.intake, utc_now())
         if source.services is None:  # the app decides, by its own settings
             row = await source.call("POST", "operations", body=message.value)
             return Sent(draft, key_of(row))
         if message.refusal is not None and not is_forced:
             return Refused(draft, message.refusal)
-        value = message.value
+        value, ended_round = message.value, 0
+        if message.key is not None and isinstance(value, dict) and value.get("again"):
+            ended = await source.services.store.results.get(message.key)
+            if ended is not None and can_be_watched_again(ended.value):
+                ended_round = ended.value.facts.round
         text = value if isinstance(value, str) else to_json(value)
         await source.services.operations.send(text.encode("utf-8", "surrogateescape"))
+    except click.ClickException as error:  # no operation, or several, are named so
+        return Refused(draft, error.format_message())
     except AnswerError as error:
         if error.status == HTTPStatus.BAD_REQUEST and error.code in list(Reason):
             return Refused(draft, str(error))
         return NotSent(draft, error)
     except Exception as error:
         return NotSent(draft, error)
-    return Sent(draft, message.key)
+    return Sent(draft, message.key, message.refusal, ended_round)
+
+
+async def _url_of_known(source: Source, text: str, *, is_again: bool) -> str:
+    """Return the URL of an operation that is named by its key; any other text as it is.
+
+    An operation that is to be watched again is mostly known, so a beginning of its ID names it,
+    too. Only a whole GUID may be new: a beginning would become an operation that does not exist.
+    """
+    name = text.strip(_AROUND)
+    is_key = KEY.fullmatch(name) is not None
+    if not is_key and not (is_again and BEGINNING.fullmatch(name)):
+        return text
+    may_be_new = GUID.fullmatch(name) is not None
+    key = await find_key(source, name, may_be_new=may_be_new)
+    if source.services is not None:
+        view = await queries.get_operation(source.services.store, key)
+        if view is not None:
+            return view.facts.operation.url  # whole, with its signature
+    row = await get_operation(source, key)
+    if row is None:
+        if may_be_new:
+            return text
+        raise unknown(key)
+    version = row.get("apiVersion")
+    return f"{row['url']}?{urlencode({'api-version': version})}" if version else str(row["url"])

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -12,13 +13,15 @@ from opswatch.cli.failures import CommandError, command_error
 from opswatch.cli.output import note
 from opswatch.cli.posts import Draft, NotSent, Refused, Sent, send_all
 from opswatch.cli.source import Source, Target, source_options
-from opswatch.cli.terminal import environment, print_error, run_async
+from opswatch.cli.terminal import environment, print_error, read_duration, run_async
+from opswatch.cli.waiting import Wait, wait_for
 from opswatch.core.intake import CALLBACK_ENDS
 from opswatch.core.keys import Key
 from opswatch.core.texts import from_json, one_line
 
 _STDIN = "-"
-_EPILOG = """OPERATION is an operation ID, an ARM path, a URL or a JSON object; `-` reads one from
+_EPILOG = """OPERATION is an operation ID, an ARM path, a URL or a JSON object; or, of an operation
+that is known, SUBSCRIPTION/KEY, and with --again a unique beginning of its ID. `-` reads one from
 each line of the standard input.
 
 \b
@@ -27,6 +30,7 @@ Examples:
   opswatch post 6432a8f9-0fe6-4339-9303-772c92f35d02 --callback https://example.com/hook
   opswatch post 6432a8f9-0fe6-4339-9303-772c92f35d02 --callback-on Failed,Lost --timeout PT6H
   opswatch post '{"operation": "1b2c", "kind": "redisEnterprise/create"}' --client-state 42
+  opswatch post 6432a8f9-0fe6-4339-9303-772c92f35d02 --wait --wait-timeout 1h
   opswatch list --status Lost --since 1d -o name | opswatch post - --again
 """
 
@@ -60,6 +64,13 @@ def _json(text: str) -> Any:
     "--client-state", type=_json, metavar="JSON", help="Copied into the row and the callback."
 )
 @click.option("--again", is_flag=True, help="Watch again what ended as Lost, TimedOut or Stopped.")
+@click.option("--wait", "is_waiting", is_flag=True, help="Wait until they have ended, as `wait`.")
+@click.option(
+    "--wait-timeout",
+    type=read_duration,
+    metavar="DURATION",
+    help="With --wait: no longer than this, e.g. 10m (exit code 8).",
+)
 @click.option("--force", is_flag=True, help="Post it even if it will be rejected.")
 @run_async
 @source_options(reads_only=False)
@@ -73,6 +84,8 @@ async def command(  # noqa: PLR0913 - one for each option
     timeout: str | None,  # noqa: ASYNC109 - of the watch
     client_state: Any,
     again: bool,
+    is_waiting: bool,
+    wait_timeout: timedelta | None,
     force: bool,
     target: Target,
 ) -> int:
@@ -80,8 +93,10 @@ async def command(  # noqa: PLR0913 - one for each option
 
     Prints the key of each. What would be rejected is not posted, and everything else is: the exit
     code is then 2. An operation is sent as the path that the settings make of it. Options replace
-    what a JSON object has.
+    what a JSON object has. With --wait the exit code is that of the worst end.
     """
+    if wait_timeout is not None and not is_waiting:
+        raise click.UsageError("--wait-timeout needs --wait; --timeout is the watch's")
     added = {
         "callbackUrl": callback,
         "callbackOn": callback_on,
@@ -94,8 +109,12 @@ async def command(  # noqa: PLR0913 - one for each option
     options = {name: value for name, value in added.items() if value is not None}
     drafts = await _read_drafts(operation)
     async with target.open() as source:
-        keys, has_refused = await _post(source, drafts, options, is_forced=force)
-    return EXIT_USAGE if has_refused else EXIT_SUCCESS
+        rounds, has_refused = await _post(source, drafts, options, is_forced=force)
+        code = EXIT_SUCCESS
+        if is_waiting and rounds:
+            wait = Wait(timeout=wait_timeout, ended_rounds=rounds)
+            code = (await wait_for(source, list(rounds), wait)).exit_code
+    return EXIT_USAGE if has_refused else code
 
 
 async def _read_drafts(texts: Sequence[str]) -> list[Draft]:
@@ -116,16 +135,22 @@ async def _read_drafts(texts: Sequence[str]) -> list[Draft]:
 
 async def _post(
     source: Source, drafts: Sequence[Draft], options: dict[str, Any], *, is_forced: bool
-) -> tuple[list[Key], bool]:
-    """Send posts, and print what became of each; return the keys, and whether one was refused."""
-    keys: list[Key] = []
+) -> tuple[dict[Key, int], bool]:
+    """Send posts, and print what became of each; return whether one was refused.
+
+    Returns also the operations that are watched now, and the round of each that ended before.
+    """
+    keys: dict[Key, int] = {}
     sent, has_refused = 0, False
     async for outcome in send_all(source, drafts, options, is_forced=is_forced):
         match outcome:
-            case Sent(_, key):
+            case Sent(_, key, refusal, ended_round):
                 sent += 1
                 click.echo("sent" if key is None else key)
-                keys += [] if key is None else [key]
+                if key is not None:
+                    keys[key] = ended_round
+                if refusal is not None:
+                    print_error(f"it will be rejected: {refusal}")
             case Refused(draft, reason):
                 has_refused = True
                 print_error(reason if len(drafts) == 1 else f"{draft.name}: {reason}")
@@ -142,6 +167,6 @@ async def _post(
                 )
     page = f"{source.base}/dashboard" if source.base else environment().get("OPSWATCH_PAGE", "")
     if page and keys:
-        path = f"/{keys[0].partition}/{keys[0].row}" if len(keys) == 1 else ""
+        path = "".join(f"/{key.partition}/{key.row}" for key in keys) if len(keys) == 1 else ""
         note(f"{page}#/operations{path}")
     return keys, has_refused

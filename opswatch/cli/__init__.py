@@ -7,7 +7,12 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from opswatch.cli.exit_codes import EXIT_INTERRUPTED, EXIT_SUCCESS, EXIT_UNREACHABLE
+from opswatch.cli.exit_codes import (
+    EXIT_INTERRUPTED,
+    EXIT_SUCCESS,
+    EXIT_UNREACHABLE,
+    OUTPUT_ERRORS,
+)
 
 # name -> summary; `commands` has a module of that name, with the click command `command`
 COMMANDS = {
@@ -51,9 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _discard_output()
     except OSError as error:
-        print(f"The output cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
+        code = code or _report_output(error)
         _discard_output()
-        code = code or EXIT_UNREACHABLE
     if threading.active_count() > 1:  # such as the look-up of a name, which nothing can end
         sys.stderr.flush()
         os._exit(code)
@@ -81,12 +85,22 @@ def _run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
+    except OSError as error:
+        if error.errno not in OUTPUT_ERRORS:
+            raise
+        return _report_output(error)
     except SystemExit as error:
         if sys.stdout is not output:  # click's way to end after a broken pipe
             sys.stdout = output
             return EXIT_SUCCESS
         code = error.code
     return EXIT_SUCCESS if code is None else int(code)
+
+
+def _report_output(error: OSError) -> int:
+    """Print that the output cannot be written; return the exit code."""
+    print(f"The output cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
+    return EXIT_UNREACHABLE
 
 
 def _discard_output() -> None:

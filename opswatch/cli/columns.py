@@ -13,7 +13,7 @@ def operation_columns(rows: Sequence[Row]) -> list[Column]:
     return [
         Column(name="age", value=lambda row: instant_of(row, "registeredAt")),
         Column(name="id", value=lambda row: shorts[row["operationId"]]),
-        Column(name="status", value=lambda row: row["status"]),
+        Column(name="status", value=lambda row: row["status"], gives_way=True),
         Column(name="resource", value=resource_of, gives_way=True),
         Column(
             name="error",

@@ -14,6 +14,7 @@ from opswatch.cli.source import Source, utc_now
 from opswatch.core.errors import Reason
 from opswatch.core.intake import Rejection
 from opswatch.core.keys import GUID, Key
+from opswatch.core.texts import to_json
 
 KEY = re.compile(r"(?P<partition>[^/\s]+)/(?P<row>[^/~]+(?:~[^/~]+){3,4})")
 BEGINNING = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
@@ -46,7 +47,9 @@ async def find_key(source: Source, text: str, *, may_be_new: bool = False) -> Ke
     if named := KEY.fullmatch(text):
         return Key(named["partition"].lower(), named["row"])
     is_bare = BEGINNING.fullmatch(text) is not None
-    read = source.intake.read(text.encode("utf-8", "surrogateescape"), utc_now())
+    # A bare ID as it is: some look like base64.
+    body = to_json({"operation": text}) if is_bare else text
+    read = source.intake.read(body.encode("utf-8", "surrogateescape"), utc_now())
     if isinstance(read, Rejection):
         if not (is_bare and read.reason is Reason.MISSING_SETTING):
             raise click.UsageError(f"{read.reason}: {read.detail}")

@@ -12,6 +12,7 @@ from functools import wraps
 from typing import Any
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -19,6 +20,8 @@ from opswatch.cli.terminal import Main, print_json
 from opswatch.core.texts import one_line
 from opswatch.core.times import format_instant, parse_instant
 
+_GAP = 2  # characters between columns
+_UNLIMITED = 100_000
 _SECOND = timedelta(seconds=1)
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 _STYLES = {
@@ -66,15 +69,16 @@ class Output:
         """Whether people read it."""
         return self.format in (Format.TABLE, Format.WIDE)
 
-    def console(self) -> Console:
+    def console(self, width: int | None = None) -> Console:
         """Return a console that prints texts unchanged; in colour as `--color` and NO_COLOR say."""
         return Console(
             highlight=False,
             markup=False,
             emoji=False,
             soft_wrap=True,
+            width=width,
             force_terminal=True if self.color == "always" else None,
-            no_color=True if self.color == "never" else None,
+            color_system=None if self.color == "never" else "auto",
         )
 
     def instant(self, at: datetime | None, now: datetime) -> str:
@@ -127,21 +131,16 @@ class Output:
     ) -> None:
         is_wide = self.format is Format.WIDE
         shown = [column for column in columns if is_wide or not column.is_wide]
-        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-        for column in shown:
-            table.add_column(
-                column.name.upper(),
-                no_wrap=True,
-                overflow="ellipsis" if column.gives_way and not is_wide else "fold",
-                min_width=None if column.gives_way else len(column.name),
-            )
-        for row in rows:
+        texts = [cells(row, shown) for row in rows]
+        out = self.console(_UNLIMITED if is_wide else None)
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _GAP, 0, 0))
+        for column, width in zip(shown, _widths(shown, texts, out.width), strict=True):
+            table.add_column(column.name.upper(), no_wrap=True, overflow="ellipsis", width=width)
+        for row, text in zip(rows, texts, strict=True):
             status = str(row.get("status") or row.get("state") or "")
-            table.add_row(*cells(row, shown), style=_STYLES.get(status, ""))
-        out = self.console()
-        width = max(out.width, 10_000) if is_wide else out.width
+            table.add_row(*text, style=_STYLES.get(status, ""))
         with out.capture() as captured:
-            out.print(table, soft_wrap=False, width=width, no_wrap=True, crop=False)
+            out.print(table, soft_wrap=False)
         for line in captured.get().splitlines():
             click.echo(line.rstrip(), color=True)
 
@@ -157,6 +156,27 @@ class Output:
                 return f"{value:g}"
             case _:
                 return one_line(str(value))
+
+
+def _widths(columns: Sequence[Column], texts: Sequence[Sequence[str]], room: int) -> list[int]:
+    """Return the widths of columns: those that give way share what the others leave.
+
+    Rich would narrow all of them alike.
+    """
+    widths = [
+        max([len(column.name), *(cell_len(text[number]) for text in texts)])
+        for number, column in enumerate(columns)
+    ]
+    giving = sorted(
+        (at for at, column in enumerate(columns) if column.gives_way), key=widths.__getitem__
+    )
+    left = room - _GAP * (len(columns) - 1)
+    left -= sum(width for at, width in enumerate(widths) if at not in giving)
+    for done, at in enumerate(giving):
+        share = max(left // (len(giving) - done), len(columns[at].name))
+        widths[at] = min(widths[at], share)
+        left -= widths[at]
+    return widths
 
 
 def output_options(main: Main) -> Main:

@@ -215,7 +215,6 @@ def _value(response: Response) -> Any:
     phrase = HTTPStatus(response.status).phrase if response.status in _CODES else "no HTTP status"
     if HTTPStatus.OK <= response.status < HTTPStatus.BAD_REQUEST:
         phrase += ": this is not the API of opswatch; check the URL"
-        raise AnswerError(HTTPStatus.NOT_FOUND, "", f"{response.status} {phrase}")
     raise AnswerError(response.status, "", phrase)
 
 

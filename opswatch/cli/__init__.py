@@ -29,7 +29,7 @@ COMMANDS = {
     "kinds": "List kinds of operations and how long they take.",
     "summary": "Show what needs attention.",
     "stop": "Stop watching an operation.",
-    "redeliver": "Send settled deliveries again.",
+    "redeliver": "Send deliveries again.",
     "secret": "Generate a secret that callbacks are signed with.",
     "listen": "Receive callbacks on this machine and print them.",
     "verify": "Send a test event to a receiver and explain each layer.",

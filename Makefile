@@ -82,7 +82,8 @@ fuzz: .venv-fuzz/.installed
 fuzz-api: setup
 	$(BIN)/python -m tests.web.fuzz --examples $(or $(EXAMPLES),300) $(if $(SEED),--seed $(SEED))
 
-# The pollers of several versions of azure-core follow operations over HTTP; needs the package index.
+# Several versions of azure-core: its pollers over HTTP, and the client as their polling method; needs
+# the package index.
 pollers: setup
 	tests/web/ladder.sh $(BIN)/python
 

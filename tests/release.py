@@ -158,6 +158,10 @@ def differences(name: str, found: set[str], wanted: set[str]) -> Iterator[str]:
 def check_client(alone: Environment) -> Iterator[str]:
     """Yield what does not work with `opswatch` alone."""
     yield from alone.imports("import opswatch, opswatch.testing, opswatch.queries")
+    yield from alone.imports("from opswatch import verify, VerificationError")
+    opening = f"from_env({{'AzureWebJobsStorage': {STORAGE_THAT_REFUSES!r}}})"
+    for face in ("opswatch.client", "opswatch.client.sync"):
+        yield from alone.imports(f"from {face} import Watcher; Watcher.{opening}")
     for command in ("--help", "secret", "doctor"):
         ended = alone.run("opswatch", command)
         if (ended.returncode, ended.stdout) != (2, "") or not re.fullmatch(

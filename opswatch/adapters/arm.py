@@ -52,6 +52,7 @@ class HttpArm:
             connector=AnswerConnector(limit=MAX_CONNECTIONS),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,  # `unpack` does that, within a limit
+            timeout=aiohttp.ClientTimeout(),  # none: `_ask` has one for the whole exchange
         )
         self._tokens = Tokens(identity, scope)
         self._room = asyncio.Semaphore(MAX_CONNECTIONS)

@@ -71,14 +71,13 @@ class GatheredTable(Generic[T]):
 
         None, too, if `row` is a copy and cannot be merged: a field has lost its value.
         """
-        before, after = self._codec.encode(row.value), self._codec.encode(noun)
-        if before.keys() <= after.keys():
-            changed = {name: after[name] for name in after if after[name] != before.get(name)}
+        changed = self._codec.changes(row.value, noun)
+        if changed is not None:
             change = Change(key=noun.key, etag=row.etag, entity=changed, merges=True)
         elif row.is_copy:
             return None
         else:
-            change = Change(key=noun.key, etag=row.etag, entity=after)
+            change = Change(key=noun.key, etag=row.etag, entity=self._codec.encode(noun))
         return await self._commit(change, noun, is_copy=row.is_copy)
 
     def recall(self, key: Key) -> Row[T] | None:

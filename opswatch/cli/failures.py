@@ -44,10 +44,6 @@ class AnswerError(OpswatchError):
         super().__init__(f"{code}: {self.detail}" if code else f"{status} {self.detail}")
 
 
-class NeverRunError(OpswatchError):
-    """The account has none of the app's tables or queues."""
-
-
 def command_error(error: Exception) -> CommandError | None:
     """Return how a command ends after `error`; None if the error is a defect."""
     match error:
@@ -55,8 +51,6 @@ def command_error(error: Exception) -> CommandError | None:
             return CommandError(str(error), EXIT_USAGE)
         case AnswerError():
             return _answered(error)
-        case NeverRunError():
-            return CommandError(str(error), EXIT_UNREACHABLE)
         case UnreadableRowError():
             text = f"A row cannot be read: {brief(error)}; was it written by another version?"
             return CommandError(text, EXIT_UNREACHABLE)

@@ -51,6 +51,7 @@ class Column:
     """A column of a list; JSON has all that the API returns."""
 
     name: str
+    iso_name: str = ""  # of a column of ages, if it is printed as instants
     value: Callable[[Row], object]  # an instant as a `datetime`, to be shown as `--time` says
     is_wide: bool = False  # left out of `table`
     gives_way: bool = False  # cut if the terminal is too narrow
@@ -81,12 +82,25 @@ class Output:
             color_system=None if self.color == "never" else "auto",
         )
 
+    @property
+    def shows_ages(self) -> bool:
+        """Whether instants are printed relative to now."""
+        return self.is_table if self.is_relative is None else self.is_relative
+
     def instant(self, at: datetime | None, now: datetime) -> str:
         """Return an instant as `--time` says: `3m` (ago), `in 3m`, or RFC 3339."""
-        is_relative = self.is_table if self.is_relative is None else self.is_relative
         if at is None:
             return ""
-        return age(at, now) if is_relative else format_instant(at.replace(microsecond=0))
+        return age(at, now) if self.shows_ages else format_instant(at.replace(microsecond=0))
+
+    def when(self, at: datetime | None, now: datetime) -> str:
+        """Return an instant in a sentence: as `instant`, with `ago`."""
+        text = self.instant(at, now)
+        return f"{text} ago" if text and self.shows_ages and not text.startswith("in ") else text
+
+    def name_of(self, column: Column) -> str:
+        """Return the name of a column."""
+        return column.name if self.shows_ages else column.iso_name or column.name
 
     def print_rows(
         self, rows: Sequence[Row], columns: Sequence[Column], name: Callable[[Row], str]
@@ -103,7 +117,7 @@ class Output:
             case Format.CSV:
                 text = io.StringIO()
                 writer = csv.writer(text, lineterminator="\n")
-                writer.writerow([column.name for column in columns])
+                writer.writerow([self.name_of(column) for column in columns])
                 writer.writerows(cells(row, columns) for row in rows)
                 click.echo(text.getvalue(), nl=False)
             case Format.TABLE | Format.WIDE:
@@ -134,8 +148,10 @@ class Output:
         texts = [cells(row, shown) for row in rows]
         out = self.console(_UNLIMITED if is_wide else None)
         table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _GAP, 0, 0))
-        for column, width in zip(shown, _widths(shown, texts, out.width), strict=True):
-            table.add_column(column.name.upper(), no_wrap=True, overflow="ellipsis", width=width)
+        names = [self.name_of(column) for column in shown]
+        widths = _widths(shown, [names, *texts], out.width)
+        for name, width in zip(names, widths, strict=True):
+            table.add_column(name.upper(), no_wrap=True, overflow="ellipsis", width=width)
         for row, text in zip(rows, texts, strict=True):
             status = str(row.get("status") or row.get("state") or "")
             table.add_row(*text, style=_STYLES.get(status, ""))
@@ -163,10 +179,7 @@ def _widths(columns: Sequence[Column], texts: Sequence[Sequence[str]], room: int
 
     Rich would narrow all of them alike.
     """
-    widths = [
-        max([len(column.name), *(cell_len(text[number]) for text in texts)])
-        for number, column in enumerate(columns)
-    ]
+    widths = [max(cell_len(text[number]) for text in texts) for number in range(len(columns))]
     giving = sorted(
         (at for at, column in enumerate(columns) if column.gives_way), key=widths.__getitem__
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from opswatch.cli.columns import label_of
 from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_RUNNING, EXIT_SUCCESS, exit_code_of
 from opswatch.cli.failures import command_error, may_pass
 from opswatch.cli.operations import get_operation, unknown
@@ -143,7 +144,8 @@ class _Waiting:
                     text += ", callbacks pending"
             if self.printed.get(key) != text:
                 self.printed[key] = text
-                note(f"{span(timedelta(seconds=passed)):>6}  {text:<12}  {key}")
+                label = label_of(row) if row else key
+                note(f"{span(timedelta(seconds=passed)):>6}  {text:<12}  {label}")
 
     @property
     def is_over(self) -> bool:
@@ -155,7 +157,8 @@ class _Waiting:
 
     @property
     def left(self) -> str:
-        return ", ".join(str(key) for key in self.keys if key not in self.done)
+        left = [key for key in self.keys if key not in self.done]
+        return ", ".join(label_of(self.rows[key]) if key in self.rows else str(key) for key in left)
 
     @property
     def exit_code(self) -> int:

@@ -1,7 +1,5 @@
 """A receiver on loopback for people: it checks each callback, reports it, and can pass it on."""
 
-import hmac
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,11 +15,11 @@ from yarl import URL
 from opswatch.core.texts import from_json, one_line
 from opswatch.core.webhook import Secret
 from opswatch.local.ports import LOOPBACK, listen_on
+from opswatch.verification import VerificationError, verify
 
 PATH = "/hook"  # in the URL that is shown; every other path is answered, too
-TOLERANCE = 300  # seconds, either way: it prevents replays
 _FORWARD_TIMEOUT = 15.0  # seconds: opswatch waits no longer
-_SHOWN = 200  # characters of what a sender wrote
+_SHOWN = 200  # characters of an error
 # Of one connection: RFC 9110 7.6.1, and the two that the client sets for the next one.
 _HOP_BY_HOP = frozenset(
     {
@@ -43,48 +41,6 @@ class ReceivedCallback:
     forward_error: str | None = None  # why the program that it was passed on to has not answered
 
 
-def check_callback(
-    headers: Mapping[str, str], body: bytes, secrets: tuple[Secret, ...], now: datetime
-) -> dict[str, Any]:
-    """Return the event of a callback; raise `ValueError` that says why it is not genuine.
-
-    `headers` are found by names in any case.
-    """
-    names = ("webhook-id", "webhook-timestamp", "webhook-signature")
-    if missing := [name for name in names if not headers.get(name)]:
-        raise ValueError(f"it has no header {', '.join(missing)}: opswatch sends all of them")
-    message_id, stamp, given = (headers[name] for name in names)
-    if not re.fullmatch(r"[0-9]{1,12}", stamp):
-        raise ValueError(f"webhook-timestamp is {one_line(stamp, 40)!r} and not a Unix time")
-    age = now.timestamp() - int(stamp)
-    if abs(age) > TOLERANCE:
-        when = "old" if age > 0 else "ahead"
-        raise ValueError(
-            f"webhook-timestamp is {abs(age) / 60:.0f} min {when}; {TOLERANCE // 60} min are "
-            "accepted: it is a replay, or a clock is wrong"
-        )
-    sent_at = datetime.fromtimestamp(int(stamp), UTC)
-    signatures = given.split(" ")
-    if not any(signature.startswith("v1,") for signature in signatures):
-        raise ValueError("webhook-signature has no signature of the version v1")
-    own = [secret.sign(message_id, sent_at, body).encode() for secret in secrets]
-    others = [signature.encode("utf-8", "surrogateescape") for signature in signatures]
-    if not any(hmac.compare_digest(one, other) for one in own for other in others):
-        raise ValueError(
-            "no signature is by this secret: the sender has another one in "
-            "OPSWATCH_CALLBACK_SECRETS, or the id, the timestamp or the body was changed"
-        )
-    try:
-        event = from_json(body)
-    except ValueError as error:
-        raise ValueError(f"it is signed, but its body is not JSON: {error}") from error
-    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
-        raise ValueError("it is signed, but its body is not a CloudEvents event")  # noqa: TRY004
-    if event.get("id") != message_id:
-        raise ValueError("it is signed, but the event's id is not its webhook-id")
-    return event
-
-
 class Listener:
     """Answers callbacks on loopback until its `async with` block ends.
 
@@ -101,7 +57,7 @@ class Listener:
         forward_to: str | None = None,
         respond: int | None = None,
     ) -> None:
-        self._secrets = secrets
+        self._secrets = [secret.text for secret in secrets]
         self._report = report
         self._port = port
         self._forward_to = None if forward_to is None else URL(forward_to, encoded=True)
@@ -156,14 +112,15 @@ class Listener:
         problem, failure = None, None
         try:
             body = await request.read()
-            event = check_callback(request.headers, body, self._secrets, now)
+            verify(body, request.headers, self._secrets, now=now)
+            event = from_json(body)
         except ConnectionError:  # the sender has gone in the middle of its body
             return web.Response(status=HTTPStatus.BAD_REQUEST)
         except web.HTTPRequestEntityTooLarge:
             problem = "it is larger than 1 MiB; an event has less than 20 kB"
             response = web.Response(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        except ValueError as error:
-            problem = str(error)
+        except (VerificationError, ValueError) as error:
+            problem = one_line(str(error))
             response = web.Response(status=HTTPStatus.UNAUTHORIZED, text=f"{problem}\n")
         else:
             response = web.Response(status=self._respond or HTTPStatus.NO_CONTENT)

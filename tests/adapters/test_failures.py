@@ -113,6 +113,7 @@ async def account_at(endpoint: str) -> AsyncIterator[Account]:
         await account.close()
 
 
+@pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("temper", TEMPERS, ids=range(len(TEMPERS)))
 async def test_storage_errors_hold_no_signature(
@@ -164,6 +165,7 @@ async def test_arm_miss_holds_no_proxy_password(
     assert SECRET not in caplog.text
 
 
+@pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize("call", CALLS)
 async def test_storage_error_holds_no_proxy_password(
     call: Call, proxied: Callable[[str], None], caplog: pytest.LogCaptureFixture

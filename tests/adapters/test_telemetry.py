@@ -205,20 +205,19 @@ print(type(telemetry).__name__, Absent.asked)
     assert run(code) == "NoTelemetry 1"
 
 
-@pytest.mark.parametrize(
-    "provider",
-    [
-        (
-            "from opentelemetry import trace, sdk; import opentelemetry.sdk.trace; "
-            "trace.set_tracer_provider(sdk.trace.TracerProvider())"
-        ),
-        (
-            "from opentelemetry import metrics, sdk; import opentelemetry.sdk.metrics; "
-            "metrics.set_meter_provider(sdk.metrics.MeterProvider())"
-        ),
-    ],
-    ids=["spans", "metrics"],
-)
+SPANS = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+trace.set_tracer_provider(TracerProvider())
+"""
+COUNTS = """
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+metrics.set_meter_provider(MeterProvider())
+"""
+
+
+@pytest.mark.parametrize("provider", [SPANS, COUNTS], ids=["spans", "metrics"])
 def test_process_has_one_telemetry(provider: str) -> None:
     """The SDK ignores the callback of a gauge that is created a second time."""
     code = f"""

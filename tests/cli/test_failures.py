@@ -12,7 +12,7 @@ from azure.core.exceptions import (
 )
 
 from opswatch.cli.exit_codes import EXIT_CODES, exit_code_of
-from opswatch.cli.failures import AnswerError, NeverRunError, command_error, may_pass
+from opswatch.cli.failures import AnswerError, command_error, may_pass
 from opswatch.core.errors import ConfigError
 from opswatch.rows.codec import UnreadableRowError
 
@@ -46,7 +46,6 @@ CASES: list[tuple[Exception, int, str, bool]] = [
     (TimeoutError("no answer within 15 s"), 6, "no answer within 15 s", True),
     (OSError(errno.ENOSPC, "No space left on device"), 6, "cannot be written: No space", False),
     (UnreadableRowError("status: missing"), 6, "status: missing", False),
-    (NeverRunError("nothing is there"), 6, "nothing is there", False),
     (AnswerError(400, "InvalidParameter", "since: x"), 2, "InvalidParameter: since: x", False),
     (AnswerError(401, "", "Unauthorized"), 5, "OPSWATCH_KEY=read=", False),
     (AnswerError(403, "ForeignOrigin", "x"), 5, "ForeignOrigin", False),

@@ -25,6 +25,8 @@ FAILED = {
     "specversion": "1.0",
     "id": "msg_1",
     "type": "opswatch.operation.failed",
+    "source": "/opswatch",
+    "time": "2026-11-23T03:05:40Z",
     "data": {
         "operationId": "1b2c",
         "resourceId": "/subscriptions/s/x",
@@ -147,7 +149,7 @@ async def test_callback_is_one_line(start: Start) -> None:
         "Quota\\x1b[2J",
         "attempt 3, answered 503",
     ]
-    assert "NOT GENUINE: no signature is by this secret" in forged
+    assert "NOT GENUINE: no signature is of one of the secrets" in forged
     assert forged.endswith("answered 401")
 
 
@@ -166,7 +168,7 @@ async def test_json_is_an_object_in_a_line(start: Start) -> None:
         "event": FAILED,
     }
     assert (forged["isGenuine"], forged["event"]) == (False, None)
-    assert forged["problem"].startswith("no signature is by this secret")
+    assert forged["problem"].startswith("no signature is of one of the secrets")
 
 
 async def test_callback_is_forwarded(start: Start) -> None:
@@ -178,12 +180,12 @@ async def test_callback_is_forwarded(start: Start) -> None:
         assert (program.targets, program.bodies) == (["/hook?a=b"], [to_json(FAILED).encode()])
 
 
-async def test_odd_event_is_one_line(start: Start) -> None:
-    for_nobody = {"id": "msg_1", "type": "other\nkind", "data": [1]}
+async def test_test_event_is_one_line(start: Start) -> None:
+    sample = {**FAILED, "type": "other\nkind", "data": {"status": "Succeeded"}}
     async with start() as listening:
-        assert await listening.post(SECRET, for_nobody) == 204
+        assert await listening.post(SECRET, sample) == 204
     (line,) = listening.out.splitlines()
-    assert line.endswith("  other kind  answered 204")
+    assert line.endswith("Z  other kind  answered 204")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Waiting for operations, over the app's own answers to fakes: ends, outages, time limits."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,18 +9,13 @@ from azure.core.exceptions import HttpResponseError, ServiceRequestError
 from opswatch.cli import waiting
 from opswatch.cli.failures import AnswerError, CommandError
 from opswatch.cli.operations import get_operation
-from opswatch.cli.source import Source, StorageSource
+from opswatch.cli.source import Source
 from opswatch.cli.waiting import Looks, Wait, Waited, is_settled, wait_for
-from opswatch.core.http import HttpResponse
-from opswatch.core.intake import Intake, Registration
+from opswatch.core.intake import Registration
 from opswatch.core.keys import Key
-from opswatch.core.wakeups import WakeUp
-from opswatch.core.watches import End, FinalStatus
-from opswatch.ports import Query, Services
-from opswatch.steps.deliver import deliver
-from opswatch.steps.finish import finish
-from opswatch.steps.register import register
-from opswatch.testing import MemoryCallbacks
+from opswatch.core.watches import FinalStatus
+from opswatch.ports import Services
+from tests.cli.scripted import Scripted, end, fails, settle, watch
 from tests.support.harness import HOOK, Harness
 
 OUTAGE = ServiceRequestError("refused")
@@ -36,37 +29,6 @@ ENDS = [
 ]
 
 
-@dataclass
-class Scripted:
-    """A source that answers from fakes, and does something before each look."""
-
-    services: Services
-    before: dict[int, Callable[[], Any]] = field(default_factory=dict)  # by the number of the look
-    looks: int = 0
-    base: str | None = None
-
-    @property
-    def intake(self) -> Intake:
-        return self.services.intake
-
-    async def call(
-        self, method: str, path: str, query: Mapping[str, str | int] | None = None, body: Any = None
-    ) -> Any:
-        self.looks += 1
-        if self.looks in self.before:
-            done = self.before[self.looks]()
-            if done is not None:
-                await done
-        return await StorageSource(self.services).call(method, path, query, body)
-
-
-def fails(error: Exception) -> Callable[[], None]:
-    def fail() -> None:
-        raise error
-
-    return fail
-
-
 @pytest.fixture
 def services() -> Services:
     return Harness().services
@@ -75,27 +37,6 @@ def services() -> Services:
 @pytest.fixture
 def source(services: Services) -> Scripted:
     return Scripted(services)
-
-
-async def watch(services: Services, name: str = "1b2c", callback: str | None = None) -> Key:
-    body = f'{{"operation": "{name}", "callbackUrl": "{callback}"}}' if callback else name
-    read = services.intake.read(body.encode(), services.clock())
-    assert isinstance(read, Registration)
-    return await register(services, read, services.clock())
-
-
-async def end(services: Services, key: Key, status: FinalStatus = FinalStatus.SUCCEEDED) -> None:
-    row = await services.store.watches.get(key)
-    assert row is not None
-    now = services.clock()
-    ended = End(status=status, finished_at=now, end_time=now)
-    await finish(services, replace(row, value=replace(row.value, end=ended)))
-
-
-async def settle(services: Services, key: Key, code: int) -> None:
-    answering = replace(services, callbacks=MemoryCallbacks(lambda _: HttpResponse(code, {})))
-    async for row in services.store.outbox.find(Query(partition=key.partition)):
-        await deliver(answering, WakeUp(key=row.value.key, seq=row.value.seq))
 
 
 async def waited(source: Source, *keys: Key, **options: Any) -> Waited:
@@ -164,8 +105,8 @@ async def test_timeout_ends_with_still_running(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.splitlines() == [
-        f"    0s  registered    {key}",
-        f"still running after 0s: {key}",
+        "    0s  registered    1b2c",
+        "still running after 0s: 1b2c",
     ]
 
 

@@ -19,11 +19,17 @@ class HostedQueue(MemoryQueue):
     """A queue whose messages the host hands to workers."""
 
     def __init__(
-        self, name: str, step: Step, faults: Faults, services: dict[Worker, Services]
+        self,
+        name: str,
+        step: Step,
+        faults: Faults,
+        services: dict[Worker, Services],
+        is_over: Callable[[], bool],
     ) -> None:
         scheduler: Scheduler = faults.scheduler
         super().__init__(scheduler.clock)
         self.name, self.step, self.faults, self.services = name, step, faults, services
+        self.is_over = is_over
         self.scheduler, self.random = scheduler, scheduler.random
         self.lease_time = timedelta(seconds=self.random.choice((30, 60, 600)))
         self.loss_rate = 0.0  # of wake-ups
@@ -45,6 +51,8 @@ class HostedQueue(MemoryQueue):
 
     def _receive(self, message: Message) -> None:
         if message.message_id not in self.messages or message.visible_at > self.scheduler.clock():
+            return
+        if self.is_over():
             return
         worker = self.scheduler.choose_worker()
         if worker is None:

@@ -112,7 +112,7 @@ def _left_behind(run: Run) -> Iterator[str]:
     3. A worker crashes between a look-ahead's row and its message, and no other worker comes.
     4. A wake-up fails so late that it is not tried again: see `retry_delay`.
     """
-    if run.is_repaired:
+    if run.sees_looks_end:
         yield from (f"left behind: {state}" for state in run.store.lookahead.values())
     ended = {result.key for result in run.store.results.values()}
     for watch in run.store.watches.values():
@@ -137,6 +137,8 @@ def _not_begun(run: Run) -> set[Key]:
 def _not_looked_for(run: Run) -> set[Key]:
     """Return the rows that a look-ahead without a message leaves alone, until a repair."""
     if run.is_repaired or not (run.faults.injected or run.scheduler.tasks_lost):
+        return set()
+    if not (run.store.watches.rows or run.store.outbox.rows):
         return set()
     dead = {state.table for state in run.store.lookahead.values()}
     watches = {w.key for w in run.store.watches.values() if w.far and "watches" in dead}

@@ -155,14 +155,12 @@ def as_text(received: ReceivedCallback) -> str:
     if received.event is None:
         return f"{began}NOT GENUINE: {received.problem}; {answer}"
     event = received.event
-    facts: Any = event.get("data")
-    facts = facts if isinstance(facts, dict) else {}
-    error = facts.get("error")
+    facts: dict[str, Any] = event["data"]
     words = [
         event["type"],
         facts.get("operationId"),
         facts.get("resourceId"),
-        error.get("code") if isinstance(error, dict) else facts.get("reason"),
+        (facts.get("error") or {}).get("code") or facts.get("reason"),
     ]
     return f"{began}{'  '.join(one_line(str(word)) for word in words if word)}  {answer}"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from opswatch.cli.columns import operation_columns
+from opswatch.cli.columns import label_of, operation_columns
 from opswatch.cli.exit_codes import EXIT_SUCCESS, exit_code_of
 from opswatch.cli.operations import OPERATION_HELP, find_key, get_operation, key_of
 from opswatch.cli.output import Format, Output, Row, note, output_options
@@ -95,7 +95,7 @@ class _Changes:
         if is_silent or (self.only is not None and str(row["status"]).lower() not in self.only):
             return
         if self.output.is_table:
-            click.echo(f"{short_instant(utc_now())}  {text:<12}  {key}")
+            click.echo(f"{short_instant(utc_now())}  {text:<12}  {label_of(row)}")
         else:
             self.output.print_line(row, operation_columns([row]), lambda row: str(key_of(row)))
 

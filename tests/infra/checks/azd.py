@@ -27,7 +27,13 @@ _SERVICES = {
     "opswatch": {"project": ".", "language": "python", "host": "function", "remoteBuild": True}
 }
 # Code for the terminal and for development; test_functions_doctor.py imports the rest.
-LOCAL_ONLY = ("opswatch/__main__.py", "opswatch/cli/", "opswatch/local/")
+LOCAL_ONLY = (
+    "opswatch/__main__.py",
+    "opswatch/cli/",
+    "opswatch/client/",
+    "opswatch/local/",
+    "opswatch/testing/",
+)
 # Files that the app needs besides its code, and a sample of files that it does not need.
 DEPLOYED = ("host.json", "requirements.txt", "opswatch/dashboard/files/index.html")
 KEPT = [

@@ -35,7 +35,14 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-@click.command()
+_EXAMPLES = """\b
+Examples:
+  opswatch dev
+  opswatch dev --port 0 --key read=viewer,write=operator
+"""
+
+
+@click.command(epilog=_EXAMPLES)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),

@@ -8,8 +8,13 @@ from opswatch.cli.terminal import Mark, console, environment, reporter, run_asyn
 from opswatch.core.errors import ConfigError
 from opswatch.health import check_all
 
+_EXAMPLES = """\b
+Examples:
+  opswatch doctor
+"""
 
-@click.command()
+
+@click.command(epilog=_EXAMPLES)
 @run_async
 async def command() -> int:
     """Check settings, storage, token and ARM.

@@ -108,6 +108,8 @@ async def command(  # noqa: PLR0913 - one for each option
     }
     options = {name: value for name, value in added.items() if value is not None}
     drafts = await _read_drafts(operation)
+    if not drafts:
+        note("there is no line to post")
     async with target.open() as source:
         rounds, has_refused = await _post(source, drafts, options, is_forced=force)
         code = EXIT_SUCCESS

@@ -14,7 +14,7 @@ _ADVICE = (
 )
 
 
-@click.command(epilog=_ADVICE)
+@click.command(epilog=f"{_ADVICE}\n\n\b\nExamples:\n  opswatch secret")
 def command() -> int:
     """Generate a secret that callbacks are signed with."""
     click.echo(Secret(token_bytes(_BYTES)).text)

@@ -28,7 +28,15 @@ def _parsed_by(parse: Callable[[str], T]) -> Callable[[str], T]:
     return convert
 
 
-@click.command()
+_EXAMPLES = """\b
+Examples:
+  opswatch simulate
+  opswatch simulate --count 3 --duration 60 --outcome succeeded=8,failed=1
+  opswatch simulate --scripts
+"""
+
+
+@click.command(epilog=_EXAMPLES)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),

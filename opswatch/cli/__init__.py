@@ -19,7 +19,7 @@ COMMANDS = {
     "dev": "Run the function app without Core Tools.",
     "simulate": "Run a simulated ARM.",
     "demo": "Run everything on this machine, from post to callback.",
-    "post": "Post an operation to be watched.",
+    "post": "Post operations to be watched.",
     "wait": "Wait until operations have ended.",
     "show": "Show an operation and its deliveries.",
     "list": "List operations, newest first.",
@@ -29,10 +29,12 @@ COMMANDS = {
     "kinds": "List kinds of operations and how long they take.",
     "summary": "Show what needs attention.",
     "stop": "Stop watching an operation.",
-    "redeliver": "Send settled deliveries again.",
+    "redeliver": "Send deliveries again.",
     "secret": "Generate a secret that callbacks are signed with.",
+    "listen": "Receive callbacks on this machine and print them.",
     "verify": "Send a test event to a receiver and explain each layer.",
     "doctor": "Check settings, storage, token and ARM.",
+    "completion": "Print the completion script of a shell.",
 }
 
 

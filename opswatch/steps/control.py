@@ -103,7 +103,7 @@ async def redeliver_all(
                 count += 1
                 continue
             record = await services.store.deliveries.get(entry.record)
-            if record is not None:
+            if record is not None and settled_entry(record.value).key == entry.key:
                 count += await _requeue(services, record.value, now)
         continuation = page.continuation
         if continuation is None:

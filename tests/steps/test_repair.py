@@ -237,7 +237,7 @@ async def test_dead_look_ahead_is_restarted(harness: Harness, *, has_row: bool) 
     assert harness.result.facts.last_polled_at == due_at
 
 
-async def test_overdue_far_row_is_left_to_the_look_ahead_that_is_restarted(harness: Harness) -> None:
+async def test_overdue_far_row_is_left_to_a_restarted_look_ahead(harness: Harness) -> None:
     await wait_far(harness)
     harness.operations.messages.clear()
     harness.now = harness.watch.due_at + OVERDUE_GRACE + timedelta(minutes=1)
@@ -255,12 +255,8 @@ async def test_overdue_far_row_is_rescued_if_the_look_ahead_cannot_be_restarted(
     await wait_far(harness)
     harness.operations.messages.clear()
     harness.now = harness.watch.due_at + OVERDUE_GRACE + timedelta(minutes=1)
-
-    async def failing(*_: object) -> None:
-        raise OSError
-
-    monkeypatch.setattr(harness.store.lookahead, verb, failing)
-    with pytest.raises(OSError):
+    monkeypatch.setattr(harness.store.lookahead, verb, outage)
+    with pytest.raises(InterruptedStepError):
         await repair(harness.services)
     assert harness.seqs(harness.operations) == [harness.watch.seq]
 

@@ -16,10 +16,10 @@ from opswatch.adapters.gathered_table import GatheredTable
 from opswatch.core import webhook
 from opswatch.core.arm import _read_failure
 from opswatch.core.deliveries import after_attempt, is_forced, wait_for_room
-from opswatch.core.lookahead import is_dead, looks_from, trusted_until
+from opswatch.core.lookahead import is_dead, is_for, looks_from, trusted_until
 from opswatch.core.polls import _missed, _progressed, after_poll, polled_url
 from opswatch.core.schedule import next_delay
-from opswatch.core.wakeups import compare
+from opswatch.core.wakeups import compare, retry_delay
 from opswatch.steps.control import _requeue
 from opswatch.steps.deliver import _attempt, _post, _record_for_host, _settle, deliver
 from opswatch.steps.deliver import _commit as _commit_delivery
@@ -103,6 +103,9 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         ),
     ),
     "an early message is dropped": ((load_current_row, "if delay is None:", "if True:"),),
+    "an early message comes again for ever": (
+        (retry_delay, "overdue < OVERDUE_GRACE", "overdue < timedelta(days=999)"),
+    ),
     "the fence is ignored": (
         (compare, "if wake.seq > seq:", "if True:\n        return Fence.CURRENT\n    if 0:"),
     ),
@@ -136,6 +139,9 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (_restart_look_ahead, "await keep_looking(services, chain)", "pass"),
     ),
     "a look has no cursor": ((looks_from, "return state.looked_until", "return look.due_at"),),
+    "looks are not fenced": (
+        (is_for, "return ahead == 0 and look.due_at == state.due_at", "return True"),
+    ),
     "a look sends the following one last": (
         (look_ahead, _SEND_FIRST, "pass\n"),
         (look_ahead, "row)\n    except", f"row)\n        {_SEND_FIRST}    except"),
@@ -185,9 +191,6 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     ),
     "every worker that finishes sends a delivery's wake-up": (
         (_create_delivery, "if inserted is not None and existing is None:", "if True:"),
-    ),
-    "watches are deleted unconditionally": (
-        (finish, "watches.delete(key, current.etag)", "watches.delete(key)"),
     ),
     "a delivery is removed before its record": (
         (_settle, _RECORD, f"await outbox.delete(pending.key, row.etag)\n    {_RECORD}"),
@@ -338,7 +341,6 @@ _LATE = frozenset(
         "the purge does not see what is pending",
         "the purge removes by key alone",
         "the purge removes entries first",
-        "watches are deleted unconditionally",
     }
 )
 SOON_FOUND = [name for name in MUTANTS if name not in _LATE]

@@ -26,7 +26,6 @@ from opswatch.steps.deliver import _commit as _commit_delivery
 from opswatch.steps.finish import (
     _create_delivery,
     _list_end,
-    finish,
     finish_late_registration,
     keep_result,
 )

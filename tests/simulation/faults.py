@@ -86,6 +86,9 @@ class Faults:
             return True
         return False
 
+    def _is_slow(self) -> bool:
+        return self.scheduler.random.random() < self.slow_rate
+
     def begin_failing(self) -> None:
         """Let calls around an attempt fail from now on, unless they have."""
         if self.failing_until is None:
@@ -101,7 +104,7 @@ class Faults:
         if outage and outage.is_on(self.scheduler.now) and outage.fails(name, writes):
             self.injected += 1
             fault = "fail"
-        elif name.endswith(".transact") and self.scheduler.random.random() < self.slow_rate:
+        elif self.slow_rate and name.endswith(".transact") and self._is_slow():
             self.injected += 1
             fault = "slow"
         elif self.strikes():

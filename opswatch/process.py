@@ -19,7 +19,7 @@ from opswatch.steps import events
 
 _App = tuple[Services, Callable[[], Awaitable[None]]]  # and what creates the queues and tables
 Step = Callable[[Services, bytes], Awaitable[None]]
-_BETWEEN_CREATIONS = 5.0  # seconds, after one that failed
+_BETWEEN_CREATIONS = 5.0  # seconds, after a failed creation
 _SHORTEST, _LONGEST = 15.0, 60.0  # seconds that a message is kept, and at random up to twice that
 _CALM = 180.0  # seconds without a message to keep, after which the next one is kept shortly again
 _BETWEEN_LINES = 60.0  # seconds between two log lines about messages that are kept

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from opswatch.core.errors import Reason, RefusedError
 
 NOTHING = "-"  # in a key, for a part that the URL does not have
-_FIT = re.compile(r"[A-Za-z0-9._-]+")  # what keys hold, which stand in URLs as they are
+_FIT = re.compile(r"[A-Za-z0-9._-]+")  # what keys hold: URL-safe as it is
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")

@@ -113,8 +113,8 @@ async def redeliver_all(
 async def redeliver_abandoned(services: Services, since: datetime) -> int:
     """Queue every delivery again that was abandoned at `since` or later; return how many.
 
-    Those that are abandoned again meanwhile are left, or a receiver that refuses at once would be
-    called without end.
+    A delivery that is abandoned again during the call is left, or a receiver that refuses at once
+    would be called without end.
     """
     now, retention = services.clock(), services.policy.retention
     span = Span(since=max(since, now - retention), until=now + datetime.resolution)
@@ -127,7 +127,7 @@ async def redeliver_abandoned(services: Services, since: datetime) -> int:
 
 
 async def _attempt_now(services: Services, key: Key, now: datetime) -> bool:
-    """Make a pending delivery due; return False if it has settled meanwhile.
+    """Make a pending delivery due; return False if it has settled before that.
 
     The wake-up is sent first, then the row moves: an interruption leaves an early wake-up.
     """

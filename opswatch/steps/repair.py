@@ -3,18 +3,12 @@
 import asyncio
 from collections.abc import Awaitable
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from opswatch.core import lookahead
 from opswatch.core.deliveries import Delivery
 from opswatch.core.lookahead import Look
-from opswatch.core.metrics import (
-    ACTIVE_WATCHES,
-    HEARTBEAT,
-    OLDEST_OVERDUE,
-    POISON_DEPTH,
-    QUEUE_DEPTH,
-)
+from opswatch.core.metrics import HEARTBEAT, POISON_DEPTH
 from opswatch.core.mistakes import Part, problems_of
 from opswatch.core.wakeups import OVERDUE_GRACE, WakeUp
 from opswatch.core.watches import Watch
@@ -53,12 +47,12 @@ async def repair(services: Services) -> None:
             "look-ahead of deliveries": _restart_look_ahead(services, deliveries),
         }
     )
+    now = services.clock()
     others = await _run(
         {
             "overdue watches": _rescue(services, watches, Part.POLLS),
             "overdue deliveries": _rescue(services, deliveries, Part.DELIVERIES),
-            "measurements": measure(services, services.clock()),
-            "summary": _count(services, services.clock()),
+            "measurements": summarize(services, now, late_before=now - OVERDUE_GRACE),
         }
     )
     done = [*drained, *restarted, *others]
@@ -69,10 +63,10 @@ async def repair(services: Services) -> None:
     services.telemetry.measure(HEARTBEAT, 1)  # last: an interrupted run has no heartbeat
 
 
-async def _run(parts: dict[str, Awaitable[int]]) -> list[int]:
+async def _run(parts: dict[str, Awaitable[Any]]) -> list[Any]:
     """Run parts of the repair at the same time, each in its own time."""
 
-    async def run(part: Awaitable[int]) -> int:
+    async def run(part: Awaitable[Any]) -> Any:
         async with asyncio.timeout(_PART_TIME):
             return await part
 
@@ -80,7 +74,7 @@ async def _run(parts: dict[str, Awaitable[int]]) -> list[int]:
     for name, outcome in zip(parts, outcomes, strict=True):
         if isinstance(outcome, BaseException):
             events.record_repair_part_failed(name, outcome)
-    return outcomes  # type: ignore[return-value]
+    return outcomes
 
 
 async def _rescue(services: Services, chain: Chain[Live], part: Part) -> int:
@@ -140,7 +134,7 @@ async def _drain(services: Services, name: str, poison: PoisonQueue, queue: Queu
 
     The depth is measured first: afterwards nothing would be left to report.
 
-    The wake-ups of a batch go alone, because one of them may break the worker; one that was alone
+    The wake-ups of a batch go alone, because one of them may break the worker; a single wake-up
     is left to its row, which is overdue.
     """
     services.telemetry.measure(POISON_DEPTH, await poison.depth(), queue=name)
@@ -173,25 +167,3 @@ async def _restart_look_ahead(services: Services, chain: Chain[Live]) -> int:
     services.trusted_looks.pop(chain.name, None)
     await keep_looking(services, chain)
     return 1
-
-
-async def _count(services: Services, now: datetime) -> int:
-    summary = await summarize(services, now, late_before=now - OVERDUE_GRACE)
-    return summary.watching
-
-
-async def measure(services: Services, now: datetime) -> int:
-    """Measure the queues' depths, the number of watches, and how late the oldest due one is.
-
-    It reads the due times of all watches, a thousand a request: at 100,000 watches a hundred
-    requests, some seconds and 2 s of CPU each minute, about $0.16 a month. Returns their number.
-    """
-    for name, queue in zip(QUEUES, (services.operations, services.deliveries), strict=True):
-        services.telemetry.measure(QUEUE_DEPTH, await queue.depth(), queue=name)
-    active, oldest = 0, now
-    async for due_at in services.store.watches.iter_due_at():
-        active += 1
-        oldest = min(oldest, due_at)
-    services.telemetry.measure(ACTIVE_WATCHES, active)
-    services.telemetry.measure(OLDEST_OVERDUE, (now - oldest).total_seconds())
-    return active

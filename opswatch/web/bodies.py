@@ -35,7 +35,7 @@ def read_post(body: bytes, intake: Intake, now: datetime) -> Registration | Resp
     """Return what a posted body asks for, or the answer that refuses it.
 
     A text that is not JSON, or JSON's string, is one of the three forms; the types of an object's
-    known properties are checked, also of those that another one makes superfluous.
+    known properties are checked, also if another one makes them superfluous.
     """
     try:
         posted = from_json(body)
@@ -93,7 +93,7 @@ def read_redelivery(body: bytes, now: datetime) -> Redelivery:
 
 
 def _fits(value: Any, schema: Mapping[str, Any]) -> bool:
-    """Return whether a value has the type that a schema names; None stands for absent."""
+    """Return whether a value has the type that a schema names; None means absent."""
     if value is None or "type" not in schema:
         return value is None or "type" not in schema
     names = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]

@@ -72,15 +72,11 @@ async def find_page(account: Account) -> object:
     return await AzureTable(account, WATCHES).find_page(Query(), 10)
 
 
-async def iter_due_at(account: Account) -> object:
-    return [due_at async for due_at in AzureTable(account, WATCHES).iter_due_at()]
-
-
 async def create(account: Account) -> None:
     await create_missing(account, ["operations"], ["watches"])
 
 
-CALLS: list[Call] = [send, depth, take, get, find, find_page, iter_due_at, create]
+CALLS: list[Call] = [send, depth, take, get, find, find_page, create]
 
 
 def echo(status: str, **headers: str) -> Responder:
@@ -117,6 +113,7 @@ async def account_at(endpoint: str) -> AsyncIterator[Account]:
         await account.close()
 
 
+@pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("temper", TEMPERS, ids=range(len(TEMPERS)))
 async def test_storage_errors_hold_no_signature(
@@ -168,6 +165,7 @@ async def test_arm_miss_holds_no_proxy_password(
     assert SECRET not in caplog.text
 
 
+@pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize("call", CALLS)
 async def test_storage_error_holds_no_proxy_password(
     call: Call, proxied: Callable[[str], None], caplog: pytest.LogCaptureFixture

@@ -64,7 +64,11 @@ Run = Callable[..., Awaitable[CommandResult]]
 
 
 @pytest.fixture
-def run(settings: dict[str, str], capsys: pytest.CaptureFixture[str]) -> Run:  # noqa: ARG001 - for the command
+def run(
+    settings: dict[str, str],  # noqa: ARG001 - for the command
+    no_pauses: None,  # noqa: ARG001 - an unreachable storage account is reported at once
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
     """Run a command as the terminal does, in a thread: it starts its own event loop."""
 
     async def run(*arguments: str) -> CommandResult:

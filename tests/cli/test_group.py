@@ -2,12 +2,11 @@
 
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from opswatch import cli
+from opswatch import __version__, cli
 from tests.cli.conftest import Run
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +18,7 @@ async def test_group_lists_every_command(run: Run, arguments: list[str]) -> None
     result = await run(*arguments)
     assert (result.code, result.err) == (0, "")
     for name, summary in cli.COMMANDS.items():
-        assert f"  {name:9}  {summary}" in result.lines
+        assert f"  {name:10}  {summary}" in result.lines
 
 
 @each_command
@@ -33,7 +32,7 @@ async def test_command_help_begins_with_summary(run: Run, command: str, form: st
 
 async def test_version_is_that_of_the_package(run: Run) -> None:
     result = await run("--version")
-    assert (result.code, result.out, result.err) == (0, f"opswatch {version('opswatch')}\n", "")
+    assert (result.code, result.out, result.err) == (0, f"opswatch {__version__}\n", "")
 
 
 @pytest.mark.parametrize(

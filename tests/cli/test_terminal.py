@@ -48,8 +48,8 @@ async def test_unreachable_storage_is_one_line(
         f"QueueEndpoint={closed};TableEndpoint={closed};",
     )
     result = await run(*COMMANDS[command])
-    assert (result.code, result.out) == (1, "")
-    assert result.err.startswith("The storage account: ")
+    assert (result.code, result.out) == (6, "")
+    assert result.err.startswith("No answer from the storage account or the app: ")
     assert len(result.err.splitlines()) == 1
     assert "aGlkZGVu" not in result.err
 
@@ -88,11 +88,11 @@ async def test_missing_storage_is_reported_not_created(
 ) -> None:
     result = await run(*COMMANDS[command])
     kind = "queue" if command == "post" else "table"
-    assert result.code == 1
-    assert result.err == (
-        f"A {kind} of the app does not exist yet: the app creates it when it starts. "
-        "`opswatch doctor` lists what is missing.\n"
+    assert (result.code, result.out) == (6, "")
+    assert result.err.startswith(
+        f"The app has never run on this account (a {kind} is missing), and nothing was created: "
     )
+    assert len(result.err.splitlines()) == 1
     assert await names_in(new_account) == []
 
 

@@ -42,6 +42,8 @@ class Bicep:
     def __init__(self) -> None:
         # Without it .NET needs libicu.
         os.environ.setdefault("DOTNET_SYSTEM_GLOBALIZATION_INVARIANT", "1")
+        # A quarter less CPU: the process does not live long enough to profit from its own profile.
+        os.environ.setdefault("DOTNET_TieredPGO", "0")
         executable = find_bicep()
         assert executable, MISSING
         self._client = BicepClient(executable)

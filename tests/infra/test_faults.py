@@ -71,8 +71,8 @@ def is_of_templates(fault: Fault) -> bool:
 
 def findings(bicep: Bicep, infra: Path) -> Iterator[str]:
     """Yield what is wrong with the templates in `infra`, the checks that find most first."""
-    yield from bicep.diagnostics(infra / "main.bicep")
     yield from deployment_findings(bicep, infra, "everything")
+    yield from bicep.diagnostics(infra / "main.bicep")
     for file, edges in ORDER.items():
         for source, target in edges - bicep.order(infra / file):
             yield f"{file}: {source} does not wait for {target}"

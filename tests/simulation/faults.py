@@ -29,7 +29,7 @@ AROUND_ATTEMPTS = (
     frozenset({"deliveries.send"}),
     frozenset({"deliveries.insert"}),
 )
-_FAULTLESS = frozenset({"depth", "iter_due_at"})  # only for telemetry
+_FAULTLESS = frozenset({"depth"})  # only for telemetry
 
 
 @dataclass(frozen=True, slots=True)

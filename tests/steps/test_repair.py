@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -389,10 +389,6 @@ class Broken:
         await outage()
         yield Row(None, "")
 
-    async def iter_due_at(self) -> AsyncIterator[datetime]:
-        await outage()
-        yield START
-
 
 async def test_failing_poison_queue_stops_no_other_part(
     harness: Harness, caplog: pytest.LogCaptureFixture
@@ -418,6 +414,22 @@ async def test_failing_table_stops_no_other_part(harness: Harness) -> None:
     with pytest.raises(InterruptedStepError):
         await repair(replace(harness.services, store=store))
     assert harness.seqs(harness.deliveries) == [1]
+
+
+@pytest.mark.parametrize("broken", ["hosts", "hours", "pending", "summary"])
+async def test_failing_summary_leaves_measurements(harness: Harness, broken: str) -> None:
+    await lose_wake_up(harness)
+    late = (harness.now - harness.watch.due_at).total_seconds()
+    telemetry = MemoryTelemetry()
+    store = replace(harness.services.store, **{broken: Broken()})
+    with pytest.raises(InterruptedStepError):
+        await repair(replace(harness.services, store=store, telemetry=telemetry))
+    measured = {
+        (metric.name, *kinds.values()): value for metric, value, kinds in telemetry.measured
+    }
+    assert measured["opswatch.watches.active",] == 1
+    assert measured["opswatch.watches.oldest_overdue",] == late
+    assert ("opswatch.queue.depth", "operations") in measured
 
 
 async def test_unreadable_row_hides_no_other(harness: Harness) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -12,8 +13,10 @@ import click
 from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_SUCCESS, EXIT_USAGE
 from opswatch.cli.terminal import print_error
 from opswatch.core.errors import ConfigError
+from opswatch.local.host.app import MODULE, own_app
 from opswatch.local.host.leases import LEASE
 from opswatch.local.host.run import exit_despite_threads, run_host
+from opswatch.local.host.settings import local_values
 
 _DEFAULT_PORT = 7071  # of `func start`
 
@@ -25,10 +28,8 @@ _DEFAULT_PORT = 7071  # of `func start`
 @click.option(
     "--app",
     type=click.Path(path_type=Path),
-    default=Path(),
-    show_default=True,
     metavar="DIR",
-    help="The folder of the function app.",
+    help="The folder of a function app. [default: this folder, or else opswatch's own app]",
 )
 @click.option(
     "--lease",
@@ -45,7 +46,7 @@ _DEFAULT_PORT = 7071  # of `func start`
     metavar="FUNCTION=KEY,…",
     help="Ask for the key of a function: read=KEY,write=KEY. A function may have several.",
 )
-def command(port: int, app: Path, lease: float, keys: str) -> int:
+def command(port: int, app: Path | None, lease: float, keys: str) -> int:
     """Run the function app without Core Tools.
 
     Serves HTTP, reads the queues and fires the timers until SIGTERM or Ctrl-C: then it drains.
@@ -58,8 +59,12 @@ def command(port: int, app: Path, lease: float, keys: str) -> int:
         datefmt="%H:%M:%S",
     )
     logging.getLogger("azure").setLevel(logging.WARNING)  # at INFO it logs every request
-    folder = app.resolve()
+    here = Path.cwd()
+    folder = (app or here).resolve()
     try:
+        if app is None and not (here / f"{MODULE}.py").exists():
+            folder = own_app()
+            os.environ.update({**local_values(here), **os.environ})
         with contextlib.chdir(folder):
             asyncio.run(run_host(folder, port, timedelta(seconds=lease), _read_keys(keys)))
     except ConfigError as error:

@@ -4,10 +4,10 @@ from datetime import datetime
 
 import click
 
-from opswatch.bootstrap import open_services
 from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_SUCCESS
-from opswatch.cli.operations import OPERATION_HELP, read_key
-from opswatch.cli.terminal import environment, print_error, read_timestamp, run_async
+from opswatch.cli.operations import OPERATION_HELP, find_key
+from opswatch.cli.source import Target, source_options
+from opswatch.cli.terminal import print_error, read_timestamp, run_async
 from opswatch.steps.control import redeliver, redeliver_abandoned
 
 
@@ -20,7 +20,10 @@ from opswatch.steps.control import redeliver, redeliver_abandoned
     help="All deliveries that were abandoned at this time or later.",
 )
 @run_async
-async def command(operation: tuple[str, ...], abandoned_since: datetime | None) -> int:
+@source_options(reads_only=False)
+async def command(
+    operation: tuple[str, ...], abandoned_since: datetime | None, target: Target
+) -> int:
     """Send settled deliveries again.
 
     Either those of an OPERATION or, with --abandoned-since, all that were abandoned. Each keeps its
@@ -29,11 +32,14 @@ async def command(operation: tuple[str, ...], abandoned_since: datetime | None) 
     is_named = len(operation) in (1, 2)
     if is_named == bool(abandoned_since) or (operation and not is_named):
         raise click.UsageError("Either an OPERATION or --abandoned-since TIMESTAMP is needed")
-    async with open_services(environment()) as services:
+    async with target.open() as source:
+        services = source.services
+        if services is None:
+            raise click.UsageError("redeliver needs the storage")
         if abandoned_since:
             count = await redeliver_abandoned(services, abandoned_since)
         else:
-            key = read_key("/".join(operation), services.intake, services.clock())
+            key = await find_key(source, "/".join(operation))
             count = await redeliver(services, key)
             if not count:
                 print_error(f"{key} has no settled delivery")

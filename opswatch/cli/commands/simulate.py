@@ -61,7 +61,8 @@ def command(  # noqa: PLR0913 - one for each option
 ) -> int:
     """Run a simulated ARM.
 
-    Prints the settings that lead the app to it, and serves until SIGTERM or Ctrl-C.
+    Prints the settings of an app that uses it, ready for a shell, and serves until SIGTERM or
+    Ctrl-C.
     """
     if scripts:
         click.echo("\n".join(sorted(SCRIPTS)))

@@ -2,31 +2,24 @@
 
 import click
 
-from opswatch.bootstrap import open_services
-from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_SUCCESS
-from opswatch.cli.operations import OPERATION_HELP, read_key, require_tables
-from opswatch.cli.terminal import environment, print_error, run_async
-from opswatch.steps.control import StopOutcome, stop
+from opswatch.cli.exit_codes import EXIT_SUCCESS
+from opswatch.cli.operations import OPERATION_HELP, find_key, operation_path
+from opswatch.cli.source import Target, source_options
+from opswatch.cli.terminal import run_async
 
 
 @click.command(epilog=OPERATION_HELP)
 @click.argument("operation")
 @run_async
-async def command(operation: str) -> int:
+@source_options(reads_only=False)
+async def command(operation: str, target: Target) -> int:
     """Stop watching an operation.
 
     The operation itself goes on in Azure. No callback is sent. The exit code is 1 if the operation
-    has already ended or is unknown.
+    has already ended, and 2 if it is unknown.
     """
-    async with open_services(environment()) as services:
-        key = read_key(operation, services.intake, services.clock())
-        match await stop(services, key):
-            case StopOutcome.STOPPED:
-                click.echo(f"stopped watching {key}")
-                return EXIT_SUCCESS
-            case StopOutcome.ENDED_BEFORE:
-                print_error(f"{key} has already ended")
-            case StopOutcome.UNKNOWN:
-                await require_tables(services)
-                print_error(f"{key} is unknown")
-    return EXIT_FAILURE
+    async with target.open() as source:
+        key = await find_key(source, operation)
+        await source.call("POST", f"{operation_path(key)}/stop")
+    click.echo(f"stopped watching {key}")
+    return EXIT_SUCCESS

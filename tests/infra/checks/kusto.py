@@ -1,14 +1,11 @@
 """Every query: parsed by Microsoft's own parser, and its names compared with telemetry.json."""
 
-import json
 import re
-import subprocess
 from functools import cache
-from pathlib import Path
 from typing import Any
 
+from tests.infra.checks.node import ask
 from tests.infra.checks.project import Project
-from tests.infra.deployment import ROOT
 from tests.infra.rules import ALERTS
 
 # The columns that queries may use: https://learn.microsoft.com/azure/azure-monitor/reference/tables/appmetrics
@@ -52,19 +49,18 @@ _CONDITIONS = {
     "errors": ("AppRequests", 'ResultCode startswith "5"'),
 }
 _NUMBERS = {"real", "long", "int", "decimal"}
-_NODE = Path(__file__).with_name("kusto.cjs")
 
 
 def check(project: Project) -> list[str]:
     telemetry = project.json("infra/telemetry.json")
     found: list[str] = []
     columns: dict[str, dict[str, str]] = {}
-    for result in analyse(tuple(project.queries())):
-        found += [f"{result['name']}: {error}" for error in result["errors"]]
-        columns[result["name"]] = dict(result["columns"])
-        if not result["columns"]:
-            found.append(f"{result['name']}: returns no columns")
     for name, text in project.queries():
+        result = analyse(text)
+        found += [f"{name}: {error}" for error in result["errors"]]
+        columns[name] = dict(result["columns"])
+        if not result["columns"]:
+            found.append(f"{name}: returns no columns")
         found += [f"{name}: {message}" for message in _names(text, telemetry)]
         first = re.sub(r"//.*", "", text).split()
         if not first or first[0] not in TABLES:
@@ -135,19 +131,7 @@ def _names(text: str, telemetry: dict[str, Any]) -> list[str]:
 
 
 @cache
-def analyse(queries: tuple[tuple[str, str], ...]) -> list[dict[str, Any]]:
-    """Return the parser's errors and the result columns of each query."""
-    given = {
-        "tables": TABLES,
-        "queries": [{"name": name, "text": text} for name, text in queries],
-    }
-    done = subprocess.run(
-        ["node", str(_NODE)],
-        cwd=ROOT,
-        input=json.dumps(given),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    answer: list[dict[str, Any]] = json.loads(done.stdout)
+def analyse(text: str) -> dict[str, Any]:
+    """Return the parser's errors and the result columns of a query."""
+    answer: dict[str, Any] = ask("kusto.cjs", {"tables": TABLES, "text": text})
     return answer

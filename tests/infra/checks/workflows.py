@@ -1,21 +1,19 @@
 """The GitHub workflows: actionlint, pinned actions, minimal permissions, and what ci.yml runs."""
 
-import json
 import re
-import subprocess
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from tests.infra.bicep import VERSION
+from tests.infra.checks.node import ask
 from tests.infra.checks.project import Project
-from tests.infra.deployment import ROOT
 
 FOLDER = ".github/workflows"
 # Jobs that may have more than `contents: read`.
 _PERMISSIONS = {
     ("deploy.yml", "deploy"): {"contents": "read", "id-token": "write"},
+    ("release.yml", "publish"): {"id-token": "write"},
     ("requirements.yml", "renew"): {
         "actions": "write",
         "contents": "write",
@@ -27,6 +25,7 @@ _READ = {"contents": "read"}
 _TRIGGERS = {
     "ci.yml": {"pull_request", "push", "workflow_call", "workflow_dispatch"},
     "deploy.yml": {"workflow_dispatch"},
+    "release.yml": {"push"},
     "requirements.yml": {"schedule", "workflow_dispatch"},
 }
 # Two deployments from one ref must not cancel each other's checks, so these have a group each.
@@ -36,7 +35,6 @@ _CI_GROUP = (
 )
 _PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 PYTHONS = ["3.11", "3.12", "3.13"]  # as in main.bicep
-_NODE = Path(__file__).with_name("actionlint.cjs")
 
 
 def check(project: Project) -> list[str]:
@@ -44,10 +42,10 @@ def check(project: Project) -> list[str]:
     paths = sorted((project.root / FOLDER).glob("*.yml"))
     if {path.name for path in paths} != _TRIGGERS.keys():
         found.append(f"{FOLDER}: holds {[path.name for path in paths]}")
-    texts = tuple((f"{FOLDER}/{path.name}", path.read_text("utf-8")) for path in paths)
-    found += [f"{each['file']}:{each['line']}: {each['message']}" for each in lint(texts)]
+    texts = [(f"{FOLDER}/{path.name}", path.read_text("utf-8")) for path in paths]
     for name, text in texts:
-        found += _pins(name, text)
+        found += [f"{name}:{each['line']}: {each['message']}" for each in lint(name, text)]
+        found += check_pins(name, text)
         found += _rights(name, project.yaml(name))
         found += _triggers(name, project.yaml(name))
         if re.search(r"\$\{\{\s*secrets\.", text):
@@ -60,7 +58,8 @@ def check(project: Project) -> list[str]:
     return found
 
 
-def _pins(name: str, text: str) -> Iterator[str]:
+def check_pins(name: str, text: str) -> Iterator[str]:
+    """Yield the actions of a workflow that are not pinned."""
     for line in text.splitlines():
         match = re.search(r"uses:\s*(\S.*)$", line)
         if match and not match[1].startswith("./") and not _PINNED.fullmatch(match[1].strip()):
@@ -99,6 +98,16 @@ def _builds(project: Project) -> Iterator[str]:
         yield ".devcontainer: runs another Python"
     if project.yaml(f"{FOLDER}/ci.yml")["concurrency"]["group"] != _CI_GROUP:
         yield f"{FOLDER}/ci.yml: two deployments can cancel each other's checks"
+    release = project.yaml(f"{FOLDER}/release.yml")
+    if release[True] != {"push": {"tags": ["v*"]}} or (
+        [release["jobs"][job].get("needs") for job in ("build", "publish")] != ["ci", "build"]
+    ):
+        yield f"{FOLDER}/release.yml: publishes what was not checked"
+    if release["jobs"]["publish"].get("environment") != "pypi":
+        yield f"{FOLDER}/release.yml: publishes without a review"
+    for command in ('test "$GITHUB_REF_NAME" = "v$version"', "make release PYTHON=python"):
+        if command not in project.read(f"{FOLDER}/release.yml"):
+            yield f"{FOLDER}/release.yml: does not run {command}"
     for command in (
         f"az bicep install --version v{VERSION}",
         '~/.azure/bin/bicep lint "$file" 2>&1 | tee -a diagnostics.txt',
@@ -115,15 +124,7 @@ def _builds(project: Project) -> Iterator[str]:
 
 
 @cache
-def lint(files: tuple[tuple[str, str], ...]) -> list[dict[str, Any]]:
-    """Return actionlint's findings."""
-    done = subprocess.run(
-        ["node", str(_NODE)],
-        cwd=ROOT,
-        input=json.dumps([{"name": name, "text": text} for name, text in files]),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    findings: list[dict[str, Any]] = json.loads(done.stdout)
+def lint(name: str, text: str) -> list[dict[str, Any]]:
+    """Return actionlint's findings in one workflow."""
+    findings: list[dict[str, Any]] = ask("actionlint.cjs", {"name": name, "text": text})
     return findings

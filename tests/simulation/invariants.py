@@ -127,6 +127,7 @@ def _left_behind(run: Run) -> Iterator[str]:
     2. A worker crashes between a delivery's row and its wake-up, which no other may send.
     3. A worker crashes between a look-ahead's row and its message, and no other worker comes.
     4. A wake-up fails so late that it is not tried again: see `retry_delay`.
+    5. The wake-up of a row cannot be sent before it is written, and again not after it.
     """
     if run.sees_looks_end:
         yield from (f"left behind: {state}" for state in run.store.lookahead.values())
@@ -159,7 +160,7 @@ def _not_looked_for(run: Run) -> set[Key]:
     dead = {state.table for state in run.store.lookahead.values() if _was_never_sent(run, state)}
     watches = {w.key for w in run.store.watches.values() if w.far and "watches" in dead}
     far = watches | {d.key for d in run.store.outbox.values() if d.far and "outbox" in dead}
-    return far | _given_up(run)
+    return far | _given_up(run) | _unsent(run)
 
 
 def _was_never_sent(run: Run, state: LookAhead) -> bool:
@@ -188,6 +189,19 @@ def _given_up(run: Run) -> set[Key]:
         elif facts[-1:] and facts[-1] in _LOST:
             found |= late.get(task, set())
     return found
+
+
+def _unsent(run: Run) -> set[Key]:
+    """Return the deliveries whose wake-up could not be sent after their row was written."""
+    unsent: set[tuple[Key, int]] = set()
+    for _at, _task, event, *facts in run.scheduler.history:
+        if event == "deliveries.send" and facts[-1] in ("fail", "crash before"):
+            wakes = decode_message(facts[0])
+            unsent |= {(w.key, w.seq) for w in wakes} if isinstance(wakes, tuple) else set()
+        elif event == "outbox.transact":
+            written = {change.key for change in facts[0]}
+            unsent = {(key, seq) for key, seq in unsent if key not in written}
+    return {d.key for d in run.store.outbox.values() if (d.key, d.seq) in unsent}
 
 
 def _is_true(run: Run, operation: Operation, result: Result) -> bool:

@@ -265,6 +265,9 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (deliver, _COMMIT_ATTEMPT, f"{_RECORD_HOST}\n        {_COMMIT_ATTEMPT}"),
         (_record_for_host, "except Exception as", "except ZeroDivisionError as"),
     ),
+    "a wake-up that could not be sent before the row is not sent after it": (
+        (_commit_delivery, "await send_wake_up(services, chain, action.delivery)", "pass"),
+    ),
     "an attempt is not written if its wake-up cannot be sent": (
         (_commit_delivery, "if made is None:", "if True:"),
     ),

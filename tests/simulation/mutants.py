@@ -201,7 +201,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (_settle, _RECORD, f"await records.put(settled)\n    {_RECORD}"),
     ),
     "a settled delivery is not in the index": (
-        (_settle, "await services.store.settled.put(settled_entry(kept))", "pass"),
+        (_settle, "await services.store.settled.put(entry)", "pass"),
     ),
     "a replay leaves its entry in the index": (
         (_requeue, "await services.store.settled.delete(settled_entry(settled).key)", "pass"),

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from opswatch.cli.exit_codes import (
@@ -99,7 +100,8 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _report_output(error: OSError) -> int:
     """Print that the output cannot be written; return the exit code."""
-    print(f"The output cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
+    with suppress(OSError):  # stderr may be on the same disk
+        print(f"The output cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
     return EXIT_UNREACHABLE
 
 

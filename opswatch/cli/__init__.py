@@ -50,7 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    code = _run(sys.argv[1:])
+    try:
+        code = _run(sys.argv[1:])
+    except OSError as error:  # of the report of another one
+        if error.errno not in OUTPUT_ERRORS:
+            raise
+        code = EXIT_UNREACHABLE
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         sys.stdout.flush()

@@ -12,11 +12,11 @@ import click
 
 from opswatch import queries
 from opswatch.cli.failures import AnswerError
-from opswatch.cli.operations import BEGINNING, KEY, find_key, get_operation, key_of, unknown
+from opswatch.cli.operations import BEGINNING, find_key, get_operation, key_of, unknown
 from opswatch.cli.source import Source, utc_now
 from opswatch.core.errors import Reason
 from opswatch.core.intake import Intake, Rejection
-from opswatch.core.keys import GUID, Key
+from opswatch.core.keys import GUID, Key, key_from_text
 from opswatch.core.texts import from_json, to_json
 from opswatch.core.watches import can_be_watched_again
 
@@ -165,7 +165,7 @@ async def _url_of_known(source: Source, text: str, *, is_again: bool) -> str:
     too. Only a whole GUID may be new: a beginning would become an operation that does not exist.
     """
     name = text.strip(_AROUND)
-    is_key = KEY.fullmatch(name) is not None
+    is_key = key_from_text(name) is not None
     if not is_key and not (is_again and BEGINNING.fullmatch(name)):
         return text
     may_be_new = GUID.fullmatch(name) is not None

@@ -165,7 +165,7 @@ class _Waiting:
         """The exit code of the worst end; an abandoned callback that is waited for is a failure."""
         rows = [self.rows[key] for key in self.done]
         code = exit_code_of(row["status"] for row in rows)
-        states = [delivery["state"] for row in rows for delivery in row["deliveries"]]
+        states = [delivery["state"] for row in rows for delivery in _of_this_round(row)]
         is_told = not self.wait.callbacks or "abandoned" not in states
         return code if code != EXIT_SUCCESS or is_told else EXIT_FAILURE
 
@@ -182,6 +182,12 @@ def is_settled(row: Row, *, is_late: bool) -> bool:
         for url in row.get("callbacks") or ()
         if status != "Stopped" and status in ends.get(url, [status])
     ]
-    deliveries = row["deliveries"]
+    deliveries = _of_this_round(row)
     is_complete = is_late or len(deliveries) >= len(wanted)
     return is_complete and all(delivery["state"] != "pending" for delivery in deliveries)
+
+
+def _of_this_round(row: Row) -> list[Row]:
+    """Return the deliveries of the end that an operation has now, and not of earlier ones."""
+    current = row.get("round", 1)
+    return [delivery for delivery in row["deliveries"] if delivery.get("round", 1) == current]

@@ -38,6 +38,7 @@ def test_every_terminal_has_commands() -> None:
     [
         ("a\n…\nc", "a\nb\nc\n", True),
         ("a\nc", "a\nb\nc\n", True),
+        ("a\n…\nb", "a\nb\n", True),
         ("c\na", "a\nb\nc\n", False),
         ("a … d", "a b c d\n", True),
         ("b", "a b\n", False),

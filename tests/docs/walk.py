@@ -80,8 +80,9 @@ class Terminal:
 
 
 def as_pattern(expected: str) -> re.Pattern[str]:
-    """Return the pattern of lines in this order, where `…` is any text."""
-    lines = [re.escape(line).replace("…", ".*") for line in expected.strip().splitlines()]
+    """Return the pattern of lines in this order, where `…` is any text, or any other lines."""
+    shown = [line for line in expected.strip().splitlines() if line != "…"]
+    lines = [re.escape(line).replace("…", ".*") for line in shown]
     return re.compile("^" + r"\n(?:.*\n)*?".join(lines), re.MULTILINE)
 
 

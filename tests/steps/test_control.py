@@ -284,5 +284,6 @@ async def test_entry_of_an_earlier_round_requeues_nothing(harness: Harness) -> N
     await redeliver(harness.services, KEY)
     await harness.settle()
     await harness.store.settled.put(late)
-    assert await redeliver_abandoned(harness.services, datetime.min.replace(tzinfo=UTC)) == 0
+    wanted = abandoned_since(late.settled_at, until=late.settled_at + timedelta(minutes=2))
+    assert await redeliver_all(harness.services, wanted) == (0, False)
     assert not harness.store.outbox.rows

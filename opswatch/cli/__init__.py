@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from opswatch.cli.exit_codes import (
@@ -49,7 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    code = _run(sys.argv[1:])
+    try:
+        code = _run(sys.argv[1:])
+    except OSError as error:  # of the report of another one
+        if error.errno not in OUTPUT_ERRORS:
+            raise
+        code = EXIT_UNREACHABLE
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         sys.stdout.flush()
@@ -99,7 +105,8 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _report_output(error: OSError) -> int:
     """Print that the output cannot be written; return the exit code."""
-    print(f"The output cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
+    with suppress(OSError):  # stderr may be on the same disk
+        print(f"The output cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
     return EXIT_UNREACHABLE
 
 

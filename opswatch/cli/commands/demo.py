@@ -18,6 +18,13 @@ Examples:
 """
 
 
+class _Output(Console):
+    """A console whose reader may go: that ends a command as it ends all others."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704 - rich calls it while it handles the error, and would exit itself
+
+
 @click.command(epilog=_EXAMPLES)
 @click.option("--keep", is_flag=True, help="Keep running afterwards, until Ctrl-C.")
 def command(keep: bool) -> int:
@@ -27,7 +34,7 @@ def command(keep: bool) -> int:
     all are as expected.
     """
     try:
-        code = asyncio.run(run_until_signal(run_demo(Console(), keep=keep)))
+        code = asyncio.run(run_until_signal(run_demo(_Output(), keep=keep)))
     except OpswatchError as error:
         print_error(str(error))
         return EXIT_FAILURE

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_SUCCESS, EXIT_USAGE
+from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_SUCCESS, EXIT_USAGE, OUTPUT_ERRORS
 from opswatch.cli.terminal import print_error
 from opswatch.core.errors import ConfigError
 from opswatch.local.host.app import MODULE, AppImportError, own_app
@@ -96,7 +96,12 @@ def command(port: int, app: Path | None, lease: float, keys: str) -> int:
     except (ConfigError, NoAppError, PortError) as error:
         print_error(str(error))
         return EXIT_USAGE
-    except (AppImportError, OSError) as error:
+    except AppImportError as error:
+        print_error(str(error))
+        return EXIT_FAILURE
+    except OSError as error:
+        if error.errno in OUTPUT_ERRORS or isinstance(error, BrokenPipeError):
+            raise
         print_error(str(error))
         return EXIT_FAILURE
     exit_despite_threads()

@@ -124,8 +124,10 @@ class Listener:
             response = web.Response(status=HTTPStatus.UNAUTHORIZED, text=f"{problem}\n")
         else:
             response = web.Response(status=self._respond or HTTPStatus.NO_CONTENT)
-            if self._session is not None:
-                answer, failure = await self._forward(request.headers, body)
+            if self._session is not None and self._forward_to is not None:
+                answer, failure = await _forward(
+                    self._session, self._forward_to, request.headers, body
+                )
                 response = answer if self._respond is None else response
         self._report(
             ReceivedCallback(
@@ -139,28 +141,26 @@ class Listener:
         )
         return response
 
-    async def _forward(
-        self, headers: Mapping[str, str], body: bytes
-    ) -> tuple[web.Response, str | None]:
-        """Return the answer of the program at `forward_to`, or 502 and why there is none."""
-        assert self._session is not None  # noqa: S101 - open while this is
-        assert self._forward_to is not None  # noqa: S101 - as the session
-        sent = _end_to_end(headers)
-        try:
-            async with self._session.post(
-                self._forward_to, data=body, headers=sent, allow_redirects=False
-            ) as answer:
-                return web.Response(
-                    status=answer.status,
-                    headers=_end_to_end(answer.headers),
-                    body=await answer.read(),
-                ), None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            if isinstance(error, TimeoutError):
-                text = f"no answer within {_FORWARD_TIMEOUT:g} s"
-            else:
-                text = one_line(str(error) or type(error).__name__, _SHOWN)
-            return web.Response(status=HTTPStatus.BAD_GATEWAY, text=f"{text}\n"), text
+
+async def _forward(
+    session: aiohttp.ClientSession, url: URL, headers: Mapping[str, str], body: bytes
+) -> tuple[web.Response, str | None]:
+    """Return the answer of the program at `url`, or 502 and why there is none."""
+    try:
+        async with session.post(
+            url, data=body, headers=_end_to_end(headers), allow_redirects=False
+        ) as answer:
+            return web.Response(
+                status=answer.status,
+                headers=_end_to_end(answer.headers),
+                body=await answer.read(),
+            ), None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        if isinstance(error, TimeoutError):
+            text = f"no answer within {_FORWARD_TIMEOUT:g} s"
+        else:
+            text = one_line(str(error) or type(error).__name__, _SHOWN)
+        return web.Response(status=HTTPStatus.BAD_GATEWAY, text=f"{text}\n"), text
 
 
 def _end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:

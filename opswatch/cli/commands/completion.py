@@ -27,7 +27,8 @@ Examples:
 def command(ctx: click.Context, shell: str) -> int:
     """Print the completion script of a shell."""
     completion = get_completion_class(shell)
-    assert completion is not None  # noqa: S101 - click has all four
+    if completion is None:
+        raise click.UsageError(f"click cannot complete in {shell}")
     script = completion(ctx.find_root().command, {}, _PROGRAM, _VARIABLE).source()
     click.echo(script.encode(), nl=False)  # as bytes: Windows' text output would change line ends
     return EXIT_SUCCESS

@@ -21,7 +21,7 @@ from opswatch.rows.messages import OPERATIONS_QUEUE
 from tests.cli.api import serving_api
 from tests.cli.conftest import CommandResult, Operations, Run
 
-GUID = "6432a8f9-0fe6-4339-9303-772c92f35d02"
+GUID = "d0c7a9e4-0fe6-4339-9303-772c92f35d02"  # of this file: others look for beginnings
 SIGNED = (
     "https://management.azure.com/subscriptions/s/providers/p/locations/l/operationStatuses/1b2c"
     "?api-version=2024-07-01&t=638&c=a%2Bb&s=x%2fy+z&h=q"

@@ -98,7 +98,7 @@ async def command(
     if not secrets:
         secrets, origin = _configured(environment().get(_SECRETS, "").strip()), _SECRETS
     if not secrets:
-        secrets, origin = (Secret(token_bytes(32)),), "new: an app has to be told"
+        secrets, origin = (Secret(token_bytes(32)),), "new: the app needs it"
     stopped = stop_event()
     failures: list[OSError] = []
 

@@ -36,7 +36,7 @@ Examples:
 
 
 def _ends(text: str) -> list[str]:
-    """Read the ends that a callback is told, in any case; raise `click.BadParameter`."""
+    """Read the ends that a callback gets, in any case; raise `click.BadParameter`."""
     known = {end.lower(): end for end in CALLBACK_ENDS}
     names = [part.strip() for part in text.split(",")]
     if wrong := [name for name in names if name.lower() not in known]:

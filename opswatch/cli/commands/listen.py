@@ -19,6 +19,7 @@ from opswatch.local.listener import Listener, ReceivedCallback
 from opswatch.local.ports import LOOPBACK, PortError
 from opswatch.local.signals import stop_event
 
+_SHOWN = 120  # characters of each fact
 _SECRETS = "OPSWATCH_CALLBACK_SECRETS"
 _EPILOG = """\b
 Examples:
@@ -162,7 +163,7 @@ def as_text(received: ReceivedCallback) -> str:
         facts.get("resourceId"),
         (facts.get("error") or {}).get("code") or facts.get("reason"),
     ]
-    return f"{began}{'  '.join(one_line(str(word)) for word in words if word)}  {answer}"
+    return f"{began}{'  '.join(one_line(str(word), _SHOWN) for word in words if word)}  {answer}"
 
 
 def as_json(received: ReceivedCallback) -> str:

@@ -114,7 +114,7 @@ async def command(  # noqa: PLR0913 - one for each option
         rounds, has_refused = await _post(source, drafts, options, is_forced=force)
         code = EXIT_SUCCESS
         if is_waiting and rounds:
-            wait = Wait(timeout=wait_timeout, ended_rounds=rounds)
+            wait = Wait(timeout=wait_timeout, has_reached=True, ended_rounds=rounds)
             code = (await wait_for(source, list(rounds), wait)).exit_code
     return EXIT_USAGE if has_refused else code
 

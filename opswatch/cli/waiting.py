@@ -33,6 +33,9 @@ class Wait:
     callbacks: bool = False  # until the callbacks are settled, too
     timeout: timedelta | None = None  # zero: look once
     every: float | None = None  # seconds between looks; None: 1 s, later 5 s
+    has_reached: bool = (
+        False  # the source has answered just now: an outage of the first look passes
+    )
     ended_rounds: Mapping[Key, int] = field(default_factory=dict)  # whose results do not count
 
 
@@ -49,7 +52,7 @@ class Looks:
     """Looks that go on through an outage, after a first one that has succeeded."""
 
     clock: Callable[[], float] = time.monotonic
-    _has_looked: bool = field(default=False, init=False)
+    has_looked: bool = False
     _failing_since: float | None = field(default=None, init=False)
 
     @property
@@ -62,7 +65,7 @@ class Looks:
         try:
             found = await call
         except Exception as error:
-            if not (self._has_looked and may_pass(error)):
+            if not (self.has_looked and may_pass(error)):
                 raise
             now = self.clock()
             if self._failing_since is None:
@@ -73,7 +76,7 @@ class Looks:
             return None
         if self._failing_since is not None:
             note(f"looking again after {self.clock() - self._failing_since:.0f} s")
-        self._has_looked, self._failing_since = True, None
+        self.has_looked, self._failing_since = True, None
         return found
 
 
@@ -83,7 +86,7 @@ async def wait_for(source: Source, keys: Sequence[Key], wait: Wait) -> Waited:
     Prints each change on stderr. Raises `CommandError` for an operation that stays unknown.
     """
     began = time.monotonic()
-    waiting, looks = _Waiting(source, keys, wait), Looks()
+    waiting, looks = _Waiting(source, keys, wait), Looks(has_looked=wait.has_reached)
     while True:
         await looks.look(waiting.look())
         passed = time.monotonic() - began

@@ -200,6 +200,21 @@ async def test_without_a_terminal_yes_is_needed(
     )
 
 
+async def test_operators_key_alone_will_do(
+    run: Run, operations: Operations, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = await operations.watch("running")
+    monkeypatch.setenv("OPSWATCH_KEY", "w")
+    async with serving_api(operations.services, {"read": "r", "write": "w"}) as url:
+        for command in (
+            ["redeliver", "--state", "abandoned", "--host", host, "--yes"],
+            ["stop", str(watched)],
+            ["post", "another"],
+        ):
+            result = await run(*command, "--url", url)
+            assert result.code == 0, result.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

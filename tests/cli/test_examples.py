@@ -21,6 +21,7 @@ from opswatch.core.watches import FinalStatus
 from opswatch.local.host import run as host_run
 from opswatch.local.simulator import Simulator, serve
 from opswatch.testing import MemoryQueue
+from tests.cli.api import serving_api
 from tests.cli.conftest import CommandResult, Operations, Run
 from tests.support.receivers import Receiver, answers
 from tests.support.storage import running_stand_in
@@ -28,6 +29,7 @@ from tests.support.storage import running_stand_in
 ID, OTHER = "6432a8f9-0fe6-4339-9303-772c92f35d02", "1b2c3d4e-0fe6-4339-9303-772c92f35d02"
 DELIVERY = "msg_0123456789abcdef0123456789abcdef"  # stands for the id of the operation's delivery
 RECEIVER = "https://example.com/hook"  # stands for a receiver
+APP = "http://127.0.0.1:7071"  # stands for an app
 SERVERS = {"dev", "simulate", "listen"}  # which run until a signal
 
 
@@ -62,15 +64,17 @@ async def seeded(
         opened = await stack.enter_async_context(open_services(env, create=True))
         queue = MemoryQueue(opened.clock)
         services = replace(opened, operations=queue, deliveries=queue)
-        yield Seeded(Operations(services), receiver.url)
+        app = await stack.enter_async_context(serving_api(services))
+        yield Seeded(Operations(services), receiver.url, app)
 
 
 class Seeded:
     """Operations that the examples name, as each command needs them."""
 
-    def __init__(self, operations: Operations, receiver: str) -> None:
+    def __init__(self, operations: Operations, receiver: str, app: str) -> None:
         self.operations = operations
         self.receiver = receiver
+        self.app = app
         self.delivery = DELIVERY
 
     async def prepare(self, command: str, line: str) -> None:
@@ -99,7 +103,7 @@ class Seeded:
             words = [word.replace(RECEIVER, self.receiver) for word in words]
         if words[0] in SERVERS and "--scripts" not in words:
             words += ["--port", "0"]  # the last one counts: that of the example may be in use
-        return [word.replace(DELIVERY, self.delivery) for word in words]
+        return [word.replace(DELIVERY, self.delivery).replace(APP, self.app) for word in words]
 
 
 @pytest.fixture(autouse=True)

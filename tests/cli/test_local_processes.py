@@ -14,10 +14,28 @@ ROOT = Path(__file__).parents[2]
 SERVERS = (
     ["simulate", "--port", "0", "--count", "2000"],
     ["listen"],
-    ["dev", "--port", "0", "--app", str(ROOT)],
+    ["dev", "--port", "0"],
     ["demo"],
 )
 each_server = pytest.mark.parametrize("arguments", SERVERS, ids=lambda arguments: arguments[0])
+
+
+APP = """
+import azure.functions as func
+app = func.FunctionApp()
+
+@app.route(methods=["GET"])
+def quick(req) -> str:
+    return "quick"
+"""
+
+
+@pytest.fixture(autouse=True)
+def small_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run `dev` in the folder of an app that needs no storage."""
+    (tmp_path / "host.json").write_text('{"version": "2.0"}')
+    (tmp_path / "function_app.py").write_text(APP)
+    monkeypatch.chdir(tmp_path)
 
 
 async def start(arguments: list[str], **options: Any) -> asyncio.subprocess.Process:

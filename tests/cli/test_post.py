@@ -6,22 +6,26 @@ import json
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import HttpResponseError, ServiceRequestError
 from azure.storage.queue.aio import QueueClient
 
 from opswatch.adapters.account import Account
 from opswatch.adapters.storage import create_missing
 from opswatch.cli import waiting
+from opswatch.cli.operations import get_operation
+from opswatch.cli.source import Source
 from opswatch.config import Storage
 from opswatch.core.intake import Registration
+from opswatch.core.keys import Key
 from opswatch.core.watches import FinalStatus
 from opswatch.rows.messages import OPERATIONS_QUEUE
 from tests.cli.api import serving_api
 from tests.cli.conftest import CommandResult, Operations, Run
 
-GUID = "6432a8f9-0fe6-4339-9303-772c92f35d02"
+GUID = "d0c7a9e4-0fe6-4339-9303-772c92f35d02"  # of this file: others look for beginnings
 SIGNED = (
     "https://management.azure.com/subscriptions/s/providers/p/locations/l/operationStatuses/1b2c"
     "?api-version=2024-07-01&t=638&c=a%2Bb&s=x%2fy+z&h=q"
@@ -407,6 +411,25 @@ async def test_wait_for_another_round_passes_over_the_old_end(
     assert await operations.watch(body) == known
     await operations.end(known)
     assert (await task).code == 0
+
+
+@waits
+async def test_outage_after_the_post_is_ridden_out(
+    run: Run, queue: QueueClient, operations: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Key] = []
+
+    async def fail_at_first(source: Source, key: Key) -> dict[str, Any] | None:
+        looks.append(key)
+        if len(looks) <= 2:
+            raise ServiceRequestError("Cannot connect to host 127.0.0.1:10002")
+        return await get_operation(source, key)
+
+    monkeypatch.setattr(waiting, "get_operation", fail_at_first)
+    task, body = await posting(run, queue, "w-hiccup", "--wait")
+    await operations.end(await operations.watch(body))
+    result = await task
+    assert (result.code, result.err.count("trying again")) == (0, 1)
 
 
 @waits

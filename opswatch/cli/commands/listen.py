@@ -19,6 +19,7 @@ from opswatch.local.listener import Listener, ReceivedCallback
 from opswatch.local.ports import LOOPBACK, PortError
 from opswatch.local.signals import stop_event
 
+_SHOWN = 120  # characters of each fact
 _SECRETS = "OPSWATCH_CALLBACK_SECRETS"
 _EPILOG = """\b
 Examples:
@@ -98,7 +99,7 @@ async def command(
     if not secrets:
         secrets, origin = _configured(environment().get(_SECRETS, "").strip()), _SECRETS
     if not secrets:
-        secrets, origin = (Secret(token_bytes(32)),), "new: an app has to be told"
+        secrets, origin = (Secret(token_bytes(32)),), "new: the app needs it"
     stopped = stop_event()
     failures: list[OSError] = []
 
@@ -162,7 +163,7 @@ def as_text(received: ReceivedCallback) -> str:
         facts.get("resourceId"),
         (facts.get("error") or {}).get("code") or facts.get("reason"),
     ]
-    return f"{began}{'  '.join(one_line(str(word)) for word in words if word)}  {answer}"
+    return f"{began}{'  '.join(one_line(str(word), _SHOWN) for word in words if word)}  {answer}"
 
 
 def as_json(received: ReceivedCallback) -> str:

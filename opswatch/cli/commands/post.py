@@ -36,7 +36,7 @@ Examples:
 
 
 def _ends(text: str) -> list[str]:
-    """Read the ends that a callback is told, in any case; raise `click.BadParameter`."""
+    """Read the ends that a callback gets, in any case; raise `click.BadParameter`."""
     known = {end.lower(): end for end in CALLBACK_ENDS}
     names = [part.strip() for part in text.split(",")]
     if wrong := [name for name in names if name.lower() not in known]:
@@ -114,7 +114,7 @@ async def command(  # noqa: PLR0913 - one for each option
         rounds, has_refused = await _post(source, drafts, options, is_forced=force)
         code = EXIT_SUCCESS
         if is_waiting and rounds:
-            wait = Wait(timeout=wait_timeout, ended_rounds=rounds)
+            wait = Wait(timeout=wait_timeout, has_reached=True, ended_rounds=rounds)
             code = (await wait_for(source, list(rounds), wait)).exit_code
     return EXIT_USAGE if has_refused else code
 

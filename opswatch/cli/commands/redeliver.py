@@ -115,11 +115,11 @@ async def _send_all(
     Its `until` leaves out what is abandoned again meanwhile: a receiver that refuses at once would
     be called without end.
     """
-    count = await count_rows(source, "deliveries", wanted)
-    if is_dry or not count:
-        click.echo(_queued(count, is_dry=is_dry))
-        return EXIT_SUCCESS
-    if not is_sure:
+    if is_dry or not is_sure:
+        count = await count_rows(source, "deliveries", wanted)
+        if is_dry or not count:
+            click.echo(_queued(count, is_dry=is_dry))
+            return EXIT_SUCCESS
         question = f"{_counted(count)} would be sent again"
         if not sys.stdin.isatty():
             raise CommandError(

@@ -16,7 +16,7 @@ from opswatch.core.intake import Rejection
 from opswatch.core.keys import GUID, Key, key_from_text
 from opswatch.core.texts import to_json
 
-_BEGINNING = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+BEGINNING = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _MOST_CANDIDATES = 10
 _SHORT = 8  # characters of an ID that is shown
 OPERATION_HELP = (
@@ -45,7 +45,7 @@ async def find_key(source: Source, text: str, *, may_be_new: bool = False) -> Ke
     text = text.strip()
     if named := key_from_text(text):
         return named
-    is_bare = _BEGINNING.fullmatch(text) is not None
+    is_bare = BEGINNING.fullmatch(text) is not None
     # A bare ID as it is: some look like base64.
     body = to_json({"operation": text}) if is_bare else text
     read = source.intake.read(body.encode("utf-8", "surrogateescape"), utc_now())

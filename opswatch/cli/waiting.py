@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -33,6 +33,7 @@ class Wait:
     callbacks: bool = False  # until the callbacks are settled, too
     timeout: timedelta | None = None  # zero: look once
     every: float | None = None  # seconds between looks; None: 1 s, later 5 s
+    ended_rounds: Mapping[Key, int] = field(default_factory=dict)  # whose results do not count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +116,11 @@ class _Waiting:
 
         async def read(key: Key) -> None:
             async with limit:
-                if row := await get_operation(self.source, key):
+                row = await get_operation(self.source, key)
+                if row and (
+                    row["state"] != "finished"
+                    or row.get("round", 1) > self.wait.ended_rounds.get(key, 0)
+                ):
                     self.rows[key] = row
 
         left = [key for key in self.keys if key not in self.done]

@@ -17,8 +17,9 @@ each_command = pytest.mark.parametrize("command", cli.COMMANDS)
 async def test_group_lists_every_command(run: Run, arguments: list[str]) -> None:
     result = await run(*arguments)
     assert (result.code, result.err) == (0, "")
+    width = max(map(len, cli.COMMANDS))
     for name, summary in cli.COMMANDS.items():
-        assert f"  {name:10}  {summary}" in result.lines
+        assert f"  {name:{width}}  {summary}" in result.lines
 
 
 @each_command

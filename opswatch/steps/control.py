@@ -116,9 +116,11 @@ async def redeliver_all(
 
 
 async def _requeue_entry(services: Services, entry: SettledEntry, now: datetime) -> bool:
-    """Begin a new round of the delivery that the index names, if its record is still there."""
+    """Begin a new round of the delivery that the index names, if its record is still the one."""
     record = await services.store.deliveries.get(entry.record)
-    return record is not None and await _requeue(services, record.value, now)
+    if record is None or settled_entry(record.value).key != entry.key:
+        return False  # purged, or replaced by a later round
+    return await _requeue(services, record.value, now)
 
 
 async def _attempt_now(services: Services, key: Key, now: datetime) -> bool:

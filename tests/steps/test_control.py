@@ -256,3 +256,34 @@ async def test_abandoned_deliveries_are_requeued_however_many(
     counts = [await redeliver_all(harness.services, wanted) for _ in range(3)]
     assert counts == [(2, True), (2, True), (1, False)]
     assert not harness.store.settled.values()
+
+
+async def test_replay_during_a_slow_settling_has_the_only_entry(harness: Harness) -> None:
+    """The worker stalls between the record and its entry; the replay replaces the record."""
+
+    async def replay() -> None:
+        harness.advance(seconds=20)
+        assert await redeliver(harness.services, KEY) == 1
+        await harness.pump_deliveries()
+
+    harness.effects.before["settled.put"] = replay
+    await harness.ended(HOOK)
+    assert harness.called() == [HOOK, HOOK]
+    assert [entry.key for entry in harness.store.settled.values()] == [
+        settled_entry(harness.settled).key
+    ]
+
+
+async def test_entry_of_an_earlier_round_requeues_nothing(harness: Harness) -> None:
+    """Its write took effect so late that the delivery had been delivered again by then."""
+    answer(harness, 410)
+    await harness.ended(HOOK)
+    late = settled_entry(harness.settled)
+    harness.advance(minutes=1)
+    answer(harness, 204)
+    await redeliver(harness.services, KEY)
+    await harness.settle()
+    await harness.store.settled.put(late)
+    wanted = abandoned_since(late.settled_at, until=late.settled_at + timedelta(minutes=2))
+    assert await redeliver_all(harness.services, wanted) == (0, False)
+    assert not harness.store.outbox.rows

@@ -28,6 +28,7 @@ from opswatch.client.posts import (
 )
 from opswatch.client.row import OperationRow
 from opswatch.client.source import Posted
+from opswatch.client.waiting import not_found
 from opswatch.core.errors import OpswatchError
 from opswatch.core.keys import Key, key_from_text
 from opswatch.core.urls import with_api_version
@@ -67,7 +68,6 @@ class DurablePolling:
         self._url: str | None = None  # at which ARM reports the operation
         self._location: str | None = None
         self._request: Request | None = None
-        self._row: OperationRow | None = None
         self._client: Any = None
         self._response: Any = None  # what is deserialized in the end
         self._callback: Any = None
@@ -177,12 +177,14 @@ class DurablePolling:
             return
         posted = self.posted.result()
         watched = self.connection.watched(self.key, posted if posted.digests else None)
+        last: OperationRow | None = None
         async for row in watched.looks(None):
-            self._row = row
+            last = row
             self._status = row.status or _RUNNING
-        assert self._row is not None, self.key  # noqa: S101 - `looks` ends with a row
-        self._row.raise_unless_succeeded()
-        url = self._final_url(self._row)
+        if last is None:
+            raise not_found(self.key)
+        last.raise_unless_succeeded()
+        url = self._final_url(last)
         if url is not None:
             self._response = await self._get(url)
         self._is_done = True

@@ -13,7 +13,6 @@ from opswatch.health import check_all
 _EXAMPLES = """\b
 Examples:
   opswatch doctor
-  opswatch doctor --url http://127.0.0.1:7071
 """
 
 

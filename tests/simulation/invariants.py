@@ -108,7 +108,12 @@ def _excess(run: Run) -> Iterator[str]:
 
 
 def _excess_looks(run: Run) -> Iterator[str]:
-    """Find a look-ahead that looks more often than one chain of looks does."""
+    """Find a look-ahead that looks more often than one chain of looks does.
+
+    If its messages cannot be sent for minutes, it is started again and again.
+    """
+    if run.faults.failing:
+        return
     begun = sum(fact[2] == "lookahead.insert" for fact in run.scheduler.history)
     most = run.disturbances() + begun + 1
     for queue in (run.operations, run.deliveries):

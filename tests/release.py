@@ -175,7 +175,8 @@ def differences(name: str, found: set[str], wanted: set[str]) -> Iterator[str]:
 
 def check_client(alone: Environment) -> Iterator[str]:
     """Yield what does not work with `opswatch` alone."""
-    yield from alone.imports("import opswatch, opswatch.testing; opswatch.verify")
+    yield from alone.imports("import opswatch, opswatch.testing, opswatch.queries")
+    yield from alone.imports("from opswatch import verify, VerificationError")
     yield from alone.imports(OPEN_CLIENTS)
     for command in ("--help", "secret", "doctor"):
         ended = alone.run("opswatch", command)

@@ -5,15 +5,21 @@ from datetime import timedelta
 
 from opswatch.cli.operations import key_of, short_ids
 from opswatch.cli.output import Column, Row, instant_of, span
+from opswatch.core.keys import GUID
+from opswatch.core.texts import one_line
 
 
 def operation_columns(rows: Sequence[Row]) -> list[Column]:
     """Return the columns of operations: 80 characters hold those that are not wide."""
     shorts = short_ids(str(row["operationId"]) for row in rows)
     return [
-        Column(name="age", value=lambda row: instant_of(row, "registeredAt")),
+        Column(
+            name="age",
+            iso_name="registered",
+            value=lambda row: instant_of(row, "registeredAt"),
+        ),
         Column(name="id", value=lambda row: shorts[row["operationId"]]),
-        Column(name="status", value=lambda row: row["status"]),
+        Column(name="status", value=lambda row: row["status"], gives_way=True),
         Column(name="resource", value=resource_of, gives_way=True),
         Column(
             name="error",
@@ -32,6 +38,13 @@ def operation_columns(rows: Sequence[Row]) -> list[Column]:
 _SHORT = 8  # characters of an ID
 
 
+def label_of(row: Row) -> str:
+    """Return what people recognise an operation by: the beginning of its ID, and its resource."""
+    name = str(row["operationId"])
+    short = name[:_SHORT] if GUID.fullmatch(name) else name
+    return one_line(f"{short}  {resource_of(row)}").strip()
+
+
 def kind_name(row: Row) -> str:
     """Return what people call a kind; without one, its provider and collection are learned."""
     return row["kind"] or f"{row['provider']} {row.get('collection') or ''}".strip()
@@ -44,6 +57,7 @@ def _seconds(seconds: float | None) -> str | None:
 DELIVERY_COLUMNS = [
     Column(
         name="age",
+        iso_name="at",
         value=lambda row: (
             instant_of(row, "settledAt")
             or instant_of(row, "deliveredAt")
@@ -52,7 +66,11 @@ DELIVERY_COLUMNS = [
     ),
     Column(name="state", value=lambda row: row["state"]),
     Column(name="operation", value=lambda row: str(row["operationId"])[:_SHORT]),
-    Column(name="callback", value=lambda row: row["callbackUrl"], gives_way=True),
+    Column(
+        name="callback",
+        value=lambda row: row["callbackUrl"].removeprefix("https://"),
+        gives_way=True,
+    ),
     Column(name="tries", value=lambda row: row.get("attempts")),
     Column(name="why", value=lambda row: row.get("reason") or row.get("lastError"), gives_way=True),
     Column(name="next", value=lambda row: instant_of(row, "nextAttemptAt"), is_wide=True),
@@ -64,7 +82,7 @@ DELIVERY_COLUMNS = [
     ),
 ]
 REJECTION_COLUMNS = [
-    Column(name="age", value=lambda row: instant_of(row, "receivedAt")),
+    Column(name="age", iso_name="received", value=lambda row: instant_of(row, "receivedAt")),
     Column(name="reason", value=lambda row: row["reason"]),
     Column(name="count", value=lambda row: row["count"]),
     Column(name="detail", value=lambda row: row["detail"], gives_way=True),

@@ -1,5 +1,6 @@
 """The exit codes of every command."""
 
+import errno
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
@@ -26,6 +27,8 @@ EXIT_CODES: Mapping[int, str] = MappingProxyType(
         EXIT_INTERRUPTED: "interrupted",
     }
 )
+# Of an OSError: the output cannot be written. It ends with EXIT_UNREACHABLE: 1 would mean Failed.
+OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _OF_STATUS: Mapping[str, int] = MappingProxyType(
     {
         "Succeeded": EXIT_SUCCESS,

@@ -1,6 +1,5 @@
 """Errors as one sentence that says what to do, with an exit code."""
 
-import errno
 from http import HTTPStatus
 
 import click
@@ -11,6 +10,7 @@ from opswatch.cli.exit_codes import (
     EXIT_NOT_ALLOWED,
     EXIT_UNREACHABLE,
     EXIT_USAGE,
+    OUTPUT_ERRORS,
 )
 from opswatch.core.errors import ConfigError, OpswatchError
 from opswatch.core.texts import one_line
@@ -19,7 +19,6 @@ from opswatch.rows.codec import UnreadableRowError
 
 _DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
-_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _KEYS = "`read`'s key reads and `write`'s changes, or both: OPSWATCH_KEY=read=…,write=…"
 _SIGN_IN = (
     "sign in with `az login`, or set AzureWebJobsStorage to a connection string; "
@@ -45,10 +44,6 @@ class AnswerError(OpswatchError):
         super().__init__(f"{code}: {self.detail}" if code else f"{status} {self.detail}")
 
 
-class NeverRunError(OpswatchError):
-    """The account has none of the app's tables or queues."""
-
-
 def command_error(error: Exception) -> CommandError | None:
     """Return how a command ends after `error`; None if the error is a defect."""
     match error:
@@ -56,12 +51,10 @@ def command_error(error: Exception) -> CommandError | None:
             return CommandError(str(error), EXIT_USAGE)
         case AnswerError():
             return _answered(error)
-        case NeverRunError():
-            return CommandError(str(error), EXIT_UNREACHABLE)
         case UnreadableRowError():
             text = f"A row cannot be read: {brief(error)}; was it written by another version?"
             return CommandError(text, EXIT_UNREACHABLE)
-        case OSError(errno=int() as number) if number in _OUTPUT:
+        case OSError(errno=int() as number) if number in OUTPUT_ERRORS:
             return CommandError(f"The output cannot be written: {error.strerror}", EXIT_UNREACHABLE)
         case HttpResponseError(status_code=code) if code in _DENIED:
             return CommandError(f"Not allowed: {_missing_right(error)}", EXIT_NOT_ALLOWED)
@@ -88,7 +81,7 @@ def may_pass(error: Exception) -> bool:
     if isinstance(error, HttpResponseError) and error.status_code is not None:
         code = error.status_code
         return code >= HTTPStatus.INTERNAL_SERVER_ERROR or code in _PASSING
-    return not (isinstance(error, OSError) and error.errno in _OUTPUT)
+    return not (isinstance(error, OSError) and error.errno in OUTPUT_ERRORS)
 
 
 def is_missing(error: Exception) -> bool:
@@ -115,9 +108,10 @@ def _missing_right(error: HttpResponseError) -> str:
         role = "Storage Table Data Reader on the storage account"
     else:
         role = "Storage Table Data Contributor on the storage account"
+    code = getattr(error, "error_code", None) or error.reason
     return (
-        f"{brief(error)}; the missing role is {role} (OPSWATCH_READERS_ID and OPSWATCH_OPERATOR_ID "
-        "in infra/README.md), or the connection string does not permit it"
+        f"{error.status_code} {code}; the missing role is {role} (OPSWATCH_READERS_ID and "
+        "OPSWATCH_OPERATOR_ID in infra/README.md), or the connection string does not permit it"
     )
 
 

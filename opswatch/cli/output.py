@@ -3,8 +3,8 @@
 import csv
 import io
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -12,6 +12,7 @@ from functools import wraps
 from typing import Any
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -19,6 +20,8 @@ from opswatch.cli.terminal import Main, print_json
 from opswatch.core.texts import one_line
 from opswatch.core.times import format_instant, parse_instant
 
+_GAP = 2  # characters between columns
+_UNLIMITED = 100_000
 _SECOND = timedelta(seconds=1)
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 _STYLES = {
@@ -48,6 +51,7 @@ class Column:
     """A column of a list; JSON has all that the API returns."""
 
     name: str
+    iso_name: str = ""  # of a column of ages, if it is printed as instants
     value: Callable[[Row], object]  # an instant as a `datetime`, to be shown as `--time` says
     is_wide: bool = False  # left out of `table`
     gives_way: bool = False  # cut if the terminal is too narrow
@@ -66,23 +70,37 @@ class Output:
         """Whether people read it."""
         return self.format in (Format.TABLE, Format.WIDE)
 
-    def console(self) -> Console:
+    def console(self, width: int | None = None) -> Console:
         """Return a console that prints texts unchanged; in colour as `--color` and NO_COLOR say."""
         return Console(
             highlight=False,
             markup=False,
             emoji=False,
             soft_wrap=True,
+            width=width,
             force_terminal=True if self.color == "always" else None,
-            no_color=True if self.color == "never" else None,
+            color_system=None if self.color == "never" else "auto",
         )
+
+    @property
+    def shows_ages(self) -> bool:
+        """Whether instants are printed relative to now."""
+        return self.is_table if self.is_relative is None else self.is_relative
 
     def instant(self, at: datetime | None, now: datetime) -> str:
         """Return an instant as `--time` says: `3m` (ago), `in 3m`, or RFC 3339."""
-        is_relative = self.is_table if self.is_relative is None else self.is_relative
         if at is None:
             return ""
-        return age(at, now) if is_relative else format_instant(at.replace(microsecond=0))
+        return age(at, now) if self.shows_ages else format_instant(at.replace(microsecond=0))
+
+    def when(self, at: datetime | None, now: datetime) -> str:
+        """Return an instant in a sentence: as `instant`, with `ago`."""
+        text = self.instant(at, now)
+        return f"{text} ago" if text and self.shows_ages and not text.startswith("in ") else text
+
+    def name_of(self, column: Column) -> str:
+        """Return the name of a column."""
+        return column.name if self.shows_ages else column.iso_name or column.name
 
     def print_rows(
         self, rows: Sequence[Row], columns: Sequence[Column], name: Callable[[Row], str]
@@ -99,7 +117,7 @@ class Output:
             case Format.CSV:
                 text = io.StringIO()
                 writer = csv.writer(text, lineterminator="\n")
-                writer.writerow([column.name for column in columns])
+                writer.writerow([self.name_of(column) for column in columns])
                 writer.writerows(cells(row, columns) for row in rows)
                 click.echo(text.getvalue(), nl=False)
             case Format.TABLE | Format.WIDE:
@@ -127,21 +145,18 @@ class Output:
     ) -> None:
         is_wide = self.format is Format.WIDE
         shown = [column for column in columns if is_wide or not column.is_wide]
-        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-        for column in shown:
-            table.add_column(
-                column.name.upper(),
-                no_wrap=True,
-                overflow="ellipsis" if column.gives_way and not is_wide else "fold",
-                min_width=None if column.gives_way else len(column.name),
-            )
-        for row in rows:
+        texts = [cells(row, shown) for row in rows]
+        out = self.console(_UNLIMITED if is_wide else None)
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _GAP, 0, 0))
+        names = [self.name_of(column) for column in shown]
+        widths = _widths(shown, [names, *texts], out.width)
+        for name, width in zip(names, widths, strict=True):
+            table.add_column(name.upper(), no_wrap=True, overflow="ellipsis", width=width)
+        for row, text in zip(rows, texts, strict=True):
             status = str(row.get("status") or row.get("state") or "")
-            table.add_row(*cells(row, shown), style=_STYLES.get(status, ""))
-        out = self.console()
-        width = max(out.width, 10_000) if is_wide else out.width
+            table.add_row(*text, style=_STYLES.get(status, ""))
         with out.capture() as captured:
-            out.print(table, soft_wrap=False, width=width, no_wrap=True, crop=False)
+            out.print(table, soft_wrap=False)
         for line in captured.get().splitlines():
             click.echo(line.rstrip(), color=True)
 
@@ -157,6 +172,24 @@ class Output:
                 return f"{value:g}"
             case _:
                 return one_line(str(value))
+
+
+def _widths(columns: Sequence[Column], texts: Sequence[Sequence[str]], room: int) -> list[int]:
+    """Return the widths of columns: those that give way share what the others leave.
+
+    Rich would narrow all of them alike.
+    """
+    widths = [max(cell_len(text[number]) for text in texts) for number in range(len(columns))]
+    giving = sorted(
+        (at for at, column in enumerate(columns) if column.gives_way), key=widths.__getitem__
+    )
+    left = room - _GAP * (len(columns) - 1)
+    left -= sum(width for at, width in enumerate(widths) if at not in giving)
+    for done, at in enumerate(giving):
+        share = max(left // (len(giving) - done), len(columns[at].name))
+        widths[at] = min(widths[at], share)
+        left -= widths[at]
+    return widths
 
 
 def output_options(main: Main) -> Main:
@@ -217,6 +250,6 @@ def instant_of(row: Row, name: str) -> datetime | None:
 
 
 def note(text: str) -> None:
-    """Print a remark on stderr, where it is in no pipe's way."""
-    sys.stdout.flush()
-    click.echo(text, err=True)
+    """Print a remark on stderr, if anything reads it."""
+    with suppress(BrokenPipeError):
+        click.echo(text, err=True)

@@ -38,6 +38,7 @@ async def iter_pages(
     following: dict[str, str] = {}
     while True:
         answer = await source.call("GET", path, {**query, "maxpagesize": size, **following})
+        size = _LARGEST
         yield answer["value"]
         link = answer.get("nextLink")
         if link is None:

@@ -41,7 +41,7 @@ def operation_lines(row: Row, when: When) -> list[str]:
         "reason": row.get("lostReason") or _REASON.get(row["status"]),
         "result": row.get("resultJson") and _json(row["resultJson"]),
         "state": row.get("clientState") and _json(row["clientState"]),
-        "round": row.get("round"),
+        "round": row["round"] if row.get("round", 1) > 1 else None,
     }
     if row["state"] == "watching":
         values["deadline"] = when(instant_of(row, "deadlineAt"))

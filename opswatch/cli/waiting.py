@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from opswatch.cli.columns import label_of
 from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_RUNNING, EXIT_SUCCESS, exit_code_of
 from opswatch.cli.failures import command_error, may_pass
 from opswatch.cli.operations import get_operation, unknown
@@ -32,6 +33,7 @@ class Wait:
     callbacks: bool = False  # until the callbacks are settled, too
     timeout: timedelta | None = None  # zero: look once
     every: float | None = None  # seconds between looks; None: 1 s, later 5 s
+    ended_rounds: Mapping[Key, int] = field(default_factory=dict)  # whose results do not count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,11 @@ class _Waiting:
 
         async def read(key: Key) -> None:
             async with limit:
-                if row := await get_operation(self.source, key):
+                row = await get_operation(self.source, key)
+                if row and (
+                    row["state"] != "finished"
+                    or row.get("round", 1) > self.wait.ended_rounds.get(key, 0)
+                ):
                     self.rows[key] = row
 
         left = [key for key in self.keys if key not in self.done]
@@ -138,7 +144,8 @@ class _Waiting:
                     text += ", callbacks pending"
             if self.printed.get(key) != text:
                 self.printed[key] = text
-                note(f"{span(timedelta(seconds=passed)):>6}  {text:<12}  {key}")
+                label = label_of(row) if row else key
+                note(f"{span(timedelta(seconds=passed)):>6}  {text:<12}  {label}")
 
     @property
     def is_over(self) -> bool:
@@ -150,14 +157,15 @@ class _Waiting:
 
     @property
     def left(self) -> str:
-        return ", ".join(str(key) for key in self.keys if key not in self.done)
+        left = [key for key in self.keys if key not in self.done]
+        return ", ".join(label_of(self.rows[key]) if key in self.rows else str(key) for key in left)
 
     @property
     def exit_code(self) -> int:
         """The exit code of the worst end; an abandoned callback that is waited for is a failure."""
         rows = [self.rows[key] for key in self.done]
         code = exit_code_of(row["status"] for row in rows)
-        states = [delivery["state"] for row in rows for delivery in row["deliveries"]]
+        states = [delivery["state"] for row in rows for delivery in _of_this_round(row)]
         is_told = not self.wait.callbacks or "abandoned" not in states
         return code if code != EXIT_SUCCESS or is_told else EXIT_FAILURE
 
@@ -174,6 +182,12 @@ def is_settled(row: Row, *, is_late: bool) -> bool:
         for url in row.get("callbacks") or ()
         if status != "Stopped" and status in ends.get(url, [status])
     ]
-    deliveries = row["deliveries"]
+    deliveries = _of_this_round(row)
     is_complete = is_late or len(deliveries) >= len(wanted)
     return is_complete and all(delivery["state"] != "pending" for delivery in deliveries)
+
+
+def _of_this_round(row: Row) -> list[Row]:
+    """Return the deliveries of the end that an operation has now, and not of earlier ones."""
+    current = row.get("round", 1)
+    return [delivery for delivery in row["deliveries"] if delivery.get("round", 1) == current]

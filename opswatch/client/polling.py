@@ -29,7 +29,7 @@ from opswatch.client.posts import (
 from opswatch.client.row import OperationRow
 from opswatch.client.source import Posted
 from opswatch.core.errors import OpswatchError
-from opswatch.core.keys import Key
+from opswatch.core.keys import Key, key_from_text
 from opswatch.core.urls import with_api_version
 
 # Where the final result is read, as OpenAPI documents name it (`final-state-via`): a polling object
@@ -77,14 +77,11 @@ class DurablePolling:
     @property
     def key(self) -> Key:
         """The key of the operation; raise `OpswatchError` if there is none."""
+        if self._client is None:
+            raise OpswatchError("no operation was begun with this polling object")
         if self._key is None:
             raise OpswatchError("the operation had ended when it was started: nothing is watched")
         return self._key
-
-    @property
-    def row(self) -> OperationRow | None:
-        """What was last read of the operation."""
-        return self._row
 
     @property
     def is_started(self) -> bool:
@@ -144,15 +141,15 @@ class DurablePolling:
         cls, continuation_token: str, **kwargs: Any
     ) -> tuple[Any, Any, Any]:
         """Return what `initialize` needs to wait for an operation that is watched already."""
-        partition, _, row = continuation_token.strip().partition("/")
-        if "~" not in row:
+        key = key_from_text(continuation_token)
+        if key is None:
             raise ValueError(
                 "not a token of opswatch, which is SUBSCRIPTION/KEY: a token of the SDK's own "
                 "pollers goes with polling=True"
             )
         return (
             kwargs["client"],
-            _KnownByKey(Key(partition.lower(), row)),
+            _KnownByKey(key),
             kwargs["deserialization_callback"],
         )
 
@@ -179,7 +176,7 @@ class DurablePolling:
         if self._is_done:
             return
         posted = self.posted.result()
-        watched = self.connection.watched(self.key, posted if posted.body_sha256 else None)
+        watched = self.connection.watched(self.key, posted if posted.digests else None)
         async for row in watched.looks(None):
             self._row = row
             self._status = row.status or _RUNNING

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypedDict
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from azure.core.polling import AsyncNoPolling, NoPolling
 
@@ -125,7 +125,7 @@ class Request:
         return f"{kind}/{verb}" if kind and verb else None
 
     def _parts(self) -> tuple[str | None, str | None, str | None]:
-        path = urlsplit(self.url).path.rstrip("/")
+        path = unquote(urlsplit(self.url).path.rstrip("/"))
         if not path.lower().startswith(("/subscriptions/", "/providers/")):
             return None, None, None
         match = _PROVIDER.fullmatch(path)

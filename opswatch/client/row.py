@@ -14,7 +14,7 @@ from opswatch.client.errors import (
     OperationStoppedError,
     OperationTimedOutError,
 )
-from opswatch.core.watches import FinalStatus
+from opswatch.core.watches import ARM_STATUSES, FinalStatus
 
 _ERRORS: Mapping[str, tuple[type[OperationError], str, str]] = {
     FinalStatus.FAILED: (
@@ -88,6 +88,10 @@ class OperationRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     deliveries: Any = None  # over HTTP
     truncated: bool = False
 
+    def __repr__(self) -> str:
+        """Return no more than names the row: its URL may be signed, its result have secrets."""
+        return f"<OperationRow {self.id} {self.state} {self.status}>"
+
     @property
     def id(self) -> str:
         """The two keys of the row, as `Watcher.get` takes them."""
@@ -104,6 +108,11 @@ class OperationRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return self.is_finished and self.status == FinalStatus.SUCCEEDED
 
     @property
+    def can_be_watched_again(self) -> bool:
+        """Whether the end is none of ARM's."""
+        return self.is_finished and self.status not in ARM_STATUSES
+
+    @property
     def shown(self) -> tuple[Any, ...]:
         """What makes a change if it differs; a poll that shows the same makes none."""
         return (
@@ -111,7 +120,6 @@ class OperationRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
             self.status,
             self.percent_complete,
             self.misses,
-            self.last_miss,
             self.slow,
             self.round,
         )

@@ -74,11 +74,11 @@ class Watched:
             try:
                 left = deadline - self.timing.monotonic()
                 read = self.timing.within(self.source.read(self.key), max(left, _LONGEST_LOOK))
-                row = await read
+                row = self._of_this_round(await read)
                 if row is None:
                     await self._check_unknown(self.timing.monotonic() - unknown_since)
             except TimeoutError:
-                hiccups.failed(ServiceResponseError("a read has not ended in time"))
+                delay = hiccups.failed(ServiceResponseError("a read has not ended in time"))
             except AzureError as error:
                 delay = hiccups.failed(error)
             else:
@@ -98,6 +98,16 @@ class Watched:
                 )
                 raise TimeoutError(f"{self.key} has not ended in time: {state}; the watch goes on")
             await settle(self.timing.sleep(min(delay, left)))
+
+    def _of_this_round(self, row: OperationRow | None) -> OperationRow | None:
+        """Return the row, unless it has the end that the post asks to replace."""
+        is_replaced = (
+            row is not None
+            and row.is_finished
+            and self.posted is not None
+            and row.round <= self.posted.replaces
+        )
+        return None if is_replaced else row
 
     async def _check_unknown(self, seconds: float) -> None:
         """Raise if the app has rejected the post, or there has been no row for too long."""

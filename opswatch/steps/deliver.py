@@ -52,6 +52,7 @@ from opswatch.steps.wakeups import (
 
 _NO_SECRET_DELAY = timedelta(minutes=1)  # and at random up to half as much again
 _WATCHED_DELAY = timedelta(minutes=5)
+_SLOW = timedelta(seconds=1)  # a replay takes two requests of a user's and an attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,9 +297,10 @@ async def _settle(services: Services, row: Row[Delivery], settled: Delivery) -> 
     1. A round has one end: if the record of this round (or a later one) exists, it is kept.
     2. The index has the record's entry before the row goes: an interruption repeats it.
     3. The row is removed only while it is of this round: a replay may have begun since.
+    4. If this worker was so slow that a replay may have ended since, that one's entry counts.
     """
     records, outbox, pending = services.store.deliveries, services.store.outbox, row.value
-    kept = settled
+    kept, began = settled, services.clock()
     while await records.insert(settled) is None:
         record = await records.get(settled.key)
         if record is None:
@@ -311,7 +313,12 @@ async def _settle(services: Services, row: Row[Delivery], settled: Delivery) -> 
             break
     if kept is settled:
         services.counts.add(counted_as(settled.state), settled_entry(settled).settled_at)
-    await services.store.settled.put(settled_entry(kept))
+    entry = settled_entry(kept)
+    await services.store.settled.put(entry)
+    if services.clock() - began > _SLOW:
+        record = await records.get(settled.key)
+        if record is not None and settled_entry(record.value).key != entry.key:
+            await services.store.settled.delete(entry.key)
     etag = row.etag
     while not await outbox.delete(pending.key, etag):
         current = await outbox.get(pending.key)

@@ -29,7 +29,7 @@ _SUSPECT_AFTER = timedelta(minutes=10)
 
 
 async def repair(services: Services) -> None:
-    """Drain the poison queues, wake overdue rows, restart dead look-aheads, and measure.
+    """Drain the poison queues, restart dead look-aheads, wake overdue rows, and measure.
 
     A part that fails or hangs stops no other one; then the run fails, and has no heartbeat.
     """
@@ -41,17 +41,21 @@ async def repair(services: Services) -> None:
             for name, poison, queue in zip(QUEUES, services.poison, queues, strict=False)
         }
     )
+    restarted = await _run(
+        {
+            "look-ahead of watches": _restart_look_ahead(services, watches),
+            "look-ahead of deliveries": _restart_look_ahead(services, deliveries),
+        }
+    )
     now = services.clock()
     others = await _run(
         {
             "overdue watches": _rescue(services, watches, Part.POLLS),
             "overdue deliveries": _rescue(services, deliveries, Part.DELIVERIES),
-            "look-ahead of watches": _restart_look_ahead(services, watches),
-            "look-ahead of deliveries": _restart_look_ahead(services, deliveries),
             "measurements": summarize(services, now, late_before=now - OVERDUE_GRACE),
         }
     )
-    done = [*drained, *others]
+    done = [*drained, *restarted, *others]
     for failed in done:
         if isinstance(failed, BaseException):
             raise failed
@@ -77,20 +81,24 @@ async def _rescue(services: Services, chain: Chain[Live], part: Part) -> int:
     """Send a wake-up for each overdue row, under the `seq` that it has; return how many.
 
     A row whose wake-up only waits in a long queue is left alone, and so is one that a wrong setting
-    stops: its wake-up is kept.
+    stops: its wake-up is kept. A far row that the look-ahead has still before it, after an outage
+    or a restart, is the look-ahead's: a second wake-up would call its receiver twice.
     """
     if problems_of(services.mistakes, part):
         return 0
     now = services.clock()
     overdue = Query(due_before=now - OVERDUE_GRACE - await _lag(chain.queue, now))
+    suspect_before = now - _SUSPECT_AFTER
+    looked_until = await _looked_until(services, chain, now)
     wakes: list[WakeUp] = []
     async for row in chain.table.find(overdue):
         live = row.value
+        if live.far and max(suspect_before, looked_until) <= live.due_at:
+            continue
         wakes.append(WakeUp(key=live.key, seq=live.seq, due_at=live.due_at))
         events.record_rescued(live.key, live.seq)
         if len(wakes) == _MOST_RESCUED:
             break
-    suspect_before = now - _SUSPECT_AFTER
     suspects = [wake for wake in wakes if wake.due_at and wake.due_at < suspect_before]
     others = [wake for wake in wakes if wake.due_at and wake.due_at >= suspect_before]
     await asyncio.gather(
@@ -98,6 +106,16 @@ async def _rescue(services: Services, chain: Chain[Live], part: Part) -> int:
         *(chain.queue.send(body) for wake in suspects for body in encode_wake_ups([wake])),
     )
     return len(wakes)
+
+
+async def _looked_until(services: Services, chain: Chain[Live], now: datetime) -> datetime:
+    """Return from when on far rows are left to the look-ahead: from its cursor, if it runs."""
+    try:
+        row = await get_or_remove(services.store.lookahead, lookahead.key_of(chain.name))
+    except Exception as error:
+        events.record_look_failed(chain.name, error)
+        return now
+    return now if row is None or lookahead.is_dead(row.value, now) else row.value.looked_until
 
 
 async def _lag(queue: Queue, now: datetime) -> timedelta:

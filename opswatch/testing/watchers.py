@@ -26,6 +26,7 @@ from opswatch.client.errors import RejectedError
 from opswatch.client.row import OperationRow, row_from_json
 from opswatch.client.source import Posted
 from opswatch.client.sync import Watcher as SyncWatcher
+from opswatch.client.waiting import not_found
 from opswatch.core.arm_errors import read_error
 from opswatch.core.intake import Intake, Rejection
 from opswatch.core.keys import Key
@@ -85,6 +86,8 @@ class FakeApp:
     def _change(self, operation: str, **columns: Any) -> OperationRow:
         connection = Connection(source=self, timing=ASYNC_TIMING)
         key = connection.key_of(operation)
+        if key not in self.rows:
+            raise not_found(key)
         self.rows[key] = msgspec.structs.replace(self.rows[key], **columns)
         return self.rows[key]
 
@@ -133,8 +136,8 @@ class FakeApp:
     async def stop(self, key: Key) -> OperationRow:
         """Stop a watch."""
         self._answer()
-        row = self.rows[key]
-        return row if row.is_finished else self.end(row.id, "Stopped")
+        row = self.rows.get(key)
+        return row if row and row.is_finished else self.end(str(key), "Stopped")
 
     async def redeliver(
         self,

@@ -110,14 +110,23 @@ async def test_dropped_poller_is_posted_all_the_same() -> None:
 
 
 async def test_cancelled_wait_does_not_cancel_the_post() -> None:
-    case = Case()
-    poller = case.begin(started(headers=HEADERS))
-    waiting = asyncio.ensure_future(poller.result())
-    await asyncio.sleep(0)
+    is_begun, may_end = asyncio.Event(), asyncio.Event()
+
+    class Slow(ScriptedSource):
+        async def post(self, body: bytes, now: Any) -> Any:
+            is_begun.set()
+            await may_end.wait()
+            return await super().post(body, now)
+
+    case, source = Case(), Slow()
+    case.method.connection = Connection(source=source, timing=case.clock.timing())
+    waiting = asyncio.ensure_future(case.begin(started(headers=HEADERS)).result())
+    await is_begun.wait()
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
+    may_end.set()
     await case.method.wait_posted()
-    assert len(case.posted) == 1
+    assert len(source.bodies) == 1
 
 
 async def test_given_kind_wins() -> None:
@@ -145,6 +154,11 @@ def test_wrong_options_are_refused_before_anything_is_begun(
 def test_wrong_final_state_is_refused() -> None:
     with pytest.raises(ValueError, match="original-uri"):
         Case(via="resource")  # type: ignore[arg-type]
+
+
+def test_polling_object_without_an_operation_has_no_key() -> None:
+    with pytest.raises(OpswatchError, match="no operation was begun"):
+        Case().method.get_continuation_token()
 
 
 async def test_polling_object_serves_one_operation() -> None:

@@ -1,16 +1,20 @@
 """The client over a storage account: real clients of the SDK on Azurite, both faces."""
 
+import asyncio
 import json
+import logging
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.data.tables import EdmType, EntityProperty, TableClient
 from azure.data.tables.aio import TableClient as AsyncTableClient
-from azure.storage.queue import QueueClient
+from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 from azure.storage.queue.aio import QueueClient as AsyncQueueClient
 
 from opswatch.client import (
@@ -31,7 +35,7 @@ from opswatch.core.keys import Key, operation_from_url
 from opswatch.core.policy import Policy
 from opswatch.core.texts import to_json
 from opswatch.core.watches import End, FinalStatus, OperationFacts, Result, Watch, begin
-from opswatch.local.azurite import Azurite, running_azurite
+from opswatch.local.azurite import Azurite, free_ports, running_azurite
 from opswatch.rows import tables
 from tests.client.support import ID, KEY, SIGNED, STATUS_PATH, SUBSCRIPTION, Response
 
@@ -152,6 +156,23 @@ async def test_rejection_is_heard_at_once(
     assert [*account["operations"].receive_messages()] == []
 
 
+async def test_emulator_is_reached_past_a_proxy(
+    account: dict[str, Any], storage: Azurite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_watch(account)
+    for name in ("http_proxy", "https_proxy", "all_proxy"):  # one that answers nothing
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_ports(1)[0]}")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    env = {"AzureWebJobsStorage": storage.connection_string}
+    async with Watcher.from_env(env) as watcher:
+        assert (await watcher.submit(SIGNED)).id == str(KEY)
+        assert (await watcher.get(SIGNED).row()).status == "InProgress"
+    with SyncWatcher.from_env(env) as sync:
+        assert sync.submit(SIGNED).id == str(KEY)
+        assert sync.get(SIGNED).row().status == "InProgress"
+
+
 async def test_id_alone_needs_settings(storage: Azurite) -> None:
     env = {"AzureWebJobsStorage": storage.connection_string}
     async with Watcher.from_env(env) as watcher:
@@ -215,17 +236,27 @@ async def test_unknown_operation_is_an_error(watcher: Watcher) -> None:
         await watcher.get(SIGNED).row()
 
 
+@pytest.mark.parametrize("encoding", [None, TextBase64EncodePolicy()], ids=["text", "base64"])
 async def test_post_that_the_app_rejects_ends_the_wait(
-    account: dict[str, Any], watcher: Watcher
+    account: dict[str, Any], storage: Azurite, encoding: Any
 ) -> None:
     """The app's settings are stricter than those that the client knows."""
-    handle = await watcher.submit(SIGNED)
-    (message,) = account["operations"].receive_messages()
-    body, now = message.content.encode(), datetime.now(UTC)
-    rejected = rejection(body, Reason.FOREIGN_HOST, "not ARM", now)
-    account["rejections"].upsert_entity(tables.REJECTIONS.encode(rejected))
-    with pytest.raises(RejectedError, match="ForeignHost: not ARM"):
-        await handle.result(timeout=5)
+    text = storage.connection_string
+    async with AsyncExitStack() as clients:
+        queue: Any = AsyncQueueClient.from_connection_string(
+            text, "operations", message_encode_policy=encoding
+        )
+        opened: list[Any] = [AsyncTableClient.from_connection_string(text, n) for n in NAMES]
+        for client in (queue, *opened):
+            await clients.enter_async_context(client)
+        watcher = Watcher(queue, *opened[:2], rejections=opened[2])
+        handle = await watcher.submit(SIGNED)
+        (message,) = account["operations"].receive_messages()
+        body, now = message.content.encode(), datetime.now(UTC)
+        rejected = rejection(body, Reason.FOREIGN_HOST, "not ARM", now)
+        account["rejections"].upsert_entity(tables.REJECTIONS.encode(rejected))
+        with pytest.raises(RejectedError, match="ForeignHost: not ARM"):
+            await handle.result(timeout=5)
 
 
 async def test_stop_and_redeliver_need_the_api(watcher: Watcher) -> None:
@@ -234,6 +265,67 @@ async def test_stop_and_redeliver_need_the_api(watcher: Watcher) -> None:
         await handle.stop()
     with pytest.raises(OpswatchError, match="over_http"):
         await handle.redeliver()
+
+
+@pytest.mark.parametrize(
+    ("status", "statuses"),
+    [
+        (FinalStatus.LOST, ["InProgress", "Succeeded"]),
+        (FinalStatus.CANCELED, ["Canceled"]),  # an end of ARM's own stays
+    ],
+)
+async def test_watching_again_waits_for_the_new_end(
+    account: dict[str, Any], watcher: Watcher, status: FinalStatus, statuses: list[str]
+) -> None:
+    write_result(account, status)
+    handle = await watcher.submit(SIGNED, again=True)
+    if status is FinalStatus.LOST:
+        write_watch(account, round=2)
+    seen = []
+    async for row in handle.changes(timeout=10):
+        seen.append(row.status)
+        if not row.is_finished:
+            write_result(account, FinalStatus.SUCCEEDED, round=2)
+    assert seen == statuses
+
+
+async def test_wait_rides_out_a_storage_that_is_killed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = Watch(facts=facts(status="InProgress"), due_at=NOW)
+    ended = Result(facts=facts(), end=End(status=FinalStatus.SUCCEEDED, finished_at=NOW))
+    is_noticed = asyncio.Event()
+
+    class Noticing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "does not answer" in record.getMessage():
+                is_noticed.set()
+
+    logger = logging.getLogger("opswatch.client")
+    handler = Noticing()
+    logger.addHandler(handler)
+    with caplog.at_level(logging.INFO, "opswatch.client"):
+        async with AsyncExitStack() as clients:
+            with running_azurite(tmp_path) as azurite:
+                text = azurite.connection_string
+                opened: dict[str, Any] = {}
+                for name in NAMES[:2]:
+                    table = AsyncTableClient.from_connection_string(text, name, retry_total=0)
+                    opened[name] = await clients.enter_async_context(table)
+                    await opened[name].create_table()
+                await opened["watches"].create_entity(tables.WATCHES.encode(watch))
+                queue: Any = AsyncQueueClient.from_connection_string(text, "operations")
+                await clients.enter_async_context(queue)
+                handle = Watcher(queue, opened["results"], opened["watches"]).get(SIGNED)
+                changes = handle.changes(timeout=60)
+                assert (await anext(changes)).status == "InProgress"
+                following = asyncio.ensure_future(anext(changes))
+            await is_noticed.wait()
+            with running_azurite(tmp_path, azurite.ports):
+                await opened["results"].create_entity(tables.RESULTS.encode(ended))
+                assert (await following).status == "Succeeded"
+    logger.removeHandler(handler)
+    assert "opswatch answers again" in caplog.text
 
 
 # --- what the account refuses
@@ -310,6 +402,14 @@ async def test_account_name_brings_an_identity(more: dict[str, str], kind: str) 
     assert type(source.owned[-1]).__name__ == kind
     assert source.owned[0].url == "https://ops.queue.core.windows.net/operations"
     await source.close()
+
+
+def test_account_name_without_azure_identity_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "azure.identity", None)
+    with pytest.raises(ConfigError, match="needs azure-identity: install it"):
+        SyncWatcher.from_env({"AzureWebJobsStorage__accountName": "ops"})
 
 
 def test_begun_watch_is_what_a_reader_expects(account: dict[str, Any], storage: Azurite) -> None:

@@ -34,7 +34,7 @@ from tests.client.support import (
 
 RUNNING = row(status="InProgress", dueAt=NOW + timedelta(seconds=5))
 DOWN = ServiceRequestError("no route to host")
-POSTED = Posted(key=KEY, at=NOW, body_sha256="digest")
+POSTED = Posted(key=KEY, at=NOW, digests=("digest",))
 
 
 def failure(code: int) -> HttpResponseError:
@@ -97,6 +97,14 @@ async def test_long_outage_ends_a_wait() -> None:
     assert clock.seconds > 600
 
 
+async def test_each_outage_counts_from_its_own_beginning() -> None:
+    clock = Clock()
+    outage = [DOWN] * 28
+    seen = await statuses(clock, *outage, RUNNING, *outage, finished())
+    assert seen == ["InProgress", "Succeeded"]
+    assert clock.seconds > 600
+
+
 async def test_read_that_hangs_is_a_hiccup() -> None:
     class Hanging(ScriptedSource):
         async def read(self, _: Any) -> Any:
@@ -156,6 +164,14 @@ async def test_key_without_a_row_ends_the_wait_after_minutes() -> None:
     assert 300 < clock.seconds < 330
 
 
+async def test_row_that_is_missed_once_ends_no_wait() -> None:
+    """A row is looked for anew when it was seen last."""
+    clock = Clock()
+    seen = await statuses(clock, *[RUNNING] * 60, None, finished())
+    assert seen[-1] == "Succeeded"
+    assert clock.seconds > 300
+
+
 async def test_rejected_post_ends_the_wait_at_once() -> None:
     rejected = RejectedError("ForeignHost", "not ARM")
     source = ScriptedSource(None, rejected=rejected)
@@ -163,3 +179,12 @@ async def test_rejected_post_ends_the_wait_at_once() -> None:
     with pytest.raises(RejectedError, match="ForeignHost: not ARM"):
         await anext(looks)
     assert source.read_count == 1
+
+
+async def test_end_that_is_to_be_replaced_ends_no_wait() -> None:
+    """Until the app has read the post that watches an operation again, the old end stands."""
+    lost, again = finished("Lost", round=2), row(status="InProgress", round=3)
+    source = ScriptedSource(lost, again, finished(round=3))
+    posted = Posted(key=KEY, at=NOW, digests=("digest",), replaces=2)
+    looks = watched(Clock(), source, posted=posted).looks(None)
+    assert [seen.status async for seen in looks] == ["InProgress", "Succeeded"]

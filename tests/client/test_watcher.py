@@ -141,6 +141,14 @@ def test_error_survives_another_process(again: Callable[[OperationError], Operat
     )
 
 
+async def test_row_shows_no_url_and_no_result_by_accident() -> None:
+    watcher = FakeWatcher()
+    handle = await watcher.submit(SIGNED)
+    row = watcher.app.end(SIGNED, result={"adminPassword": "p"})
+    assert repr(row) == f"<OperationRow {handle.id} finished Succeeded>"
+    assert row.url == SIGNED
+
+
 async def test_time_limit_leaves_the_watch() -> None:
     watcher = FakeWatcher()
     handle = await watcher.submit(SIGNED)
@@ -191,8 +199,13 @@ async def test_stop_ends_a_wait() -> None:
 
 
 async def test_unknown_operation_is_an_error() -> None:
+    watcher = FakeWatcher()
     with pytest.raises(OperationNotFoundError):
-        await FakeWatcher().get(SIGNED).row()
+        await watcher.get(SIGNED).row()
+    with pytest.raises(OperationNotFoundError):
+        await watcher.get(SIGNED).stop()
+    with pytest.raises(OperationNotFoundError):
+        watcher.app.end(SIGNED)
 
 
 # --- the sync face
@@ -251,6 +264,24 @@ async def test_handle_of_a_foreign_poller_says_what_to_do() -> None:
     assert FakeWatcher().handle(poller).id == poller.continuation_token()
     with pytest.raises(TypeError, match="submit"):
         FakeSyncWatcher().handle(poller)
+
+
+def test_closing_waits_for_the_post_of_a_thread() -> None:
+    may_post = threading.Event()
+
+    class SlowApp(FakeApp):
+        async def post(self, body: bytes, now: Any) -> Any:
+            may_post.wait(10)
+            return await super().post(body, now)
+
+    with FakeSyncWatcher(SlowApp()) as watcher:
+        sdk = Sdk(ok, is_async=False)
+        poller = LROPoller(sdk, started(headers=HEADERS), name, watcher.polling())
+        watcher.polling()  # given to no method: nothing to wait for
+        threading.Timer(0.05, may_post.set).start()
+    assert len(watcher.app.posts) == 1
+    watcher.app.end(SIGNED)
+    poller.wait(10)
 
 
 def test_sync_poller_is_posted_by_its_thread() -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.docs.walk import PAGE, ROOT, SERVERS, as_pattern, blocks
 
 WALK = (sys.executable, "-m", "tests.docs.walk")
-APART = ("unshare", "--map-root-user", "--net")  # a network of its own, where that is permitted
+APART = ("unshare", "--map-root-user", "--net")  # in a separate network, if that is permitted
 
 
 def has_network_apart() -> bool:
@@ -38,6 +38,7 @@ def test_every_terminal_has_commands() -> None:
     [
         ("a\n…\nc", "a\nb\nc\n", True),
         ("a\nc", "a\nb\nc\n", True),
+        ("a\n…\nb", "a\nb\n", True),
         ("c\na", "a\nb\nc\n", False),
         ("a … d", "a b c d\n", True),
         ("b", "a b\n", False),

@@ -1,6 +1,6 @@
 """Runs the commands of docs/local.md as they are printed, each in its terminal.
 
-`python -m tests.docs.walk [--apart]`: with `--apart` it is in a network of its own, in which only
+`python -m tests.docs.walk [--apart]`: with `--apart` it is in a separate network, in which only
 the loopback interface exists, and switches that on. The ports of the page are free there.
 
 A block of commands belongs to the terminal that its language names (`bash 3`). A block of text
@@ -80,8 +80,9 @@ class Terminal:
 
 
 def as_pattern(expected: str) -> re.Pattern[str]:
-    """Return the pattern of lines in this order, where `…` is any text."""
-    lines = [re.escape(line).replace("…", ".*") for line in expected.strip().splitlines()]
+    """Return the pattern of lines in this order, where `…` is any text, or any other lines."""
+    shown = [line for line in expected.strip().splitlines() if line != "…"]
+    lines = [re.escape(line).replace("…", ".*") for line in shown]
     return re.compile("^" + r"\n(?:.*\n)*?".join(lines), re.MULTILINE)
 
 

@@ -19,6 +19,7 @@ T = TypeVar("T")
 Act = Callable[[], Awaitable[Any]]
 Serve = Callable[[T], HttpResponse | NoAnswer]
 _STALLS = (2.0, 20.0, 45.0, 130.0, 700.0)  # seconds: within a lease, and beyond it
+_SLOW = (5.0, 20.0)  # seconds that a slow commit takes, at least and at most
 _LATE = (0.5, 5.0, 40.0)  # seconds after which a request that got no answer has its effect
 _READS = frozenset({"get", "find", "find_page", "peek"})
 # Calls around an attempt: if those of one kind fail, no receiver gets a further POST.
@@ -73,6 +74,7 @@ class Faults:
     busy_until: float = 0.0  # seconds: no attempt finds room, unless it is forced
     failing: frozenset[str] = frozenset()  # the calls that fail from the first POST on
     failing_time: float = 0.0  # seconds
+    slow_rate: float = 0.0  # of commits
     failing_until: float | None = None
     late_effects: int = 0  # that have not taken place yet
 
@@ -83,6 +85,9 @@ class Faults:
             self.injected += 1
             return True
         return False
+
+    def _is_slow(self) -> bool:
+        return self.scheduler.random.random() < self.slow_rate
 
     def begin_failing(self) -> None:
         """Let calls around an attempt fail from now on, unless they have."""
@@ -99,6 +104,9 @@ class Faults:
         if outage and outage.is_on(self.scheduler.now) and outage.fails(name, writes):
             self.injected += 1
             fault = "fail"
+        elif self.slow_rate and name.endswith(".transact") and self._is_slow():
+            self.injected += 1
+            fault = "slow"
         elif self.strikes():
             faults = ["crash before", "crash after", "fail", "stall before"]
             if writes:
@@ -150,6 +158,8 @@ class Process:
             raise LostAnswerError
         if fault == "stall before":
             await self._stall(record)
+        if fault == "slow":
+            await self._wait(scheduler.random.uniform(*_SLOW))
         answer = await act()
         record("->", answer, f"with {fault}")
         match fault:

@@ -10,7 +10,6 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from opswatch.adapters.gathered_queue import GatheredQueue
 from opswatch.adapters.gathered_table import GatheredTable
 from opswatch.adapters.gatherer import InFlight
 from opswatch.bootstrap import remembers_watch
@@ -45,7 +44,7 @@ from tests.simulation.faults import (
     Process,
     draw_outage,
 )
-from tests.simulation.host import HostedQueue, Step
+from tests.simulation.host import AuditedQueue, HostedQueue, Step
 from tests.simulation.scenario import Operation, Scenario, UserRequest, draw
 from tests.simulation.scheduler import LostAnswerError, Scheduler, Task, Worker
 from tests.simulation.tables import AuditedTable, SimulatedTable, TransactionalTable
@@ -61,7 +60,7 @@ UNTIL = 6 * 3600.0  # seconds, by which nothing may be left to do
 MOST_EVENTS = 20_000
 _SHOWN = frozenset({"summary", "hours", "running", "pending"})  # tables that only a page needs
 _OUTAGES = 0.25  # of the runs with a repair
-_FAILING_RATE, _LONG_BUSY_RATE = 0.1, 0.05
+_FAILING_RATE, _LONG_BUSY_RATE, _SLOW_COMMITS_RATE = 0.1, 0.05, 0.1
 MOST_SKEW = 30.0  # seconds, of a worker's clock
 
 
@@ -89,6 +88,8 @@ class Run:
             self.faults.left = 0
             self.faults.failing = receivers.choice(AROUND_ATTEMPTS)
             self.faults.failing_time = receivers.choice((60.0, 600.0))
+        if not self.is_repaired and receivers.random() < _SLOW_COMMITS_RATE:
+            self.faults.slow_rate = 0.2
         self.services: dict[Worker, Services] = {}
         self.awaited = 0  # what users have not done yet, and requests without an answer
         self.watches = AuditedTable(WATCHES, self.scheduler, _may_replace_watch)
@@ -140,8 +141,8 @@ class Run:
         def faulty(name: str, inner: object) -> Any:
             return FaultyPort(name, inner, process)
 
-        def queue(queue: HostedQueue) -> GatheredQueue:
-            return GatheredQueue(faulty(queue.name, queue), clock, in_flight)
+        def queue(queue: HostedQueue) -> AuditedQueue:
+            return AuditedQueue(faulty(queue.name, queue), clock, in_flight, self.scheduler)
 
         tables: dict[str, Any] = {name: getattr(self.store, name) for name in STORED}
         tables |= {name: faulty(name, tables[name]) for name in STORED if name not in _SHOWN}

@@ -237,6 +237,39 @@ async def test_dead_look_ahead_is_restarted(harness: Harness, *, has_row: bool) 
     assert harness.result.facts.last_polled_at == due_at
 
 
+async def test_overdue_far_row_is_left_to_a_restarted_look_ahead(harness: Harness) -> None:
+    await wait_far(harness)
+    harness.operations.messages.clear()
+    harness.now = harness.watch.due_at + OVERDUE_GRACE + timedelta(minutes=1)
+    await repair(harness.services)
+    assert harness.wake_ups(harness.operations) == []
+    before = len(harness.arm.asked)
+    await harness.pump_all()
+    assert len(harness.arm.asked) == before + 1
+
+
+@pytest.mark.parametrize("verb", ["get", "replace"])
+async def test_overdue_far_row_is_rescued_if_the_look_ahead_cannot_be_restarted(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    await wait_far(harness)
+    harness.operations.messages.clear()
+    harness.now = harness.watch.due_at + OVERDUE_GRACE + timedelta(minutes=1)
+    monkeypatch.setattr(harness.store.lookahead, verb, outage)
+    with pytest.raises(InterruptedStepError):
+        await repair(harness.services)
+    assert harness.seqs(harness.operations) == [harness.watch.seq]
+
+
+async def test_long_overdue_far_row_is_rescued(harness: Harness) -> None:
+    """Whatever keeps the look-ahead from it."""
+    await wait_far(harness)
+    harness.operations.messages.clear()
+    harness.now = harness.watch.due_at + timedelta(minutes=11)
+    await repair(harness.services)
+    assert harness.seqs(harness.operations) == [harness.watch.seq]
+
+
 async def test_dead_look_ahead_that_nothing_needs_is_removed(harness: Harness) -> None:
     await wait_far(harness)
     harness.operations.messages.clear()

@@ -35,7 +35,7 @@ async def command(operation: str, output: Output, target: Target) -> int:
         raise unknown(key)
     if output.is_table:
         now = utc_now()
-        click.echo("\n".join(operation_lines(row, lambda at: output.instant(at, now))))
+        click.echo("\n".join(operation_lines(row, lambda at: output.when(at, now))))
     elif output.format is Format.JSON:
         print_json(row)
     else:

@@ -55,7 +55,7 @@ def _lines(counted: Row, output: Output) -> list[str]:
     now = utc_now()
 
     def when(row: Row, name: str) -> str:
-        return output.instant(instant_of(row, name), now)
+        return output.when(instant_of(row, name), now)
 
     day = counted["last24Hours"]
     ends = ", ".join(f"{day.get(name, 0)} {word}" for name, word in _ENDS.items())

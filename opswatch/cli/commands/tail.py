@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from opswatch.cli.columns import operation_columns
+from opswatch.cli.columns import label_of, operation_columns
 from opswatch.cli.exit_codes import EXIT_SUCCESS, exit_code_of
 from opswatch.cli.operations import OPERATION_HELP, find_key, get_operation, key_of
 from opswatch.cli.output import Format, Output, Row, note, output_options
@@ -68,12 +68,14 @@ async def command(  # noqa: PLR0913 - as many options
     followed until it has ended: the exit codes are those of `opswatch wait`. An outage of up to 10
     minutes is ridden out.
     """
+    query = {name: text for name, text in filters.items() if text is not None}
+    if operation is not None and (query or until_empty):
+        raise click.UsageError("An OPERATION is followed alone: without filters and --until-empty")
     wanted = None if only is None else {word.strip().lower() for word in only.split(",")}
     changes = _Changes(replace(output, format=Format.JSONL) if is_jsonl else output, wanted)
     async with target.open() as source:
         if operation is not None:
             return await _follow_one(source, operation, changes, every)
-        query = {name: text for name, text in filters.items() if text is not None}
         await _follow_all(source, changes, query, every, until_empty=until_empty)
     return EXIT_SUCCESS
 
@@ -95,7 +97,7 @@ class _Changes:
         if is_silent or (self.only is not None and str(row["status"]).lower() not in self.only):
             return
         if self.output.is_table:
-            click.echo(f"{short_instant(utc_now())}  {text:<12}  {key}")
+            click.echo(f"{short_instant(utc_now())}  {text:<12}  {label_of(row)}")
         else:
             self.output.print_line(row, operation_columns([row]), lambda row: str(key_of(row)))
 

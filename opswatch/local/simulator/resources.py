@@ -17,6 +17,7 @@ from opswatch.local.simulator.scenario import (
 )
 from opswatch.local.simulator.scripts import find_script
 
+_LONGEST = 86_400  # seconds
 _RESOURCE = re.compile(
     r"/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)"
     r"/providers/(?P<provider>[^/]+)(?P<types>(/[^/]+/[^/]+)+)/?",
@@ -155,7 +156,10 @@ class Resources:
         scenario = find_script(str(script)) if script else self._default_scenario()
         if seconds is None:
             return scenario
-        return scenario.with_duration(timedelta(seconds=float(str(seconds))))
+        duration = float(str(seconds))
+        if not 0 <= duration <= _LONGEST:
+            raise ValueError(f"{seconds!r} is no number of seconds up to {_LONGEST}")
+        return scenario.with_duration(timedelta(seconds=duration))
 
 
 def _place(name: ResourceName, body: Mapping[str, object]) -> dict[str, str]:

@@ -95,7 +95,7 @@ async def test_orchestration_waits_for_the_callback(api: Api, script: str) -> No
 @pytest.mark.usefixtures("settings")
 async def test_orchestration_reads_status_without_a_callback(api: Api) -> None:
     url = api.start("succeeded", seconds=1)
-    events = iter(["ended", None, "too many"])  # one that comes too early, and then the timer
+    events = iter(["ended", None, "too many"])  # an early event, and then the timer
 
     async def timer() -> str | None:
         event = next(events)

@@ -16,6 +16,8 @@ from opswatch.rows.messages import OPERATIONS_QUEUE
 from opswatch.rows.tables import REJECTIONS, RESULTS, WATCHES
 
 _IMPORTING = threading.Lock()
+# Of a call, in seconds. `Connection` tries again itself: the SDK's own retries take minutes.
+_CALL: Mapping[str, Any] = {"retry_total": 0, "connection_timeout": 10, "read_timeout": 20}
 URL, KEY = "OPSWATCH_URL", "OPSWATCH_KEY"  # of the HTTP API
 
 
@@ -33,19 +35,19 @@ def open_env(env: Mapping[str, str] | None, *, is_async: bool) -> StorageSource 
     queues, tables = _client_types(is_async=is_async)
     credential = None if text else _credential(storage, is_async=is_async)
     host = urlsplit(connection_parts(text).get("tableendpoint", "")).hostname or ""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {**_CALL}
     if is_loopback_host(host):  # an emulator: no proxy of the environment can reach it
         options["use_env_settings"] = False
 
     def table(name: str) -> Any:
         if credential is None:
             return tables.from_connection_string(text, name, **options)
-        return tables(storage.table_uri, name, credential=credential)
+        return tables(storage.table_uri, name, credential=credential, **options)
 
     if credential is None:
         queue = queues.from_connection_string(text, OPERATIONS_QUEUE, **options)
     else:
-        queue = queues(storage.queue_uri, OPERATIONS_QUEUE, credential=credential)
+        queue = queues(storage.queue_uri, OPERATIONS_QUEUE, credential=credential, **options)
     results, watches, rejections = map(table, (RESULTS.table, WATCHES.table, REJECTIONS.table))
     source = StorageSource(queue, results, watches, rejections, intake_from(env))
     owned = (queue, results, watches, rejections, credential)

@@ -38,6 +38,7 @@ from opswatch.core.watches import End, FinalStatus, OperationFacts, Result, Watc
 from opswatch.local.azurite import Azurite, free_ports, running_azurite
 from opswatch.rows import tables
 from tests.client.support import ID, KEY, SIGNED, STATUS_PATH, SUBSCRIPTION, Response
+from tests.support.servers import answer, says, serving
 
 NOW = datetime(2026, 11, 23, 3, 0, 0, 123456, tzinfo=UTC)
 ENV = {"OPSWATCH_SUBSCRIPTION_ID": SUBSCRIPTION, "OPSWATCH_LOCATION": "westus"}
@@ -361,6 +362,20 @@ async def test_account_without_the_app_is_named() -> None:
                 await watcher.submit(SIGNED)
             with pytest.raises(OperationNotFoundError):
                 await watcher.get(SIGNED).row()
+
+
+async def test_call_is_repeated_by_the_client_alone() -> None:
+    """The SDK's own repetitions of a post take minutes."""
+    async with serving(says(answer("503 Busy"))) as server:
+        uris = "".join(f"{kind}Endpoint={server.endpoint}/a;" for kind in ("Queue", "Table"))
+        env = {"AzureWebJobsStorage": f"AccountName=a;AccountKey=YQ==;{uris}"}
+        source = open_env(env, is_async=True)
+        with pytest.raises(HttpResponseError):
+            await source.post(SIGNED.encode(), NOW)
+        with pytest.raises(HttpResponseError):
+            await source.read(KEY)
+        await source.close()
+        assert len(server.heads) == 2
 
 
 # --- clients and settings

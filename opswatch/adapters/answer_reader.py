@@ -4,8 +4,8 @@ aiohttp's parser rejects an answer, and loses its status, if a header line is ma
 lengths are given, or if a byte follows the body: of 200 answers of FastAPI 0.75 it lost 183. It has
 no public option for this. h11, and so httpx, also rejects malformed lines and lengths, and the
 standard library's client blocks. So `AnswerReader` rewrites an answer before aiohttp parses it, as
-a proxy would do, and aiohttp keeps the connections, TLS, proxies and time limits. This takes 30 µs
-for a usual answer of ARM; a whole poll takes 1.2 ms.
+a proxy would do, and aiohttp keeps the connections, TLS, proxies and time limits. This takes 10 µs
+for a usual answer of ARM; a whole poll takes 0.4 ms.
 
 A connection is not used again after an answer that had to be corrected, because the place where
 such an answer ends is a guess (RFC 9112, 9.3 and 11.2).

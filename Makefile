@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# One test process more than processors: some wait for a server or a clock.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .PHONY: setup demo test check reference pictures simulate mutants chaos kills load fuzz fuzz-api pollers infra-check snapshots clean requirements release
@@ -10,7 +12,7 @@ setup: $(VENV)/.installed node_modules/.installed
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[dev]'
 	touch $@
 
 node_modules/.installed: package-lock.json
@@ -20,13 +22,18 @@ node_modules/.installed: package-lock.json
 demo: setup
 	$(BIN)/opswatch demo $(if $(KEEP),--keep)
 
-test: setup .venv-fastapi/.installed
-	$(BIN)/python -m pytest -n auto
+# All tests. Of long searches (random actions, fuzzing, faults of many kinds) a share runs, and with
+# THOROUGH=1, as .ci/run sets it, all. The tests of the page need Chromium and say so without it.
+# What is installed first is installed side by side. Neighbouring tests share their servers, so each
+# process gets a run of them (worksteal), and not every third.
+test:
+	$(MAKE) --no-print-directory --jobs=3 setup .venv-fastapi/.installed
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal
 
 # A receiver of 2022 for the tests, in an environment of its own: it needs pydantic 1.
 .venv-fastapi/.installed:
 	$(PYTHON) -m venv .venv-fastapi
-	.venv-fastapi/bin/python -m pip install --quiet --disable-pip-version-check \
+	.venv-fastapi/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
 	  fastapi==0.75.0 httptools uvicorn==0.17.6
 	touch $@
 

@@ -42,6 +42,24 @@ STORAGE_THAT_REFUSES = (
     "QueueEndpoint=http://127.0.0.1:9/devstoreaccount1;"
     "TableEndpoint=http://127.0.0.1:9/devstoreaccount1;"
 )
+# Over storage and over HTTP, sync and async; nothing is asked yet.
+OPEN_CLIENTS = f"""
+import asyncio
+from opswatch.client import Watcher, sync
+
+def watchers(kind):
+    return kind.from_env({{"AzureWebJobsStorage": "{STORAGE_THAT_REFUSES}"}}), kind.over_http("https://x")
+
+async def enter():
+    for watcher in watchers(Watcher):
+        async with watcher:
+            pass
+
+for watcher in watchers(sync.Watcher):
+    with watcher:
+        pass
+asyncio.run(enter())
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -108,7 +126,7 @@ class Environment:
         """Yield a problem if `code` raises."""
         ended = self.run("python", "-c", code)
         if ended.returncode:
-            yield f"{code}: {ended.stderr.strip().splitlines()[-1]}"
+            yield f"{code.strip()}: {ended.stderr.strip().splitlines()[-1]}"
 
 
 # --- what the packages hold
@@ -159,9 +177,7 @@ def check_client(alone: Environment) -> Iterator[str]:
     """Yield what does not work with `opswatch` alone."""
     yield from alone.imports("import opswatch, opswatch.testing, opswatch.queries")
     yield from alone.imports("from opswatch import verify, VerificationError")
-    opening = f"from_env({{'AzureWebJobsStorage': {STORAGE_THAT_REFUSES!r}}})"
-    for face in ("opswatch.client", "opswatch.client.sync"):
-        yield from alone.imports(f"from {face} import Watcher; Watcher.{opening}")
+    yield from alone.imports(OPEN_CLIENTS)
     for command in ("--help", "secret", "doctor"):
         ended = alone.run("opswatch", command)
         if (ended.returncode, ended.stdout) != (2, "") or not re.fullmatch(

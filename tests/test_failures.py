@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -34,6 +35,7 @@ from opswatch.testing import MemoryPoisonQueue, MemoryQueue
 from tests.support.builders import seconds
 from tests.support.harness import ENDPOINT, START, STORED, Harness, ended, status_path
 from tests.support.simulated_host import SimulatedHost
+from tests.support.thorough import some
 
 FAR, NEAR, DURING = range(25), range(25, 45), range(45, 50)  # watches, by how long they run
 ALL = [*FAR, *NEAR, *DURING]
@@ -181,7 +183,7 @@ OUTAGES: dict[str, Refuses] = {
 }
 
 
-@pytest.mark.parametrize("outage", OUTAGES)
+@pytest.mark.parametrize("outage", some(OUTAGES, of=2))
 async def test_all_is_told_five_minutes_after_an_outage(harness: Harness, outage: str) -> None:
     host = SimulatedHost(harness)
     await run_until_watched(harness, host)
@@ -264,8 +266,7 @@ def rubbish(codec: Any, key: Key, value: object) -> dict[str, Any]:
     return columns | {"PartitionKey": key.partition, "RowKey": key.row}
 
 
-@pytest.mark.parametrize("value", ["rubbish", 7.5, None], ids=["texts", "numbers", "no columns"])
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize(("table", "value"), some(product(TABLES, ["rubbish", 7.5, None])))
 async def test_row_of_rubbish_stops_only_what_it_is_about(
     harness: Harness, table: str, value: object
 ) -> None:

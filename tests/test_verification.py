@@ -16,6 +16,7 @@ from opswatch.testing.events import SECRET
 OLD, NEW, FOREIGN = (Secret(bytes([number]) * 32) for number in (1, 2, 3))
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 ERROR = {"code": "Quota", "message": "full", "details": [{"code": "Inner", "message": "i"}]}
+DEEP = b'{"id": "msg_1", "data": {"result": ' + b"[" * 100_000
 Change = Callable[[SignedEvent], tuple[Any, dict[str, Any]]]
 
 
@@ -174,7 +175,7 @@ def test_old_request_is_refused(seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"null", b'{"id": "msg_1"}', b"\xff", b"[" * 10_000]
+    "body", [b"", b"{", b"[]", b"null", b'{"id": "msg_1"}', b"\xff", b"[" * 10_000, DEEP]
 )
 def test_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
     sent = request("https://x", "msg_1", body, (NEW,), NOW)

@@ -13,5 +13,5 @@ group=$1 callback=${2:-}
 name="main-$(date -u +%Y%m%d%H%M%S)"
 url=$("$here/../bash/start.sh" deployment group create --name "$name" --resource-group "$group" \
     --template-file "$here/main.bicep" --no-wait)
-# The kind lets opswatch learn how long this deployment takes: give each template a name of its own.
+# The kind lets opswatch learn how long this deployment takes: give each template another name.
 "$here/../bash/post.sh" "$url" "\"kind\": \"deployments/main\", \"clientState\": {\"deployment\": \"$name\"}${callback:+, \"callbackUrl\": \"$callback\"}"

@@ -1,6 +1,6 @@
 """Passes opswatch's callbacks on to what cannot verify them: GitHub, Azure Pipelines, Event Grid.
 
-Each route is a callback URL. It verifies the signature, makes one request with a secret of its own,
+Each route is a callback URL. It verifies the signature, makes one request with the target's secret,
 and answers 204 if that was accepted. After any other answer, opswatch calls again on its schedule.
 """
 

@@ -51,6 +51,7 @@ class HttpArm:
         self._session = aiohttp.ClientSession(
             connector=AnswerConnector(limit=MAX_CONNECTIONS),
             cookie_jar=aiohttp.DummyCookieJar(),
+            headers=_HEADERS,
             auto_decompress=False,  # `unpack` does that, within a limit
             timeout=aiohttp.ClientTimeout(),  # none: `_ask` has one for the whole exchange
         )
@@ -87,7 +88,7 @@ class HttpArm:
             asyncio.timeout(self._timeout),
             self._session.get(
                 URL(url, encoded=True),  # byte for byte: quoting it again would break a signature
-                headers={**_HEADERS, "Authorization": f"Bearer {token}"},
+                headers={"Authorization": f"Bearer {token}"},
                 allow_redirects=False,
                 proxy=self._proxy,
             ) as response,

@@ -12,7 +12,7 @@ from opswatch.adapters.tokens import unreadable_answer
 # Seconds of a request for a token, and that a caller waits for it: a developer's sign-in may have
 # to start a program, which takes some seconds.
 _MANAGED, _DEVELOPER = 5.0, 20.0
-_MANAGED_PATIENCE, _DEVELOPER_PATIENCE = 5.0, 8.0
+_MANAGED_PATIENCE, _DEVELOPER_PATIENCE = 5.0, 7.0
 
 
 def credential_for(*, managed_identity: bool, client_id: str | None) -> "LazyCredential":

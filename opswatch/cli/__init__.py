@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from opswatch.cli.exit_codes import (
@@ -19,7 +20,7 @@ COMMANDS = {
     "dev": "Run the function app without Core Tools.",
     "simulate": "Run a simulated ARM.",
     "demo": "Run everything on this machine, from post to callback.",
-    "post": "Post an operation to be watched.",
+    "post": "Post operations to be watched.",
     "wait": "Wait until operations have ended.",
     "show": "Show an operation and its deliveries.",
     "list": "List operations, newest first.",
@@ -29,10 +30,12 @@ COMMANDS = {
     "kinds": "List kinds of operations and how long they take.",
     "summary": "Show what needs attention.",
     "stop": "Stop watching an operation.",
-    "redeliver": "Send settled deliveries again.",
+    "redeliver": "Send deliveries again.",
     "secret": "Generate a secret that callbacks are signed with.",
+    "listen": "Receive callbacks on this machine and print them.",
     "verify": "Send a test event to a receiver and explain each layer.",
     "doctor": "Check settings, storage, token and ARM.",
+    "completion": "Print the completion script of a shell.",
 }
 
 
@@ -47,7 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    code = _run(sys.argv[1:])
+    try:
+        code = _run(sys.argv[1:])
+    except OSError as error:  # of the report of another one
+        if error.errno not in OUTPUT_ERRORS:
+            raise
+        code = EXIT_UNREACHABLE
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         sys.stdout.flush()
@@ -97,7 +105,8 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _report_output(error: OSError) -> int:
     """Print that the output cannot be written; return the exit code."""
-    print(f"The output cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
+    with suppress(OSError):  # stderr may be on the same disk
+        print(f"The output cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
     return EXIT_UNREACHABLE
 
 

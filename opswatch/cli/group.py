@@ -3,10 +3,13 @@
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from opswatch import __version__
 from opswatch.cli import COMMANDS
 from opswatch.cli.exit_codes import EXIT_CODES
+
+_EXIT_CODES = "exit-codes"  # a topic of `help`
 
 
 class LazyGroup(click.Group):
@@ -22,6 +25,12 @@ class LazyGroup(click.Group):
             return super().get_command(ctx, cmd_name)
         command: click.Command = import_module(f"opswatch.cli.commands.{cmd_name}").command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands and options that begin so, without importing the commands."""
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        own = [CompletionItem(name, help=COMMANDS.get(name)) for name in names]
+        return own + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands with their summaries."""
@@ -51,7 +60,14 @@ def group(ctx: click.Context, is_version: bool) -> None:
 
 
 @group.command("help")
-@click.argument("name", metavar="COMMAND", required=False)
+@click.argument(
+    "name",
+    metavar="COMMAND",
+    required=False,
+    shell_complete=lambda _, __, begun: [
+        name for name in (*COMMANDS, _EXIT_CODES) if name.startswith(begun)
+    ],
+)
 @click.pass_context
 def print_help(ctx: click.Context, name: str | None) -> None:
     """List the commands, or explain one."""
@@ -59,7 +75,7 @@ def print_help(ctx: click.Context, name: str | None) -> None:
     if name is None:
         click.echo(of_group.get_help())
         return
-    if name == "exit-codes":
+    if name == _EXIT_CODES:
         click.echo("\n".join(f"{code:>3}  {meaning}" for code, meaning in EXIT_CODES.items()))
         return
     command = group.get_command(of_group, name)

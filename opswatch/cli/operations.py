@@ -13,11 +13,10 @@ from opswatch.cli.pages import iter_pages
 from opswatch.cli.source import Source, utc_now
 from opswatch.core.errors import Reason
 from opswatch.core.intake import Rejection
-from opswatch.core.keys import GUID, Key
+from opswatch.core.keys import GUID, Key, key_from_text
 from opswatch.core.texts import to_json
 
-_KEY = re.compile(r"(?P<partition>[^/\s]+)/(?P<row>[^/~]+(?:~[^/~]+){3,4})")
-_BEGINNING = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+BEGINNING = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _MOST_CANDIDATES = 10
 _SHORT = 8  # characters of an ID that is shown
 OPERATION_HELP = (
@@ -44,9 +43,9 @@ async def find_key(source: Source, text: str, *, may_be_new: bool = False) -> Ke
     `may_be_new`, a bare ID that is no beginning either is the name of an operation to come.
     """
     text = text.strip()
-    if named := _KEY.fullmatch(text):
-        return Key(named["partition"].lower(), named["row"])
-    is_bare = _BEGINNING.fullmatch(text) is not None
+    if named := key_from_text(text):
+        return named
+    is_bare = BEGINNING.fullmatch(text) is not None
     # A bare ID as it is: some look like base64.
     body = to_json({"operation": text}) if is_bare else text
     read = source.intake.read(body.encode("utf-8", "surrogateescape"), utc_now())

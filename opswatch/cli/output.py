@@ -3,8 +3,8 @@
 import csv
 import io
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -250,6 +250,6 @@ def instant_of(row: Row, name: str) -> datetime | None:
 
 
 def note(text: str) -> None:
-    """Print a remark on stderr, where it is in no pipe's way."""
-    sys.stdout.flush()
-    click.echo(text, err=True)
+    """Print a remark on stderr, if anything reads it."""
+    with suppress(BrokenPipeError):
+        click.echo(text, err=True)

@@ -1,7 +1,6 @@
 """Where commands look: the API's answers, made here of the storage or got over HTTP."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from datetime import UTC, datetime
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, Protocol
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import aiohttp
 import click
@@ -18,14 +17,13 @@ from opswatch.adapters.sessions import azure_session, environment_proxy
 from opswatch.bootstrap import intake_of, open_app
 from opswatch.cli.failures import AnswerError
 from opswatch.cli.terminal import Main, environment
-from opswatch.config import Settings
-from opswatch.core.callback_policy import is_loopback_host
+from opswatch.config import Settings, api_base, api_keys
 from opswatch.core.errors import ConfigError
 from opswatch.core.intake import Intake
 from opswatch.core.mistakes import Part, problems_of
 from opswatch.core.texts import from_json, to_json
 from opswatch.health import Check
-from opswatch.ports import Query, Services
+from opswatch.ports import Services
 from opswatch.web.answers import Call
 from opswatch.web.http import JSON, PREFIX, Request, Response
 from opswatch.web.parameters import VERSION, read_query
@@ -34,8 +32,6 @@ from opswatch.web.routes import find_routes
 
 LONGEST_LOOK = 15.0  # seconds, of one request with its retries
 _CLOSING = 1.0  # seconds: a sign-in may ignore that it is cancelled
-_EXAMPLE = "https://func-1.azurewebsites.net"
-_BOTH_KEYS = re.compile(r"(?:read|write)=[^,]+(?:,(?:read|write)=[^,]+)*")
 
 
 class Source(Protocol):
@@ -70,6 +66,10 @@ class Target:
     url: str | None
     key_variable: str
     reads_only: bool
+
+    def find_url(self, env: Mapping[str, str]) -> str | None:
+        """Return the URL of the app, given or set; None to use the storage."""
+        return self.url or env.get("OPSWATCH_URL") or None
 
     def open(self) -> AbstractAsyncContextManager[Source]:
         """Open the API at the URL if there is one, or else the storage of the settings."""
@@ -126,8 +126,6 @@ class StorageSource:
                     response = await self._answer(method, path, query or {}, body)
                 except ProblemError as error:
                     response = error.response
-                if response.status == HTTPStatus.NOT_FOUND:
-                    await self._require_tables()
         except TimeoutError:
             raise TimeoutError(f"no answer within {LONGEST_LOOK:g} s") from None
         return _value(response)
@@ -156,14 +154,6 @@ class StorageSource:
                     )
                 )
         raise AnswerError(HTTPStatus.NOT_FOUND, "NotFound", f"there is nothing at {path}")
-
-    async def _require_tables(self) -> None:
-        """Raise `ResourceNotFoundError` if the tables do not exist.
-
-        Azurite answers alike for a missing row and for a missing table.
-        """
-        await self.services.store.results.find_page(Query(partition="-"), 1)
-        await self.services.store.watches.find_page(Query(partition="-"), 1)
 
 
 async def _no_checks() -> Sequence[Check]:
@@ -208,7 +198,9 @@ def _value(response: Response) -> Any:
         value = from_json(response.body)
     except ValueError:
         value = None
-    if HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES and value is not None:
+    is_success = HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES
+    is_health = isinstance(value, dict) and "checks" in value  # 503 if a check fails
+    if is_health or (is_success and value is not None):
         return value
     if isinstance(value, dict) and isinstance(value.get("code"), str):
         raise AnswerError(response.status, value["code"], str(value.get("detail", "")))
@@ -227,7 +219,7 @@ _CODES = frozenset(code.value for code in HTTPStatus)
 @asynccontextmanager
 async def _open(target: Target) -> AsyncIterator[Source]:
     env = environment()
-    url = target.url or env.get("OPSWATCH_URL")
+    url = target.find_url(env)
     settings = Settings.read(env, reads_only=target.reads_only)
     parts = [part for part in Part if part is not Part.STORAGE or not url]
     if problems := problems_of(settings.mistakes, *parts):
@@ -238,7 +230,7 @@ async def _open(target: Target) -> AsyncIterator[Source]:
             yield HttpSource(
                 base=_base(url),
                 session=await stack.enter_async_context(azure_session()),
-                keys=_keys(env.get(target.key_variable, "")),
+                keys=api_keys(env.get(target.key_variable, "")),
                 intake=intake_of(settings),
             )
         else:
@@ -251,26 +243,10 @@ async def _open(target: Target) -> AsyncIterator[Source]:
 
 def _base(url: str) -> str:
     """Return the URL of the API; raise `ConfigError` if a key may not be sent there."""
-    parts = urlsplit(url if "://" in url else f"https://{url}")
-    is_safe = parts.scheme == "https" or (
-        parts.scheme == "http" and is_loopback_host(parts.hostname or "")
-    )
-    if not is_safe or not parts.hostname or parts.username is not None:
-        raise ConfigError(
-            [f"OPSWATCH_URL: an https URL, or http on this machine, such as {_EXAMPLE}"]
-        )
-    path = parts.path.rstrip("/")
-    if not path.lower().endswith(PREFIX):
-        path += PREFIX
-    return f"{parts.scheme}://{parts.netloc}{path}"
-
-
-def _keys(text: str) -> dict[str, str]:
-    """Return the keys of `read` and `write`: one for both, or `read=…,write=…`."""
-    text = text.strip()
-    if _BOTH_KEYS.fullmatch(text):
-        return dict(pair.split("=", 1) for pair in text.split(","))
-    return {"read": text, "write": text} if text else {}
+    try:
+        return api_base(url)
+    except ValueError as error:
+        raise ConfigError([f"OPSWATCH_URL: {error}"]) from error
 
 
 def utc_now() -> datetime:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -33,6 +33,10 @@ class Wait:
     callbacks: bool = False  # until the callbacks are settled, too
     timeout: timedelta | None = None  # zero: look once
     every: float | None = None  # seconds between looks; None: 1 s, later 5 s
+    has_reached: bool = (
+        False  # the source has answered just now: an outage of the first look passes
+    )
+    ended_rounds: Mapping[Key, int] = field(default_factory=dict)  # whose results do not count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +52,7 @@ class Looks:
     """Looks that go on through an outage, after a first one that has succeeded."""
 
     clock: Callable[[], float] = time.monotonic
-    _has_looked: bool = field(default=False, init=False)
+    has_looked: bool = False
     _failing_since: float | None = field(default=None, init=False)
 
     @property
@@ -61,7 +65,7 @@ class Looks:
         try:
             found = await call
         except Exception as error:
-            if not (self._has_looked and may_pass(error)):
+            if not (self.has_looked and may_pass(error)):
                 raise
             now = self.clock()
             if self._failing_since is None:
@@ -72,7 +76,7 @@ class Looks:
             return None
         if self._failing_since is not None:
             note(f"looking again after {self.clock() - self._failing_since:.0f} s")
-        self._has_looked, self._failing_since = True, None
+        self.has_looked, self._failing_since = True, None
         return found
 
 
@@ -82,7 +86,7 @@ async def wait_for(source: Source, keys: Sequence[Key], wait: Wait) -> Waited:
     Prints each change on stderr. Raises `CommandError` for an operation that stays unknown.
     """
     began = time.monotonic()
-    waiting, looks = _Waiting(source, keys, wait), Looks()
+    waiting, looks = _Waiting(source, keys, wait), Looks(has_looked=wait.has_reached)
     while True:
         await looks.look(waiting.look())
         passed = time.monotonic() - began
@@ -115,7 +119,11 @@ class _Waiting:
 
         async def read(key: Key) -> None:
             async with limit:
-                if row := await get_operation(self.source, key):
+                row = await get_operation(self.source, key)
+                if row and (
+                    row["state"] != "finished"
+                    or row.get("round", 1) > self.wait.ended_rounds.get(key, 0)
+                ):
                     self.rows[key] = row
 
         left = [key for key in self.keys if key not in self.done]
@@ -160,7 +168,7 @@ class _Waiting:
         """The exit code of the worst end; an abandoned callback that is waited for is a failure."""
         rows = [self.rows[key] for key in self.done]
         code = exit_code_of(row["status"] for row in rows)
-        states = [delivery["state"] for row in rows for delivery in row["deliveries"]]
+        states = [delivery["state"] for row in rows for delivery in _of_this_round(row)]
         is_told = not self.wait.callbacks or "abandoned" not in states
         return code if code != EXIT_SUCCESS or is_told else EXIT_FAILURE
 
@@ -177,6 +185,12 @@ def is_settled(row: Row, *, is_late: bool) -> bool:
         for url in row.get("callbacks") or ()
         if status != "Stopped" and status in ends.get(url, [status])
     ]
-    deliveries = row["deliveries"]
+    deliveries = _of_this_round(row)
     is_complete = is_late or len(deliveries) >= len(wanted)
     return is_complete and all(delivery["state"] != "pending" for delivery in deliveries)
+
+
+def _of_this_round(row: Row) -> list[Row]:
+    """Return the deliveries of the end that an operation has now, and not of earlier ones."""
+    current = row.get("round", 1)
+    return [delivery for delivery in row["deliveries"] if delivery.get("round", 1) == current]

@@ -1,6 +1,5 @@
 """What both faces of the client do with a source: posting, reading, and keys of what is named."""
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,12 +18,11 @@ from opswatch.config import Settings
 from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.errors import ConfigError
 from opswatch.core.intake import Defaults, Intake, Rejection
-from opswatch.core.keys import NOTHING, Key
+from opswatch.core.keys import NOTHING, Key, key_from_text
 from opswatch.core.mistakes import Part, problems_of
 
 T = TypeVar("T")
 
-_KEY = re.compile(r"(?P<partition>[^/\s]+)/(?P<row>[^/~\s]+(?:~[^/~\s]+){3,4})")
 _ARM = "https://management.azure.com"
 # Any operation: what else a post says is checked before there is one.
 _SAMPLE = f"/subscriptions/{NOTHING}/providers/{NOTHING}/locations/{NOTHING}/operations/{NOTHING}"
@@ -58,8 +56,8 @@ class Connection:
         Raise `RejectedError` if it is none of them.
         """
         text = named.strip()
-        if match := _KEY.fullmatch(text):
-            return Key(match["partition"].lower(), match["row"])
+        if key := key_from_text(text):
+            return key
         if self.source.intake is None:
             return key_of_url(_ARM + text if text.startswith("/") else text)
         read = self.source.intake.read(text.encode(), self.timing.now())

@@ -4,16 +4,20 @@ import os
 import threading
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from opswatch.client.connection import intake_from
 from opswatch.client.http import HttpSource, open_http
 from opswatch.client.storage import StorageSource
-from opswatch.config import STORAGE, Storage
+from opswatch.config import STORAGE, Storage, api_keys, connection_parts
+from opswatch.core.callback_policy import is_loopback_host
 from opswatch.core.errors import ConfigError
 from opswatch.rows.messages import OPERATIONS_QUEUE
 from opswatch.rows.tables import REJECTIONS, RESULTS, WATCHES
 
 _IMPORTING = threading.Lock()
+# Of a call, in seconds. `Connection` tries again itself: the SDK's own retries take minutes.
+_CALL: Mapping[str, Any] = {"retry_total": 0, "connection_timeout": 10, "read_timeout": 20}
 URL, KEY = "OPSWATCH_URL", "OPSWATCH_KEY"  # of the HTTP API
 
 
@@ -21,20 +25,29 @@ def open_env(env: Mapping[str, str] | None, *, is_async: bool) -> StorageSource 
     """Return the source that `env` names; no request is made. Raise `ConfigError`."""
     env = os.environ if env is None else env
     if env.get(URL):
-        return open_http(env[URL], env.get(KEY) or None, None, is_async=is_async)
+        keys = api_keys(env.get(KEY, ""))
+        try:
+            return open_http(env[URL], keys.get("read"), keys.get("write"), is_async=is_async)
+        except ValueError as error:
+            raise ConfigError([f"{URL}: {error}"]) from error
     storage = Storage.from_env(env)
+    text = storage.connection_string
     queues, tables = _client_types(is_async=is_async)
-    credential = None if storage.connection_string else _credential(storage, is_async=is_async)
+    credential = None if text else _credential(storage, is_async=is_async)
+    host = urlsplit(connection_parts(text).get("tableendpoint", "")).hostname or ""
+    options: dict[str, Any] = {**_CALL}
+    if is_loopback_host(host):  # an emulator: no proxy of the environment can reach it
+        options["use_env_settings"] = False
 
     def table(name: str) -> Any:
         if credential is None:
-            return tables.from_connection_string(storage.connection_string, name)
-        return tables(storage.table_uri, name, credential=credential)
+            return tables.from_connection_string(text, name, **options)
+        return tables(storage.table_uri, name, credential=credential, **options)
 
     if credential is None:
-        queue = queues.from_connection_string(storage.connection_string, OPERATIONS_QUEUE)
+        queue = queues.from_connection_string(text, OPERATIONS_QUEUE, **options)
     else:
-        queue = queues(storage.queue_uri, OPERATIONS_QUEUE, credential=credential)
+        queue = queues(storage.queue_uri, OPERATIONS_QUEUE, credential=credential, **options)
     results, watches, rejections = map(table, (RESULTS.table, WATCHES.table, REJECTIONS.table))
     source = StorageSource(queue, results, watches, rejections, intake_from(env))
     owned = (queue, results, watches, rejections, credential)

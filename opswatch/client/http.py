@@ -18,11 +18,11 @@ from opswatch.client.calls import settle
 from opswatch.client.errors import NotAllowedError, OperationNotFoundError, RejectedError
 from opswatch.client.row import OperationRow, row_from_json
 from opswatch.client.source import Posted
+from opswatch.config import api_base
 from opswatch.core.callback_policy import is_loopback_host
 from opswatch.core.intake import Intake
 from opswatch.core.keys import Key
 
-_PREFIX = "/api"
 _CONNECTING, _READING = 5, 30  # seconds
 _READ, _WRITE = "read", "write"  # the functions, each with its key
 
@@ -107,15 +107,11 @@ class HttpSource:
 
 def open_http(url: str, key: str | None, write_key: str | None, *, is_async: bool) -> HttpSource:
     """Return the source; no request is made. Raise `ValueError` if `url` is no app's."""
-    parts = urlsplit(url)
-    is_local = is_loopback_host(parts.hostname or "")
-    if parts.query or parts.fragment or parts.username or not parts.hostname:
-        raise ValueError("the app's address is https://…, without a query: keys go in `key`")
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_local):
-        raise ValueError("the app's address must be https: a key would be sent in the open")
-    base = url.rstrip("/")
-    if not parts.path.strip("/"):
-        base += _PREFIX
+    try:
+        base = api_base(url)
+    except ValueError as error:
+        raise ValueError(f"the app's address must be {error}; keys go in `key`") from error
+    is_local = is_loopback_host(urlsplit(base).hostname or "")
     options: dict[str, Any] = {
         "policies": [UserAgentPolicy(base_user_agent="opswatch"), ProxyPolicy()],
         "connection_timeout": _CONNECTING,

@@ -28,8 +28,9 @@ from opswatch.client.posts import (
 )
 from opswatch.client.row import OperationRow
 from opswatch.client.source import Posted
+from opswatch.client.waiting import not_found
 from opswatch.core.errors import OpswatchError
-from opswatch.core.keys import Key
+from opswatch.core.keys import Key, key_from_text
 from opswatch.core.urls import with_api_version
 
 # Where the final result is read, as OpenAPI documents name it (`final-state-via`): a polling object
@@ -67,7 +68,6 @@ class DurablePolling:
         self._url: str | None = None  # at which ARM reports the operation
         self._location: str | None = None
         self._request: Request | None = None
-        self._row: OperationRow | None = None
         self._client: Any = None
         self._response: Any = None  # what is deserialized in the end
         self._callback: Any = None
@@ -141,15 +141,15 @@ class DurablePolling:
         cls, continuation_token: str, **kwargs: Any
     ) -> tuple[Any, Any, Any]:
         """Return what `initialize` needs to wait for an operation that is watched already."""
-        partition, _, row = continuation_token.strip().partition("/")
-        if "~" not in row:
+        key = key_from_text(continuation_token)
+        if key is None:
             raise ValueError(
                 "not a token of opswatch, which is SUBSCRIPTION/KEY: a token of the SDK's own "
                 "pollers goes with polling=True"
             )
         return (
             kwargs["client"],
-            _KnownByKey(Key(partition.lower(), row)),
+            _KnownByKey(key),
             kwargs["deserialization_callback"],
         )
 
@@ -176,13 +176,15 @@ class DurablePolling:
         if self._is_done:
             return
         posted = self.posted.result()
-        watched = self.connection.watched(self.key, posted if posted.body_sha256 else None)
+        watched = self.connection.watched(self.key, posted if posted.digests else None)
+        last: OperationRow | None = None
         async for row in watched.looks(None):
-            self._row = row
+            last = row
             self._status = row.status or _RUNNING
-        assert self._row is not None, self.key  # noqa: S101 - `looks` ends with a row
-        self._row.raise_unless_succeeded()
-        url = self._final_url(self._row)
+        if last is None:
+            raise not_found(self.key)
+        last.raise_unless_succeeded()
+        url = self._final_url(last)
         if url is not None:
             self._response = await self._get(url)
         self._is_done = True

@@ -120,7 +120,6 @@ class OperationRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
             self.status,
             self.percent_complete,
             self.misses,
-            self.last_miss,
             self.slow,
             self.round,
         )

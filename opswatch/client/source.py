@@ -22,7 +22,7 @@ class Posted:
 
     key: Key
     at: datetime
-    body_sha256: str | None = None  # if a rejection may follow
+    digests: tuple[str, ...] = ()  # SHA-256 of its message, if a rejection may follow
     replaces: int = 0  # the round whose end stands until the app watches the operation again
 
 

@@ -1,8 +1,10 @@
 """The app's storage account as a source: its queue, and the tables of operations."""
 
 import inspect
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from itertools import product
 from typing import Any
 
 from azure.core.exceptions import AzureError, ResourceNotFoundError
@@ -60,7 +62,8 @@ class StorageSource:
         return Posted(
             key=read.operation.key,
             at=now,
-            body_sha256=sha256(body).hexdigest(),
+            # A client of the user may encode its messages (`TextBase64EncodePolicy`).
+            digests=tuple(sha256(sent).hexdigest() for sent in (body, b64encode(body))),
             replaces=ended.round if ended and ended.can_be_watched_again else 0,
         )
 
@@ -76,12 +79,12 @@ class StorageSource:
         return _operation(watch, "watching", key) if watch is not None else None
 
     async def rejection(self, posted: Posted) -> RejectedError | None:
-        """Return the rejection of a post: its key is the date, then the digest of the body."""
-        if self._rejections is None or posted.body_sha256 is None:
+        """Return the rejection of a post: its key is the date, then the digest of its message."""
+        if self._rejections is None:
             return None
         first = posted.at.astimezone(UTC).date()
-        for day in (first, first + timedelta(days=1)):
-            found = await self._get(self._rejections, Key(day.isoformat(), posted.body_sha256))
+        for day, digest in product((first, first + timedelta(days=1)), posted.digests):
+            found = await self._get(self._rejections, Key(day.isoformat(), digest))
             if found is not None:
                 return RejectedError(str(found.get("reason")), str(found.get("detail")))
         return None

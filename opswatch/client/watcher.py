@@ -15,6 +15,7 @@ from opswatch.client.posts import Options, PollingOptions, PostOptions, own_poll
 from opswatch.client.row import OperationRow
 from opswatch.client.source import Posted
 from opswatch.client.storage import StorageSource, check_clients, table_clients
+from opswatch.client.waiting import not_found
 from opswatch.core.keys import Key
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class Handle:
         last: OperationRow | None = None
         async for row in self._looks(timeout):
             last = row
-        assert last is not None, self.id  # noqa: S101 - looks end with a row
+        if last is None:
+            raise not_found(self._key)
         last.raise_unless_succeeded()
         return last
 

@@ -27,6 +27,7 @@ class Redelivery:
     """Which settled deliveries to deliver again."""
 
     since: datetime | None
+    until: datetime | None
     host: str | None
     dry_run: bool
 
@@ -83,13 +84,14 @@ def read_redelivery(body: bytes, now: datetime) -> Redelivery:
             or value not in schema.get("enum", [value])
         ):
             raise ProblemError(Code.INVALID_BODY, f"{name!r} has no usable value")
-    since = None
-    if "since" in posted:
-        try:
-            since = read_instant(posted["since"], now)
-        except ValueError as error:
-            raise ProblemError(Code.INVALID_BODY, f"since: {error}") from error
-    return Redelivery(since=since, host=posted.get("host"), dry_run=posted.get("dryRun", False))
+    bounds: dict[str, datetime | None] = {"since": None, "until": None}
+    for name in bounds:
+        if name in posted:
+            try:
+                bounds[name] = read_instant(posted[name], now)
+            except ValueError as error:
+                raise ProblemError(Code.INVALID_BODY, f"{name}: {error}") from error
+    return Redelivery(**bounds, host=posted.get("host"), dry_run=posted.get("dryRun", False))
 
 
 def _fits(value: Any, schema: Mapping[str, Any]) -> bool:

@@ -18,6 +18,7 @@ from benchmarks.schedule.pollers import FIXED, Ages, fixed
 from benchmarks.schedule.recordings import Recording, read_recordings, synthetic_recordings
 from benchmarks.throttle import Simulation
 from opswatch.core.policy import Policy
+from tests.support.thorough import some
 
 POLICY = Policy()
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data" / "durations.csv"
@@ -112,7 +113,7 @@ def test_learned_schedule_reaches_its_figures_on_recordings() -> None:
 # --- the budget
 
 
-@pytest.mark.parametrize("processes", [1, 16])
+@pytest.mark.parametrize("processes", some([16, 1], of=2))
 def test_gate_uses_the_budget_and_is_not_refused(processes: int) -> None:
     outcome = Simulation(5000, processes, has_gate=True, interval=None).run(600)
     assert outcome.refused <= 0.001

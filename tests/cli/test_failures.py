@@ -39,7 +39,7 @@ CASES: list[tuple[Exception, int, str, bool]] = [
     (refused(400, "OutOfRangeInput"), 6, "400 OutOfRangeInput", False),
     (refused(503, "ServerBusy"), 6, "503 ServerBusy", True),
     (refused(429), 6, "429", True),
-    (ClientAuthenticationError("no token within 8 s: x; restart the app"), 5, "az login", True),
+    (ClientAuthenticationError("no token within 7 s: x; restart the app"), 5, "az login", True),
     (ServiceRequestError("refused"), 6, "refused", True),
     (ServiceResponseError("broke off"), 6, "broke off", True),
     (aiohttp.ServerDisconnectedError(), 6, "opswatch doctor", True),
@@ -75,7 +75,7 @@ def test_defect_keeps_its_traceback(defect: Exception) -> None:
 
 
 def test_advice_for_the_app_is_left_out() -> None:
-    failed = command_error(ClientAuthenticationError("no token within 8 s: x; restart the app"))
+    failed = command_error(ClientAuthenticationError("no token within 7 s: x; restart the app"))
     assert failed is not None
     assert "restart the app" not in failed.message
 

@@ -17,8 +17,9 @@ each_command = pytest.mark.parametrize("command", cli.COMMANDS)
 async def test_group_lists_every_command(run: Run, arguments: list[str]) -> None:
     result = await run(*arguments)
     assert (result.code, result.err) == (0, "")
+    width = max(map(len, cli.COMMANDS))
     for name, summary in cli.COMMANDS.items():
-        assert f"  {name:10}  {summary}" in result.lines
+        assert f"  {name:{width}}  {summary}" in result.lines
 
 
 @each_command
@@ -43,6 +44,8 @@ async def test_version_is_that_of_the_package(run: Run) -> None:
         (["show"], "Missing argument 'OPERATION' (see `opswatch show --help`)"),
         (["list", "--top", "x"], "Invalid value for '--top': 'x' is not a valid integer"),
         (["list", "--nope"], "No such option"),
+        (["list", "--status", "watching"], "--status watching: it is a state: --state"),
+        (["tail", "1b2c", "--until-empty"], "An OPERATION is followed alone: without filters"),
         (["simulate", "--duration", "soon"], "Invalid value for '--duration': 'soon' is not a"),
         (["simulate", "--outcome", "nope"], "Invalid value for '--outcome': 'nope' is not one of"),
     ],

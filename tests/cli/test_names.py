@@ -80,7 +80,7 @@ async def test_id_of_another_subscription_is_found(
 async def test_beginning_that_looks_like_base64_is_one(
     run: Run, operations: Operations, beginning: str
 ) -> None:
-    packed = b64encode(beginning[:6].encode()).decode()
+    packed = b64encode(f"{beginning[:3]} {beginning[3:5]}".encode()).decode()
     key = await operations.watch(json.dumps({"operation": f"{packed}-1"}))
     result = await run("show", packed)
     assert f"operation   {key}" in result.lines

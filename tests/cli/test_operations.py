@@ -1,4 +1,4 @@
-"""The commands show, list, stop and redeliver, over operations in real tables."""
+"""The commands show and list, over operations in real tables."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -35,7 +35,7 @@ async def test_show_accepts_every_form_of_name(run: Run, operations: Operations)
     await operations.progress(key, "Creating", 40)
     url = f"https://management.azure.com/subscriptions/{key.partition}/providers/Microsoft.Cache"
     shown = [
-        await run("show", form)
+        await run("show", form, "--time", "iso")  # ages differ from run to run
         for form in (
             "1b2c",
             str(key),
@@ -101,21 +101,10 @@ async def test_stored_control_characters_are_escaped(run: Run, operations: Opera
         assert not {"\x1b", "\x9b"} & set(out)
 
 
-async def test_pending_redelivery_replaces_its_record(run: Run, operations: Operations) -> None:
-    key = await operations.watch(posted("1b2c"))
-    await operations.end(key)
-    await operations.attempt(key, HttpResponse(204, {}))
-    assert "delivered after 1 attempt" in (await run("show", "1b2c")).out
-    assert (await run("redeliver", "1b2c")).code == 0
-    result = await run("show", "1b2c")
-    assert [f"{ORIGIN} pending after 1 attempt" in line for line in result.lines].count(True) == 1
-    assert "delivered" not in result.out
-
-
-@pytest.mark.parametrize(("command", "code"), [("show", 2), ("stop", 2), ("redeliver", 1)])
-async def test_unknown_operation_fails(run: Run, command: str, code: int) -> None:
+@pytest.mark.parametrize("command", ["show", "stop", "redeliver"])
+async def test_unknown_operation_fails(run: Run, command: str) -> None:
     result = await run(command, "s/a~b~c~d")
-    assert (result.code, result.out) == (code, "")
+    assert (result.code, result.out) == (2, "")
     assert len(result.err.splitlines()) == 1
 
 
@@ -226,73 +215,3 @@ async def test_list_rejects_wrong_timestamp(run: Run, argument: str) -> None:
     result = await run("list", "--since", argument)
     assert result.code == 2
     assert result.err.startswith("InvalidParameter: since: an instant such as 2026-11-25T21:00:00Z")
-
-
-# --- stop
-
-
-async def test_stopped_watch_has_result_without_callback(run: Run, operations: Operations) -> None:
-    key = await operations.watch(posted("1b2c"))
-    result = await run("stop", "1b2c")
-    assert (result.code, result.lines) == (0, [f"stopped watching {key}"])
-    row = await operations.services.store.results.get(key)
-    assert row is not None
-    assert row.value.end.status is FinalStatus.STOPPED
-    assert await operations.attempt(key, HttpResponse(204, {})) == []
-
-
-async def test_ended_operation_cannot_be_stopped(run: Run, operations: Operations) -> None:
-    await operations.end(await operations.watch("1b2c"))
-    result = await run("stop", "1b2c")
-    assert (result.code, result.out) == (1, "")
-    assert "it has ended: Succeeded" in result.err
-
-
-# --- redeliver
-
-
-async def test_redelivery_keeps_webhook_ids(run: Run, operations: Operations) -> None:
-    key = await operations.watch(posted("1b2c"))
-    await operations.watch(posted("1b2c", f"{HOOK}/2"))
-    await operations.end(key)
-    first = await operations.attempt(key, HttpResponse(204, {}))
-    result = await run("redeliver", key.partition, key.row)
-    assert (result.code, result.lines) == (0, ["queued 2 deliveries"])
-    again = await operations.attempt(key, HttpResponse(204, {}), seq=2)
-    assert len(first) == 2
-    assert [(r.url, r.headers["webhook-id"]) for r in first] == [
-        (r.url, r.headers["webhook-id"]) for r in again
-    ]
-
-
-async def test_pending_delivery_is_not_redelivered(run: Run, operations: Operations) -> None:
-    key = await operations.watch(posted("1b2c"))
-    await operations.end(key)
-    await operations.attempt(key, HttpResponse(500, {}))
-    result = await run("redeliver", "1b2c")
-    assert (result.code, result.out) == (1, "")
-    assert "has no settled delivery" in result.err
-
-
-async def test_abandoned_deliveries_are_redelivered_since_timestamp(
-    run: Run, operations: Operations
-) -> None:
-    began = datetime.now(UTC)
-    answers = {"gone": 410, "gone-too": 410, "taken": 204}
-    for name, code in answers.items():
-        key = await operations.watch(posted(name))
-        await operations.end(key)
-        await operations.attempt(key, HttpResponse(code, {}))
-    later = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
-    assert (await run("redeliver", "--abandoned-since", later)).lines == ["queued 0 deliveries"]
-    result = await run("redeliver", "--abandoned-since", began.isoformat())
-    assert (result.code, result.lines) == (0, ["queued 2 deliveries"])
-
-
-@pytest.mark.parametrize(
-    "arguments", [[], ["a", "b", "c"], ["1b2c", "--abandoned-since", "2026-11-23"]]
-)
-async def test_redeliver_requires_operation_or_timestamp(run: Run, arguments: list[str]) -> None:
-    result = await run("redeliver", *arguments)
-    assert result.code == 2
-    assert result.err.startswith("Either an OPERATION or --abandoned-since TIMESTAMP")

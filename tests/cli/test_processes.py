@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from opswatch.cli import source
+from opswatch.core.watches import FinalStatus
 from tests.cli.conftest import Operations, Run
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +56,18 @@ async def test_closed_pipe_is_no_error(operations: Operations, arguments: list[s
     finally:
         os.close(writing)
     assert (code, err) == (0, "")
+
+
+async def test_wait_keeps_its_exit_code_without_readers(operations: Operations) -> None:
+    key = await operations.watch("1b2c")
+    await operations.end(key, FinalStatus.CANCELED)
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        code, _, _ = await ended("wait", str(key), stdout=writing, stderr=writing)
+    finally:
+        os.close(writing)
+    assert code == 3
 
 
 @pytest.mark.parametrize("arguments", [["list", "-o", "json"], ["--help"]])
@@ -168,7 +181,7 @@ async def test_sign_in_without_an_end_is_reported_within_10_s(hanging_az: Path) 
     code, out, err = await ended("show", "s/a~b~c~d", env=env)
     assert time.monotonic() - began < 10 + 5  # of a busy machine
     assert (code, out) == (5, "")
-    assert err.startswith("No sign-in: no token within 8 s: ")
+    assert err.startswith("No sign-in: no token within 7 s: ")
     assert "`az login`" in err
     assert len(err.splitlines()) == 1
 

@@ -128,6 +128,14 @@ async def test_stop_over_http_takes_the_other_key(
     assert (await run("wait", str(key))).code == 3
 
 
+async def test_doctor_prints_what_the_app_has_checked(run: Run, app: App) -> None:
+    result = await run("doctor")
+    assert (result.code, result.err) == (1, "")  # there is no ARM
+    assert app.paths == ["/api/health/details"]
+    assert "✓ table      watches: " in result.out
+    assert "✗ " in result.out
+
+
 @pytest.mark.parametrize("key", ["", "wrong", f"read={WRITE_KEY}"])
 async def test_wrong_key_is_not_allowed(
     run: Run, app: App, key: str, monkeypatch: pytest.MonkeyPatch

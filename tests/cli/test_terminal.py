@@ -1,7 +1,9 @@
 """What all commands share: settings, and errors as sentences with exit codes."""
 
+import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,15 @@ COMMANDS = {
     "list": ["list"],
     "tail": ["tail", "1b2c"],
     "tail all": ["tail"],
+    "wait": ["wait", "1b2c"],
+    "list filtered": ["list", "--status", "Failed"],
+    "list watching": ["list", "--state", "watching"],
+    "count": ["list", "--count"],
+    "deliveries": ["deliveries"],
+    "abandoned": ["deliveries", "--state", "abandoned"],
+    "rejections": ["rejections"],
+    "kinds": ["kinds"],
+    "summary": ["summary"],
     "stop": ["stop", "1b2c"],
     "redeliver": ["redeliver", "1b2c"],
     "redeliver all": ["redeliver", "--abandoned-since", "2026-11-23"],
@@ -152,3 +163,23 @@ def test_closed_output_is_no_storage_error(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(BrokenPipeError):
         run_async(closed_output)()
     assert capsys.readouterr() == ("", "")
+
+
+async def leaves_a_task() -> int:
+    async def stubborn() -> None:
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    kept.append(asyncio.create_task(stubborn()))
+    await asyncio.sleep(0)
+    return 3
+
+
+kept: list[asyncio.Task[None]] = []
+
+
+def test_task_that_ignores_its_end_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opswatch.cli.terminal._CLOSING", 0.01)
+    assert run_async(leaves_a_task)() == 3
+    assert not kept.pop().done()

@@ -239,3 +239,10 @@ def test_result_waits_for_its_deliveries(row: dict[str, Any]) -> None:
     restricted = {**row, "deliveries": [], "callbackOn": {origin: ["Failed"]}}
     assert is_settled(restricted, is_late=False)
     assert not is_settled({**restricted, "status": "Failed"}, is_late=False)
+
+
+def test_deliveries_of_earlier_rounds_do_not_count(row: dict[str, Any]) -> None:
+    again = {**row, "round": 2}
+    assert not is_settled(again, is_late=False)
+    second = {**row["deliveries"][0], "round": 2}
+    assert is_settled({**again, "deliveries": [*row["deliveries"], second]}, is_late=False)

@@ -112,7 +112,7 @@ class ScriptedSource:
 
     async def post(self, body: bytes, now: datetime) -> Posted:
         self.bodies.append(body)
-        return Posted(key=KEY, at=now, body_sha256="digest")
+        return Posted(key=KEY, at=now, digests=("digest",))
 
     async def read(self, _: Key) -> OperationRow | None:
         self.read_count += 1

@@ -2,7 +2,6 @@
 
 import asyncio
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
@@ -20,6 +19,7 @@ from opswatch.client.connection import Connection
 from opswatch.client.environment import open_env
 from opswatch.client.http import HttpSource, open_http
 from opswatch.client.sync import Watcher as SyncWatcher
+from opswatch.core.errors import ConfigError
 from opswatch.local.azurite import free_ports
 from tests.client.support import ID, KEY, SIGNED, Clock, Response
 from tests.support.harness import HOOK, Harness, ended
@@ -238,6 +238,8 @@ async def test_app_that_is_down_is_an_error_after_a_while() -> None:
         (f"{URL}/", f"{URL}/api"),
         (f"{URL}/api", f"{URL}/api"),
         (f"{URL}/ops/api/", f"{URL}/ops/api"),
+        ("app.example.com", f"{URL}/api"),
+        ("http://127.0.0.1:7071", "http://127.0.0.1:7071/api"),
     ],
 )
 def test_address_of_the_app_is_completed(url: str, base: str) -> None:
@@ -246,7 +248,7 @@ def test_address_of_the_app_is_completed(url: str, base: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://app.example.com", f"{URL}?code=secret", "app.example.com", f"{URL}/#x", "ftp://x"],
+    ["http://app.example.com", f"{URL}?code=secret", "https://u@x", f"{URL}/#x", "ftp://x"],
 )
 def test_address_that_would_leak_a_key_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="the app's address"):
@@ -257,4 +259,8 @@ def test_environment_may_name_the_api() -> None:
     opened = open_env({"OPSWATCH_URL": URL, "OPSWATCH_KEY": "key"}, is_async=False)
     assert isinstance(opened, HttpSource)
     assert (opened._url, opened._keys) == (f"{URL}/api", {"read": "key", "write": "key"})
-    assert urlsplit(opened._url).query == ""
+    opened = open_env({"OPSWATCH_URL": URL, "OPSWATCH_KEY": "read=r,write=w"}, is_async=True)
+    assert isinstance(opened, HttpSource)
+    assert opened._keys == {"read": "r", "write": "w"}
+    with pytest.raises(ConfigError, match="OPSWATCH_URL: the app's address must be an https URL"):
+        open_env({"OPSWATCH_URL": "http://app.example.com"}, is_async=False)

@@ -78,6 +78,7 @@ def async_poller(initial: Any, method: Any) -> AsyncLROPoller[Any]:
             f"{RESOURCE}/databases/default",
             "redisEnterprise/databases/flush",
         ),
+        ("PUT", f"{SCOPE}/redis/a%20b", f"{SCOPE}/redis/a b", "redis/create"),
         ("PUT", GROUP, GROUP, "resourceGroups/create"),
         ("DELETE", GROUP, GROUP, "resourceGroups/delete"),
         (

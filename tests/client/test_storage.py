@@ -14,7 +14,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.data.tables import EdmType, EntityProperty, TableClient
 from azure.data.tables.aio import TableClient as AsyncTableClient
-from azure.storage.queue import QueueClient
+from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 from azure.storage.queue.aio import QueueClient as AsyncQueueClient
 
 from opswatch.client import (
@@ -35,9 +35,10 @@ from opswatch.core.keys import Key, operation_from_url
 from opswatch.core.policy import Policy
 from opswatch.core.texts import to_json
 from opswatch.core.watches import End, FinalStatus, OperationFacts, Result, Watch, begin
-from opswatch.local.azurite import Azurite, running_azurite
+from opswatch.local.azurite import Azurite, free_ports, running_azurite
 from opswatch.rows import tables
 from tests.client.support import ID, KEY, SIGNED, STATUS_PATH, SUBSCRIPTION, Response
+from tests.support.servers import answer, says, serving
 
 NOW = datetime(2026, 11, 23, 3, 0, 0, 123456, tzinfo=UTC)
 ENV = {"OPSWATCH_SUBSCRIPTION_ID": SUBSCRIPTION, "OPSWATCH_LOCATION": "westus"}
@@ -156,6 +157,23 @@ async def test_rejection_is_heard_at_once(
     assert [*account["operations"].receive_messages()] == []
 
 
+async def test_emulator_is_reached_past_a_proxy(
+    account: dict[str, Any], storage: Azurite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_watch(account)
+    for name in ("http_proxy", "https_proxy", "all_proxy"):  # one that answers nothing
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_ports(1)[0]}")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    env = {"AzureWebJobsStorage": storage.connection_string}
+    async with Watcher.from_env(env) as watcher:
+        assert (await watcher.submit(SIGNED)).id == str(KEY)
+        assert (await watcher.get(SIGNED).row()).status == "InProgress"
+    with SyncWatcher.from_env(env) as sync:
+        assert sync.submit(SIGNED).id == str(KEY)
+        assert sync.get(SIGNED).row().status == "InProgress"
+
+
 async def test_id_alone_needs_settings(storage: Azurite) -> None:
     env = {"AzureWebJobsStorage": storage.connection_string}
     async with Watcher.from_env(env) as watcher:
@@ -219,17 +237,27 @@ async def test_unknown_operation_is_an_error(watcher: Watcher) -> None:
         await watcher.get(SIGNED).row()
 
 
+@pytest.mark.parametrize("encoding", [None, TextBase64EncodePolicy()], ids=["text", "base64"])
 async def test_post_that_the_app_rejects_ends_the_wait(
-    account: dict[str, Any], watcher: Watcher
+    account: dict[str, Any], storage: Azurite, encoding: Any
 ) -> None:
     """The app's settings are stricter than those that the client knows."""
-    handle = await watcher.submit(SIGNED)
-    (message,) = account["operations"].receive_messages()
-    body, now = message.content.encode(), datetime.now(UTC)
-    rejected = rejection(body, Reason.FOREIGN_HOST, "not ARM", now)
-    account["rejections"].upsert_entity(tables.REJECTIONS.encode(rejected))
-    with pytest.raises(RejectedError, match="ForeignHost: not ARM"):
-        await handle.result(timeout=5)
+    text = storage.connection_string
+    async with AsyncExitStack() as clients:
+        queue: Any = AsyncQueueClient.from_connection_string(
+            text, "operations", message_encode_policy=encoding
+        )
+        opened: list[Any] = [AsyncTableClient.from_connection_string(text, n) for n in NAMES]
+        for client in (queue, *opened):
+            await clients.enter_async_context(client)
+        watcher = Watcher(queue, *opened[:2], rejections=opened[2])
+        handle = await watcher.submit(SIGNED)
+        (message,) = account["operations"].receive_messages()
+        body, now = message.content.encode(), datetime.now(UTC)
+        rejected = rejection(body, Reason.FOREIGN_HOST, "not ARM", now)
+        account["rejections"].upsert_entity(tables.REJECTIONS.encode(rejected))
+        with pytest.raises(RejectedError, match="ForeignHost: not ARM"):
+            await handle.result(timeout=5)
 
 
 async def test_stop_and_redeliver_need_the_api(watcher: Watcher) -> None:
@@ -334,6 +362,20 @@ async def test_account_without_the_app_is_named() -> None:
                 await watcher.submit(SIGNED)
             with pytest.raises(OperationNotFoundError):
                 await watcher.get(SIGNED).row()
+
+
+async def test_call_is_repeated_by_the_client_alone() -> None:
+    """The SDK's own repetitions of a post take minutes."""
+    async with serving(says(answer("503 Busy"))) as server:
+        uris = "".join(f"{kind}Endpoint={server.endpoint}/a;" for kind in ("Queue", "Table"))
+        env = {"AzureWebJobsStorage": f"AccountName=a;AccountKey=YQ==;{uris}"}
+        source = open_env(env, is_async=True)
+        with pytest.raises(HttpResponseError):
+            await source.post(SIGNED.encode(), NOW)
+        with pytest.raises(HttpResponseError):
+            await source.read(KEY)
+        await source.close()
+        assert len(server.heads) == 2
 
 
 # --- clients and settings

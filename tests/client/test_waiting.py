@@ -34,7 +34,7 @@ from tests.client.support import (
 
 RUNNING = row(status="InProgress", dueAt=NOW + timedelta(seconds=5))
 DOWN = ServiceRequestError("no route to host")
-POSTED = Posted(key=KEY, at=NOW, body_sha256="digest")
+POSTED = Posted(key=KEY, at=NOW, digests=("digest",))
 
 
 def failure(code: int) -> HttpResponseError:
@@ -185,6 +185,6 @@ async def test_end_that_is_to_be_replaced_ends_no_wait() -> None:
     """Until the app has read the post that watches an operation again, the old end stands."""
     lost, again = finished("Lost", round=2), row(status="InProgress", round=3)
     source = ScriptedSource(lost, again, finished(round=3))
-    posted = Posted(key=KEY, at=NOW, body_sha256="digest", replaces=2)
+    posted = Posted(key=KEY, at=NOW, digests=("digest",), replaces=2)
     looks = watched(Clock(), source, posted=posted).looks(None)
     assert [seen.status async for seen in looks] == ["InProgress", "Succeeded"]

@@ -266,6 +266,24 @@ async def test_handle_of_a_foreign_poller_says_what_to_do() -> None:
         FakeSyncWatcher().handle(poller)
 
 
+def test_closing_waits_for_the_post_of_a_thread() -> None:
+    may_post = threading.Event()
+
+    class SlowApp(FakeApp):
+        async def post(self, body: bytes, now: Any) -> Any:
+            may_post.wait(10)
+            return await super().post(body, now)
+
+    with FakeSyncWatcher(SlowApp()) as watcher:
+        sdk = Sdk(ok, is_async=False)
+        poller = LROPoller(sdk, started(headers=HEADERS), name, watcher.polling())
+        watcher.polling()  # given to no method: nothing to wait for
+        threading.Timer(0.05, may_post.set).start()
+    assert len(watcher.app.posts) == 1
+    watcher.app.end(SIGNED)
+    poller.wait(10)
+
+
 def test_sync_poller_is_posted_by_its_thread() -> None:
     watcher = FakeSyncWatcher()
     with watcher:

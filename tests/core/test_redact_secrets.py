@@ -362,6 +362,6 @@ def test_time_grows_with_length_alone(shape: str) -> None:
         redact_text(text)
         return time.process_time() - begun
 
-    # Sixteen times the length: a quadratic time would grow by 256.
-    short = max(0.002, min(seconds(16_000) for _ in range(3)))
-    assert min(seconds(256_000) for _ in range(2)) < 80 * short
+    # Sixteen times the length: a quadratic time would grow by 256. The machine may be busy once.
+    short = max(0.001, min(seconds(8_000) for _ in range(3)))
+    assert any(seconds(128_000) < 80 * short for _ in range(2))

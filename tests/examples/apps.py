@@ -27,7 +27,7 @@ class Example:
 
 
 def load_example(name: str) -> Example:
-    """Import examples/`name`/function_app.py, under a name of its own."""
+    """Import examples/`name`/function_app.py, under another name."""
     path = EXAMPLES / name / "function_app.py"
     spec = importlib.util.spec_from_file_location(f"example_{name.replace('-', '_')}", path)
     assert spec is not None

@@ -28,6 +28,8 @@ if arguments[:3] == ["storage", "message", "put"]:
     assert given["--auth-mode"] == "login" and given["--time-to-live"] == "-1"
     queue = QueueClient.from_connection_string(os.environ["STORAGE"], given["--queue-name"])
     queue.send_message(given["--content"], time_to_live=-1)
+    with open(os.environ.get("SENT", os.devnull), "a") as sent:
+        print(given["--content"], file=sent)
     sys.exit()
 if os.environ.get("AZ_FAILS"):
     print("DEBUG: cli.knack.cli: a line\\nERROR: (AuthorizationFailed) No.", file=sys.stderr)

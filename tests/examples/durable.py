@@ -1,4 +1,4 @@
-"""The Durable Functions extension, as far as an example needs it: it replays an orchestrator.
+"""The parts of the Durable Functions extension that an example needs: it replays an orchestrator.
 
 Each turn gives the whole history to the orchestrator's handler, which is azure-functions-durable's
 own, and carries out the actions that it returns and has not returned before.

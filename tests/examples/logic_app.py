@@ -1,4 +1,4 @@
-"""Runs the definition of a Logic App, as far as an example needs it."""
+"""Runs the definition of a Logic App: the actions and functions that an example uses."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping

@@ -94,8 +94,8 @@ async def test_orchestration_waits_for_the_callback(api: Api, script: str) -> No
 
 @pytest.mark.usefixtures("settings")
 async def test_orchestration_reads_status_without_a_callback(api: Api) -> None:
-    url = api.start("succeeded", seconds=0)
-    events = iter(["ended", None, None])  # one that comes too early, and then the timer
+    url = api.start("succeeded", seconds=1)
+    events = iter(["ended", None, "too many"])  # an early event, and then the timer
 
     async def timer() -> str | None:
         event = next(events)
@@ -105,6 +105,7 @@ async def test_orchestration_reads_status_without_a_callback(api: Api) -> None:
 
     orchestration, _ = watching(api, url, timer)
     assert (await orchestration.run())["status"] == "Succeeded"
+    assert list(events) == ["too many"]
 
 
 @pytest.mark.usefixtures("settings")
@@ -131,7 +132,7 @@ async def test_orchestration_follows_location_through_a_gateway(api: Api) -> Non
     assert (await orchestration.run())["status"] == "Succeeded"
     codes = [code for *_, code in orchestration.requests]
     assert codes == [202] * (len(codes) - 1) + [200]
-    assert len(codes) > 2
+    assert len(codes) > 1
 
 
 @pytest.mark.usefixtures("settings")
@@ -156,6 +157,10 @@ async def no_event() -> str | None:
 # --- Logic Apps
 
 
+def deliveries_of(api: Api, operation_id: str) -> set[str]:
+    return {post.delivery_id for post in api.receiver.posts if post.operation_id == operation_id}
+
+
 @pytest.mark.parametrize(
     ("script", "error"),
     [
@@ -171,7 +176,9 @@ async def test_logic_app_sleeps_until_it_is_called(
     url = api.start(script, seconds=0)
 
     async def until_called() -> None:
-        await data_of(api, operationId=id_of(url))
+        """Wait for two deliveries: the first post is for the default receiver."""
+        while len(deliveries_of(api, id_of(url))) < 2:
+            await asyncio.sleep(0.05)
 
     definition = json.loads((EXAMPLES / "logic-app" / "workflow.json").read_text("utf-8"))
     given = {
@@ -185,7 +192,7 @@ async def test_logic_app_sleeps_until_it_is_called(
         definition,
         given,
         {"path": "/subscriptions/s", "body": {"location": "westus"}},
-        api.receiver.url,
+        f"{api.receiver.url}/logic-app",
         until_called,
         {"Start": {"headers": {"Azure-AsyncOperation": url}}},
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hcl2
 import pytest
+import tree_sitter_c_sharp
 import tree_sitter_powershell
 import yaml
 from tree_sitter import Language, Node, Parser
@@ -65,8 +66,12 @@ def faults(node: Node) -> list[str]:
     return own + [fault for child in node.children for fault in faults(child)]
 
 
+def parse(language: object, text: bytes) -> list[str]:
+    return faults(Parser(Language(language)).parse(text).root_node)
+
+
 def parse_powershell(text: bytes) -> list[str]:
-    return faults(Parser(Language(tree_sitter_powershell.language())).parse(text).root_node)
+    return parse(tree_sitter_powershell.language(), text)
 
 
 def test_powershell_can_be_parsed() -> None:
@@ -74,6 +79,13 @@ def test_powershell_can_be_parsed() -> None:
         text = path.read_bytes()
         assert parse_powershell(text) == []
         assert parse_powershell(text.replace(b"param(", b"param[", 1)) != []
+
+
+def test_csharp_can_be_parsed() -> None:
+    for path in files("*.cs"):
+        text = path.read_bytes().replace(b"#:sdk", b"// ")  # a directive of `dotnet run`
+        assert parse(tree_sitter_c_sharp.language(), text) == []
+        assert parse(tree_sitter_c_sharp.language(), text.replace(b"{", b"(", 1)) != []
 
 
 def test_terraform_can_be_parsed() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -232,6 +233,21 @@ def test_receiver_with_wrong_secret_does_not_start(program: str, secrets: str, e
     assert (ran.returncode, ran.stdout) == (1, "")
     assert error in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "WEBHOOK_SECRETS is missing: `opswatch secret` creates one",
+        "malformed: it must be whsec_ and base64 of 24 to 64 bytes, as `opswatch secret` prints",
+    ],
+)
+def test_receivers_refuse_in_the_same_words(text: str) -> None:
+    """The one in C# cannot be run here."""
+    sources = [path.read_text("utf-8") for path in RECEIVERS.glob("*/[Rr]eceiver.*")]
+    assert len(sources) == 3
+    joined = [re.sub(r'"\s*\+ "', "", source) for source in sources]
+    assert [text in source for source in joined] == [True] * 3
 
 
 def forged(url: str) -> CallbackRequest:

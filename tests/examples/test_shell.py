@@ -1,6 +1,7 @@
 """The shell examples, run against the app and the simulated ARM with a stand-in for `az`."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -156,21 +157,26 @@ sys.exit(int(os.environ["CODE"]))
 
 
 @pytest.mark.parametrize("code", [0, 1])
-async def test_operations_of_terraform_are_posted(shell: Shell, code: int) -> None:
+async def test_operations_of_terraform_are_posted_once(shell: Shell, code: int) -> None:
     (shell.commands / "terraform").write_text(
         TERRAFORM.format(python=sys.executable), encoding="utf-8"
     )
     (shell.commands / "terraform").chmod(0o755)
-    signed = shell.api.arm.start(SCRIPTS["signed"].with_duration(timedelta(seconds=1))).url
-    kind = f"terraform/{code}"
+    signed = shell.api.arm.start(SCRIPTS["signed"].with_duration(timedelta())).url
+    other = shell.api.start("succeeded", seconds=0)
+    kind, sent = f"terraform/{code}", shell.commands / "sent"
     ended = await shell.run(
         *("terraform/apply.sh", "-auto-approve"),
-        **shell.over_http("operator"),
         FIRST=signed,
-        SECOND=shell.api.start("succeeded", seconds=0),
+        SECOND=other,
         CODE=str(code),
+        SENT=str(sent),
+        OPSWATCH_ACCOUNT="account",
         OPSWATCH_MEMBERS=f'"kind": "{kind}"',
     )
     assert ended == (code, "Apply complete!\n", "")
-    rows = await operations(shell.api, kind=kind)
-    assert len(rows) == 2
+    messages = [json.loads(line) for line in sent.read_text("utf-8").splitlines()]
+    assert messages == [{"operation": url, "kind": kind} for url in (signed, other)]
+    for url in (signed, other):
+        operation_id = url.partition("?")[0].rsplit("/", 1)[1]
+        assert (await data_of(shell.api, operationId=operation_id))["kind"] == kind

@@ -11,9 +11,10 @@ from tests.fuzz.properties import check_answer, check_message
 from tests.fuzz.strategies import ANSWERS, FOLLOWED, MESSAGES, SILENCES
 from tests.support.builders import answer
 from tests.support.cases import cases
+from tests.support.thorough import share
 
 fuzzed = settings(
-    max_examples=500,
+    max_examples=share(500),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -11,8 +11,9 @@ import pytest
 from opswatch.core.intake import MAX_MESSAGE
 from tests.fuzz.properties import check_answer, check_message
 from tests.support.builders import HOOK, PATH, answer
+from tests.support.thorough import share
 
-MAX_BODY = 4 * 1024 * 1024  # bytes, the most that the adapter reads
+MAX_BODY = share(4 * 1024 * 1024)  # bytes: the most that the adapter reads, if thorough
 # Bytes for each byte of input. A list of empty lists in JSON takes 64 + 8 for each three.
 MOST_MEMORY = 200
 FIXED_MEMORY = 2 * 1024 * 1024

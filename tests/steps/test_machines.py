@@ -45,6 +45,7 @@ from tests.support.harness import (
     running,
     status_path,
 )
+from tests.support.thorough import share
 
 T = TypeVar("T")
 IDS = ("a", "b")
@@ -245,7 +246,7 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestLife.settings = settings(max_examples=share(200), stateful_step_count=40, deadline=None)
 
 
 # --- the fake table and the real one, side by side
@@ -344,6 +345,9 @@ def test_fake_table_behaves_as_the_real_one() -> None:
     run_state_machine_as_test(
         Tables,
         settings=settings(
-            max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=checks
+            max_examples=share(25),
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=checks,
         ),
     )

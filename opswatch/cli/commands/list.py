@@ -17,12 +17,11 @@ Examples:
   opswatch list --kind redisEnterprise/create --since P7D --count
   opswatch list --status Failed --top 0 -o name
 """
+_STATES = ("watching", "finished")
 
 
 @click.command(epilog=_EXAMPLES)
-@click.option(
-    "--state", type=click.Choice(["watching", "finished"]), help="Without a result, or with one."
-)
+@click.option("--state", type=click.Choice(_STATES), help="Without a result, or with one.")
 @click.option("--status", metavar="STATUS,…", help="E.g. Failed,Lost or InProgress.")
 @click.option("--operation", metavar="ID", help="The beginning of an operation ID.")
 @click.option("--subscription", metavar="ID,…", help="The subscription ID.")
@@ -44,6 +43,8 @@ async def command(
 
     Of a filter with several values, by comma, one must hold; of several filters, all.
     """
+    if (filters["status"] or "").lower() in _STATES:
+        raise click.UsageError(f"--status {filters['status']}: it is a state: --state")
     return await print_list(
         target,
         output,

@@ -68,12 +68,14 @@ async def command(  # noqa: PLR0913 - as many options
     followed until it has ended: the exit codes are those of `opswatch wait`. An outage of up to 10
     minutes is ridden out.
     """
+    query = {name: text for name, text in filters.items() if text is not None}
+    if operation is not None and (query or until_empty):
+        raise click.UsageError("An OPERATION is followed alone: without filters and --until-empty")
     wanted = None if only is None else {word.strip().lower() for word in only.split(",")}
     changes = _Changes(replace(output, format=Format.JSONL) if is_jsonl else output, wanted)
     async with target.open() as source:
         if operation is not None:
             return await _follow_one(source, operation, changes, every)
-        query = {name: text for name, text in filters.items() if text is not None}
         await _follow_all(source, changes, query, every, until_empty=until_empty)
     return EXIT_SUCCESS
 

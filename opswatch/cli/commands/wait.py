@@ -1,5 +1,6 @@
 """`opswatch wait`: waits until operations have ended."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 import click
@@ -59,5 +60,6 @@ async def command(  # noqa: PLR0913 - as many options
     async with target.open() as source:
         keys = [await find_key(source, text, may_be_new=True) for text in operations]
         waited = await wait_for(source, list(dict.fromkeys(keys)), wait)
-    output.print_rows(waited.rows, operation_columns(waited.rows), lambda row: str(key_of(row)))
+    with suppress(BrokenPipeError):  # the exit code is what counts
+        output.print_rows(waited.rows, operation_columns(waited.rows), lambda row: str(key_of(row)))
     return waited.exit_code

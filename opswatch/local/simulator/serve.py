@@ -1,9 +1,8 @@
 """Serves a simulated ARM until a signal, with operations drawn from scripts."""
 
-import asyncio
-import signal
 from random import Random
 
+from opswatch.local.signals import stop_event
 from opswatch.local.simulator.durations import Distribution
 from opswatch.local.simulator.scenario import Scenario
 from opswatch.local.simulator.scripts import find_script
@@ -27,15 +26,16 @@ async def serve(
     outcome: Weights,
     throttle: bool,
 ) -> None:
-    """Start `count` operations, print settings and URLs, and serve until SIGTERM or SIGINT."""
+    """Start `count` operations, print settings and URLs, and serve until SIGTERM or SIGINT.
+
+    Raises `PortError`.
+    """
     rng = Random(seed)
 
     def draw() -> Scenario:
         return draw_scenario(outcome, duration, rng)
 
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    stopped = stop_event()
     async with Simulator(
         port=port,
         seed=seed,

@@ -50,8 +50,8 @@ async def repair(services: Services) -> None:
     now = services.clock()
     others = await _run(
         {
-            "overdue watches": _rescue(services, watches, Part.POLLS),
-            "overdue deliveries": _rescue(services, deliveries, Part.DELIVERIES),
+            "overdue watches": _rescue(services, watches, Part.POLLS, restarted[0]),
+            "overdue deliveries": _rescue(services, deliveries, Part.DELIVERIES, restarted[1]),
             "measurements": summarize(services, now, late_before=now - OVERDUE_GRACE),
         }
     )
@@ -77,7 +77,9 @@ async def _run(parts: dict[str, Awaitable[Any]]) -> list[Any]:
     return outcomes
 
 
-async def _rescue(services: Services, chain: Chain[Live], part: Part) -> int:
+async def _rescue(
+    services: Services, chain: Chain[Live], part: Part, restarted: int | BaseException
+) -> int:
     """Send a wake-up for each overdue row, under the `seq` that it has; return how many.
 
     A row whose wake-up only waits in a long queue is left alone, and so is one that a wrong setting
@@ -89,11 +91,11 @@ async def _rescue(services: Services, chain: Chain[Live], part: Part) -> int:
     now = services.clock()
     overdue = Query(due_before=now - OVERDUE_GRACE - await _lag(chain.queue, now))
     suspect_before = now - _SUSPECT_AFTER
-    looked_until = await _looked_until(services, chain, now)
+    left_from = await _left_from(services, chain, restarted, now)
     wakes: list[WakeUp] = []
     async for row in chain.table.find(overdue):
         live = row.value
-        if live.far and max(suspect_before, looked_until) <= live.due_at:
+        if live.far and live.due_at >= left_from:
             continue
         wakes.append(WakeUp(key=live.key, seq=live.seq, due_at=live.due_at))
         events.record_rescued(live.key, live.seq)
@@ -108,14 +110,22 @@ async def _rescue(services: Services, chain: Chain[Live], part: Part) -> int:
     return len(wakes)
 
 
-async def _looked_until(services: Services, chain: Chain[Live], now: datetime) -> datetime:
-    """Return from when on far rows are left to the look-ahead: from its cursor, if it runs."""
-    try:
+async def _left_from(
+    services: Services, chain: Chain[Live], restarted: int | BaseException, now: datetime
+) -> datetime:
+    """Return from when on overdue far rows are left to the look-ahead: from its cursor, if it runs.
+
+    A row that is overdue for long is left only to one that was `restarted` just now: something
+    keeps another one from it. `restarted` is an error if that failed.
+    """
+    row = None
+    if not isinstance(restarted, BaseException):
         row = await get_or_remove(services.store.lookahead, lookahead.key_of(chain.name))
-    except Exception as error:
-        events.record_look_failed(chain.name, error)
+    if row is None or lookahead.is_dead(row.value, now):
         return now
-    return now if row is None or lookahead.is_dead(row.value, now) else row.value.looked_until
+    return (
+        row.value.looked_until if restarted else max(row.value.looked_until, now - _SUSPECT_AFTER)
+    )
 
 
 async def _lag(queue: Queue, now: datetime) -> timedelta:

@@ -195,6 +195,8 @@ def _given_up(run: Run) -> set[Key]:
             late[event] = {wake.key for wake in wakes if wake.due_at and wake.due_at < before}
         elif facts[-1:] and facts[-1] in _LOST:
             found |= late.get(task, set())
+            if event.endswith(".transact"):  # gathered from several tasks
+                found |= {change.key for change in facts[0]} & set[Key]().union(*late.values())
     return found
 
 

@@ -237,10 +237,13 @@ async def test_dead_look_ahead_is_restarted(harness: Harness, *, has_row: bool) 
     assert harness.result.facts.last_polled_at == due_at
 
 
-async def test_overdue_far_row_is_left_to_a_restarted_look_ahead(harness: Harness) -> None:
+@pytest.mark.parametrize("minutes", [3, 30])
+async def test_overdue_far_row_is_left_to_a_restarted_look_ahead(
+    harness: Harness, minutes: int
+) -> None:
     await wait_far(harness)
     harness.operations.messages.clear()
-    harness.now = harness.watch.due_at + OVERDUE_GRACE + timedelta(minutes=1)
+    harness.now = harness.watch.due_at + timedelta(minutes=minutes)
     await repair(harness.services)
     assert harness.wake_ups(harness.operations) == []
     before = len(harness.arm.asked)
@@ -248,26 +251,32 @@ async def test_overdue_far_row_is_left_to_a_restarted_look_ahead(harness: Harnes
     assert len(harness.arm.asked) == before + 1
 
 
-@pytest.mark.parametrize("verb", ["get", "replace"])
+@pytest.mark.parametrize("failing", ["lookahead.get", "lookahead.replace", "operations.send"])
 async def test_overdue_far_row_is_rescued_if_the_look_ahead_cannot_be_restarted(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch, verb: str
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     await wait_far(harness)
     harness.operations.messages.clear()
     harness.now = harness.watch.due_at + OVERDUE_GRACE + timedelta(minutes=1)
-    monkeypatch.setattr(harness.store.lookahead, verb, outage)
+    name, verb = failing.split(".")
+    port = harness.store.lookahead if name == "lookahead" else harness.services.operations
+    monkeypatch.setattr(port, verb, outage, raising=False)
     with pytest.raises(InterruptedStepError):
         await repair(harness.services)
     assert harness.seqs(harness.operations) == [harness.watch.seq]
 
 
-async def test_long_overdue_far_row_is_rescued(harness: Harness) -> None:
-    """Whatever keeps the look-ahead from it."""
+@pytest.mark.parametrize(("minutes", "rescued"), [(9, False), (11, True)])
+async def test_long_overdue_far_row_is_rescued_from_a_running_look_ahead(
+    harness: Harness, minutes: int, *, rescued: bool
+) -> None:
     await wait_far(harness)
     harness.operations.messages.clear()
-    harness.now = harness.watch.due_at + timedelta(minutes=11)
+    harness.now = harness.watch.due_at + timedelta(minutes=minutes)
+    (look,) = harness.store.lookahead.values()
+    await harness.store.lookahead.put(replace(look, due_at=harness.now))
     await repair(harness.services)
-    assert harness.seqs(harness.operations) == [harness.watch.seq]
+    assert harness.seqs(harness.operations) == [harness.watch.seq] * rescued
 
 
 async def test_dead_look_ahead_that_nothing_needs_is_removed(harness: Harness) -> None:

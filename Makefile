@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 # Else each process of the tests compiles what it imports again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check pictures simulate mutants chaos kills load fuzz fuzz-api pollers infra-check snapshots clean requirements
+.PHONY: setup demo test check reference pictures simulate mutants chaos kills load fuzz fuzz-api pollers infra-check snapshots clean requirements release
 setup: $(VENV)/.installed node_modules/.installed
 
 $(VENV)/.installed: pyproject.toml
@@ -44,6 +44,10 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/mypy
+
+# Writes the sections of docs/reference.md that come from the code.
+reference: setup
+	$(BIN)/python -m tests.docs.reference
 
 # Draws the README's pictures of the page; needs Chromium.
 pictures: setup
@@ -87,7 +91,8 @@ fuzz: .venv-fuzz/.installed
 fuzz-api: setup
 	$(BIN)/python -m tests.web.fuzz --examples $(or $(EXAMPLES),300) $(if $(SEED),--seed $(SEED))
 
-# The pollers of several versions of azure-core follow operations over HTTP; needs the package index.
+# Several versions of azure-core: its pollers over HTTP, and the client as their polling method; needs
+# the package index.
 pollers: setup
 	tests/web/ladder.sh $(BIN)/python
 
@@ -108,9 +113,15 @@ snapshots: setup
 # Locks what Azure installs, for every supported Python and platform; needs the package index.
 requirements: setup
 	{ echo '# What Azure installs, locked from pyproject.toml by `make requirements`.'; \
-	  $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet; \
+	  $(BIN)/uv pip compile pyproject.toml --extra app --universal --python-version 3.11 --generate-hashes --no-header --quiet; \
 	} > requirements.new
 	mv requirements.new requirements.txt
 
+# Builds the wheel and the sdist in dist, and tries them in empty environments; needs the package index.
+release: setup
+	rm -rf dist
+	$(BIN)/uv build --quiet --out-dir dist
+	$(BIN)/python -m tests.release dist --demo
+
 clean:
-	rm -rf $(VENV) .venv-3.13 .venv-checkov .venv-fastapi .venv-fuzz .fuzz node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf dist $(VENV) .venv-3.13 .venv-checkov .venv-fastapi .venv-fuzz .fuzz node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -41,7 +41,7 @@ async def purge(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the binding
 # The host tries routes in the order of the functions' names: the two that catch all come last.
 @app.route(route="health", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
 async def health(req: func.HttpRequest) -> func.HttpResponse:
-    """Tell probes whether the app works."""
+    """Answer probes: does the app work?"""
     return await http.respond(req, "health")
 
 

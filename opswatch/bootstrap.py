@@ -64,8 +64,9 @@ async def open_app(
     No request is made. The settings may have mistakes, but for one that leaves no way to send a
     message: that raises `ConfigError`.
     """
-    if not settings.storage.has_queues:
-        raise ConfigError(problems_of(settings.mistakes, Part.STORAGE))
+    problems = problems_of(settings.mistakes, Part.STORAGE)
+    if problems and not settings.storage.has_queues:
+        raise ConfigError(problems)
     async with open_account(settings, env) as account, open_arm(settings, env) as arm:
         callbacks, telemetry, in_flight = HttpCallbacks(settings.rules), _telemetry(), InFlight()
         durations = LearnedDurations(
@@ -171,15 +172,15 @@ def intake_of(settings: Settings) -> Intake:
 
 @cache
 def _telemetry() -> Telemetry:
-    """Return OpenTelemetry if its API is installed: opswatch uses nothing else of it.
+    """Return OpenTelemetry if its API is installed, and a provider is set up to collect it.
 
     One for the process, as its providers are: they accept each gauge from its first creator only.
     """
     try:
-        from opswatch.adapters.telemetry import OpenTelemetry  # noqa: PLC0415 - may be missing
+        from opswatch.adapters import telemetry  # noqa: PLC0415 - its package may be missing
     except ImportError:
         return NoTelemetry()
-    return OpenTelemetry()
+    return telemetry.OpenTelemetry() if telemetry.is_collected() else NoTelemetry()
 
 
 def _has_managed_identity(settings: Settings, env: Mapping[str, str]) -> bool:

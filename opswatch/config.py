@@ -10,7 +10,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from opswatch.core import setting_values as values
-from opswatch.core.callback_policy import CallbackRules
+from opswatch.core.callback_policy import CallbackRules, is_loopback_host
 from opswatch.core.errors import ConfigError
 from opswatch.core.intake import MAX_TIMEOUT, MIN_TIMEOUT, Defaults
 from opswatch.core.mistakes import Mistake, Part, meant_setting, problems_of
@@ -69,6 +69,9 @@ STOPS: Mapping[str, frozenset[Part]] = MappingProxyType(
 )
 _SECRETS = "OPSWATCH_CALLBACK_SECRETS"
 _PREFIX = "OPSWATCH_"
+_API_PATH = "/api"  # host.json's route prefix
+_EXAMPLE_URL = "https://APP.azurewebsites.net"
+_BOTH_KEYS = re.compile(r"(?:read|write)=[^,]+(?:,(?:read|write)=[^,]+)*")
 UNRESOLVED = (
     "a Key Vault reference that Azure could not resolve: check that the secret exists and that the "
     "app's identity may read it, then restart the app"
@@ -118,7 +121,7 @@ class Settings:
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
         """Check `env` and return the settings; raise one `ConfigError` that names every mistake.
 
-        A missing secret is none, and nor is one that is still a reference to a vault.
+        A missing secret is no mistake, and neither is an unresolved reference to a vault.
         """
         settings = cls.read(env)
         if problems := problems_of(settings.mistakes, *Part):
@@ -126,10 +129,13 @@ class Settings:
         return settings
 
     @classmethod
-    def read(cls, env: Mapping[str, str]) -> "Settings":
-        """Return the settings with their mistakes: what a mistake stops must not be done."""
+    def read(cls, env: Mapping[str, str], *, reads_only: bool = False) -> "Settings":
+        """Return the settings with their mistakes: what a mistake stops must not be done.
+
+        If the caller only reads, a connection to the tables alone is no mistake.
+        """
         reader = _Reader(env)
-        storage = _storage(reader, STORAGE)
+        storage = _storage(reader, STORAGE, reads_only=reads_only)
         endpoint, scope = _arm(reader)
         policy = _policy(reader)
         rules = _rules(reader)
@@ -201,21 +207,22 @@ class _Reader:
                     self.report(name, f"unknown; is it a misspelling of {meant}?", STOPS[meant])
 
 
-def _storage(reader: _Reader, name: str) -> Storage:
-    """Read a connection as the Functions host does.
+def _storage(reader: _Reader, name: str, *, reads_only: bool = False) -> Storage:
+    """Read a connection as the Functions host does; to read only, without queues if need be.
 
     https://learn.microsoft.com/azure/azure-functions/functions-reference#connections
     """
     connection = reader.get(name)
     if connection:
-        return Storage(connection_string=_connection_string(reader, name, connection))
+        text = _connection_string(reader, name, connection, reads_only=reads_only)
+        return Storage(connection_string=text)
     account = reader.get(f"{name}__accountName")
     queue_uri, table_uri = (
         reader.get(f"{name}__{service}ServiceUri")
         or (account and f"https://{account}.{service}.core.windows.net")
         for service in ("queue", "table")
     )
-    if not (queue_uri and table_uri):
+    if not (table_uri and (queue_uri or reads_only)):
         reader.report(
             name,
             f"missing; set a connection string, {name}__accountName, "
@@ -235,12 +242,13 @@ def _storage(reader: _Reader, name: str) -> Storage:
     )
 
 
-def _connection_string(reader: _Reader, name: str, text: str) -> str:
+def _connection_string(reader: _Reader, name: str, text: str, *, reads_only: bool) -> str:
     parts = connection_parts(text)
     if parts.get("usedevelopmentstorage", "").lower() == "true":
         return development_storage(_DEVELOPMENT_PORTS)
     has_key = {"accountname", "accountkey"} <= parts.keys()
-    has_sas = {"sharedaccesssignature", "queueendpoint", "tableendpoint"} <= parts.keys()
+    needed = {"sharedaccesssignature", "tableendpoint"}
+    has_sas = needed | (set() if reads_only else {"queueendpoint"}) <= parts.keys()
     if not (has_key or has_sas) or not all(parts.values()):
         reader.report(
             name,
@@ -250,13 +258,34 @@ def _connection_string(reader: _Reader, name: str, text: str) -> str:
             "SharedAccessSignature with QueueEndpoint and TableEndpoint)",
         )
     has_queues = has_key or {"sharedaccesssignature", "queueendpoint"} <= parts.keys()
-    return text if has_queues and all(parts.values()) else ""
+    return text if (has_queues or has_sas) and all(parts.values()) else ""
 
 
 def connection_parts(text: str) -> dict[str, str]:
     """Return what a connection string says, by its names in lower case."""
     pairs = [part.partition("=") for part in text.split(";") if part]
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def api_base(url: str) -> str:
+    """Return the URL of an app's HTTP API; raise `ValueError` if no key may be sent to `url`."""
+    parts = urlsplit(url if "://" in url else f"https://{url}")
+    is_local = parts.scheme == "http" and is_loopback_host(parts.hostname or "")
+    is_plain = parts.hostname and not (parts.query or parts.fragment or "@" in parts.netloc)
+    if not is_plain or not (parts.scheme == "https" or is_local):
+        raise ValueError(f"an https URL, or http on this machine, such as {_EXAMPLE_URL}")
+    path = parts.path.rstrip("/")
+    if not path.lower().endswith(_API_PATH):
+        path += _API_PATH
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def api_keys(text: str) -> dict[str, str]:
+    """Return the keys of the functions `read` and `write`: one for both, or `read=…,write=…`."""
+    text = text.strip()
+    if _BOTH_KEYS.fullmatch(text):
+        return dict(pair.split("=", 1) for pair in text.split(","))
+    return {"read": text, "write": text} if text else {}
 
 
 def development_storage(ports: Mapping[str, int]) -> str:
@@ -318,7 +347,7 @@ def _defaults(reader: _Reader, rules: CallbackRules) -> Defaults:
 
 
 def _rules(reader: _Reader) -> CallbackRules:
-    """Read the rules for callbacks. One that is wrong leaves them unknown, not as wide as none."""
+    """Read the rules for callbacks. A wrong rule leaves them unknown: no rule would permit more."""
     before = len(reader.mistakes)
     hosts = reader.read("OPSWATCH_CALLBACK_HOSTS", "", values.host_patterns) or ()
     networks = reader.read("OPSWATCH_CALLBACK_NETWORKS", "", values.networks) or ()

@@ -16,7 +16,7 @@ T = TypeVar("T", bound=Noun)
 
 MOST_READS = 5  # pages of the storage, for one page of a list
 MOST_ROWS = 1000  # in a page of the storage
-# A date, and a row key: one that begins with an instant, or a digest.
+# A date, and a row key, which begins with an instant or is a digest.
 _CURSOR = re.compile(r"(\d{4}-\d\d-\d\d)\.((?:\d{15}(?:~[\w.~-]{0,500})?|[0-9a-f]{64})?)", re.ASCII)
 
 

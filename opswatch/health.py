@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
@@ -18,9 +18,12 @@ from opswatch.ports import Query, Services
 from opswatch.rows.messages import POISON_SUFFIX, QUEUES
 from opswatch.rows.tables import TABLES
 
+T = TypeVar("T")
+
 UNREACHABLE = (AzureError, aiohttp.ClientError, OSError)  # what a call to Azure may raise
 _NO_OPERATION = b"00000000-0000-0000-0000-000000000000"
 _SUBSCRIPTIONS = "/subscriptions?api-version=2022-12-01"  # if no subscription is set
+_LONGEST = 10.0  # seconds of one check
 _SHOWN = 240  # characters of an error
 _REFUSALS: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: "ARM rejects the token: is it of this cloud and tenant?",
@@ -87,10 +90,10 @@ def _check_secrets(services: Services) -> Check:
 async def _check_storage(services: Services) -> Check:
     """Ask for a queue: any answer shows that the account can be reached."""
     try:
-        await services.operations.depth()
-    except HttpResponseError as error:
-        return Check(topic="storage", is_good=True, text=f"reachable ({error.status_code})")
+        await _soon(services.operations.depth())
     except UNREACHABLE as error:
+        if isinstance(error, HttpResponseError) and error.status_code is not None:
+            return Check(topic="storage", is_good=True, text=f"reachable ({error.status_code})")
         return Check(topic="storage", is_good=False, text=brief(error))
     return Check(topic="storage", is_good=True, text="reachable")
 
@@ -98,7 +101,7 @@ async def _check_storage(services: Services) -> Check:
 async def _check(topic: str, name: str, call: Awaitable[Any]) -> Check:
     """Check one queue or table by a call that returns its depth, or a page of it."""
     try:
-        found = await call
+        found = await _soon(call)
     except ResourceNotFoundError:
         text = "does not exist: the app creates it when it starts"
         return Check(topic=topic, is_good=False, text=f"{name}: {text}")
@@ -141,6 +144,18 @@ async def _check_arm(services: Services) -> list[Check]:
                 return [has_token, Check(topic="ARM", is_good=False, text=f"{code}: {refusal}")]
             text = f"reachable ({code} for a test URL, as expected)"
             return [has_token, Check(topic="ARM", is_good=True, text=text)]
+
+
+async def _soon(call: Awaitable[T]) -> T:
+    """Return what a call returns; raise `TimeoutError` if it takes too long.
+
+    The look-up of a name has no limit of its own.
+    """
+    try:
+        async with asyncio.timeout(_LONGEST):
+            return await call
+    except TimeoutError:
+        raise TimeoutError(f"no answer within {_LONGEST:g} s") from None
 
 
 def brief(error: Exception) -> str:

@@ -10,7 +10,7 @@ from opswatch.core.timeline import SettledEntry, origin_of
 from opswatch.dated import MOST_READS, MOST_ROWS, Dated, Span, list_dated
 from opswatch.ports import Page, Query, Store
 
-_PENDING, _SETTLED = "pending.", "settled."  # a continuation begins with where it goes on
+_PENDING, _SETTLED = "pending.", "settled."  # a continuation begins with its table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,9 +96,6 @@ class Table(Protocol[T]):
         page before; raises `ValueError` for any other text.
         """
 
-    def iter_due_at(self) -> AsyncIterator[datetime]:
-        """Yield since when each row of a live table is due, or will be; read only that column."""
-
 
 class LiveTable(Table[T], Protocol[T]):
     """A table of rows that are worked on: see `Row.is_copy`."""
@@ -117,7 +114,7 @@ class LiveTable(Table[T], Protocol[T]):
 class Store:
     """The tables: two chains of live row and record, the timeline, and what else is kept.
 
-    What shares a table of the storage has partitions of its own there: see `rows/tables.py`.
+    Tables that share one of the storage have separate partitions there: see `rows/tables.py`.
     """
 
     watches: LiveTable[Watch]
@@ -149,7 +146,7 @@ class Queue(Protocol):
     """A queue of messages; a message becomes visible after a delay, rounded up to seconds."""
 
     async def send(self, body: bytes, delay: timedelta = timedelta(0)) -> None:
-        """Send a message of its own, to be visible after `delay`, at most 7 days."""
+        """Send a separate message, to be visible after `delay`, at most 7 days."""
 
     async def send_wake_up(self, wake: WakeUp, delay: timedelta) -> None:
         """Send a wake-up, perhaps in one message with others of the same second."""
@@ -198,7 +195,7 @@ class Arm(Protocol):
 
 
 class Budget(Protocol):
-    """ARM's budget of reads, as far as this process knows it."""
+    """What this process knows of ARM's budget of reads."""
 
     def delay(self, operation: Operation, now: datetime, *, has_waited: bool) -> timedelta:
         """Return zero and count the read if it may be made now, or else how long to postpone it.

@@ -1,7 +1,6 @@
 """The read side: operations with their deliveries, and lists of them; writes nothing."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from opswatch.core.deliveries import Delivery
@@ -203,19 +202,6 @@ async def list_operations(
         continuation,
     )
     return Page(list(map(listed, entries.values)), entries.continuation)
-
-
-async def iter_operations(
-    store: Store, wanted: OperationFilter, now: datetime
-) -> AsyncIterator[TimelineEntry]:
-    """Yield all operations that `wanted` selects, with their current status."""
-    page = await list_operations(store, wanted, now)
-    while True:
-        for listed in page.values:
-            yield replace(listed.entry, status=listed.status)
-        if page.continuation is None:
-            return
-        page = await list_operations(store, wanted, now, continuation=page.continuation)
 
 
 async def _list_running(

@@ -1,13 +1,10 @@
-"""Rows as JSON values: what the terminal prints, and what a web page would be given."""
+"""Rows as JSON values: instants and columns of JSON as the API has them."""
 
 from datetime import datetime
 from typing import Any
 
 from opswatch.core.texts import from_json
 from opswatch.core.times import format_instant
-from opswatch.core.watches import Result, TimelineEntry
-from opswatch.queries import OperationView
-from opswatch.rows import tables
 from opswatch.rows.codec import Entity
 
 _JSON_COLUMNS = frozenset(
@@ -16,23 +13,6 @@ _JSON_COLUMNS = frozenset(
         "pollLog", "resultJson",
     }
 )  # fmt: skip
-
-
-def operation_as_json(view: OperationView) -> dict[str, Any]:
-    """Return an operation as its row has it, with `state` and its deliveries."""
-    if isinstance(view.live, Result):
-        row = {"state": "finished", **row_as_json(tables.RESULTS.encode(view.live))}
-    else:
-        row = {"state": "watching", **row_as_json(tables.WATCHES.encode(view.live))}
-    deliveries = [row_as_json(tables.DELIVERIES.encode(delivery)) for delivery in view.deliveries]
-    return row | {"deliveries": deliveries}
-
-
-def timeline_entry_as_json(entry: TimelineEntry) -> dict[str, Any]:
-    """Return an entry of the timeline as its row has it, without the row's keys."""
-    row = row_as_json(tables.TIMELINE.encode(entry))
-    del row["PartitionKey"], row["RowKey"]
-    return row
 
 
 def row_as_json(entity: Entity) -> dict[str, Any]:

@@ -41,7 +41,7 @@ FAR, NEAR, DURING = range(25), range(25, 45), range(45, 50)  # watches, by how l
 ALL = [*FAR, *NEAR, *DURING]
 MINUTE = timedelta(minutes=1)
 MOST_RUNS = 100  # of functions in a minute, on average, while a fault lasts
-READS = {"get", "find", "find_page", "iter_due_at"}
+READS = {"get", "find", "find_page"}
 WRITES = {"insert", "replace", "merge", "put", "delete", "delete_all"}
 SENDS = {"send", "send_wake_up"}
 QUEUE_READS = {"peek", "depth", "take"}
@@ -68,7 +68,7 @@ class Faulty:
             raise error
             yield
 
-        return find if verb in ("find", "iter_due_at") else fail
+        return find if verb == "find" else fail
 
 
 def hook(number: int) -> str:

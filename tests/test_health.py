@@ -1,13 +1,20 @@
 """Each check, good and bad, over fakes; `test_bootstrap.py` runs them over a real account."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import pytest
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError, ServiceRequestError
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+)
 
+from opswatch import health
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.intake import Defaults
 from opswatch.health import Check, brief, check_all
@@ -102,6 +109,26 @@ async def test_unreachable_storage_is_reported_once(harness: Harness, error: Exc
     assert [check.topic for check in await checks_of(services)] == [
         "secret", "storage", "token", "ARM",
     ]  # fmt: skip
+
+
+async def test_storage_without_a_token_is_not_reached(harness: Harness) -> None:
+    failing: Any = FailingPort(ClientAuthenticationError("no token within 7 s"))
+    found = await bad(replace(harness.services, operations=failing))
+    assert ("storage", "no token within 7 s") in found
+    assert "table" not in [topic for topic, _ in found]
+
+
+async def test_storage_that_hangs_is_not_reached(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hanging(MemoryQueue):
+        async def depth(self) -> int:
+            await asyncio.Event().wait()
+            return 0
+
+    monkeypatch.setattr(health, "_LONGEST", 0.01)
+    services = replace(harness.services, operations=Hanging(harness.clock))
+    assert ("storage", "no answer within 0.01 s") in await bad(services)
 
 
 async def test_refused_queue_shows_reachable_storage(harness: Harness) -> None:

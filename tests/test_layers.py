@@ -25,6 +25,8 @@ LIBRARIES = {
     "queries": set(),
     "views": set(),
     "config": set(),
+    "client": {"azure", "msgspec"},
+    "verification": {"msgspec"},
 }
 # What would bring a clock, randomness, the environment or I/O into the core.
 IMPURE_MODULES = frozenset(
@@ -146,7 +148,10 @@ UPWARD = [
     ("bootstrap", "from opswatch.local import azurite", "local.azurite"),
     ("process", "import opswatch.local.host", "local.host"),
     ("local.azurite", "from opswatch import cli", "cli"),
-    ("testing", "from opswatch.config import Settings", "config"),
+    ("testing.memory", "from opswatch.adapters import storage", "adapters.storage"),
+    ("client.http", "from opswatch.web import router", "web.router"),
+    ("client.storage", "from opswatch.steps.control import stop", "steps.control"),
+    ("verification", "from opswatch.client import errors", "client.errors"),
 ]
 
 

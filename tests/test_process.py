@@ -1,6 +1,7 @@
 """The services of a worker process: opened at their first use, closed with the event loop."""
 
 import asyncio
+import gc
 import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,6 +38,19 @@ async def test_failed_opening_is_tried_again(azurite: Azurite) -> None:
             await process.services()
     env["AzureWebJobsStorage"] = azurite.connection_string
     assert isinstance(await process.services(), Services)
+
+
+async def test_imports_are_frozen_once() -> None:
+    gc.unfreeze()
+    with pytest.raises(ConfigError):
+        await Process({}).services()
+    frozen = gc.get_freeze_count()
+    later: list[list[int]] = [[] for _ in range(1000)]
+    with pytest.raises(ConfigError):
+        await Process({}).services()
+    assert 0 < gc.get_freeze_count() <= frozen
+    assert len(later) == 1000
+    gc.unfreeze()
 
 
 async def test_cancelled_caller_does_not_stop_the_opening(azurite: Azurite) -> None:

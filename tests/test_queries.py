@@ -30,7 +30,6 @@ from opswatch.queries import (
     OperationView,
     get_deliveries,
     get_operation,
-    iter_operations,
     list_operations,
 )
 from opswatch.rows import tables
@@ -334,13 +333,18 @@ async def test_list_reads_only_days_between_since_and_until() -> None:
     assert days == ["2026-11-21", "2026-11-20", "2026-11-19"]
 
 
-async def test_iteration_passes_over_pages() -> None:
+async def test_continuations_lead_through_all_pages() -> None:
     store = MemoryStore()
     for number in range(120):  # a page has 50
         at = NOW - number * HOUR
         await store.timeline.put(entry(number, at, finished_at=NOW))
     wanted = OperationFilter(since=NOW - 9 * DAY)
-    found = [entry async for entry in iter_operations(store, wanted, NOW)]
+    found: list[TimelineEntry] = []
+    continuation: str | None = None
+    while not found or continuation is not None:
+        page = await list_operations(store, wanted, NOW, continuation=continuation)
+        found += [listed.entry for listed in page.values]
+        continuation = page.continuation
     assert numbers(found) == list(range(120))
     assert all(newer.registered_at > older.registered_at for newer, older in pairwise(found))
 

@@ -11,7 +11,8 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "requirements.txt").read_text("utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-WANTED = [Requirement(each) for each in PROJECT["dependencies"]]
+EXTRAS = PROJECT["optional-dependencies"]
+WANTED = [Requirement(each) for each in [*PROJECT["dependencies"], *EXTRAS["app"]]]
 PYTHONS = ["3.11", "3.12", "3.13"]
 
 
@@ -77,6 +78,13 @@ def test_telemetry_version_has_a_minimum() -> None:
     (telemetry,) = (each for each in WANTED if each.name == "azure-monitor-opentelemetry")
     assert "1.8.10" not in telemetry.specifier
     assert "1.8.11" in telemetry.specifier
+
+
+def test_extras_agree_on_versions() -> None:
+    local = {Requirement(each).name: each for each in EXTRAS["local"]}
+    both = {each.name: str(each) for each in WANTED if each.name in local}
+    assert len(both) > 2
+    assert {name: str(Requirement(local[name])) for name in both} == both
 
 
 def test_damaged_lock_is_refused() -> None:

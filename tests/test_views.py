@@ -9,8 +9,8 @@ import pytest
 from opswatch.core.deliveries import DeliveryState
 from opswatch.core.watches import FinalStatus, timeline_entry
 from opswatch.core.webhook import Attempt
-from opswatch.queries import OperationView
-from opswatch.views import operation_as_json, row_as_json, timeline_entry_as_json
+from opswatch.rows import tables
+from opswatch.views import row_as_json
 from tests.support.builders import (
     HOOK,
     ID,
@@ -47,9 +47,7 @@ OPERATION = {
 
 
 def test_watch_is_shown_as_its_row() -> None:
-    shown = operation_as_json(OperationView(watch(**KNOWN), ()))
-    assert shown == OPERATION | {
-        "state": "watching",
+    assert row_as_json(tables.WATCHES.encode(watch(**KNOWN))) == OPERATION | {
         "registeredAt": SEEN,
         "deadlineAt": "2026-11-24T03:05:40Z",
         "dueAt": SEEN,
@@ -63,20 +61,18 @@ def test_watch_is_shown_as_its_row() -> None:
         "round": 1,
         "callbacks": [HOOK],
         "clientState": {"ticket": 42},
-        "deliveries": [],
     }
 
 
-def test_result_is_shown_with_its_deliveries() -> None:
+def test_result_and_its_deliveries_are_shown_as_their_rows() -> None:
     ended = end(
         FinalStatus.FAILED, end_time=at(-1), error=arm_error(target="x"), result='{"a":[1]}'
     )
     log = (Attempt(at=NOW, duration=0.25, status_code=500, layer="http", error="500"),)
     pending = delivery(attempts=1, attempt_log=log)
     settled = delivery(state=DeliveryState.DELIVERED, delivered_at=at(1))
-    shown = operation_as_json(OperationView(result(**KNOWN, end=ended), (pending, settled)))
+    shown = row_as_json(tables.RESULTS.encode(result(**KNOWN, end=ended)))
     assert {name: shown[name] for name in OPERATION} == OPERATION
-    assert shown["state"] == "finished"
     assert (shown["status"], shown["endTime"], shown["finishedAt"]) == (
         "Failed", "2026-11-23T03:05:39Z", SEEN,
     )  # fmt: skip
@@ -84,7 +80,7 @@ def test_result_is_shown_with_its_deliveries() -> None:
     assert shown["errorJson"] == {"code": "Conflict", "message": "It is in use.", "target": "x"}
     assert (shown["errorCode"], shown["errorMessage"]) == ("Conflict", "It is in use.")
     assert (shown["resultJson"], shown["clientState"]) == ({"a": [1]}, {"ticket": 42})
-    first, second = shown["deliveries"]
+    first, second = (row_as_json(tables.DELIVERIES.encode(each)) for each in (pending, settled))
     assert (first["state"], first["attempts"], first["nextAttemptAt"]) == ("pending", 1, SEEN)
     assert first["attemptLog"] == [
         {"at": SEEN, "duration": 0.25, "statusCode": 500, "layer": "http", "error": "500"}
@@ -94,13 +90,15 @@ def test_result_is_shown_with_its_deliveries() -> None:
 
 def test_json_that_was_cut_stays_text() -> None:
     cut = end(result='{"a":"bc', truncated=True)
-    shown = operation_as_json(OperationView(result(end=cut), ()))
+    shown = row_as_json(tables.RESULTS.encode(result(end=cut)))
     assert shown["resultJson"] == '{"a":"bc'
 
 
-def test_timeline_entry_is_shown_without_its_keys() -> None:
+def test_timeline_entry_is_shown_as_its_row() -> None:
     ended = end(FinalStatus.FAILED, end_time=at(-1), error=arm_error())
-    assert timeline_entry_as_json(timeline_entry(result(**KNOWN).facts, ended)) == {
+    shown = row_as_json(tables.TIMELINE.encode(timeline_entry(result(**KNOWN).facts, ended)))
+    del shown["PartitionKey"], shown["RowKey"]
+    assert shown == {
         "subscriptionId": SUBSCRIPTION,
         "operationKey": KEY.row,
         "operationId": ID,

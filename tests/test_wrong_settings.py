@@ -189,7 +189,7 @@ async def test_outage_of_a_table_for_ten_minutes_loses_nothing(
                 raise error
                 yield
 
-            return find if verb in ("find", "iter_due_at") else fail
+            return find if verb == "find" else fail
 
     failing: Any = Failing()
     host = SimulatedHost(harness, repairs=False)  # it fails, and has tests of its own

@@ -16,6 +16,7 @@ from opswatch.adapters.account import Account
 from opswatch.adapters.arm import HttpArm
 from opswatch.config import STORAGE, Settings, Storage, connection_parts
 from opswatch.ports import Services
+from opswatch.process import freeze_imports
 from opswatch.steps.messages import deliveries_message, operations_message
 from tests.support.processes import running_program
 from tests.support.servers import Credential
@@ -82,6 +83,7 @@ async def open_services(task: Task) -> AsyncIterator[Services]:
         finally:
             await arm.close()
 
+    freeze_imports()  # as the process of the functions does
     vars(bootstrap).update(open_account=open_account, open_arm=open_arm)
     env = {
         STORAGE: task.storage,

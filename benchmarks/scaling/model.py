@@ -20,8 +20,8 @@ _ARM_SHARE = 0.8  # of the reads that ARM permits for a subscription
 _DAY = 24 * 3600.0
 _MEDIAN, _SIGMA = 480.0, 0.2  # of an operation's duration, in seconds and on the logarithmic scale
 _TIMEOUT = timedelta(days=7)
-# Requests of a run of the timer, besides the pages of all watches, which it reads twice.
-REPAIR = {"query": 6, "receive": 2, "queue": 8, "read": 2, "peek": 2, "write": 1}
+# Requests of a run of the timer, besides the pages of all watches, which it reads once.
+REPAIR = {"query": 6, "receive": 2, "queue": 6, "read": 2, "peek": 2, "write": 1}
 _IDLE_LOOKS = 0.5  # a second, at a queue whose function has no instance: at most
 
 
@@ -47,7 +47,7 @@ class Usage:
     @property
     def month(self) -> Month:
         """The month of an app with its timer and with looks at its queues."""
-        pages = 2 * max(1, math.ceil(self.watches / rules.PAGE))
+        pages = max(1, math.ceil(self.watches / rules.PAGE))
         repair = Counter(REPAIR)
         repair["query"] += pages
         runs = MONTH / 60 + MONTH / 3600  # of the repair and of the purge

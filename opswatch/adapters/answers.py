@@ -57,8 +57,10 @@ class _AnswerProtocol(ResponseHandler):
 
     def set_response_params(self, **params: Any) -> None:
         """Prepare for the next exchange. The limits of a head are the reader's."""
-        limits = {name: 2 * MAX_HEAD for name in params if name.startswith("max_")}
-        super().set_response_params(**{**params, **limits})
+        for name in params:
+            if name.startswith("max_"):
+                params[name] = 2 * MAX_HEAD
+        super().set_response_params(**params)
         self._is_reused = self._reader is not None
         self._reader = AnswerReader(cut_head_counts=self._cut_head_counts)
         early, self._early = self._early, b""
@@ -106,7 +108,9 @@ def joined_headers(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
     """
     values: dict[str, dict[str, None]] = {}  # the inner ones are ordered sets
     for name, value in fields:
-        text = value.encode(errors="surrogateescape").decode(errors="replace")
+        text = value
+        if not value.isascii():
+            text = value.encode(errors="surrogateescape").decode(errors="replace")
         values.setdefault(name.lower(), {})[text] = None
     return {
         name: next(reversed(texts)) if name in _SINGLE else ", ".join(texts)

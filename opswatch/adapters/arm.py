@@ -51,7 +51,9 @@ class HttpArm:
         self._session = aiohttp.ClientSession(
             connector=AnswerConnector(limit=MAX_CONNECTIONS),
             cookie_jar=aiohttp.DummyCookieJar(),
+            headers=_HEADERS,
             auto_decompress=False,  # `unpack` does that, within a limit
+            timeout=aiohttp.ClientTimeout(),  # none: `_ask` has one for the whole exchange
         )
         self._tokens = Tokens(identity, scope)
         self._room = asyncio.Semaphore(MAX_CONNECTIONS)
@@ -70,7 +72,7 @@ class HttpArm:
             return NoAnswer(_layer(error), reason(error))
 
     async def _get(self, url: str) -> HttpResponse | NoAnswer:
-        """Ask again, once, if the token is refused, with another: one that meets the challenge."""
+        """Ask again, once, if the token is refused, with a token that meets the challenge."""
         token = await self._tokens.get()
         answer = await self._ask(url, token)
         if isinstance(answer, HttpResponse) and answer.status_code == HTTPStatus.UNAUTHORIZED:
@@ -86,7 +88,7 @@ class HttpArm:
             asyncio.timeout(self._timeout),
             self._session.get(
                 URL(url, encoded=True),  # byte for byte: quoting it again would break a signature
-                headers={**_HEADERS, "Authorization": f"Bearer {token}"},
+                headers={"Authorization": f"Bearer {token}"},
                 allow_redirects=False,
                 proxy=self._proxy,
             ) as response,

@@ -83,7 +83,7 @@ class HttpCallbacks:
     async def post(
         self, request: CallbackRequest, slot: Acquired | None = None
     ) -> HttpResponse | NoAnswer | Busy:
-        """Send `request` in its slot, or whatever the room without one; every outcome is a value.
+        """Send `request` in its slot, or forced if it has none; every outcome is a value.
 
         The URL is sent as it was given, its host in ASCII (and without a `?` at its end).
         """
@@ -148,7 +148,7 @@ class HttpCallbacks:
     async def _find(
         self, target: CallbackTarget, slot: Acquired
     ) -> list[ResolveResult] | NoAnswer | Busy:
-        """Return the addresses to try: permitted ones that have room for an attempt."""
+        """Return the addresses to try: permitted, and with room for an attempt."""
         port = target.port or _PORTS[target.scheme]
         if target.address is not None:  # aiohttp connects to it without a look-up
             entered = self._limiter.enter_addresses(slot, [f"{target.address} {port}"])
@@ -234,7 +234,7 @@ def system_tls() -> ssl.SSLContext:
 def _session(guard: AddressGuard, tls: ssl.SSLContext) -> aiohttp.ClientSession:
     """Return a session that reads nothing from the environment and keeps no state.
 
-    It has no limit of its own: an attempt that waited for a connection would time out, as if the
+    It has no limit: an attempt that waited for a connection would time out, as if the
     receiver had not answered.
     """
     connector = AnswerConnector(

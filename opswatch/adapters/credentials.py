@@ -9,7 +9,10 @@ from azure.core.exceptions import AzureError
 from opswatch.adapters.failures import clean
 from opswatch.adapters.tokens import unreadable_answer
 
-_MANAGED, _DEVELOPER = 5.0, 20.0  # seconds: a developer's sign-in may have to start a program
+# Seconds of a request for a token, and that a caller waits for it: a developer's sign-in may have
+# to start a program, which takes some seconds.
+_MANAGED, _DEVELOPER = 5.0, 20.0
+_MANAGED_PATIENCE, _DEVELOPER_PATIENCE = 5.0, 7.0
 
 
 def credential_for(*, managed_identity: bool, client_id: str | None) -> "LazyCredential":
@@ -25,6 +28,7 @@ class LazyCredential:
         self._client_id = client_id
         self._made: Any = None
         self.longest = _MANAGED if managed_identity else _DEVELOPER
+        self.patience = _MANAGED_PATIENCE if managed_identity else _DEVELOPER_PATIENCE
 
     async def get_token_info(
         self, *scopes: str, options: TokenRequestOptions | None = None

@@ -47,7 +47,7 @@ def may_pass(error: BaseException) -> bool:
     """Return whether the same may succeed later: after an outage, or with other settings.
 
     An answer that refuses the request itself would refuse it again: what sent it has a defect, and
-    a message that brings it belongs with the poison messages, where it is seen.
+    a message that brings it belongs with the poison messages, which people look at.
     """
     match error:
         case BaseExceptionGroup(exceptions=inner):

@@ -19,7 +19,7 @@ class GatheredQueue:
         self._gatherer = Gatherer(in_flight, self._write, MOST_WAKE_UPS)
 
     async def send(self, body: bytes, delay: timedelta = timedelta(0)) -> None:
-        """Send a message of its own, to be visible after `delay`, at most 7 days."""
+        """Send a separate message, to be visible after `delay`, at most 7 days."""
         await self._inner.send(body, delay)
 
     async def send_wake_up(self, wake: WakeUp, delay: timedelta) -> None:

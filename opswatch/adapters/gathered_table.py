@@ -3,7 +3,6 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from azure.core.exceptions import HttpResponseError
@@ -72,14 +71,13 @@ class GatheredTable(Generic[T]):
 
         None, too, if `row` is a copy and cannot be merged: a field has lost its value.
         """
-        before, after = self._codec.encode(row.value), self._codec.encode(noun)
-        if before.keys() <= after.keys():
-            changed = {name: after[name] for name in after if after[name] != before.get(name)}
+        changed = self._codec.changes(row.value, noun)
+        if changed is not None:
             change = Change(key=noun.key, etag=row.etag, entity=changed, merges=True)
         elif row.is_copy:
             return None
         else:
-            change = Change(key=noun.key, etag=row.etag, entity=after)
+            change = Change(key=noun.key, etag=row.etag, entity=self._codec.encode(noun))
         return await self._commit(change, noun, is_copy=row.is_copy)
 
     def recall(self, key: Key) -> Row[T] | None:
@@ -110,10 +108,6 @@ class GatheredTable(Generic[T]):
     ) -> Page[Row[T]]:
         """Return at most `limit` (1 to 1000) of the rows that `query` selects, in order."""
         return await self._inner.find_page(query, limit, continuation)
-
-    def iter_due_at(self) -> AsyncIterator[datetime]:
-        """Yield since when each row is due, or will be; read only that column."""
-        return self._inner.iter_due_at()
 
     async def _commit(self, change: Change, noun: T, *, is_copy: bool) -> Row[T] | None:
         self._remembered.pop(change.key, None)
@@ -159,7 +153,7 @@ class GatheredTable(Generic[T]):
     async def _transact(
         self, changes: list[Change], group: list[int], outcomes: list[str | Exception | None]
     ) -> list[int]:
-        """Try to apply the changes with these indexes; return those that are to be tried again."""
+        """Try to apply the changes with these indexes; return which to try again."""
         try:
             etags = await self._inner.transact([changes[index] for index in group])
         except TransactionConflictError as conflict:

@@ -5,10 +5,9 @@ https://github.com/riverqueue/river/blob/master/internal/jobcompleter/job_comple
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Hashable
 from contextvars import Context
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 Item = TypeVar("Item")
@@ -31,15 +30,16 @@ class InFlight:
         self._is_flushing = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    @contextmanager
-    def enter(self) -> Iterator[None]:
-        """Run the block as one piece of work."""
-        self._loop = asyncio.get_running_loop()
+    def enter(self) -> Self:
+        """Return a context that runs its block as one piece of work; it may be entered again."""
+        return self
+
+    def __enter__(self) -> None:
+        self._loop = self._loop or asyncio.get_running_loop()
         self._working += 1
-        try:
-            yield
-        finally:
-            self._stop_working()
+
+    def __exit__(self, *_: object) -> None:
+        self._stop_working()
 
     def pause(self) -> None:
         """Count a piece of work as waiting for a group to be written, until it resumes."""

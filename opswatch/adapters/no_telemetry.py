@@ -1,4 +1,4 @@
-"""Telemetry for processes without OpenTelemetry: nothing is collected."""
+"""Telemetry for processes in which OpenTelemetry collects nothing, or is not installed."""
 
 from contextlib import AbstractContextManager, nullcontext
 

@@ -133,11 +133,15 @@ class ReadBudget:
 
     def _gates_of(self, operation: Operation) -> tuple[_Gate, _Gate]:
         subscription, provider = operation.key.partition, operation.provider or NOTHING
-        keys = ((subscription, ""), (subscription, provider))
-        whole, part = (self._gates.setdefault(key, _Gate()) for key in keys)
-        while len(self._gates) > _MOST_GATES:
-            del self._gates[next(iter(self._gates))]  # the oldest: at worst it learns again
-        return whole, part
+        return self._gate((subscription, "")), self._gate((subscription, provider))
+
+    def _gate(self, key: tuple[str, str]) -> _Gate:
+        gate = self._gates.get(key)
+        if gate is None:
+            gate = self._gates[key] = _Gate()
+            if len(self._gates) > _MOST_GATES:
+                del self._gates[next(iter(self._gates))]  # the oldest: at worst it learns again
+        return gate
 
 
 def _subscription_reads(headers: Mapping[str, str]) -> dict[str, float]:

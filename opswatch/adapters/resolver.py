@@ -1,4 +1,4 @@
-"""Looks up the names of callback hosts: each on a thread of its own, and only so many at a time.
+"""Looks up the names of callback hosts: each on a separate thread, and only so many at a time.
 
 A name server may take half a minute to answer, or never answer. On the event loop's few threads
 such look-ups would delay those of ARM and of the storage account, and in a pool those of other

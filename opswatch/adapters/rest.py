@@ -109,13 +109,16 @@ class Service:
         raise AssertionError("the last try returns or raises")
 
     async def _try(self, request: Request) -> Answer:
-        """Send a request once, and once more if its token is refused and there is another."""
+        """Send a request, and again if its token is refused and there is another."""
         signed = await self.signer.sign(request)
         response, body = await self._send(signed)
         if response.status == HTTPStatus.UNAUTHORIZED and await self.signer.replace(signed):
             response, body = await self._send(await self.signer.sign(request))
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-            raise error_of(response.status, response.reason or "", response.headers, body)
+            error = error_of(response.status, response.reason or "", response.headers, body)
+            path = request.url.removeprefix(f"{self.uri}/").partition("?")[0]
+            error.asked = f"{request.method} {path}"  # type: ignore[attr-defined]  # ours
+            raise error
         return Answer(response.headers, body)
 
     async def _send(self, signed: Request) -> tuple[aiohttp.ClientResponse, bytes]:

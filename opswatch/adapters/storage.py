@@ -5,7 +5,7 @@ import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from html import escape
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
@@ -85,7 +85,7 @@ class AzureTable(Generic[T]):
         self.name = name or codec.table
 
     async def get(self, key: Key) -> Row[T] | None:
-        """Return the row, or None if there is none; report one that cannot be decoded."""
+        """Return the row, or None if there is none; report a row that cannot be decoded."""
         try:
             answer = await self._account.tables.call("GET", entity_path(self.name, key))
         except ResourceNotFoundError:
@@ -181,10 +181,14 @@ class AzureTable(Generic[T]):
         """Yield the rows that `query` selects, in the order of their keys."""
         columns = ",".join(sorted(self._codec.column_names)) if self._codec.is_part else ""
         options = f"{self._filter(query)}{columns and f'&$select={columns}'}"
-        async for page in self._pages(options):
+        page = await self._page(options)
+        while True:
             for entity, etag in page.values:
                 if (row := self._readable(entity, etag)) is not None:
                     yield row
+            if page.continuation is None:
+                return
+            page = await self._page(options, page.continuation)
 
     async def find_page(
         self, query: Query, limit: int, continuation: str | None = None
@@ -193,20 +197,6 @@ class AzureTable(Generic[T]):
         page = await self._page(f"{self._filter(query)}&$top={limit}", continuation)
         rows = [self._readable(*found) for found in page.values]
         return Page([row for row in rows if row is not None], page.continuation)
-
-    async def iter_due_at(self) -> AsyncIterator[datetime]:
-        """Yield since when each row of a live table is due, or will be; read only that column."""
-        async for page in self._pages(f"$select={self._codec.due}"):
-            for entity, _ in page.values:
-                if isinstance(due_at := entity.get(self._codec.due), datetime):
-                    yield due_at
-
-    async def _pages(self, options: str) -> AsyncIterator[Page[tuple[Entity, str]]]:
-        page = await self._page(options)
-        yield page
-        while page.continuation is not None:
-            page = await self._page(options, page.continuation)
-            yield page
 
     async def _page(
         self, options: str, continuation: str | None = None
@@ -249,7 +239,7 @@ class AzureTable(Generic[T]):
         return current
 
     def _readable(self, entity: Entity, etag: str) -> Row[T] | None:
-        """Return a row; pass over one of another noun, and report one that cannot be decoded."""
+        """Return a row; pass over another noun's, and report a row that cannot be decoded."""
         if not self._codec.has(entity.get("PartitionKey", "")):
             return None
         try:
@@ -302,7 +292,7 @@ class AzureQueue:
         self._name = name
 
     async def send(self, body: bytes, delay: timedelta = timedelta(0)) -> None:
-        """Send a message of its own, to be visible after `delay`, at most 7 days."""
+        """Send a separate message, to be visible after `delay`, at most 7 days."""
         seconds = max(0, math.ceil(delay.total_seconds()))
         times = f"visibilitytimeout={seconds}&messagettl={_NEVER_EXPIRES}"
         text = escape(body.decode(), quote=False).replace("\r", "&#13;")  # or XML drops it
@@ -314,7 +304,7 @@ class AzureQueue:
         )
 
     async def send_wake_up(self, wake: WakeUp, delay: timedelta) -> None:
-        """Send a wake-up in a message of its own."""
+        """Send a wake-up in a separate message."""
         for body in encode_wake_ups([wake]):
             await self.send(body, delay)
 

@@ -10,10 +10,9 @@ from typing import Any, Protocol, Self
 from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 
-_PATIENCE = 5.0  # seconds that a caller waits, at the most
 _SHARE_BEFORE_RENEWAL = 0.5  # of a token's life, if the identity does not say when to refresh
 _BETWEEN_TRIES = 30.0  # seconds, while a token lasts: as azure-core does
-_SECOND_TRY = 0.25  # seconds after a first one that has failed
+_SECOND_TRY = 0.25  # seconds after a failed first one
 _TOKEN = re.compile(r"[!-~]+")  # what a header can hold
 
 
@@ -21,6 +20,7 @@ class Identity(Protocol):
     """Who the app is: a credential of azure-identity's kind."""
 
     longest: float  # seconds that a request for a token may take
+    patience: float  # seconds that a caller waits for it
 
     async def get_token_info(
         self, *scopes: str, options: TokenRequestOptions | None = None
@@ -40,7 +40,7 @@ class Tokens:
     1. A token lasts: every caller gets it. From its `refresh_on` on, the first caller starts a
        renewal, for which no caller waits, and which may fail: the token is used until it expires.
     2. There is none: all callers wait for one request. They fail together if it fails, and a caller
-       fails after 5 s. The schedule of its work tries again.
+       fails after some seconds. The schedule of its work tries again.
     3. The service has refused the token: the first caller that says so starts a request. The others
        wait for it, or get the token that has replaced the refused one in the meantime.
 
@@ -53,12 +53,12 @@ class Tokens:
         scope: str,
         clock: Callable[[], float] = time.time,
         *,
-        patience: float = _PATIENCE,
+        patience: float | None = None,
     ) -> None:
         self._identity = identity
         self._scope = scope
         self._clock = clock
-        self._patience = patience
+        self._patience = identity.patience if patience is None else patience
         self._token: AccessTokenInfo | None = None
         self._renew_at = self._replace_at = 0.0
         self._request: asyncio.Task[AccessTokenInfo] | None = None

@@ -51,7 +51,7 @@ class Change:
     """What a transaction does to one row."""
 
     key: Key
-    etag: str  # the condition; "*": whatever the row has
+    etag: str  # the condition; "*": any
     entity: Entity | None = None  # its columns; None: delete the row
     merges: bool = False  # merge the columns into the row, instead of replacing it
 
@@ -104,7 +104,7 @@ def encode_transaction(uri: str, table: str, changes: Sequence[Change]) -> bytes
 def check_transaction(answer: Answer) -> None:
     """Raise the error in the answer to a transaction, which is "202 Accepted" all the same.
 
-    A failed transaction has one part, whatever its number of changes.
+    A failed transaction has one part for any number of changes.
     """
     first = _STATUS.search(answer.body)
     if first is None:

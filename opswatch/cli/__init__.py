@@ -1,36 +1,86 @@
 """The terminal: the group `opswatch`, which imports the module of a command when it is needed."""
 
+import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
-from importlib import import_module
-from importlib.metadata import version
+from contextlib import suppress
+from typing import Any
 
-import click
-
-from opswatch.cli.exit_codes import EXIT_INTERRUPTED, EXIT_SUCCESS
+from opswatch.cli.exit_codes import (
+    EXIT_INTERRUPTED,
+    EXIT_SUCCESS,
+    EXIT_UNREACHABLE,
+    OUTPUT_ERRORS,
+)
 
 # name -> summary; `commands` has a module of that name, with the click command `command`
 COMMANDS = {
     "dev": "Run the function app without Core Tools.",
     "simulate": "Run a simulated ARM.",
     "demo": "Run everything on this machine, from post to callback.",
-    "post": "Post an operation to be watched.",
+    "post": "Post operations to be watched.",
+    "wait": "Wait until operations have ended.",
     "show": "Show an operation and its deliveries.",
     "list": "List operations, newest first.",
     "tail": "Follow operations as they change.",
+    "deliveries": "List deliveries of callbacks.",
+    "rejections": "List rejected posts.",
+    "kinds": "List kinds of operations and how long they take.",
+    "summary": "Show what needs attention.",
     "stop": "Stop watching an operation.",
-    "redeliver": "Send settled deliveries again.",
+    "redeliver": "Send deliveries again.",
     "secret": "Generate a secret that callbacks are signed with.",
+    "listen": "Receive callbacks on this machine and print them.",
     "verify": "Send a test event to a receiver and explain each layer.",
     "doctor": "Check settings, storage, token and ARM.",
+    "completion": "Print the completion script of a shell.",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
+    """Run one command; return its exit code.
+
+    Without `argv` it is the process's own: its output is flushed here, where a full disk or a
+    closed pipe is a line and not a traceback, and nothing that was left behind is waited for.
+    """
+    if argv is not None:
+        return _run(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        code: int | None = group.main(arguments, prog_name="opswatch", standalone_mode=False)
+        code = _run(sys.argv[1:])
+    except OSError as error:  # of the report of another one
+        if error.errno not in OUTPUT_ERRORS:
+            raise
+        code = EXIT_UNREACHABLE
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+    except OSError as error:
+        code = code or _report_output(error)
+        _discard_output()
+    if threading.active_count() > 1:  # such as the look-up of a name, which nothing can end
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Run one command; what it imports may be interrupted, too."""
+    output = sys.stdout
+    try:
+        import click  # noqa: PLC0415 - see above
+
+        from opswatch.cli.group import group  # noqa: PLC0415 - see above
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    try:
+        code: Any = group.main([*arguments], prog_name="opswatch", standalone_mode=False)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "opswatch"
         message = error.format_message().rstrip(".")
@@ -39,61 +89,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         click.echo(error.format_message(), err=True)
         return error.exit_code
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
-    return EXIT_SUCCESS if code is None else code
+    except OSError as error:
+        if error.errno not in OUTPUT_ERRORS:
+            raise
+        return _report_output(error)
+    except SystemExit as error:
+        if sys.stdout is not output:  # click's way to end after a broken pipe
+            sys.stdout = output
+            return EXIT_SUCCESS
+        code = error.code
+    return EXIT_SUCCESS if code is None else int(code)
 
 
-class LazyGroup(click.Group):
-    """A group that lists its commands without importing them: some of them import a lot."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the commands."""
-        return [*COMMANDS, *super().list_commands(ctx)]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command; return None if there is none of that name."""
-        if cmd_name not in COMMANDS:
-            return super().get_command(ctx, cmd_name)
-        command: click.Command = import_module(f"opswatch.cli.commands.{cmd_name}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands with their summaries."""
-        own = {
-            name: self.commands[name].get_short_help_str() for name in super().list_commands(ctx)
-        }
-        with formatter.section("Commands"):
-            formatter.write_dl(list((COMMANDS | own).items()))
+def _report_output(error: OSError) -> int:
+    """Print that the output cannot be written; return the exit code."""
+    with suppress(OSError):  # stderr may be on the same disk
+        print(f"The output cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
+    return EXIT_UNREACHABLE
 
 
-@click.group(
-    cls=LazyGroup,
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="`opswatch help COMMAND` and `opswatch COMMAND --help` explain a command.",
-)
-@click.option("--version", "is_version", is_flag=True, help="Print the version and exit.")
-@click.pass_context
-def group(ctx: click.Context, is_version: bool) -> None:
-    """Watch Azure Resource Manager operations to their end, and call webhooks back."""
-    if is_version:
-        click.echo(f"opswatch {version('opswatch')}")
-        ctx.exit()
-    if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
-
-
-@group.command("help")
-@click.argument("name", metavar="COMMAND", required=False)
-@click.pass_context
-def print_help(ctx: click.Context, name: str | None) -> None:
-    """List the commands, or explain one."""
-    of_group = ctx.find_root()
-    if name is None:
-        click.echo(of_group.get_help())
-        return
-    command = group.get_command(of_group, name)
-    if command is None:
-        raise click.UsageError(f"No such command {name!r}", of_group)
-    click.echo(click.Context(command, info_name=name, parent=of_group).get_help())
+def _discard_output() -> None:
+    """Let the interpreter flush what is left to nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

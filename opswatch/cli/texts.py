@@ -1,89 +1,107 @@
-"""Operations and deliveries as texts for people; `opswatch.views` has them as JSON."""
+"""Operations and deliveries of the API as lines for people."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
-from opswatch.core.deliveries import Delivery, DeliveryState
-from opswatch.core.redact import redact_text
-from opswatch.core.texts import one_line
+from opswatch.cli.operations import key_of
+from opswatch.cli.output import Row, instant_of, span
+from opswatch.core.texts import one_line, to_json
 from opswatch.core.times import format_instant
-from opswatch.core.watches import Result, Watch
-from opswatch.queries import REGISTERED, OperationView
 
 _BAR = 10  # characters of a progress bar
+_WIDTH = 11  # of a name
+_REASON = {  # of an end of ours
+    "TimedOut": "it had not ended at its deadline",
+    "Stopped": "a user ended the watch; the operation itself may go on",
+}
+
+When = Callable[[datetime | None], str]  # an instant as `--time` says
 
 
-def operation_lines(view: OperationView) -> list[str]:
+def operation_lines(row: Row, when: When) -> list[str]:
     """Return an operation as lines of a name and a value."""
-    facts = view.facts
+    seconds, percent = row.get("durationSeconds"), row.get("percentComplete")
     values: dict[str, object] = {
-        "status": view.status,
-        "operation": facts.operation.key,
-        "path": facts.operation.path,  # without the query, which may be a signature
-        "kind": facts.kind,
-        "registered": short_instant(facts.registered_at),
-        "started": short_instant(facts.start_time),
-        "polls": f"{facts.polls} ({facts.misses} missed)",
-        "last miss": facts.last_miss,
-        "progress": facts.percent_complete and f"{facts.percent_complete:g} %",
+        "status": row["status"],
+        "operation": key_of(row),
+        "resource": row.get("resourceId"),
+        "url": row.get("url"),  # without the query, which may be a signature
+        "kind": row.get("kind"),
+        "registered": when(instant_of(row, "registeredAt")),
+        "started": when(instant_of(row, "startTime")),
+        "polls": f"{row['polls']} ({row['misses']} missed)",
+        "last miss": row.get("lastMiss"),
+        "progress": None if percent is None else f"{percent:g} %",
+        "ended": when(instant_of(row, "endTime")),
+        "seen": when(instant_of(row, "finishedAt")),
+        "took": None if seconds is None else span(timedelta(seconds=seconds)),
+        "error": _error(row.get("errorCode"), row.get("errorMessage")),
+        "cause": _error(row.get("errorCodeInner"), row.get("errorMessageInner")),
+        "reason": row.get("lostReason") or _REASON.get(row["status"]),
+        "result": row.get("resultJson") and _json(row["resultJson"]),
+        "state": row.get("clientState") and _json(row["clientState"]),
+        "round": row["round"] if row.get("round", 1) > 1 else None,
     }
-    if isinstance(view.live, Result):
-        end, seconds = view.live.end, view.live.duration_seconds
-        values |= {
-            "ended": short_instant(end.end_time),
-            "seen": short_instant(end.finished_at),
-            "took": None if seconds is None else str(timedelta(seconds=round(seconds))),
-            "error": end.error and f"{end.error.code or 'no code'}: {end.error.message}",
-            "lost": end.lost_reason,
-            "result": end.result,
-        }
-    else:
-        values["deadline"] = short_instant(facts.deadline_at)
-        if expected := view.live.expected:
-            earliest, latest = (
-                short_instant(at) for at in (expected.earliest_at, expected.latest_at)
+    if row["state"] == "watching":
+        values["deadline"] = when(instant_of(row, "deadlineAt"))
+        if expected := instant_of(row, "expectedEndAt"):
+            first, last = (
+                when(instant_of(row, name))
+                for name in ("expectedEndEarliestAt", "expectedEndLatestAt")
             )
-            values["expected"] = f"{short_instant(expected.at)} ({earliest} to {latest})"
-        values["slow"] = view.live.slow and "it runs longer than 99 of 100 of its kind"
-    values["state"] = facts.client_state
-    lines = [f"{name:<11} {one_line(str(value))}" for name, value in values.items() if value]
-    return lines + [f"{'callback':<11} {delivery_text(d)}" for d in view.deliveries]
+            values["expected"] = f"{when(expected)} ({first} to {last})"
+        values["slow"] = row.get("slow") and "it runs longer than 99 of 100 of its kind"
+    lines = [f"{name:<{_WIDTH}} {one_line(str(value))}" for name, value in values.items() if value]
+    deliveries = [delivery_text(delivery, when) for delivery in row.get("deliveries", ())]
+    return lines + [f"{'callback':<{_WIDTH}} {text}" for text in deliveries]
 
 
-def change_text(live: Watch | Result) -> str:
+def change_text(row: Row) -> str:
     """Return the status of an operation, with its error, or its progress to the expected end."""
-    if isinstance(live, Result):
-        code = live.end.error and live.end.error.code
-        return one_line(f"{live.end.status} {code or ''}")
-    facts, expected = live.facts, live.expected
-    text = one_line(facts.status or REGISTERED)
-    if facts.percent_complete is not None:
-        text += f" {facts.percent_complete:g} %"
-    if expected is not None and facts.last_polled_at is not None:
-        began_at = facts.began_at(facts.last_polled_at)
-        passed, whole = facts.last_polled_at - began_at, expected.at - began_at
-        share = passed / whole if facts.percent_complete is None else facts.percent_complete / 100
+    text = one_line(str(row["status"]))
+    if row["state"] == "finished":
+        code = row.get("errorCodeInner") or row.get("errorCode") or ""
+        return one_line(f"{text} {code}").strip()
+    percent: float | None = row.get("percentComplete")
+    if percent is not None:
+        text += f" {percent:g} %"
+    expected, polled = instant_of(row, "expectedEndAt"), instant_of(row, "lastPolledAt")
+    began = instant_of(row, "startTime") or instant_of(row, "registeredAt")
+    if expected is not None and polled is not None and began is not None:
+        whole = max(expected - began, timedelta(seconds=1))
+        share = (polled - began) / whole if percent is None else percent / 100
         # Full only at the end; the minute is enough, or each poll would be a change.
-        done = min(_BAR - 1, int(share * _BAR))
+        done = max(0, min(_BAR - 1, int(share * _BAR)))
         bar = "#" * done + "-" * (_BAR - done)
-        text += f" [{bar}] until about {expected.at:%H:%M}"
-    return f"{text}, slow" if live.slow else text
+        text += f" [{bar}] until about {expected:%H:%M}"
+    return f"{text}, slow" if row.get("slow") else text
 
 
-def delivery_text(delivery: Delivery) -> str:
+def delivery_text(row: Row, when: When) -> str:
     """Return a delivery in a line."""
-    url = one_line(redact_text(delivery.callback_url))
-    attempts = "1 attempt" if delivery.attempts == 1 else f"{delivery.attempts} attempts"
-    text = f"{url} {delivery.state.value} after {attempts}"
-    match delivery.state:
-        case DeliveryState.DELIVERED:
-            return f"{text}, {short_instant(delivery.delivered_at)}"
-        case DeliveryState.ABANDONED:
-            return f"{text}: {delivery.reason}"
-        case DeliveryState.PENDING:
-            error = f": {delivery.last_error}" if delivery.last_error else ""
-            return f"{text}{error}; next at {short_instant(delivery.next_attempt_at)}"
+    attempts = "1 attempt" if row["attempts"] == 1 else f"{row['attempts']} attempts"
+    text = f"{one_line(row['callbackUrl'])} {row['state']} after {attempts}"
+    match row["state"]:
+        case "delivered":
+            text += f", {when(instant_of(row, 'deliveredAt'))}"
+        case "abandoned":
+            text += f": {one_line(row.get('reason') or '')}"
+        case _:
+            error = row.get("lastError")
+            text += f": {one_line(error)}" if error else ""
+            text += f"; next {when(instant_of(row, 'nextAttemptAt'))}"
+    return f"{text} ({row['deliveryId']})"
 
 
 def short_instant(at: datetime | None) -> str:
     """Return an instant to the second, in UTC; empty if there is none."""
     return format_instant(at.replace(microsecond=0)) if at else ""
+
+
+def _error(code: str | None, message: str | None) -> str | None:
+    return f"{code or 'no code'}: {message or ''}" if code or message else None
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) else to_json(value)

@@ -1,6 +1,6 @@
 """Errors in ARM's answers, in all the shapes that providers give them; nothing of one is lost."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,9 +58,9 @@ def read_error(body: Mapping[str, Any], envelope: frozenset[str] | None = None) 
             error |= _held_error(properties)
     if not error:
         return None
-    path = list(_inwards(error))
-    found = [node for node in path if _is_named(node)]
-    inner = found[-1] if len(found) > 1 else {}
+    found = [node for node in _path(error, is_deepest=False) if _is_named(node)]
+    deepest = [node for node in _path(error, is_deepest=True) if _is_named(node)]
+    inner = deepest[-1] if len(deepest) > 1 else {}
     return ArmError(
         code=next((node["code"] for node in found if node.get("code")), None),
         message=next((node["message"] for node in found if node.get("message")), None),
@@ -148,29 +148,34 @@ def _unwrapped(error: dict[str, Any], level: int) -> dict[str, Any]:
     return error
 
 
-def _inwards(error: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield an error, and the errors in it from outside to inside, following the first of each."""
-    node: dict[str, Any] = error
-    for _ in range(_MOST_LEVELS):
-        yield node
-        folded = {name.lower(): value for name, value in node.items()}
-        inner = (
-            _json_in(folded.get("message")),
-            folded.get("details"),
-            *(folded.get(holder) for holder in _HOLDERS),
-            folded.get("innererror"),
-        )
-        node = next((found for value in inner if (found := _wrapped(value))), {})
-        if not node:
-            return
+def _path(error: dict[str, Any], *, is_deepest: bool, level: int = 0) -> list[dict[str, Any]]:
+    """Return an error, and the errors in it from outside to inside.
+
+    Of several errors it follows the first one, or the first of those that hold the longest path: a
+    deployment lists its resources, and some of them only say that they have failed.
+    """
+    if level == _MOST_LEVELS:
+        return [error]
+    folded = {name.lower(): value for name, value in error.items()}
+    inner = (
+        _json_in(folded.get("message")),
+        folded.get("details"),
+        *(folded.get(holder) for holder in _HOLDERS),
+        folded.get("innererror"),
+    )
+    errors = next((found for value in inner if (found := _wrapped(value))), [])
+    if not is_deepest:
+        del errors[1:]
+    paths = (_path(each, is_deepest=is_deepest, level=level + 1) for each in errors)
+    return [error, *max(paths, key=len, default=[])]
 
 
-def _wrapped(value: object) -> dict[str, Any]:
-    """Return the first error in a member that may hold one."""
+def _wrapped(value: object) -> list[dict[str, Any]]:
+    """Return the errors in a member that may hold some."""
     if isinstance(value, list):
-        return next((error for item in value if (error := _wrapped(item))), {})
+        return [error for item in value for error in _wrapped(item)]
     error = _canonical(value) if isinstance(value, dict) else {}
-    return error if _is_named(error) else {}
+    return [error] if _is_named(error) else []
 
 
 def _json_in(value: object) -> object:

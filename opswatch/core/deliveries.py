@@ -141,7 +141,7 @@ def after_attempt(
         last_attempt_at=attempt.at,
         last_status_code=attempt.status_code,
         last_error=attempt.error,
-        # If it was made whatever the room, so are those that follow: the schedule must end.
+        # After a forced attempt, the next ones are forced, too: the schedule must end.
         busy_since=delivery.busy_since if is_forced(delivery, attempt.at, policy) else None,
         attempt_log=(*delivery.attempt_log, attempt)[-_LOG_LENGTH:],
     )
@@ -251,7 +251,7 @@ def wait_for_room(delivery: Delivery, until: datetime, now: datetime) -> Retry:
 
 
 def is_forced(delivery: Delivery, now: datetime, policy: Policy) -> bool:
-    """Return whether an attempt is due whatever the room: busy for as long as the schedule."""
+    """Return whether an attempt is forced: it was busy for as long as the schedule."""
     since, whole = delivery.busy_since, sum(policy.callback_schedule, timedelta(0))
     return since is not None and now - since >= whole
 

@@ -8,8 +8,9 @@ from urllib.parse import unquote, urlsplit
 from opswatch.core.errors import Reason, RefusedError
 
 NOTHING = "-"  # in a key, for a part that the URL does not have
-_FIT = re.compile(r"[A-Za-z0-9._-]+")  # what keys hold, which stand in URLs as they are
+_FIT = re.compile(r"[A-Za-z0-9._-]+")  # what keys hold: URL-safe as it is
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]+")
+_WRITTEN_KEY = re.compile(r"(?P<partition>[^/\s]+)/(?P<row>[^/~\s]+(?:~[^/~\s]+){3,4})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -58,6 +59,12 @@ class Operation:
             return self
         posted_path = self.path if path_of(url) != self.path else None
         return replace(self, url=url, posted_path=posted_path)
+
+
+def key_from_text(text: str) -> Key | None:
+    """Return the operation's key that `text` is, as `SUBSCRIPTION/KEY`; None if it is none."""
+    named = _WRITTEN_KEY.fullmatch(text.strip())
+    return Key(named["partition"].lower(), named["row"]) if named else None
 
 
 def path_of(url: str) -> str:

@@ -134,7 +134,7 @@ def is_dead(state: LookAhead, now: datetime) -> bool:
 
 
 def restart(state: LookAhead, now: datetime) -> LookAhead:
-    """Return a dead look-ahead as looking at once, from where it has stopped."""
+    """Return a dead look-ahead as looking at once, from its cursor."""
     return replace(state, seq=state.seq + 1, due_at=now, empty_looks=0)
 
 

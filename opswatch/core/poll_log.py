@@ -3,7 +3,7 @@
 from opswatch.core.texts import to_json
 
 # Seconds since the registration; "o" for the same word, "x" for a miss, or a new word; the HTTP
-# code, 0 without an answer; how many polls that were alike the entry stands for.
+# code, 0 without an answer; how many equal polls the entry counts.
 PollEntry = tuple[int, str, int, int]
 READ, MISSED = "o", "x"
 

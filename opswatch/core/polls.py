@@ -78,26 +78,24 @@ def after_poll(
         last_polled_at=now,
         poll_log=_logged(watch, seen, now),
     )
-    watch = replace(watch, facts=facts, postponed_since=None)
     match seen:
         case Ended() if seen.inferred_from in (None, watch.doubted):
-            return Finish(_ended(watch, seen, now))
+            return Finish(_ended(watch, facts, seen, now))
         case Ended():
             reason = f"to be confirmed: {seen.inferred_from}"
             reason += f": {seen.error.message}" if seen.error and seen.error.message else ""
             doubted = seen.inferred_from
             seen = Missed(reason=one_line(redact_text(reason)), status_code=HTTPStatus.OK)
-            watch = replace(_missed(watch, seen, now), doubted=doubted)
+            watch = replace(_missed(watch, facts, seen, now), doubted=doubted)
         case Running():
-            watch = _progressed(watch, seen, now)
+            watch = _progressed(watch, facts, seen, now)
         case Missed():
-            watch = _missed(watch, seen, now)
+            watch = _missed(watch, facts, seen, now)
             since = watch.unreadable_since if seen.unreadable else None  # silence is no reason
             if since and now - since >= policy.miss_grace:
                 return Finish(ended_as(watch, FinalStatus.LOST, now, lost_reason=seen.reason))
         case _:
             assert_never(seen)
-    facts = watch.facts
     if now >= facts.deadline_at and (was_doubted or watch.doubted is None):
         return Finish(ended_as(watch, FinalStatus.TIMED_OUT, now))
     return _wait(watch, seen, now, policy, expectation)
@@ -149,10 +147,9 @@ def _wait(
     return Wait(waiting)
 
 
-def _progressed(watch: Watch, seen: Running, now: datetime) -> Watch:
+def _progressed(watch: Watch, facts: OperationFacts, seen: Running, now: datetime) -> Watch:
     """Note what a running operation has shown, and follow the URL that it has given, if any."""
-    facts, route = watch.facts, watch.route
-    url = facts.operation.url
+    route, url = watch.route, facts.operation.url
     is_dead_end = seen.next_url == route.dead_url and facts.polls % _DEAD_END_POLLS != 0
     if seen.next_url and not is_dead_end:
         route = replace(
@@ -170,13 +167,14 @@ def _progressed(watch: Watch, seen: Running, now: datetime) -> Watch:
         watch,
         facts=_with_times(facts, seen, facts.operation.at(url)),
         route=route,
+        postponed_since=None,
         last_running_at=now,
         unreadable_since=None,
         doubted=None,
     )
 
 
-def _missed(watch: Watch, seen: Missed, now: datetime) -> Watch:
+def _missed(watch: Watch, facts: OperationFacts, seen: Missed, now: datetime) -> Watch:
     """Count a miss, and go back to the posted URL if a followed one cannot be read.
 
     A readable answer ends the grace of unreadable ones; silence neither begins nor ends it. An end
@@ -187,7 +185,7 @@ def _missed(watch: Watch, seen: Missed, now: datetime) -> Watch:
         since = since or now
     elif seen.answered:
         since = None
-    facts, route = watch.facts, watch.route
+    route = watch.route
     if route.posted_url is not None and seen.status_code in _DEAD_ENDS:
         dead_url = facts.operation.url
         facts = replace(facts, operation=facts.operation.at(route.posted_url))
@@ -198,12 +196,13 @@ def _missed(watch: Watch, seen: Missed, now: datetime) -> Watch:
         watch,
         facts=replace(facts, misses=facts.misses + 1, last_miss=seen.reason),
         route=route,
+        postponed_since=None,
         unreadable_since=since,
         doubted=watch.doubted if is_outage and not says_nothing(watch.doubted) else None,
     )
 
 
-def _ended(watch: Watch, seen: Ended, now: datetime) -> Watch:
+def _ended(watch: Watch, facts: OperationFacts, seen: Ended, now: datetime) -> Watch:
     """Keep ARM's end, each of its values cut to what a table property can hold."""
     error, result = seen.error, seen.result and cut(seen.result)
     if error and len(error.json) > _SHORT:
@@ -216,21 +215,28 @@ def _ended(watch: Watch, seen: Ended, now: datetime) -> Watch:
         result=result,
         truncated=(error, result) != (seen.error, seen.result),
     )
-    facts = _with_times(watch.facts, seen, watch.facts.operation)
-    return replace(watch, facts=facts, end=end, unreadable_since=None)
+    facts = _with_times(facts, seen, facts.operation)
+    return replace(watch, facts=facts, end=end, postponed_since=None, unreadable_since=None)
 
 
 def _with_times(
     facts: OperationFacts, seen: Running | Ended, operation: Operation
 ) -> OperationFacts:
-    percent = seen.percent_complete
+    resource_id = facts.resource_id or seen.resource_id
+    start_time = seen.start_time or facts.start_time
+    percent = facts.percent_complete if seen.percent_complete is None else seen.percent_complete
+    known = (facts.operation, facts.status, facts.resource_id, facts.start_time)
+    if (operation, seen.status, resource_id, start_time) == known and (
+        percent == facts.percent_complete
+    ):
+        return facts  # as after most polls
     return replace(
         facts,
         operation=operation,
         status=seen.status,
-        resource_id=facts.resource_id or seen.resource_id,
-        start_time=seen.start_time or facts.start_time,
-        percent_complete=facts.percent_complete if percent is None else percent,
+        resource_id=resource_id,
+        start_time=start_time,
+        percent_complete=percent,
     )
 
 

@@ -51,7 +51,7 @@ def arm_endpoint(text: str) -> str:
     if not _ORIGIN.fullmatch(text):  # not quoted: it may hold a password
         raise ValueError("not https:// and a host, and nothing more")
     parts = urlsplit(text.lower())
-    parts.port  # noqa: B018 - raises ValueError where there is no such port
+    parts.port  # noqa: B018 - raises ValueError if there is no such port
     if parts.scheme == "http" and not is_loopback_host(parts.hostname or ""):
         raise ValueError("http is for a loopback host only: the token would travel in the clear")
     return f"{parts.scheme}://{parts.netloc}"

@@ -117,7 +117,7 @@ def origin_of(url: str) -> str:
 
 
 def without_url(text: str | None, url: str) -> str | None:
-    """Return what a receiver has answered without the part of its own URL that may be a secret."""
+    """Return a receiver's answer without the part of the receiver's URL that may be a secret."""
     origin = _ORIGIN.match(url)
     if text is None or origin is None:
         return text

@@ -50,6 +50,8 @@ def same_origin(scheme: str, authority: str, endpoint: str) -> bool:
 
     A region's own ARM host (`westus.management.azure.com`) is taken for that of its cloud.
     """
+    if f"{scheme}://{authority}" == endpoint:  # as nearly all are
+        return True
     try:
         ours, theirs = urlsplit(endpoint), urlsplit(f"{scheme.lower()}://{authority}")
         host = theirs.hostname or ""

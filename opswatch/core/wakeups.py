@@ -22,7 +22,7 @@ class WakeUp:
 
     key: Key
     seq: int
-    due_at: datetime | None = None  # of the row at `seq`; None: whatever it is
+    due_at: datetime | None = None  # of the row at `seq`; None: any
     traceparent: str | None = None  # of the span that sent it
     copy: Watch | None = None  # the watch as it was, without what a poll does not need
     etag: str | None = None  # under which the row is as the copy has it

@@ -259,7 +259,7 @@ def add_callback(
 
 
 def join_callbacks(facts: OperationFacts, earlier: OperationFacts) -> OperationFacts:
-    """Return `facts` with the callbacks of `earlier`, too, as far as they fit the row."""
+    """Return `facts` with as many callbacks of `earlier` as fit the row."""
     for url in earlier.callbacks:
         joined = add_callback(facts, url, (earlier.callback_on or {}).get(url))
         facts = joined if has_room(joined) else facts

@@ -1,5 +1,6 @@
 """Azurite, the storage emulator, as a child process on free ports."""
 
+import shutil
 import socket
 import subprocess
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 from opswatch.config import development_storage
 from opswatch.core.errors import OpswatchError
 
-PROGRAM = Path(__file__).parents[2] / "node_modules" / ".bin" / "azurite"
+_OF_CHECKOUT = Path(__file__).parents[2] / "node_modules" / ".bin" / "azurite"
 _SERVICES = ("blob", "queue", "table")
 _FLAGS = ("--silent", "--skipApiVersionCheck", "--disableTelemetry")
 _START_TIMEOUT = 30.0  # seconds
@@ -46,15 +47,19 @@ def running_azurite(
     With the `folder` and the `ports` of an earlier emulator, it continues with the stored data.
     `more` are additional flags of Azurite.
     """
-    if not PROGRAM.exists():
-        raise AzuriteError(f"{PROGRAM} is missing: run `make setup` to install it")
+    program = str(_OF_CHECKOUT) if _OF_CHECKOUT.exists() else shutil.which("azurite")
+    if program is None:
+        raise AzuriteError(
+            "Azurite, the storage emulator, is missing: run `npm install --global azurite`, or "
+            "`make setup` in a checkout"
+        )
     ports = ports or dict(zip(_SERVICES, free_ports(len(_SERVICES)), strict=True))
     location = ["--inMemoryPersistence"] if folder is None else ["--location", str(folder)]
     flags = [*_FLAGS, *location, *more]
     for service, port in ports.items():
         flags += [f"--{service}Port", str(port)]
     with subprocess.Popen(
-        [PROGRAM, *flags], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        [program, *flags], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     ) as process:
         try:
             for port in ports.values():

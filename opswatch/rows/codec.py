@@ -5,7 +5,7 @@ column, too; a tuple or dict is one column of JSON. `tables.py` names the column
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from operator import attrgetter
@@ -63,12 +63,13 @@ class Codec(Generic[T]):
         self._partitions = re.compile(partitions)
         self._noun = noun
         self._columns = tuple(_columns_of(noun, names))
-        self._derived = tuple(_Column(name, (path,)) for name, path in derived.items())
+        written = (*self._columns, *(_Column(name, (path,)) for name, path in derived.items()))
+        self._written = _by_noun(written)
 
     @property
     def column_names(self) -> frozenset[str]:
         """The names of the columns that a row can have."""
-        columns = (*self._columns, *self._derived)
+        columns = (column for _, columns in self._written for column in columns)
         return frozenset(column.packed_in or column.name for column in columns)
 
     def has(self, partition: str) -> bool:
@@ -77,10 +78,36 @@ class Codec(Generic[T]):
 
     def encode(self, noun: T) -> Entity:
         """Return the entity of `noun`: its keys, and every column that has a value."""
-        entity = _write((*self._columns, *self._derived), noun)
+        entity = _write(self._written, noun)
         key = noun.key
         entity["PartitionKey"], entity["RowKey"] = key.partition, key.row
         return entity
+
+    def changes(self, before: T, after: T) -> Entity | None:
+        """Return the columns that differ, as `after` has them; None if one has lost its value."""
+        changed: Entity = {}
+        packed: set[str] = set()
+        for path, columns in self._written:
+            old, new = _follow(before, path), _follow(after, path)
+            if old is new:
+                continue
+            for column in columns:
+                was = None if old is None else column.get(old)
+                value = None if new is None else column.get(new)
+                if value is was or value == was:
+                    continue
+                if column.packed_in:
+                    packed.add(column.packed_in)
+                elif value is None:
+                    return None
+                else:
+                    changed[column.name] = column.encode(value) if column.encode else value
+        if packed:
+            entity = self.encode(after)
+            if not packed <= entity.keys():
+                return None
+            changed |= {name: entity[name] for name in packed}
+        return changed
 
     def decode(self, entity: Entity) -> T:
         """Return the noun in `entity`; raise `UnreadableRowError` if there is none."""
@@ -99,10 +126,30 @@ class _Column:
     packed_in: str = ""  # the column of JSON that it is a property of
     encode: Callable[[Any], Any] | None = None
     decode: Callable[[Any], Any] | None = None
-    get: Callable[[Any], Any] = field(init=False)
+    get: Callable[[Any], Any] = field(init=False)  # of the noun that has the field
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "get", attrgetter(".".join(self.path)))
+        object.__setattr__(self, "get", attrgetter(self.path[-1]))
+
+
+# The columns of each noun within a noun, with the path to it: so one that is None is passed over.
+_ByNoun = Sequence[tuple[tuple[str, ...], Sequence[_Column]]]
+
+
+def _by_noun(columns: Iterable[_Column]) -> _ByNoun:
+    groups: dict[tuple[str, ...], list[_Column]] = {}
+    for column in columns:
+        groups.setdefault(column.path[:-1], []).append(column)
+    return tuple(groups.items())
+
+
+def _follow(noun: Any, path: tuple[str, ...]) -> Any:
+    """Return the noun that `path` leads to; None if it, or one on the path, is None."""
+    for step in path:
+        if noun is None:
+            return None
+        noun = getattr(noun, step)
+    return noun
 
 
 def _columns_of(
@@ -137,23 +184,23 @@ def _conversions(
     if not is_dataclass(element):
         return to_json, msgspec.json.decode
     columns = tuple(_columns_of(element, names))
+    written = _by_noun(columns)
     return (
-        lambda nouns: to_json([_write(columns, noun) for noun in nouns]),
+        lambda nouns: to_json([_write(written, noun) for noun in nouns]),
         lambda text: [_read(columns, entity) for entity in msgspec.json.decode(text)],
     )
 
 
-def _write(columns: Iterable[_Column], noun: Any) -> Entity:
+def _write(written: _ByNoun, noun: Any) -> Entity:
     entity: Entity = {}
     packed: dict[str, Entity] = {}
-    for column in columns:
-        try:
-            value = column.get(noun)
-        except AttributeError:  # a noun on the path is None
+    for path, columns in written:
+        if (inner := _follow(noun, path)) is None:
             continue
-        if value is not None:
-            target = packed.setdefault(column.packed_in, {}) if column.packed_in else entity
-            target[column.name] = column.encode(value) if column.encode else value
+        for column in columns:
+            if (value := column.get(inner)) is not None:
+                target = packed.setdefault(column.packed_in, {}) if column.packed_in else entity
+                target[column.name] = column.encode(value) if column.encode else value
     for name, properties in packed.items():
         entity[name] = to_json(properties)
     return entity

@@ -20,7 +20,7 @@ MOST_WAKE_UPS = 32  # in a message
 # Of a message with copies. A message may have 64 KiB.
 # https://learn.microsoft.com/rest/api/storageservices/put-message
 _MOST_BYTES = 56 * 1024
-# What a copy leaves out: what a poll does not need, may be large, or stands in the wake-up itself.
+# What a copy leaves out: what a poll does not need, may be large, or is in the wake-up itself.
 _LEFT_OUT = frozenset(
     {"PartitionKey", "RowKey", "seq", "dueAt", "callbacks", "callbackOn", "clientState", "lastMiss"}
 )

@@ -1,14 +1,14 @@
 """What users ask for: to stop a watch, or to deliver a result again."""
 
+import asyncio
 from datetime import datetime
 from enum import Enum, auto
 
 from opswatch.core import watches
 from opswatch.core.deliveries import Delivery, DeliveryState, attempt_at, is_settled, requeue
 from opswatch.core.keys import Key
-from opswatch.core.timeline import settled_entry
+from opswatch.core.timeline import SettledEntry, settled_entry
 from opswatch.core.watches import FinalStatus
-from opswatch.dated import Span
 from opswatch.lists import DeliveryFilter, list_deliveries
 from opswatch.ports import Query, Services
 from opswatch.queries import get_deliveries
@@ -17,6 +17,7 @@ from opswatch.steps.finish import finish, keep_result
 from opswatch.steps.wakeups import before_commit, delivery_chain, start_waiting
 
 MOST_REDELIVERED = 1000  # in one call: a request has its time limit
+_AT_ONCE = 32  # of them: each takes several requests to the storage
 
 
 class StopOutcome(Enum):
@@ -94,40 +95,36 @@ async def redeliver_all(
     count, continuation = 0, None
     while True:
         page = await list_deliveries(services.store, wanted, MOST_REDELIVERED, continuation)
-        for entry in page.values:
-            if count == MOST_REDELIVERED:
+        left = [entry for entry in page.values if isinstance(entry, SettledEntry)]
+        while left:
+            room = min(_AT_ONCE, MOST_REDELIVERED - count)
+            if room == 0:
                 return count, True
-            if isinstance(entry, Delivery):
-                continue
+            together, left = left[:room], left[room:]
             if dry_run:
-                count += 1
+                count += len(together)
                 continue
-            record = await services.store.deliveries.get(entry.record)
-            if record is not None:
-                count += await _requeue(services, record.value, now)
+            requeued = (_requeue_entry(services, entry, now) for entry in together)
+            outcomes = await asyncio.gather(*requeued, return_exceptions=True)
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                count += outcome
         continuation = page.continuation
         if continuation is None:
             return count, False
 
 
-async def redeliver_abandoned(services: Services, since: datetime) -> int:
-    """Queue every delivery again that was abandoned at `since` or later; return how many.
-
-    Those that are abandoned again meanwhile are left, or a receiver that refuses at once would be
-    called without end.
-    """
-    now, retention = services.clock(), services.policy.retention
-    span = Span(since=max(since, now - retention), until=now + datetime.resolution)
-    wanted = DeliveryFilter(span=span, states=(DeliveryState.ABANDONED,))
-    count, has_more = 0, True
-    while has_more:
-        queued, has_more = await redeliver_all(services, wanted)
-        count += queued
-    return count
+async def _requeue_entry(services: Services, entry: SettledEntry, now: datetime) -> bool:
+    """Begin a new round of the delivery that the index names, if its record is still the one."""
+    record = await services.store.deliveries.get(entry.record)
+    if record is None or settled_entry(record.value).key != entry.key:
+        return False  # purged, or replaced by a later round
+    return await _requeue(services, record.value, now)
 
 
 async def _attempt_now(services: Services, key: Key, now: datetime) -> bool:
-    """Make a pending delivery due; return False if it has settled meanwhile.
+    """Make a pending delivery due; return False if it has settled before that.
 
     The wake-up is sent first, then the row moves: an interruption leaves an early wake-up.
     """

@@ -42,10 +42,17 @@ from opswatch.core.webhook import Attempt, Reply
 from opswatch.ports import Row, Services
 from opswatch.steps import events
 from opswatch.steps.unreadable import get_or_remove
-from opswatch.steps.wakeups import after_commit, before_commit, delivery_chain, load_current_row
+from opswatch.steps.wakeups import (
+    after_commit,
+    before_commit,
+    delivery_chain,
+    load_current_row,
+    send_wake_up,
+)
 
 _NO_SECRET_DELAY = timedelta(minutes=1)  # and at random up to half as much again
 _WATCHED_DELAY = timedelta(minutes=5)
+_SLOW = timedelta(seconds=1)  # a replay takes two requests of a user's and an attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +70,7 @@ async def deliver(services: Services, wake: WakeUp) -> None:
     """Attempt the delivery that `wake` names, if the row is at the wake-up's `seq`.
 
     Once the attempt is made, nothing that can fail comes before its row. A failure to send the
-    wake-up does not prevent the write, and the host's circuit comes last.
+    wake-up does not prevent the write, but is made up for after it; the host's circuit comes last.
     """
     row = await load_current_row(services, delivery_chain(services), wake)
     if row is None:
@@ -88,7 +95,10 @@ async def deliver(services: Services, wake: WakeUp) -> None:
 async def _commit(
     services: Services, row: Row[Delivery], action: Retry | Settle, made: Attempt | None
 ) -> None:
-    """Write what follows to the row; an attempt that was `made` is written in any case."""
+    """Write what follows to the row; an attempt that was `made` is written in any case.
+
+    The wake-up that led here is stale then, so it cannot make up for its successor.
+    """
     if isinstance(action, Settle):
         try:
             await _settle(services, row, action.delivery)
@@ -99,22 +109,21 @@ async def _commit(
                 await services.store.outbox.replace(kept, row.etag)
             raise
         return
-    chain = delivery_chain(services)
-    failure: Exception | None = None
+    chain, waits = delivery_chain(services), True
     try:
         await before_commit(services, chain, action.delivery)
-    except Exception as error:
+    except Exception:
         if made is None:
             raise
-        failure = error  # the repair will send a wake-up
-    if await _replace(services, row, action.delivery):
-        await after_commit(services, chain, action.delivery)
-    else:
+        waits = False
+    if not await _replace(services, row, action.delivery):
         events.record_conflict(row.value.key, row.value.seq)
         if made is not None:
             await _count_besides(services, row.value, made)
-    if failure is not None:
-        raise failure
+    elif waits:
+        await after_commit(services, chain, action.delivery)
+    else:  # once more, as a message, near or far; if this fails too, it is the repair's
+        await send_wake_up(services, chain, action.delivery)
 
 
 async def _replace(services: Services, row: Row[Delivery], decided: Delivery) -> bool:
@@ -288,9 +297,10 @@ async def _settle(services: Services, row: Row[Delivery], settled: Delivery) -> 
     1. A round has one end: if the record of this round (or a later one) exists, it is kept.
     2. The index has the record's entry before the row goes: an interruption repeats it.
     3. The row is removed only while it is of this round: a replay may have begun since.
+    4. If this worker was so slow that a replay may have ended since, that one's entry counts.
     """
     records, outbox, pending = services.store.deliveries, services.store.outbox, row.value
-    kept = settled
+    kept, began = settled, services.clock()
     while await records.insert(settled) is None:
         record = await records.get(settled.key)
         if record is None:
@@ -303,7 +313,12 @@ async def _settle(services: Services, row: Row[Delivery], settled: Delivery) -> 
             break
     if kept is settled:
         services.counts.add(counted_as(settled.state), settled_entry(settled).settled_at)
-    await services.store.settled.put(settled_entry(kept))
+    entry = settled_entry(kept)
+    await services.store.settled.put(entry)
+    if services.clock() - began > _SLOW:
+        record = await records.get(settled.key)
+        if record is not None and settled_entry(record.value).key != entry.key:
+            await services.store.settled.delete(entry.key)
     etag = row.etag
     while not await outbox.delete(pending.key, etag):
         current = await outbox.get(pending.key)

@@ -313,7 +313,7 @@ def record_look_ahead_ended(table: str) -> None:
 
 
 def record_unreadable_row(telemetry: Telemetry, table: str, key: Key, error: Exception) -> None:
-    """Record a row that cannot be decoded; whatever reads its table goes on without it."""
+    """Record a row that cannot be decoded; readers of its table go on without it."""
     _log("unreadable_row", logging.ERROR, table=table, key=key, error=str(error))
     telemetry.measure(UNREADABLE_ROWS, 1, table=table)
 

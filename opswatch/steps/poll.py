@@ -22,7 +22,13 @@ from opswatch.core.watches import Watch, postpone
 from opswatch.ports import Row, Services
 from opswatch.steps import events
 from opswatch.steps.finish import finish, finish_late_registration
-from opswatch.steps.wakeups import after_commit, before_commit, load_current_row, watch_chain
+from opswatch.steps.wakeups import (
+    after_commit,
+    before_commit,
+    load_current_row,
+    send_wake_up,
+    watch_chain,
+)
 
 
 async def poll(services: Services, wake: WakeUp) -> None:
@@ -112,11 +118,17 @@ async def _decide_again(
     """Return what to write after a conflict (None: nothing), and what is decided now.
 
     A copy may be forged. Of one that was not proved, only the answer counts, and only for a row
-    that would have been polled in the same way.
+    that would have been polled in the same way. If it would not, its wake-up is sent again:
+
+    1. Seq 3 is polled twice, and one poll is slow. The look-ahead wakes seq 4 with a copy.
+    2. The slow poll has seen a new URL, and merges it into the row, which stays at seq 4.
+    3. The copy has the old URL. Its wake-up was the only one of seq 4.
     """
     before = row.value
     if row.is_copy:
         if not is_same_poll(current, before):
+            if is_unpolled(current, before) and current.due_at == before.due_at:
+                await send_wake_up(services, watch_chain(services), current)
             return None, decided
         again = decide(current)
         if is_unpolled(current, before) and again.end is None and again.due_at != decided.due_at:

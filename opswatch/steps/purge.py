@@ -88,7 +88,7 @@ async def _purge_results(services: Services, slice_: _Slice) -> None:
     """Remove the results that the old entries of the timeline lead to, and what belongs to them.
 
     Deliveries go first, then the result, and the timeline's entry last: after an interruption the
-    next run finds the rest. Each row goes only as it was read: whatever changed it needs it.
+    next run finds the rest. Each row is removed only as it was read: a changed row is needed.
 
     1. An old result is read here, and nothing is pending.
     2. A receiver joins, or a user asks for a replay: the delivery is created, and then the result
@@ -117,7 +117,7 @@ async def _remove_from_indexes(
 ) -> None:
     """Remove the entries of the timeline's indexes: before what they are of, which leads to them.
 
-    A record that has changed meanwhile gets its entry from whatever changed it.
+    A record that has changed since gets its entry from the step that changed it.
     """
     own = {noun.key for noun in nouns}
     for key in {key for noun in nouns for key in timeline_keys(noun)} - own:

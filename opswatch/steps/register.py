@@ -48,7 +48,7 @@ async def register_and_poll(services: Services, registration: Registration, now:
 async def register(services: Services, registration: Registration, now: datetime) -> Key:
     """Make sure that an operation is watched and that its receiver is, or will be, called.
 
-    ARM is not asked: the first poll is a message of its own, so that no ARM can hang a request.
+    ARM is not asked: the first poll is a separate message, so that no ARM can hang a request.
     """
     with events.span(services, "register", registration.operation.key, 1):
         row = await _register(services, registration, now)
@@ -136,7 +136,8 @@ async def _list_in_timeline(services: Services, watch: Watch, earlier: Result | 
     1. Two posts begin the same round; its watch is polled, ends, and its end is listed.
     2. The slower post lists the watch: the entry has another end by then, and is left alone.
 
-    A purge may remove the earlier entry meanwhile: then the new one is inserted, if none is there.
+    A purge may remove the earlier entry at the same time: then the new one is inserted, unless
+    there is one.
     """
     timeline, entry = services.store.timeline, timeline_entry(watch.facts, None)
     if await timeline.insert(entry) is None and earlier is not None:
@@ -151,7 +152,7 @@ async def _list_in_timeline(services: Services, watch: Watch, earlier: Result | 
 async def _insert_or_join(
     services: Services, begun: Watch, registration: Registration, now: datetime
 ) -> Row[Watch]:
-    """Insert the watch, or add the receiver to the one that is there already.
+    """Insert the watch, or add the receiver to the existing one.
 
     A watch of an earlier round than `begun` makes way; its receivers are kept. It is left over from
     before the end, or it was begun because a purge had removed the result that `begun` continues.

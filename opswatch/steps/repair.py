@@ -3,18 +3,12 @@
 import asyncio
 from collections.abc import Awaitable
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from opswatch.core import lookahead
 from opswatch.core.deliveries import Delivery
 from opswatch.core.lookahead import Look
-from opswatch.core.metrics import (
-    ACTIVE_WATCHES,
-    HEARTBEAT,
-    OLDEST_OVERDUE,
-    POISON_DEPTH,
-    QUEUE_DEPTH,
-)
+from opswatch.core.metrics import HEARTBEAT, POISON_DEPTH
 from opswatch.core.mistakes import Part, problems_of
 from opswatch.core.wakeups import OVERDUE_GRACE, WakeUp
 from opswatch.core.watches import Watch
@@ -35,7 +29,7 @@ _SUSPECT_AFTER = timedelta(minutes=10)
 
 
 async def repair(services: Services) -> None:
-    """Drain the poison queues, wake overdue rows, restart dead look-aheads, and measure.
+    """Drain the poison queues, restart dead look-aheads, wake overdue rows, and measure.
 
     A part that fails or hangs stops no other one; then the run fails, and has no heartbeat.
     """
@@ -47,17 +41,21 @@ async def repair(services: Services) -> None:
             for name, poison, queue in zip(QUEUES, services.poison, queues, strict=False)
         }
     )
+    restarted = await _run(
+        {
+            "look-ahead of watches": _restart_look_ahead(services, watches),
+            "look-ahead of deliveries": _restart_look_ahead(services, deliveries),
+        }
+    )
+    now = services.clock()
     others = await _run(
         {
             "overdue watches": _rescue(services, watches, Part.POLLS),
             "overdue deliveries": _rescue(services, deliveries, Part.DELIVERIES),
-            "look-ahead of watches": _restart_look_ahead(services, watches),
-            "look-ahead of deliveries": _restart_look_ahead(services, deliveries),
-            "measurements": measure(services, services.clock()),
-            "summary": _count(services, services.clock()),
+            "measurements": summarize(services, now, late_before=now - OVERDUE_GRACE),
         }
     )
-    done = [*drained, *others]
+    done = [*drained, *restarted, *others]
     for failed in done:
         if isinstance(failed, BaseException):
             raise failed
@@ -65,10 +63,10 @@ async def repair(services: Services) -> None:
     services.telemetry.measure(HEARTBEAT, 1)  # last: an interrupted run has no heartbeat
 
 
-async def _run(parts: dict[str, Awaitable[int]]) -> list[int]:
+async def _run(parts: dict[str, Awaitable[Any]]) -> list[Any]:
     """Run parts of the repair at the same time, each in its own time."""
 
-    async def run(part: Awaitable[int]) -> int:
+    async def run(part: Awaitable[Any]) -> Any:
         async with asyncio.timeout(_PART_TIME):
             return await part
 
@@ -76,27 +74,31 @@ async def _run(parts: dict[str, Awaitable[int]]) -> list[int]:
     for name, outcome in zip(parts, outcomes, strict=True):
         if isinstance(outcome, BaseException):
             events.record_repair_part_failed(name, outcome)
-    return outcomes  # type: ignore[return-value]
+    return outcomes
 
 
 async def _rescue(services: Services, chain: Chain[Live], part: Part) -> int:
     """Send a wake-up for each overdue row, under the `seq` that it has; return how many.
 
     A row whose wake-up only waits in a long queue is left alone, and so is one that a wrong setting
-    stops: its wake-up is kept.
+    stops: its wake-up is kept. A far row that the look-ahead has still before it, after an outage
+    or a restart, is the look-ahead's: a second wake-up would call its receiver twice.
     """
     if problems_of(services.mistakes, part):
         return 0
     now = services.clock()
     overdue = Query(due_before=now - OVERDUE_GRACE - await _lag(chain.queue, now))
+    suspect_before = now - _SUSPECT_AFTER
+    looked_until = await _looked_until(services, chain, now)
     wakes: list[WakeUp] = []
     async for row in chain.table.find(overdue):
         live = row.value
+        if live.far and max(suspect_before, looked_until) <= live.due_at:
+            continue
         wakes.append(WakeUp(key=live.key, seq=live.seq, due_at=live.due_at))
         events.record_rescued(live.key, live.seq)
         if len(wakes) == _MOST_RESCUED:
             break
-    suspect_before = now - _SUSPECT_AFTER
     suspects = [wake for wake in wakes if wake.due_at and wake.due_at < suspect_before]
     others = [wake for wake in wakes if wake.due_at and wake.due_at >= suspect_before]
     await asyncio.gather(
@@ -104,6 +106,16 @@ async def _rescue(services: Services, chain: Chain[Live], part: Part) -> int:
         *(chain.queue.send(body) for wake in suspects for body in encode_wake_ups([wake])),
     )
     return len(wakes)
+
+
+async def _looked_until(services: Services, chain: Chain[Live], now: datetime) -> datetime:
+    """Return from when on far rows are left to the look-ahead: from its cursor, if it runs."""
+    try:
+        row = await get_or_remove(services.store.lookahead, lookahead.key_of(chain.name))
+    except Exception as error:
+        events.record_look_failed(chain.name, error)
+        return now
+    return now if row is None or lookahead.is_dead(row.value, now) else row.value.looked_until
 
 
 async def _lag(queue: Queue, now: datetime) -> timedelta:
@@ -122,7 +134,7 @@ async def _drain(services: Services, name: str, poison: PoisonQueue, queue: Queu
 
     The depth is measured first: afterwards nothing would be left to report.
 
-    The wake-ups of a batch go alone, because one of them may break the worker; one that was alone
+    The wake-ups of a batch go alone, because one of them may break the worker; a single wake-up
     is left to its row, which is overdue.
     """
     services.telemetry.measure(POISON_DEPTH, await poison.depth(), queue=name)
@@ -155,25 +167,3 @@ async def _restart_look_ahead(services: Services, chain: Chain[Live]) -> int:
     services.trusted_looks.pop(chain.name, None)
     await keep_looking(services, chain)
     return 1
-
-
-async def _count(services: Services, now: datetime) -> int:
-    summary = await summarize(services, now, late_before=now - OVERDUE_GRACE)
-    return summary.watching
-
-
-async def measure(services: Services, now: datetime) -> int:
-    """Measure the queues' depths, the number of watches, and how late the oldest due one is.
-
-    It reads the due times of all watches, a thousand a request: at 100,000 watches a hundred
-    requests, some seconds and 2 s of CPU each minute, about $0.16 a month. Returns their number.
-    """
-    for name, queue in zip(QUEUES, (services.operations, services.deliveries), strict=True):
-        services.telemetry.measure(QUEUE_DEPTH, await queue.depth(), queue=name)
-    active, oldest = 0, now
-    async for due_at in services.store.watches.iter_due_at():
-        active += 1
-        oldest = min(oldest, due_at)
-    services.telemetry.measure(ACTIVE_WATCHES, active)
-    services.telemetry.measure(OLDEST_OVERDUE, (now - oldest).total_seconds())
-    return active

@@ -10,7 +10,7 @@ T = TypeVar("T", bound=Noun)
 
 
 async def get_or_remove(table: Table[T], key: Key) -> Row[T] | None:
-    """Return the row, or None if there is none; one that cannot be decoded is removed.
+    """Return the row, or None if there is none; remove a row that cannot be decoded.
 
     Only for what is written again from elsewhere: a look-ahead, a circuit, a timeline entry,
     a rejection whose message is at hand. A watch, a result or a delivery is left for a person.

@@ -48,7 +48,7 @@ async def act_on_each(
 ) -> None:
     """Act on the wake-ups of a message, at the same time.
 
-    One that fails goes on alone, in a message of its own; in the end it is left to the repair. The
+    If one fails, it goes on alone, in a separate message; in the end it is left to the repair. The
     message fails only if that message cannot be sent.
     """
 

@@ -190,7 +190,7 @@ async def redeliver_many(call: Call) -> Response:
     read = read_redelivery(call.request.body, call.now)
     span = call.span()
     wanted = DeliveryFilter(
-        span=Span(since=max(read.since or span.since, span.since), until=span.until),
+        span=Span(since=max(read.since or span.since, span.since), until=read.until or span.until),
         states=(DeliveryState.ABANDONED,),
         hosts=(read.host,) if read.host else (),
     )

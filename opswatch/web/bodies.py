@@ -27,6 +27,7 @@ class Redelivery:
     """Which settled deliveries to deliver again."""
 
     since: datetime | None
+    until: datetime | None
     host: str | None
     dry_run: bool
 
@@ -35,7 +36,7 @@ def read_post(body: bytes, intake: Intake, now: datetime) -> Registration | Resp
     """Return what a posted body asks for, or the answer that refuses it.
 
     A text that is not JSON, or JSON's string, is one of the three forms; the types of an object's
-    known properties are checked, also of those that another one makes superfluous.
+    known properties are checked, also if another one makes them superfluous.
     """
     try:
         posted = from_json(body)
@@ -83,17 +84,18 @@ def read_redelivery(body: bytes, now: datetime) -> Redelivery:
             or value not in schema.get("enum", [value])
         ):
             raise ProblemError(Code.INVALID_BODY, f"{name!r} has no usable value")
-    since = None
-    if "since" in posted:
-        try:
-            since = read_instant(posted["since"], now)
-        except ValueError as error:
-            raise ProblemError(Code.INVALID_BODY, f"since: {error}") from error
-    return Redelivery(since=since, host=posted.get("host"), dry_run=posted.get("dryRun", False))
+    bounds: dict[str, datetime | None] = {"since": None, "until": None}
+    for name in bounds:
+        if name in posted:
+            try:
+                bounds[name] = read_instant(posted[name], now)
+            except ValueError as error:
+                raise ProblemError(Code.INVALID_BODY, f"{name}: {error}") from error
+    return Redelivery(**bounds, host=posted.get("host"), dry_run=posted.get("dryRun", False))
 
 
 def _fits(value: Any, schema: Mapping[str, Any]) -> bool:
-    """Return whether a value has the type that a schema names; None stands for absent."""
+    """Return whether a value has the type that a schema names; None means absent."""
     if value is None or "type" not in schema:
         return value is None or "type" not in schema
     names = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]

@@ -34,7 +34,7 @@ class Route:
     parameters: tuple[Parameter, ...] = ()
     body: str | None = None  # the schema of a body that is JSON
     answers: Mapping[int, str] = field(default_factory=dict)  # status -> schema
-    codes: tuple[Code, ...] = ()  # of problems, besides those that every route has
+    codes: tuple[Code, ...] = ()  # of problems, besides those of every route
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -212,7 +212,7 @@ ROUTES = (
 
 
 def find_routes(path: str) -> list[tuple[Route, dict[str, str]]]:
-    """Return the routes of a path as it was sent, whatever their method, and the path's parts."""
+    """Return the routes of a path as it was sent, of any method, and the path's parts."""
     found = []
     for route in ROUTES:
         match = route.pattern.fullmatch(unquote(path))

@@ -69,6 +69,7 @@ REDELIVER: Schema = {
         "state",
         state={"type": "string", "enum": [DeliveryState.ABANDONED.value]},
         since={"type": "string", "maxLength": 64, "description": "As the parameter `since`."},
+        until={"type": "string", "maxLength": 64, "description": "As the parameter `until`."},
         host={"type": "string", "minLength": 1, "maxLength": 255},
         dryRun={"type": "boolean", "default": False},
     ),

@@ -309,7 +309,6 @@ async def test_unreadable_row_is_reported_and_passed_over(
     with pytest.raises(UnreadableRowError):
         await rows.get(Key("subscription", "2"))
     assert reported == [Key("subscription", "2")] * 3
-    assert len([due async for due in rows.iter_due_at()]) == 3
 
 
 # --- live tables
@@ -372,16 +371,6 @@ async def test_repeated_merge_is_written(live: LiveTable[Watch]) -> None:
     joined = builders.change(after, callbacks=("https://hooks.example.com", "https://b.example"))
     existing(await live.replace(joined, first.etag))
     assert existing(await live.merge(row, after)).value == joined
-
-
-async def test_due_times_are_those_of_all_rows(table: Table[Watch]) -> None:
-    assert [due_at async for due_at in table.iter_due_at()] == []
-    late = NOW - timedelta(hours=1)
-    await table.insert(watch("1", due_at=NOW))
-    await table.insert(watch("2", due_at=late, far=True))
-    due_times = [due_at async for due_at in table.iter_due_at()]
-    assert sorted(due_times) == [late, NOW]
-    assert {type(due_at) for due_at in due_times} == {datetime}
 
 
 async def test_query_from_a_due_time_includes_it(table: Table[Watch]) -> None:

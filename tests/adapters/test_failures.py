@@ -72,15 +72,11 @@ async def find_page(account: Account) -> object:
     return await AzureTable(account, WATCHES).find_page(Query(), 10)
 
 
-async def iter_due_at(account: Account) -> object:
-    return [due_at async for due_at in AzureTable(account, WATCHES).iter_due_at()]
-
-
 async def create(account: Account) -> None:
     await create_missing(account, ["operations"], ["watches"])
 
 
-CALLS: list[Call] = [send, depth, take, get, find, find_page, iter_due_at, create]
+CALLS: list[Call] = [send, depth, take, get, find, find_page, create]
 
 
 def echo(status: str, **headers: str) -> Responder:

@@ -175,7 +175,7 @@ def test_disabled_telemetry_imports_only_the_api() -> None:
     code = """
 import sys
 from opswatch.bootstrap import _telemetry
-assert type(_telemetry()).__name__ == "OpenTelemetry"
+assert type(_telemetry()).__name__ == "NoTelemetry"
 print([m for m in sys.modules if m.startswith(("opentelemetry.sdk", "azure.monitor"))])
 """
     assert run(code) == "[]"
@@ -205,10 +205,24 @@ print(type(telemetry).__name__, Absent.asked)
     assert run(code) == "NoTelemetry 1"
 
 
-def test_process_has_one_telemetry() -> None:
-    """The SDK ignores the callback of a gauge that is created a second time."""
-    code = """
-from opswatch.bootstrap import _telemetry
-print(_telemetry() is _telemetry())
+SPANS = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+trace.set_tracer_provider(TracerProvider())
 """
-    assert run(code) == "True"
+COUNTS = """
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+metrics.set_meter_provider(MeterProvider())
+"""
+
+
+@pytest.mark.parametrize("provider", [SPANS, COUNTS], ids=["spans", "metrics"])
+def test_process_has_one_telemetry(provider: str) -> None:
+    """The SDK ignores the callback of a gauge that is created a second time."""
+    code = f"""
+{provider}
+from opswatch.bootstrap import _telemetry
+print(_telemetry() is _telemetry(), type(_telemetry()).__name__)
+"""
+    assert run(code) == "True OpenTelemetry"

@@ -28,6 +28,7 @@ class Identity:
     is_down: bool = False
     hangs: bool = False
     longest: float = 5.0
+    patience: float = 5.0
     life: int = HOUR
     refresh_in: int | None = None
     asked: list[tuple[tuple[str, ...], str | None]] = field(default_factory=list)

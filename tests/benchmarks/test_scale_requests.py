@@ -84,7 +84,7 @@ async def test_repair_takes_the_requests_of_the_model(opened: App) -> None:
     await opened.count("operations", post())
     opened.storage.requests.clear()
     await repair(opened.services)
-    assert opened.storage.requests == together(model.REPAIR, {"query": 2})
+    assert opened.storage.requests == together(model.REPAIR, {"query": 1})
 
 
 async def test_look_that_finds_rows_asks_once(opened: App) -> None:

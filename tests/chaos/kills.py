@@ -71,7 +71,7 @@ class Options:
     deliveries: int = 300
     apps: int = 4
     gap: float = 1.2  # between kills, on average
-    retry: int = 12  # between attempts
+    retry: int = 14  # between attempts, ± 20 %: some waits are near, others far
     lease: float = 10.0  # the Functions host's is ten minutes
     patterns: tuple[ReplyPattern, ...] = REPLY_PATTERNS  # of the receivers
 

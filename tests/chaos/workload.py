@@ -30,6 +30,7 @@ _LONGEST = 40.0  # seconds
 _BURSTS = (
     FixedReply(status=404, json={"error": {"message": "Not yet."}}, last_poll=1, share=0.1),
     FixedReply(status=429, retry_after=RetryAfter(wait=timedelta(seconds=2)), share=0.12),
+    FixedReply(status=429, retry_after=RetryAfter(wait=timedelta(seconds=18)), share=0.06),  # far
     FixedReply(status=500, share=0.12),
     CutOff(share=0.08),
     Slow(by=timedelta(seconds=2), share=0.08),
@@ -94,10 +95,12 @@ def _forms(scenario: Scenario) -> list[str]:
 def _draw_messages(rng: Random, forms: list[str], endpoints: list[str]) -> Iterator[PlannedMessage]:
     """Draw a first message, sometimes a repetition, and sometimes a further receiver.
 
-    A form without a callback calls the endpoint of the settings.
+    A form without a callback calls the endpoint of the settings, if it is registered first. A
+    queue keeps no order, so a further receiver is the same one then.
     """
     form = rng.choice(forms)
-    endpoint = rng.choice(endpoints) if form in _WITH_CALLBACK else endpoints[0]
+    endpoints = endpoints if form in _WITH_CALLBACK else endpoints[:1]
+    endpoint = rng.choice(endpoints)
     yield PlannedMessage(0, form, endpoint)
     if rng.random() < 0.15:
         yield PlannedMessage(rng.uniform(0, 10), form, endpoint)

@@ -1,9 +1,10 @@
 """The expected end of an operation, as `show` and `tail` print it."""
 
-from opswatch.cli.texts import change_text, operation_lines
+from opswatch.cli.texts import change_text, operation_lines, short_instant
 from opswatch.core.schedule import ExpectedEnd
 from opswatch.core.watches import Watch
 from opswatch.queries import OperationView
+from opswatch.web import shown
 from tests.support.builders import at, watch
 
 EXPECTED = ExpectedEnd(at=at(100), earliest_at=at(80), latest_at=at(160))
@@ -13,39 +14,43 @@ def running(polled: float = 50, percent: float | None = None, **known: object) -
     return watch(status="InProgress", last_polled_at=at(polled), percent_complete=percent, **known)
 
 
+def lines(watch: Watch) -> list[str]:
+    return operation_lines(shown.operation(OperationView(watch, ())), short_instant)
+
+
+def change(watch: Watch) -> str:
+    return change_text(shown.operation(OperationView(watch, ())))
+
+
 def test_show_prints_the_expected_end_and_its_range() -> None:
-    lines = operation_lines(OperationView(running(expected=EXPECTED, slow=True), ()))
+    printed = lines(running(expected=EXPECTED, slow=True))
     assert (
-        "expected    2026-11-23T03:07:20Z (2026-11-23T03:07:00Z to 2026-11-23T03:08:20Z)" in lines
+        "expected    2026-11-23T03:07:20Z (2026-11-23T03:07:00Z to 2026-11-23T03:08:20Z)" in printed
     )
-    assert "slow        it runs longer than 99 of 100 of its kind" in lines
+    assert "slow        it runs longer than 99 of 100 of its kind" in printed
 
 
 def test_show_leaves_out_what_is_unknown() -> None:
-    text = "\n".join(operation_lines(OperationView(running(slow=False), ())))
+    text = "\n".join(lines(running(slow=False)))
     assert "expected" not in text
     assert "slow" not in text
 
 
 def test_tail_prints_a_progress_bar() -> None:
-    assert change_text(running(50, expected=EXPECTED)) == (
-        "InProgress [#####-----] until about 03:07"
-    )
-    assert change_text(running(54, expected=EXPECTED)) == (
-        change_text(running(50, expected=EXPECTED))
-    )
+    assert change(running(50, expected=EXPECTED)) == "InProgress [#####-----] until about 03:07"
+    assert change(running(54, expected=EXPECTED)) == change(running(50, expected=EXPECTED))
 
 
 def test_bar_follows_arms_percentage() -> None:
-    text = change_text(running(50, 20.0, expected=EXPECTED))
+    text = change(running(50, 20.0, expected=EXPECTED))
     assert text == "InProgress 20 % [##--------] until about 03:07"
 
 
 def test_bar_is_full_only_at_the_end() -> None:
-    late = change_text(running(5000, expected=EXPECTED, slow=True))
+    late = change(running(5000, expected=EXPECTED, slow=True))
     assert late == "InProgress [#########-] until about 03:07, slow"
 
 
 def test_tail_without_expectation_prints_the_status() -> None:
-    assert change_text(running()) == "InProgress"
-    assert change_text(running(50, 40.0)) == "InProgress 40 %"
+    assert change(running()) == "InProgress"
+    assert change(running(50, 40.0)) == "InProgress 40 %"

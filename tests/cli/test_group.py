@@ -2,12 +2,11 @@
 
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from opswatch import cli
+from opswatch import __version__, cli
 from tests.cli.conftest import Run
 
 ROOT = Path(__file__).parents[2]
@@ -18,8 +17,9 @@ each_command = pytest.mark.parametrize("command", cli.COMMANDS)
 async def test_group_lists_every_command(run: Run, arguments: list[str]) -> None:
     result = await run(*arguments)
     assert (result.code, result.err) == (0, "")
+    width = max(map(len, cli.COMMANDS))
     for name, summary in cli.COMMANDS.items():
-        assert f"  {name:9}  {summary}" in result.lines
+        assert f"  {name:{width}}  {summary}" in result.lines
 
 
 @each_command
@@ -33,7 +33,7 @@ async def test_command_help_begins_with_summary(run: Run, command: str, form: st
 
 async def test_version_is_that_of_the_package(run: Run) -> None:
     result = await run("--version")
-    assert (result.code, result.out, result.err) == (0, f"opswatch {version('opswatch')}\n", "")
+    assert (result.code, result.out, result.err) == (0, f"opswatch {__version__}\n", "")
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,8 @@ async def test_version_is_that_of_the_package(run: Run) -> None:
         (["show"], "Missing argument 'OPERATION' (see `opswatch show --help`)"),
         (["list", "--top", "x"], "Invalid value for '--top': 'x' is not a valid integer"),
         (["list", "--nope"], "No such option"),
+        (["list", "--status", "watching"], "--status watching: it is a state: --state"),
+        (["tail", "1b2c", "--until-empty"], "An OPERATION is followed alone: without filters"),
         (["simulate", "--duration", "soon"], "Invalid value for '--duration': 'soon' is not a"),
         (["simulate", "--outcome", "nope"], "Invalid value for '--outcome': 'nope' is not one of"),
     ],

@@ -54,8 +54,8 @@ def test_simulator_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_dev_explains_unusable_app_folder(
     tmp_path: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["dev", "--app", str(tmp_path / "missing"), "--port", "0"]) == 1
-    assert "missing" in capsys.readouterr().err
+    assert cli.main(["dev", "--app", str(tmp_path / "missing"), "--port", "0"]) == 2
+    assert "missing' does not exist" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("keep", "code"), [(True, 0), (False, 1)])

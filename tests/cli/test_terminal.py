@@ -1,7 +1,9 @@
 """What all commands share: settings, and errors as sentences with exit codes."""
 
+import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,15 @@ COMMANDS = {
     "list": ["list"],
     "tail": ["tail", "1b2c"],
     "tail all": ["tail"],
+    "wait": ["wait", "1b2c"],
+    "list filtered": ["list", "--status", "Failed"],
+    "list watching": ["list", "--state", "watching"],
+    "count": ["list", "--count"],
+    "deliveries": ["deliveries"],
+    "abandoned": ["deliveries", "--state", "abandoned"],
+    "rejections": ["rejections"],
+    "kinds": ["kinds"],
+    "summary": ["summary"],
     "stop": ["stop", "1b2c"],
     "redeliver": ["redeliver", "1b2c"],
     "redeliver all": ["redeliver", "--abandoned-since", "2026-11-23"],
@@ -48,8 +59,8 @@ async def test_unreachable_storage_is_one_line(
         f"QueueEndpoint={closed};TableEndpoint={closed};",
     )
     result = await run(*COMMANDS[command])
-    assert (result.code, result.out) == (1, "")
-    assert result.err.startswith("The storage account: ")
+    assert (result.code, result.out) == (6, "")
+    assert result.err.startswith("No answer from the storage account or the app: ")
     assert len(result.err.splitlines()) == 1
     assert "aGlkZGVu" not in result.err
 
@@ -88,11 +99,11 @@ async def test_missing_storage_is_reported_not_created(
 ) -> None:
     result = await run(*COMMANDS[command])
     kind = "queue" if command == "post" else "table"
-    assert result.code == 1
-    assert result.err == (
-        f"A {kind} of the app does not exist yet: the app creates it when it starts. "
-        "`opswatch doctor` lists what is missing.\n"
+    assert (result.code, result.out) == (6, "")
+    assert result.err.startswith(
+        f"The app has never run on this account (a {kind} is missing), and nothing was created: "
     )
+    assert len(result.err.splitlines()) == 1
     assert await names_in(new_account) == []
 
 
@@ -152,3 +163,23 @@ def test_closed_output_is_no_storage_error(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(BrokenPipeError):
         run_async(closed_output)()
     assert capsys.readouterr() == ("", "")
+
+
+async def leaves_a_task() -> int:
+    async def stubborn() -> None:
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    kept.append(asyncio.create_task(stubborn()))
+    await asyncio.sleep(0)
+    return 3
+
+
+kept: list[asyncio.Task[None]] = []
+
+
+def test_task_that_ignores_its_end_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opswatch.cli.terminal._CLOSING", 0.01)
+    assert run_async(leaves_a_task)() == 3
+    assert not kept.pop().done()

@@ -74,3 +74,47 @@ def test_message_of_json_without_an_error_stays() -> None:
 
 def test_target_without_a_code_is_kept() -> None:
     assert json.loads(failed(target="disk-1").json) == {"target": "disk-1"}
+
+
+# --- deployments: each resource's error is wrapped in one that only says that it has failed
+
+ENDED = "The resource write operation failed to complete successfully, because it reached "
+RESOURCE = {"code": "ResourceDeploymentFailure", "message": f"{ENDED}terminal provisioning state."}
+REAL = {"code": "SkuNotAvailable", "message": "Balanced_B5 is not available in westus."}
+
+
+def deployment(*details: dict[str, Any]) -> dict[str, Any]:
+    message = "At least one resource deployment operation failed."
+    return {"code": "DeploymentFailed", "message": message, "details": list(details)}
+
+
+def as_text(error: dict[str, Any]) -> dict[str, Any]:
+    """Return an error as older API versions of deployments do: all of it in the message."""
+    text = json.dumps({"status": "Failed", "error": error}, indent=2).replace("\n", "\r\n")
+    return {"code": "Conflict", "message": text}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        deployment({**RESOURCE, "details": [REAL]}),
+        deployment(REAL),
+        deployment({**RESOURCE, "details": [deployment({**RESOURCE, "details": [REAL]})]}),
+        deployment(as_text({**RESOURCE, "details": [REAL]})),
+        deployment(as_text({**RESOURCE, "details": [deployment(as_text(REAL))]})),
+        deployment(RESOURCE, {**RESOURCE, "details": [REAL]}, RESOURCE),
+        deployment({**RESOURCE, "details": [REAL]}, {**RESOURCE, "details": [{"code": "Other"}]}),
+    ],
+)
+def test_innermost_error_of_a_deployment_is_found(error: dict[str, Any]) -> None:
+    read = failed(error=error)
+    assert (read.code, read.code_inner) == ("DeploymentFailed", "SkuNotAvailable")
+    assert read.message_inner == REAL["message"]
+    assert json.loads(read.json) == error
+
+
+def test_outer_code_is_of_the_first_error() -> None:
+    error = failed(
+        errors=[{"message": "m", "details": [RESOURCE, {**RESOURCE, "details": [REAL]}]}]
+    )
+    assert (error.code, error.code_inner) == ("ResourceDeploymentFailure", "SkuNotAvailable")

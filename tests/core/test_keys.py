@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import pytest
 
-from opswatch.core.keys import Key, host_key, parent_domain
+from opswatch.core.keys import Key, host_key, key_from_text, parent_domain
 from tests.fuzz.properties import check_key
 from tests.support.builders import (
     API_VERSION,
@@ -135,6 +135,25 @@ LONG_HOST = f"{'a' * 60}.{'b' * 60}.{'c' * 60}.example.com"
 def test_host_key_has_name_and_port(url: str, name: str) -> None:
     assert host_key(url) == Key("hosts", name)
     check_key(host_key(url))
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("s/a~b~c~d", Key("s", "a~b~c~d")),
+        (" S-1/a~b~c~D~01234567\n", Key("s-1", "a~b~c~D~01234567")),
+        ("-/-~-~-~-", Key("-", "-~-~-~-")),
+        ("s/a~b~c", None),
+        ("s/a~b~c~d~e~f", None),
+        ("/s/a~b~c~d", None),
+        ("s/a~b~c~d/result", None),
+        ("s/a~b~c~d e", None),
+        ("a~b~c~d", None),
+        ("eyJ2ZXJzaW9uIjoxfQ==", None),
+    ],
+)
+def test_written_key_is_read(text: str, key: Key | None) -> None:
+    assert key_from_text(text) == key
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ from opswatch.core.intake import Registration
 from opswatch.core.keys import operation_from_url
 from opswatch.core.policy import Policy
 from opswatch.core.wakeups import WakeUp
-from opswatch.steps.control import redeliver, redeliver_abandoned
+from opswatch.dated import Span
+from opswatch.lists import DeliveryFilter
+from opswatch.steps.control import redeliver, redeliver_all
 from opswatch.steps.poll import poll
 from opswatch.steps.register import register
 from tests.support.builders import LOOPBACK
@@ -274,10 +276,15 @@ async def test_abandoned_deliveries_are_replayed_from_instant() -> None:
     async with abandoned_delivery() as (harness, receiver, abandoned):
         last = abandoned.last_attempt_at
         assert last is not None
+
+        def abandoned_since(since: datetime) -> DeliveryFilter:
+            span = Span(since=since, until=harness.now + timedelta(seconds=1))
+            return DeliveryFilter(span=span, states=(DeliveryState.ABANDONED,))
+
         late = last + timedelta(microseconds=1)
-        assert await redeliver_abandoned(harness.services, late) == 0
-        assert await redeliver_abandoned(harness.services, last) == 1
+        assert await redeliver_all(harness.services, abandoned_since(late)) == (0, False)
+        assert await redeliver_all(harness.services, abandoned_since(last)) == (1, False)
         delivered = await settle(harness)
         assert delivered.state is DeliveryState.DELIVERED
-        assert await redeliver_abandoned(harness.services, last) == 0
+        assert await redeliver_all(harness.services, abandoned_since(last)) == (0, False)
     assert len(receiver.posts) == 2

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -20,6 +22,7 @@ from opswatch.core import webhook
 from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.http import CallbackRequest, HttpResponse
 from opswatch.core.webhook import Secret
+from tests.support.cases import cases
 
 RECEIVERS = Path(__file__).parents[2] / "examples" / "receivers"
 PROGRAMS = {
@@ -61,6 +64,7 @@ class Running:
 
     url: str
     output: asyncio.StreamReader
+    process: asyncio.subprocess.Process
     callbacks: HttpCallbacks
 
     async def post(self, request: CallbackRequest) -> int:
@@ -78,12 +82,14 @@ async def running(program: tuple[str, ...], *secrets: str) -> AsyncIterator[Runn
         *program,
         env=os.environ | {"WEBHOOK_SECRETS": " ".join(secrets)},
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     callbacks = HttpCallbacks(CallbackRules(networks=(ip_network("127.0.0.0/8"),)))
     assert process.stdout is not None
     try:
         ready = (await process.stdout.readline()).decode()  # printed when it listens
-        yield Running(ready.removeprefix("Listening on ").strip(), process.stdout, callbacks)
+        url = ready.removeprefix("Listening on ").strip()
+        yield Running(url, process.stdout, process, callbacks)
     finally:
         process.kill()
         await process.wait()
@@ -201,14 +207,90 @@ async def test_signature_of_specification_is_accepted(program: str) -> None:
         assert await receiver.event() == json.loads(KNOWN_BODY)
 
 
+@cases(
+    "secrets, error",
+    {
+        "none": ("", "WEBHOOK_SECRETS is missing"),
+        "white space": (" \n", "WEBHOOK_SECRETS is missing"),
+        "empty": ("whsec_", "secret 1 is malformed"),
+        "no prefix": (NEW.text.removeprefix("whsec_"), "secret 1 is malformed"),
+        "not base64": (f"{NEW.text[:-8]}%%%%%%%=", "secret 1 is malformed"),
+        "base64 for URLs": ("whsec_" + "-_" * 22, "secret 1 is malformed"),
+        "too short": (Secret(b"k" * 23).text, "secret 1 is malformed"),
+        "too long": (Secret(b"k" * 65).text, "secret 1 is malformed"),
+        "second one empty": (f"{NEW.text} whsec_", "secret 2 is malformed"),
+    },
+)
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_receiver_without_secret_does_not_start(program: str) -> None:
+def test_receiver_with_wrong_secret_does_not_start(program: str, secrets: str, error: str) -> None:
     ran = subprocess.run(
         PROGRAMS[program],
-        env=os.environ | {"WEBHOOK_SECRETS": ""},
+        env=os.environ | {"WEBHOOK_SECRETS": secrets},
         capture_output=True,
         text=True,
         check=False,
     )
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert "WEBHOOK_SECRETS is missing" in ran.stderr
+    assert error in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "WEBHOOK_SECRETS is missing: `opswatch secret` creates one",
+        "malformed: it must be whsec_ and base64 of 24 to 64 bytes, as `opswatch secret` prints",
+    ],
+)
+def test_receivers_refuse_in_the_same_words(text: str) -> None:
+    """The one in C# cannot be run here."""
+    sources = [path.read_text("utf-8") for path in RECEIVERS.glob("*/[Rr]eceiver.*")]
+    assert len(sources) == 3
+    joined = [re.sub(r'"\s*\+ "', "", source) for source in sources]
+    assert [text in source for source in joined] == [True] * 3
+
+
+def forged(url: str) -> CallbackRequest:
+    """Return a request as anybody can sign it for a receiver whose key is empty."""
+    return signed(url, Secret(b""))
+
+
+# The same programs, with a signal that empties the secret: as a platform may do that calls a
+# receiver's function and does not start its program.
+EMPTIED = {
+    "python": (
+        sys.executable,
+        "-c",
+        """
+import os, runpy, signal, sys
+def empty(*_):
+    os.environ["WEBHOOK_SECRETS"] = "whsec_"
+    print("emptied", flush=True)
+signal.signal(signal.SIGUSR2, empty)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+""",
+        *PROGRAMS["python"][1:],
+    ),
+    "node": (
+        "node",
+        "--import",
+        (
+            "data:text/javascript,process.on('SIGUSR2',()=>{process.env.WEBHOOK_SECRETS='whsec_';"
+            "console.log('emptied')})"
+        ),
+        *PROGRAMS["node"][1:],
+    ),
+}
+
+
+@pytest.mark.parametrize("program", EMPTIED)
+async def test_emptied_secret_accepts_no_forgery(program: str) -> None:
+    async with running(EMPTIED[program], NEW.text) as receiver:
+        assert await receiver.post(forged(receiver.url)) == 401
+        receiver.process.send_signal(signal.SIGUSR2)
+        assert await receiver.output.readline() == b"emptied\n"
+        for request in (forged(receiver.url), signed(receiver.url)):
+            assert await receiver.post(request) == 500
+        assert receiver.process.stderr is not None
+        await receiver.process.stderr.readuntil(b"secret 1 is malformed")

@@ -112,6 +112,29 @@ def test_fields_have_columns(thing: Thing, columns: dict[str, object]) -> None:
     assert THINGS.decode(LEAST | columns) == thing
 
 
+VARIANTS = {
+    "least": THING,
+    "count": replace(THING, count=2),
+    "instant": replace(THING, last_seen_at=at(1)),
+    "later": replace(THING, last_seen_at=at(2), labels=("a",)),
+    "weight": replace(THING, part=Part(made_at=NOW, weight=1.5)),
+    "spare": replace(THING, spare=Spare(serial="s")),
+    "other spare": replace(THING, spare=Spare(serial="t")),
+    "packed": replace(THING, packed=Part(made_at=NOW, weight=1.5)),
+    "packed, lighter": replace(THING, packed=Part(made_at=NOW)),
+    "parts": replace(THING, parts=(Part(made_at=NOW),)),
+}
+
+
+@pytest.mark.parametrize("before", VARIANTS)
+@pytest.mark.parametrize("after", VARIANTS)
+def test_changes_are_the_columns_that_differ(before: str, after: str) -> None:
+    old, new = (THINGS.encode(VARIANTS[name]) for name in (before, after))
+    lost = old.keys() - new.keys()
+    differing = {name: value for name, value in new.items() if value != old.get(name)}
+    assert THINGS.changes(VARIANTS[before], VARIANTS[after]) == (None if lost else differing)
+
+
 @pytest.mark.parametrize("name", ["PartitionKey", "RowKey", "ownerRow", "called", "madeAt"])
 def test_missing_required_column_is_an_error(name: str) -> None:
     entity = {column: value for column, value in LEAST.items() if column != name}

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from random import Random
@@ -13,12 +13,13 @@ from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.ports import Query
 from opswatch.rows.messages import QUEUES
 from opswatch.rows.tables import TABLES
-from tests.simulation.scheduler import LostAnswerError, Scheduler, Worker, hang, pause
+from tests.simulation.scheduler import LostAnswerError, Scheduler, Worker, hang
 
 T = TypeVar("T")
 Act = Callable[[], Awaitable[Any]]
 Serve = Callable[[T], HttpResponse | NoAnswer]
 _STALLS = (2.0, 20.0, 45.0, 130.0, 700.0)  # seconds: within a lease, and beyond it
+_SLOW = (5.0, 20.0)  # seconds that a slow commit takes, at least and at most
 _LATE = (0.5, 5.0, 40.0)  # seconds after which a request that got no answer has its effect
 _READS = frozenset({"get", "find", "find_page", "peek"})
 # Calls around an attempt: if those of one kind fail, no receiver gets a further POST.
@@ -28,7 +29,7 @@ AROUND_ATTEMPTS = (
     frozenset({"deliveries.send"}),
     frozenset({"deliveries.insert"}),
 )
-_FAULTLESS = frozenset({"depth", "iter_due_at"})  # only for telemetry
+_FAULTLESS = frozenset({"depth"})  # only for telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,9 @@ class Faults:
     busy_until: float = 0.0  # seconds: no attempt finds room, unless it is forced
     failing: frozenset[str] = frozenset()  # the calls that fail from the first POST on
     failing_time: float = 0.0  # seconds
+    slow_rate: float = 0.0  # of commits
     failing_until: float | None = None
-    kinds: dict[str, int] = field(default_factory=dict)  # how often each was injected
+    late_effects: int = 0  # that have not taken place yet
 
     def strikes(self) -> bool:
         """Draw whether there is a fault here, and count it."""
@@ -83,6 +85,9 @@ class Faults:
             self.injected += 1
             return True
         return False
+
+    def _is_slow(self) -> bool:
+        return self.scheduler.random.random() < self.slow_rate
 
     def begin_failing(self) -> None:
         """Let calls around an attempt fail from now on, unless they have."""
@@ -99,13 +104,15 @@ class Faults:
         if outage and outage.is_on(self.scheduler.now) and outage.fails(name, writes):
             self.injected += 1
             fault = "fail"
+        elif self.slow_rate and name.endswith(".transact") and self._is_slow():
+            self.injected += 1
+            fault = "slow"
         elif self.strikes():
             faults = ["crash before", "crash after", "fail", "stall before"]
             if writes:
                 faults += ["lose answer", "repeat", "repeat", "stall after"]
                 faults += ["late"] if self.may_be_late else []
             fault = self.scheduler.random.choice(faults)
-        self.kinds[fault] = self.kinds.get(fault, 0) + 1
         return fault
 
 
@@ -115,12 +122,30 @@ class Process:
     def __init__(self, worker: Worker, faults: Faults) -> None:
         self._worker, self._life, self.faults = worker, worker.life, faults
         self._scheduler = faults.scheduler
+        self._drawn = faults.scheduler.random.random
 
     async def effect(self, name: str, about: tuple[Any, ...], act: Act, *, writes: bool) -> Any:
         """Apply an effect, unless a fault is drawn for it."""
-        await self._take_time()
-        scheduler, record = self._scheduler, partial(self._scheduler.record, name, *about)
-        fault = self.faults.draw(name, writes=writes)
+        scheduler, faults = self._scheduler, self.faults
+        if faults.is_failing(name):
+            scheduler.record(name, *about, "-> is failing")
+            raise LostAnswerError
+        await scheduler.pause(0.002 + 0.06 * self._drawn() ** 2)
+        if self._worker.life != self._life:
+            await hang()
+        fault = faults.draw(name, writes=writes)
+        if fault != "none":
+            record = partial(scheduler.record, name, *about)
+            return await self._faulty_effect(fault, act, record)
+        answer = await act()
+        scheduler.record(name, *about, "->", answer)
+        await scheduler.pause(0.002 + 0.06 * self._drawn() ** 2)
+        if self._worker.life != self._life:
+            await hang()
+        return answer
+
+    async def _faulty_effect(self, fault: str, act: Act, record: Callable[..., None]) -> Any:
+        scheduler = self._scheduler
         if fault == "crash before":
             await self._crash(record, fault)
         if fault == "fail":
@@ -128,15 +153,16 @@ class Process:
             raise LostAnswerError
         if fault == "late":
             record("->", "takes effect later")
+            self.faults.late_effects += 1
             scheduler.schedule(scheduler.random.choice(_LATE), self._act_late, act, record)
             raise LostAnswerError
         if fault == "stall before":
             await self._stall(record)
+        if fault == "slow":
+            await self._wait(scheduler.random.uniform(*_SLOW))
         answer = await act()
-        record("->", answer, "" if fault == "none" else f"with {fault}")
+        record("->", answer, f"with {fault}")
         match fault:
-            case "none":
-                await self._take_time()
             case "crash after":
                 await self._crash(record, fault)
             case "lose answer":
@@ -151,6 +177,7 @@ class Process:
 
     def _act_late(self, act: Act, record: Callable[..., None]) -> None:
         """Let an effect take place whose process has stopped to wait for it, or is dead."""
+        self.faults.late_effects -= 1
         coroutine: Any = act()
         try:
             coroutine.send(None)
@@ -164,16 +191,13 @@ class Process:
         self._scheduler.crash(self._worker)
         await hang()
 
-    async def _take_time(self) -> None:
-        await self._wait(0.002 + 0.06 * self._scheduler.random.random() ** 2)
-
     async def _stall(self, record: Callable[..., None]) -> None:
         seconds = self._scheduler.random.choice(_STALLS)
         record("stalls for", seconds)
         await self._wait(seconds)
 
     async def _wait(self, seconds: float) -> None:
-        await pause(seconds)
+        await self._scheduler.pause(seconds)
         if self._worker.life != self._life:
             await hang()
 
@@ -185,19 +209,15 @@ class FaultyPort:
         self._name, self._inner, self._process = name, inner, process
 
     def __getattr__(self, verb: str) -> Any:
-        method = getattr(self._inner, verb)
-        if verb in _FAULTLESS:
-            return method
+        """Return a method with faults, which is kept."""
+        method, effect = getattr(self._inner, verb), self._process.effect
+        name, writes = f"{self._name}.{verb}", verb not in _READS
 
-        async def faulty(*arguments: Any) -> Any:
-            act = partial(method, *arguments)
-            name, writes = f"{self._name}.{verb}", verb not in _READS
-            if self._process.faults.is_failing(name):
-                self._process.faults.scheduler.record(name, "-> is failing")
-                raise LostAnswerError
-            return await self._process.effect(name, arguments, act, writes=writes)
+        def faulty(*arguments: Any) -> Any:
+            return effect(name, arguments, partial(method, *arguments), writes=writes)
 
-        return faulty
+        self.__dict__[verb] = found = method if verb in _FAULTLESS else faulty
+        return found
 
     async def find(self, query: Query) -> AsyncIterator[Any]:
         async def page() -> list[Any]:
@@ -221,7 +241,7 @@ async def _over_http(
         process.faults.unanswered += 1
         return NoAnswer("timeout", "no answer")
     if isinstance(answer, NoAnswer):
-        await pause(15.0)
+        await process.faults.scheduler.pause(15.0)
     return answer
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from opswatch.core.deliveries import DeliveryState, is_settled, new_delivery
 from opswatch.core.keys import Key
+from opswatch.core.lookahead import PERIOD, Look, LookAhead
 from opswatch.core.summary import PARTITION
 from opswatch.core.timeline import timeline_keys
 from opswatch.core.wakeups import OVERDUE_GRACE
@@ -21,6 +22,7 @@ from tests.support.harness import START
 # How many polls of an operation, and POSTs of a delivery, one disturbance may cost: a function
 # that is cut off, an effect that is slow or is repeated, a message that is received twice.
 EXTRA_POLLS, EXTRA_POSTS = 2, 4  # a stalled attempt may end after several others
+_MOST_SKEW_OF_LOOKS = 4.0  # seconds
 _LOST = ("fail", "takes effect later", "with lose answer")  # in the history
 _MOST_SKEW = timedelta(seconds=60)  # between two clocks
 
@@ -51,13 +53,15 @@ def _problems(run: Run) -> Iterator[str]:
             yield from _wrong_delivery(run, operation, result, run.scenario.receivers[index])
     yield from _wrong_index(run)
     yield from _excess(run)
+    yield from _excess_looks(run)
     yield from undisturbed.problems(run)
 
 
 def _wrong_index(run: Run) -> Iterator[str]:
     """Find entries of the timeline's indexes that are missing, or that nothing belongs to.
 
-    A delivery that is left in the outbox may lack its entry, or have that of an earlier round.
+    A delivery that is left in the outbox may lack its entry, or have that of an earlier round. An
+    entry whose write took effect late may be of an earlier round, too: it requeues nothing.
     """
     unsettled = {pending.key for pending in run.store.outbox.values()}
     results = run.store.results.values()
@@ -70,7 +74,10 @@ def _wrong_index(run: Run) -> Iterator[str]:
     }
     of_unsettled = {e.key for e in run.store.settled.values() if e.record in unsettled}
     listed = {key for key in run.store.timeline.rows if key.partition != PARTITION}
-    if found := (listed - of_unsettled) ^ expected:
+    late = {
+        f[3].key for f in run.scheduler.history if f[2] == "settled.put" and f[4:5] == ("late ->",)
+    }
+    if found := (listed - of_unsettled - (late - expected)) ^ expected:
         yield f"the timeline's indexes: {found}"
 
 
@@ -101,6 +108,22 @@ def _excess(run: Run) -> Iterator[str]:
             yield f"{number} attempts of {delivery_id}, and {made[delivery_id]} POSTs"
 
 
+def _excess_looks(run: Run) -> Iterator[str]:
+    """Find a look-ahead that looks more often than one chain of looks does.
+
+    It is started again and again if its messages cannot be sent for minutes, or if one of the
+    clocks is so fast that it seems to be dead.
+    """
+    if run.faults.failing or undisturbed.skew(run) > _MOST_SKEW_OF_LOOKS:
+        return
+    begun = sum(fact[2] == "lookahead.insert" for fact in run.scheduler.history)
+    most = run.disturbances() + begun + 1
+    for queue in (run.operations, run.deliveries):
+        sent = queue.looks_sent
+        if sent and len(sent) > (sent[-1] - sent[0]) / PERIOD.total_seconds() + most:
+            yield f"{len(sent)} looks in {queue.name} in {sent[-1] - sent[0]:.0f} s, {most} extra"
+
+
 def _left_behind(run: Run) -> Iterator[str]:
     """Find rows of the live tables: nothing may be left to do.
 
@@ -111,8 +134,9 @@ def _left_behind(run: Run) -> Iterator[str]:
     2. A worker crashes between a delivery's row and its wake-up, which no other may send.
     3. A worker crashes between a look-ahead's row and its message, and no other worker comes.
     4. A wake-up fails so late that it is not tried again: see `retry_delay`.
+    5. The wake-up of a row cannot be sent before it is written, and again not after it.
     """
-    if run.is_repaired:
+    if run.sees_looks_end:
         yield from (f"left behind: {state}" for state in run.store.lookahead.values())
     ended = {result.key for result in run.store.results.values()}
     for watch in run.store.watches.values():
@@ -138,10 +162,27 @@ def _not_looked_for(run: Run) -> set[Key]:
     """Return the rows that a look-ahead without a message leaves alone, until a repair."""
     if run.is_repaired or not (run.faults.injected or run.scheduler.tasks_lost):
         return set()
-    dead = {state.table for state in run.store.lookahead.values()}
+    if not (run.store.watches.rows or run.store.outbox.rows):
+        return set()
+    dead = {state.table for state in run.store.lookahead.values() if _was_never_sent(run, state)}
     watches = {w.key for w in run.store.watches.values() if w.far and "watches" in dead}
     far = watches | {d.key for d in run.store.outbox.values() if d.far and "outbox" in dead}
-    return far | _given_up(run)
+    return far | _given_up(run) | _unsent(run)
+
+
+def _was_never_sent(run: Run, state: LookAhead) -> bool:
+    """Return whether a look-ahead stands still because a worker that has (re)started it crashed.
+
+    A look sends the following one before it writes the row: no crash stops that.
+    """
+    looks: set[str | None] = set()  # tasks
+    writer: str | None = None
+    for _at, task, event, *facts in run.scheduler.history:
+        if facts[:1] == ["is"] and isinstance(decode_message(facts[1]), Look):
+            looks.add(event)
+        elif event.startswith("lookahead.") and state in facts[:1]:
+            writer = task
+    return writer not in looks
 
 
 def _given_up(run: Run) -> set[Key]:
@@ -155,6 +196,19 @@ def _given_up(run: Run) -> set[Key]:
         elif facts[-1:] and facts[-1] in _LOST:
             found |= late.get(task, set())
     return found
+
+
+def _unsent(run: Run) -> set[Key]:
+    """Return the deliveries whose wake-up could not be sent after their row was written."""
+    unsent: set[tuple[Key, int]] = set()
+    for _at, _task, event, *facts in run.scheduler.history:
+        if event == "deliveries.send" and facts[-1] in ("fail", "crash before"):
+            wakes = decode_message(facts[0])
+            unsent |= {(w.key, w.seq) for w in wakes} if isinstance(wakes, tuple) else set()
+        elif event == "outbox.transact":
+            written = {change.key for change in facts[0]}
+            unsent = {(key, seq) for key, seq in unsent if key not in written}
+    return {d.key for d in run.store.outbox.values() if (d.key, d.seq) in unsent}
 
 
 def _is_true(run: Run, operation: Operation, result: Result) -> bool:

@@ -16,17 +16,16 @@ from opswatch.adapters.gathered_table import GatheredTable
 from opswatch.core import webhook
 from opswatch.core.arm import _read_failure
 from opswatch.core.deliveries import after_attempt, is_forced, wait_for_room
-from opswatch.core.lookahead import is_dead, looks_from, trusted_until
+from opswatch.core.lookahead import is_dead, is_for, looks_from, trusted_until
 from opswatch.core.polls import _missed, _progressed, after_poll, polled_url
 from opswatch.core.schedule import next_delay
-from opswatch.core.wakeups import compare
+from opswatch.core.wakeups import compare, retry_delay
 from opswatch.steps.control import _requeue
 from opswatch.steps.deliver import _attempt, _post, _record_for_host, _settle, deliver
 from opswatch.steps.deliver import _commit as _commit_delivery
 from opswatch.steps.finish import (
     _create_delivery,
     _list_end,
-    finish,
     finish_late_registration,
     keep_result,
 )
@@ -103,6 +102,9 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         ),
     ),
     "an early message is dropped": ((load_current_row, "if delay is None:", "if True:"),),
+    "an early message comes again for ever": (
+        (retry_delay, "overdue < OVERDUE_GRACE", "overdue < timedelta(days=999)"),
+    ),
     "the fence is ignored": (
         (compare, "if wake.seq > seq:", "if True:\n        return Fence.CURRENT\n    if 0:"),
     ),
@@ -136,6 +138,9 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (_restart_look_ahead, "await keep_looking(services, chain)", "pass"),
     ),
     "a look has no cursor": ((looks_from, "return state.looked_until", "return look.due_at"),),
+    "looks are not fenced": (
+        (is_for, "return ahead == 0 and look.due_at == state.due_at", "return True"),
+    ),
     "a look sends the following one last": (
         (look_ahead, _SEND_FIRST, "pass\n"),
         (look_ahead, "row)\n    except", f"row)\n        {_SEND_FIRST}    except"),
@@ -186,9 +191,6 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "every worker that finishes sends a delivery's wake-up": (
         (_create_delivery, "if inserted is not None and existing is None:", "if True:"),
     ),
-    "watches are deleted unconditionally": (
-        (finish, "watches.delete(key, current.etag)", "watches.delete(key)"),
-    ),
     "a delivery is removed before its record": (
         (_settle, _RECORD, f"await outbox.delete(pending.key, row.etag)\n    {_RECORD}"),
     ),
@@ -199,7 +201,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (_settle, _RECORD, f"await records.put(settled)\n    {_RECORD}"),
     ),
     "a settled delivery is not in the index": (
-        (_settle, "await services.store.settled.put(settled_entry(kept))", "pass"),
+        (_settle, "await services.store.settled.put(entry)", "pass"),
     ),
     "a replay leaves its entry in the index": (
         (_requeue, "await services.store.settled.delete(settled_entry(settled).key)", "pass"),
@@ -262,6 +264,9 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "a host's failure is recorded before its attempt, and must succeed": (
         (deliver, _COMMIT_ATTEMPT, f"{_RECORD_HOST}\n        {_COMMIT_ATTEMPT}"),
         (_record_for_host, "except Exception as", "except ZeroDivisionError as"),
+    ),
+    "a wake-up that could not be sent before the row is not sent after it": (
+        (_commit_delivery, "await send_wake_up(services, chain, action.delivery)", "pass"),
     ),
     "an attempt is not written if its wake-up cannot be sent": (
         (_commit_delivery, "if made is None:", "if True:"),
@@ -338,7 +343,6 @@ _LATE = frozenset(
         "the purge does not see what is pending",
         "the purge removes by key alone",
         "the purge removes entries first",
-        "watches are deleted unconditionally",
     }
 )
 SOON_FOUND = [name for name in MUTANTS if name not in _LATE]

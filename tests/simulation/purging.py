@@ -14,7 +14,7 @@ from tests.simulation.scenario import NEVER, Post, Scenario, UserRequest
 from tests.simulation.scheduler import Task
 
 RETENTION = timedelta(minutes=15)  # longer than the longest stall
-_PURGES_FROM, _PURGES_UNTIL = 600.0, 6000.0  # seconds
+_PURGES_FROM, _PURGES_UNTIL = 600.0, 6000.0  # seconds, unless nothing is left before
 _FAULTS_FROM = 850.0  # seconds: what ends before was told before
 
 
@@ -22,7 +22,6 @@ class PurgedRun(Run):
     """A run of a quarter of an hour more, in which everything is removed in the end."""
 
     policy = replace(POLICY, retention=RETENTION)
-    busy_until = _PURGES_UNTIL
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
@@ -56,9 +55,23 @@ class PurgedRun(Run):
     def _let_faults_strike(self, left: int) -> None:
         self.faults.left = left
 
+    def _is_over(self) -> bool:
+        is_late = self.scheduler.now > _PURGES_UNTIL
+        return super()._is_over() and (is_late or not any(self._left()))
+
+    def _left(self) -> Iterator[Any]:
+        """Yield what the purge has not removed."""
+        store, is_replayed = self.store, any(r.verb == "redeliver" for r in self.scenario.requests)
+        tables: list[Any] = [store.watches, store.outbox, store.results, store.timeline]
+        tables.append(store.rejections)
+        if not is_replayed:  # a replay that was cut off may leave a record that nothing lists
+            tables.append(store.deliveries)
+        for table in tables:
+            yield from table.values()
+
     def _purge(self, _: None) -> None:
         """Fire the timer, every minute; two purges meet only after a stall."""
-        if self.scheduler.now > _PURGES_UNTIL:
+        if self._is_over():
             return
         self.scheduler.schedule(60.0, self._purge, None)
         worker = self.scheduler.choose_worker()
@@ -83,13 +96,7 @@ class PurgedRun(Run):
 
     def problems(self) -> Iterator[str]:
         """Find what has stayed, and who was not told."""
-        store, is_replayed = self.store, any(r.verb == "redeliver" for r in self.scenario.requests)
-        tables = [store.watches, store.outbox, store.results, store.timeline, store.rejections]
-        if not is_replayed:  # a replay that was cut off may leave a record that nothing lists
-            tables.append(store.deliveries)
-        for table in tables:
-            rows: Any = table
-            yield from (f"left behind: {noun}" for noun in rows.values())
+        yield from (f"left behind: {noun}" for noun in self._left())
         for post in self.scenario.posts:
             if post.receiver is not None:
                 receiver = self.scenario.receivers[post.receiver]

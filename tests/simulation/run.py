@@ -1,29 +1,40 @@
 """One run: a scenario, workers and faults from one seed."""
 
 import base64
+import gc
 import hmac
 import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cache
 from random import Random
 from typing import Any
 
-from opswatch.adapters.gathered_queue import GatheredQueue
 from opswatch.adapters.gathered_table import GatheredTable
 from opswatch.adapters.gatherer import InFlight
 from opswatch.bootstrap import remembers_watch
 from opswatch.core.deliveries import Delivery, new_delivery
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.core.keys import Key, operation_from_url
+from opswatch.core.lookahead import Look
 from opswatch.core.policy import Policy
 from opswatch.core.watches import Watch
 from opswatch.ports import Services, Store
-from opswatch.rows.messages import DELIVERIES_QUEUE, OPERATIONS_QUEUE
-from opswatch.rows.tables import DELIVERIES, OUTBOX, RESULTS, WATCHES
+from opswatch.rows.messages import DELIVERIES_QUEUE, OPERATIONS_QUEUE, decode_message
+from opswatch.rows.tables import (
+    DELIVERIES,
+    HOSTS,
+    LOOKAHEAD,
+    OUTBOX,
+    RESULTS,
+    TIMELINE,
+    WATCHES,
+)
 from opswatch.steps.control import redeliver, stop
 from opswatch.steps.messages import deliveries_message, operations_message
 from opswatch.steps.repair import repair
 from opswatch.testing import MemoryPoisonQueue, MemoryStore
+from tests.simulation.durations import SimulatedDurations
 from tests.simulation.faults import (
     AROUND_ATTEMPTS,
     Faults,
@@ -33,10 +44,10 @@ from tests.simulation.faults import (
     Process,
     draw_outage,
 )
-from tests.simulation.host import HostedQueue, Step
+from tests.simulation.host import AuditedQueue, HostedQueue, Step
 from tests.simulation.scenario import Operation, Scenario, UserRequest, draw
 from tests.simulation.scheduler import LostAnswerError, Scheduler, Task, Worker
-from tests.simulation.tables import AuditedTable, TransactionalTable
+from tests.simulation.tables import AuditedTable, SimulatedTable, TransactionalTable
 from tests.support.harness import ENDPOINT, SECRET, START, STORED, make_services
 
 POLICY = Policy(
@@ -44,18 +55,17 @@ POLICY = Policy(
     miss_grace=timedelta(minutes=2),
     callback_schedule=tuple(timedelta(seconds=s) for s in (0, 5, 10, *[20] * 17)),
 )
-LAST_POST = 200.0  # seconds
 LONG_BUSY = 3000.0  # seconds: longer than the callbacks' schedule
 UNTIL = 6 * 3600.0  # seconds, by which nothing may be left to do
 MOST_EVENTS = 20_000
+_SHOWN = frozenset({"summary", "hours", "running", "pending"})  # tables that only a page needs
 _OUTAGES = 0.25  # of the runs with a repair
-_FAILING_RATE, _LONG_BUSY_RATE = 0.1, 0.05
+_FAILING_RATE, _LONG_BUSY_RATE, _SLOW_COMMITS_RATE = 0.1, 0.05, 0.1
 MOST_SKEW = 30.0  # seconds, of a worker's clock
 
 
 class Run:
     policy = POLICY
-    busy_until = LAST_POST
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -63,6 +73,7 @@ class Run:
         self.scheduler = Scheduler(self.random)
         self.scenario = self._draw()
         self.is_repaired = self._is_repaired()
+        self.sees_looks_end = self.is_repaired and not seed % 4
         self.faults = Faults(
             self.scheduler,
             rate=self.random.choice((0.0, 0.02, 0.05, 0.15, 0.4)),
@@ -77,7 +88,10 @@ class Run:
             self.faults.left = 0
             self.faults.failing = receivers.choice(AROUND_ATTEMPTS)
             self.faults.failing_time = receivers.choice((60.0, 600.0))
+        if not self.is_repaired and receivers.random() < _SLOW_COMMITS_RATE:
+            self.faults.slow_rate = 0.2
         self.services: dict[Worker, Services] = {}
+        self.awaited = 0  # what users have not done yet, and requests without an answer
         self.watches = AuditedTable(WATCHES, self.scheduler, _may_replace_watch)
         self.records = AuditedTable(DELIVERIES, self.scheduler, self._may_replace_record)
         self.results = AuditedTable(RESULTS, self.scheduler, lambda _old, _new: False)
@@ -86,6 +100,9 @@ class Run:
             results=self.results,
             deliveries=self.records,
             outbox=TransactionalTable(OUTBOX),
+            lookahead=SimulatedTable(LOOKAHEAD),
+            timeline=SimulatedTable(TIMELINE),
+            hosts=SimulatedTable(HOSTS),
         )
         self.operations = self._queue(OPERATIONS_QUEUE, operations_message)
         self.deliveries = self._queue(DELIVERIES_QUEUE, deliveries_message)
@@ -99,7 +116,7 @@ class Run:
         return self.random.random() < 0.5
 
     def _queue(self, name: str, step: Step) -> HostedQueue:
-        queue = HostedQueue(name, step, self.faults, self.services)
+        queue = HostedQueue(name, step, self.faults, self.services, self._is_over)
         if self.is_repaired:
             queue.most_deliveries = 5
             queue.poison_rate = self.random.choice((0.0, 0.0, 0.05))
@@ -124,10 +141,12 @@ class Run:
         def faulty(name: str, inner: object) -> Any:
             return FaultyPort(name, inner, process)
 
-        def queue(queue: HostedQueue) -> GatheredQueue:
-            return GatheredQueue(faulty(queue.name, queue), clock, in_flight)
+        def queue(queue: HostedQueue) -> AuditedQueue:
+            return AuditedQueue(faulty(queue.name, queue), clock, in_flight, self.scheduler)
 
-        store = Store(**{name: faulty(name, getattr(self.store, name)) for name in STORED})
+        tables: dict[str, Any] = {name: getattr(self.store, name) for name in STORED}
+        tables |= {name: faulty(name, tables[name]) for name in STORED if name not in _SHOWN}
+        store = Store(**tables)
         watches: Any = store.watches
         outbox: Any = store.outbox
         store = replace(
@@ -145,16 +164,18 @@ class Run:
             callbacks=FaultyCallbacks(process, self._serve_callback),
             clock=clock,
             policy=self.policy,
+            durations=SimulatedDurations(self.policy),
             under_way=in_flight.enter,
         )
 
     def _plan(self) -> None:
-        schedule = self.scheduler.schedule
-        for post in self.scenario.posts:
-            schedule(post.at, self._post, post.body(self.scenario.receivers))
-        for body in self.scenario.invalid:
+        schedule, scenario = self.scheduler.schedule, self.scenario
+        self.awaited = len((*scenario.posts, *scenario.invalid, *scenario.requests))
+        for post in scenario.posts:
+            schedule(post.at, self._post, post.body(scenario.receivers))
+        for body in scenario.invalid:
             schedule(30 * self.random.random(), self._post, body)
-        for request in self.scenario.requests:
+        for request in scenario.requests:
             schedule(request.at, self._request, request)
         if self.is_repaired:
             schedule(60 * self.random.random(), self._repair, None)
@@ -162,6 +183,7 @@ class Run:
     def _post(self, body: bytes) -> None:
         self.scheduler.record("a user posts", body)
         self.operations.post(body)
+        self.awaited -= 1
 
     def _request(self, request: UserRequest) -> None:
         """Ask over HTTP; a user who gets no answer asks again."""
@@ -172,6 +194,8 @@ class Run:
         def on_end(outcome: Any) -> None:
             if isinstance(outcome, LostAnswerError):
                 repeat()
+            else:
+                self.awaited -= 1
 
         worker = self.scheduler.choose_worker()
         if worker is None:
@@ -183,7 +207,7 @@ class Run:
 
     def _repair(self, _: None) -> None:
         """Fire the timer, every minute until nothing is left to do."""
-        if self.scheduler.now > self.busy_until and self._is_idle():
+        if self._is_over():
             return
         self.scheduler.schedule(60.0, self._repair, None)
         worker = self.scheduler.choose_worker()
@@ -191,15 +215,22 @@ class Run:
             coroutine: Any = repair(self.services[worker])
             self.scheduler.spawn(Task("repair", worker, coroutine, lambda _: None))
 
-    def _is_idle(self) -> bool:
-        queues = (self.operations, self.deliveries)
-        return not (
-            self.store.watches.rows
-            or self.store.lookahead.rows
+    def _is_over(self) -> bool:
+        """Return whether nothing is left to do, or nothing but looks that find nothing."""
+        if (
+            self.awaited
+            or self.faults.late_effects
+            or self.store.watches.rows
             or self.store.outbox.rows
-            or any(queue.messages or queue.poison.messages for queue in queues)
+            or self.operations.poison.messages
+            or self.deliveries.poison.messages
             or any(worker.tasks for worker in self.scheduler.workers)
-        )
+        ):
+            return False
+        messages = (*self.operations.messages.values(), *self.deliveries.messages.values())
+        if self.sees_looks_end:
+            return not (messages or self.store.lookahead.rows)
+        return all(isinstance(decode_message(message.body), Look) for message in messages)
 
     def _serve_arm(self, url: str) -> HttpResponse | NoAnswer:
         for operation in self.scenario.operations:
@@ -234,12 +265,13 @@ class Run:
     def run(self) -> None:
         """Run until nothing is left to do, or an invariant breaks."""
         logger = logging.getLogger("opswatch")
-        level = logger.level
-        logger.setLevel(logging.CRITICAL + 1)
+        logger.disabled = True  # its level is in the caches of all loggers
+        gc.disable()  # a run is short, and it keeps almost all that it makes
         try:
             self.scheduler.run(UNTIL, MOST_EVENTS)
         finally:
-            logger.setLevel(level)
+            gc.enable()
+            logger.disabled = False
 
     def is_replayed(self, key: Key) -> bool:
         """Return whether a user asked for a replay of the operation's deliveries."""
@@ -264,4 +296,9 @@ def _may_replace_watch(old: Watch, new: Watch) -> bool:
 
 
 def key_of(operation: Operation) -> Key:
-    return operation_from_url(ENDPOINT + operation.path).key
+    return _key_of_path(operation.path)
+
+
+@cache
+def _key_of_path(path: str) -> Key:
+    return operation_from_url(ENDPOINT + path).key

@@ -4,7 +4,7 @@ import asyncio
 from asyncio import events as asyncio_events
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import Context, ContextVar
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
@@ -17,11 +17,6 @@ from tests.support.harness import START
 
 class LostAnswerError(Exception):
     """A request without an answer: its effect may or may not have taken place."""
-
-
-async def pause(seconds: float) -> None:
-    """Let other tasks run for `seconds`."""
-    await asyncio.sleep(seconds)
 
 
 async def hang() -> None:
@@ -56,6 +51,22 @@ class Task:
 CURRENT: ContextVar[Task | None] = ContextVar("task", default=None)
 
 
+class _Handle:
+    """A callback that is to be called; a fraction of what asyncio's costs."""
+
+    __slots__ = ("args", "callback", "context", "is_cancelled")
+
+    def __init__(
+        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+    ) -> None:
+        self.callback, self.args = callback, args
+        self.context = copy_context() if context is None else context
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
 class _Loop(asyncio.AbstractEventLoop):
     """The part of an event loop that tasks, futures and timers need."""
 
@@ -63,8 +74,9 @@ class _Loop(asyncio.AbstractEventLoop):
         self.now = 0.0
         self.hanging: list[asyncio.Future[Any]] = []
         self._order = count()
-        self._ready: deque[asyncio.Handle] = deque()
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._ready: deque[_Handle] = deque()
+        # By their times: callbacks, and pauses, which are most of them.
+        self._timers: list[tuple[float, int, _Handle | asyncio.Future[None]]] = []
         self.on_error: Callable[[BaseException | None, str], None] = lambda _error, _text: None
 
     def time(self) -> float:
@@ -72,8 +84,8 @@ class _Loop(asyncio.AbstractEventLoop):
 
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
+    ) -> _Handle:
+        handle = _Handle(callback, args, context)
         self._ready.append(handle)
         return handle
 
@@ -83,7 +95,7 @@ class _Loop(asyncio.AbstractEventLoop):
         callback: Callable[..., object],
         *args: Any,
         context: Context | None = None,
-    ) -> asyncio.TimerHandle:
+    ) -> _Handle:
         return self.call_at(self.now + delay, callback, *args, context=context)
 
     def call_at(  # type: ignore[override]
@@ -92,10 +104,16 @@ class _Loop(asyncio.AbstractEventLoop):
         callback: Callable[..., object],
         *args: Any,
         context: Context | None = None,
-    ) -> asyncio.TimerHandle:
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+    ) -> _Handle:
+        handle = _Handle(callback, args, context)
         heappush(self._timers, (when, next(self._order), handle))
         return handle
+
+    def pause(self, seconds: float) -> asyncio.Future[None]:
+        """Return a future that is done after `seconds`."""
+        future: asyncio.Future[None] = asyncio.Future(loop=self)
+        heappush(self._timers, (self.now + seconds, next(self._order), future))
+        return future
 
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
@@ -116,27 +134,45 @@ class _Loop(asyncio.AbstractEventLoop):
     def is_closed(self) -> bool:
         return False
 
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Leave it in the heap, where it is passed over."""
-
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         self.on_error(context.get("exception"), context.get("message", ""))
 
-    def run_next(self) -> bool:
-        """Run the next callback, and all that are ready then; return False if there is none."""
-        if not self._ready:
-            while self._timers and self._timers[0][2].cancelled():
-                heappop(self._timers)
-            if not self._timers:
-                return False
-            when, _, handle = heappop(self._timers)
-            self.now = max(self.now, when)
-            self._ready.append(handle)
-        while self._ready:
-            ready = self._ready.popleft()
-            if not ready.cancelled():
-                ready._run()
-        return True
+    def run(self, until: float, most: int, is_over: Callable[[], object]) -> bool:
+        """Run what is due, in order, until nothing is left or the run is over.
+
+        Returns False if there is more `until` then, or after `most` instants.
+        """
+        ready = self._ready
+        for _ in range(most):
+            while not ready:
+                if not self._timers:
+                    return True
+                self._end_timer()
+            while ready:
+                handle = ready.popleft()
+                if not handle.is_cancelled:
+                    try:
+                        handle.context.run(handle.callback, *handle.args)
+                    except Exception as error:
+                        self.on_error(error, str(handle.callback))
+            if is_over():
+                return True
+            if self.now > until:
+                break
+        return False
+
+    def _end_timer(self) -> None:
+        """Make ready what waits for the next instant, unless it was cancelled."""
+        when, _order, due = heappop(self._timers)
+        if isinstance(due, _Handle):
+            if due.is_cancelled:
+                return
+            self._ready.append(due)
+        elif due.done():  # what has paused was cancelled
+            return
+        else:
+            due.set_result(None)
+        self.now = max(self.now, when)
 
 
 @dataclass(slots=True, eq=False)
@@ -165,6 +201,10 @@ class Scheduler:
         """Return the time on a clock that is `skew` seconds fast."""
         return START + timedelta(seconds=self.now + skew)
 
+    def pause(self, seconds: float) -> asyncio.Future[None]:
+        """Return what lets other tasks run for `seconds`, if it is awaited."""
+        return self._loop.pause(seconds)
+
     def schedule(self, delay: float, act: Callable[..., object], *arguments: Any) -> None:
         """Call `act` after `delay` seconds."""
         self._loop.call_later(delay, act, *arguments, context=Context())
@@ -183,12 +223,8 @@ class Scheduler:
         self._loop.on_error = lambda error, text: self.violate(f"not handled: {text} {error!r}")
         asyncio_events._set_running_loop(self._loop)
         try:
-            for _ in range(most):
-                if self.violations or not self._loop.run_next():
-                    return
-                if self.now > until:
-                    break
-            self.violate(f"still busy after {self.now:.0f} s")
+            if not self._loop.run(until, most, self.violations.__len__):
+                self.violate(f"still busy after {self.now:.0f} s")
         finally:
             asyncio_events._set_running_loop(None)
 

@@ -14,8 +14,22 @@ from tests.simulation.scheduler import Scheduler
 T = TypeVar("T", bound=Noun)
 
 
-class TransactionalTable(MemoryTable[T]):
-    """A table in memory that can change several rows of a partition at once."""
+class SimulatedTable(MemoryTable[T]):
+    """A table in memory that decodes each version of a row once."""
+
+    def __init__(self, codec: Codec[T]) -> None:
+        super().__init__(codec)
+        self._decoded: dict[Key, Row[T]] = {}
+
+    def _read(self, key: Key) -> Row[T]:
+        row = self._decoded.get(key)
+        if row is None or row.etag != self.rows[key][1]:
+            row = self._decoded[key] = super()._read(key)
+        return row
+
+
+class TransactionalTable(SimulatedTable[T]):
+    """A table that can change several rows of a partition at once."""
 
     async def transact(self, changes: Sequence[Change]) -> list[str | None]:
         assert len({change.key for change in changes}) == len(changes), "a row twice"

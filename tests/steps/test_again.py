@@ -3,13 +3,18 @@
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from opswatch.core.deliveries import DeliveryState
 from opswatch.core.http import HttpResponse
 from opswatch.core.texts import MAX_PROPERTY
 from opswatch.core.watches import FinalStatus
-from opswatch.steps.control import redeliver, redeliver_abandoned, stop
+from opswatch.dated import Span
+from opswatch.lists import DeliveryFilter
+from opswatch.ports import Services
+from opswatch.steps.control import redeliver, redeliver_all, stop
 from opswatch.steps.finish import finish
 from opswatch.steps.purge import purge
 from opswatch.steps.repair import repair
@@ -296,16 +301,21 @@ async def test_interrupted_round_is_completed(harness: Harness, cut_after: int) 
 # --- deliveries of earlier rounds
 
 
+async def redeliver_abandoned(services: Services) -> int:
+    """Deliver again whatever was abandoned; return how many."""
+    span = Span(since=START, until=services.clock() + timedelta(seconds=1))
+    wanted = DeliveryFilter(span=span, states=(DeliveryState.ABANDONED,))
+    count, _ = await redeliver_all(services, wanted)
+    return count
+
+
 @pytest.mark.parametrize(
     "again",
-    [
-        lambda services: redeliver(services, KEY),
-        lambda services: redeliver_abandoned(services, START),
-    ],
+    [lambda services: redeliver(services, KEY), redeliver_abandoned],
     ids=["one operation", "all abandoned"],
 )
 async def test_earlier_round_is_not_delivered_again(
-    harness: Harness, again: Callable[[object], Awaitable[int]]
+    harness: Harness, again: Callable[[Services], Awaitable[int]]
 ) -> None:
     harness.callbacks.answer = lambda _: HttpResponse(410, {})
     await lose(harness, HOOK)

@@ -1,7 +1,7 @@
 """A user stops a watch, or has results delivered again."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -9,8 +9,10 @@ from opswatch.core.deliveries import DeliveryState
 from opswatch.core.keys import Key
 from opswatch.core.timeline import settled_entry
 from opswatch.core.wakeups import WakeUp
+from opswatch.dated import Span
+from opswatch.lists import DeliveryFilter
 from opswatch.steps import control
-from opswatch.steps.control import StopOutcome, redeliver, redeliver_abandoned, stop
+from opswatch.steps.control import StopOutcome, redeliver, redeliver_all, stop
 from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
 from tests.steps.conftest import answer, interrupt, live_rows
@@ -198,6 +200,11 @@ async def test_delivery_without_result_is_not_requeued(harness: Harness) -> None
     assert not harness.store.outbox.rows
 
 
+def abandoned_since(since: datetime, *, until: datetime) -> DeliveryFilter:
+    span = Span(since=since, until=until + datetime.resolution)
+    return DeliveryFilter(span=span, states=(DeliveryState.ABANDONED,))
+
+
 async def test_abandoned_deliveries_since_an_instant_are_requeued(harness: Harness) -> None:
     """It includes every operation; delivered, older and later ones are left."""
     answer(harness, 410)
@@ -226,7 +233,7 @@ async def test_abandoned_deliveries_since_an_instant_are_requeued(harness: Harne
         await harness.store.deliveries.put(other)
         await harness.store.settled.put(settled_entry(other))
     harness.now = last
-    assert await redeliver_abandoned(harness.services, last) == 2
+    assert await redeliver_all(harness.services, abandoned_since(last, until=last)) == (2, False)
     assert {pending.key.row for pending in harness.store.outbox.values()} == {
         abandoned.key.row, "operation~2",
     }  # fmt: skip
@@ -243,5 +250,40 @@ async def test_abandoned_deliveries_are_requeued_however_many(
         other = replace(abandoned, key=replace(abandoned.key, row=f"{KEY.row}~{number}"))
         await harness.store.deliveries.put(other)
         await harness.store.settled.put(settled_entry(other))
-    assert await redeliver_abandoned(harness.services, datetime.min.replace(tzinfo=UTC)) == 5
+    since = harness.now - timedelta(days=1)
+    wanted = abandoned_since(since, until=harness.now)
+    assert await redeliver_all(harness.services, wanted, dry_run=True) == (2, True)
+    counts = [await redeliver_all(harness.services, wanted) for _ in range(3)]
+    assert counts == [(2, True), (2, True), (1, False)]
     assert not harness.store.settled.values()
+
+
+async def test_replay_during_a_slow_settling_has_the_only_entry(harness: Harness) -> None:
+    """The worker stalls between the record and its entry; the replay replaces the record."""
+
+    async def replay() -> None:
+        harness.advance(seconds=20)
+        assert await redeliver(harness.services, KEY) == 1
+        await harness.pump_deliveries()
+
+    harness.effects.before["settled.put"] = replay
+    await harness.ended(HOOK)
+    assert harness.called() == [HOOK, HOOK]
+    assert [entry.key for entry in harness.store.settled.values()] == [
+        settled_entry(harness.settled).key
+    ]
+
+
+async def test_entry_of_an_earlier_round_requeues_nothing(harness: Harness) -> None:
+    """Its write took effect so late that the delivery had been delivered again by then."""
+    answer(harness, 410)
+    await harness.ended(HOOK)
+    late = settled_entry(harness.settled)
+    harness.advance(minutes=1)
+    answer(harness, 204)
+    await redeliver(harness.services, KEY)
+    await harness.settle()
+    await harness.store.settled.put(late)
+    wanted = abandoned_since(late.settled_at, until=late.settled_at + timedelta(minutes=2))
+    assert await redeliver_all(harness.services, wanted) == (0, False)
+    assert not harness.store.outbox.rows

@@ -417,6 +417,32 @@ async def test_attempt_counts_if_its_wake_up_cannot_be_sent(
     assert harness.called() == [HOOK]
 
 
+@pytest.mark.parametrize(
+    ("code", "failing"),
+    [(500, "deliveries_queue.send_wake_up"), (401, "lookahead.insert"), (401, "lookahead.get")],
+)
+async def test_wake_up_that_could_not_be_sent_is_sent_after_the_row(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, code: int, failing: str
+) -> None:
+    """One request failed; the wake-up that led to the attempt is stale, and could not help."""
+    answer(harness, code, 204)
+    due_at = harness.pending.due_at
+    with monkeypatch.context() as outage:
+        fail(harness, outage, failing)
+
+        async def recover() -> None:
+            outage.undo()
+
+        harness.effects.before["outbox.replace"] = recover
+        await harness.pump()
+    assert (harness.pending.attempts, harness.pending.seq) == (1, 2)
+    assert harness.pending.due_at > due_at
+    due_at = harness.pending.due_at
+    await harness.settle()
+    assert harness.settled.state is DeliveryState.DELIVERED
+    assert harness.settled.attempt_log[-1].at - due_at < timedelta(seconds=1)
+
+
 async def test_deferral_is_not_written_if_its_wake_up_cannot_be_sent(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

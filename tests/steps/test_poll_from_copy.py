@@ -192,6 +192,22 @@ async def test_answer_of_a_forged_url_ends_nothing(harness: Harness) -> None:
     assert harness.watch == before
 
 
+async def test_copy_of_a_url_that_is_polled_no_more_polls_the_row(harness: Harness) -> None:
+    """Another worker, which polled the seq before, has merged a new URL into the row."""
+    wake = wake_up(harness)
+    row = await harness.store.watches.get(KEY)
+    assert row is not None
+    facts = row.value.facts
+    followed = replace(facts, operation=facts.operation.at(ENDPOINT + status_path("next")))
+    await harness.store.watches.replace(replace(row.value, facts=followed), row.etag)
+    harness.statuses["next"] = ended()
+    await poll(harness.services, wake)
+    assert harness.watch.seq == wake.seq
+    await harness.pump_all()
+    assert harness.result.end.status == "Succeeded"
+    assert harness.called() == [HOOK]
+
+
 async def test_forged_doubt_makes_no_end(harness: Harness) -> None:
     """A status that is inferred ends a watch when it repeats: in the row, not in a copy."""
     wake = wake_up(harness)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -237,6 +237,39 @@ async def test_dead_look_ahead_is_restarted(harness: Harness, *, has_row: bool) 
     assert harness.result.facts.last_polled_at == due_at
 
 
+async def test_overdue_far_row_is_left_to_a_restarted_look_ahead(harness: Harness) -> None:
+    await wait_far(harness)
+    harness.operations.messages.clear()
+    harness.now = harness.watch.due_at + OVERDUE_GRACE + timedelta(minutes=1)
+    await repair(harness.services)
+    assert harness.wake_ups(harness.operations) == []
+    before = len(harness.arm.asked)
+    await harness.pump_all()
+    assert len(harness.arm.asked) == before + 1
+
+
+@pytest.mark.parametrize("verb", ["get", "replace"])
+async def test_overdue_far_row_is_rescued_if_the_look_ahead_cannot_be_restarted(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    await wait_far(harness)
+    harness.operations.messages.clear()
+    harness.now = harness.watch.due_at + OVERDUE_GRACE + timedelta(minutes=1)
+    monkeypatch.setattr(harness.store.lookahead, verb, outage)
+    with pytest.raises(InterruptedStepError):
+        await repair(harness.services)
+    assert harness.seqs(harness.operations) == [harness.watch.seq]
+
+
+async def test_long_overdue_far_row_is_rescued(harness: Harness) -> None:
+    """Whatever keeps the look-ahead from it."""
+    await wait_far(harness)
+    harness.operations.messages.clear()
+    harness.now = harness.watch.due_at + timedelta(minutes=11)
+    await repair(harness.services)
+    assert harness.seqs(harness.operations) == [harness.watch.seq]
+
+
 async def test_dead_look_ahead_that_nothing_needs_is_removed(harness: Harness) -> None:
     await wait_far(harness)
     harness.operations.messages.clear()
@@ -356,10 +389,6 @@ class Broken:
         await outage()
         yield Row(None, "")
 
-    async def iter_due_at(self) -> AsyncIterator[datetime]:
-        await outage()
-        yield START
-
 
 async def test_failing_poison_queue_stops_no_other_part(
     harness: Harness, caplog: pytest.LogCaptureFixture
@@ -385,6 +414,22 @@ async def test_failing_table_stops_no_other_part(harness: Harness) -> None:
     with pytest.raises(InterruptedStepError):
         await repair(replace(harness.services, store=store))
     assert harness.seqs(harness.deliveries) == [1]
+
+
+@pytest.mark.parametrize("broken", ["hosts", "hours", "pending", "summary"])
+async def test_failing_summary_leaves_measurements(harness: Harness, broken: str) -> None:
+    await lose_wake_up(harness)
+    late = (harness.now - harness.watch.due_at).total_seconds()
+    telemetry = MemoryTelemetry()
+    store = replace(harness.services.store, **{broken: Broken()})
+    with pytest.raises(InterruptedStepError):
+        await repair(replace(harness.services, store=store, telemetry=telemetry))
+    measured = {
+        (metric.name, *kinds.values()): value for metric, value, kinds in telemetry.measured
+    }
+    assert measured["opswatch.watches.active",] == 1
+    assert measured["opswatch.watches.oldest_overdue",] == late
+    assert ("opswatch.queue.depth", "operations") in measured
 
 
 async def test_unreadable_row_hides_no_other(harness: Harness) -> None:

@@ -33,6 +33,7 @@ class Api:
     url: str  # ends in /api
     arm: Simulator
     receiver: Endpoint
+    storage: str = ""  # its connection string
 
     def start(self, script: str, seconds: float = 1) -> str:
         """Start an operation that ends as its script says; return its status URL."""
@@ -54,13 +55,13 @@ class Api:
 
 @asynccontextmanager
 async def running_api(
-    azurite: Azurite | None = None, keys: Keys | None = None, port: int = 0
+    azurite: Azurite | None = None, keys: Keys | None = None, port: int = 0, seed: int = 7
 ) -> AsyncIterator[Api]:
-    """Run the app until the block ends."""
+    """Run the app until the block ends. The ids of operations come from the seed."""
     async with AsyncExitStack() as stack:
         if azurite is None:
             azurite = await asyncio.to_thread(stack.enter_context, running_azurite())
-        arm = await stack.enter_async_context(Simulator(seed=7))
+        arm = await stack.enter_async_context(Simulator(seed=seed))
         receiver = await stack.enter_async_context(Endpoint("hook", SECRET))
         env = {
             **arm.environment,
@@ -74,4 +75,4 @@ async def running_api(
         host = LocalHost(ROOT, env, port, drain=5, keys=keys)
         await stack.enter_async_context(host)
         await host.started()
-        yield Api(f"{host.url}/api", arm, receiver)
+        yield Api(f"{host.url}/api", arm, receiver, azurite.connection_string)

@@ -21,6 +21,7 @@ class Credential:
     error: Exception | None = None
     asked: list[tuple[tuple[str, ...], str | None]] = field(default_factory=list)
     longest: float = 5.0
+    patience: float = 5.0
     forgotten: int = 0
 
     async def get_token_info(

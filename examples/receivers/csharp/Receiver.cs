@@ -12,12 +12,13 @@ using System.Text.Json;
 const long Tolerance = 300; // seconds by which a timestamp may differ from this clock; it prevents replays
 const int MaxBody = 64 * 1024; // opswatch sends less than 20 kB
 
-byte[][] secrets = [.. (Environment.GetEnvironmentVariable("WEBHOOK_SECRETS") ?? "")
-    .Split(' ', StringSplitOptions.RemoveEmptyEntries)
-    .Select(secret => Convert.FromBase64String(secret["whsec_".Length..]))];
-if (secrets.Length == 0)
+try
 {
-    Console.Error.WriteLine("WEBHOOK_SECRETS is missing: `opswatch secret` creates one");
+    ReadSecrets();
+}
+catch (FormatException error)
+{
+    Console.Error.WriteLine(error.Message);
     return 1;
 }
 var seen = new ConcurrentDictionary<string, bool>(); // lost at a restart; in production, use a unique key in your database
@@ -40,7 +41,7 @@ app.MapPost("/{**path}", async (HttpRequest request) =>
     byte[] body = buffer.ToArray(); // the raw body, before parsing
 
     bool isFresh = Math.Abs(DateTimeOffset.UtcNow.ToUnixTimeSeconds() - sentAt) <= Tolerance;
-    if (!isFresh || !IsGenuine(id, timestamp, signatures, body))
+    if (!isFresh || !IsGenuine(ReadSecrets(), id, timestamp, signatures, body))
         return Results.StatusCode(401);
     if (!seen.ContainsKey(id)) // otherwise it was sent again, because the last answer was lost
     {
@@ -56,13 +57,35 @@ return 0;
 // Do your work here, within 15 seconds: after that opswatch sends the event again.
 static Task Handle(JsonDocument @event) => Console.Out.WriteLineAsync(@event.RootElement.GetRawText());
 
-// Return whether one of the signatures (`v1,…`, separated by spaces) is by one of the secrets.
-bool IsGenuine(string id, string timestamp, string signatures, byte[] body)
+// Return the keys in WEBHOOK_SECRETS; throw FormatException if any of them is missing or wrong. It is read for each
+// request, too, because anybody can sign with an empty key: a request then gets 500, and is sent again later.
+static byte[][] ReadSecrets()
+{
+    string[] secrets = (Environment.GetEnvironmentVariable("WEBHOOK_SECRETS") ?? "")
+        .Split(default(char[]), StringSplitOptions.RemoveEmptyEntries); // by white space
+    if (secrets.Length == 0)
+        throw new FormatException("WEBHOOK_SECRETS is missing: `opswatch secret` creates one");
+    return [.. secrets.Select((secret, index) => ReadSecret(secret, index + 1))];
+}
+
+static byte[] ReadSecret(string secret, int number)
+{
+    byte[] key = new byte[64]; // a longer one does not fit, and is refused
+    if (!secret.StartsWith("whsec_", StringComparison.Ordinal)
+        || !Convert.TryFromBase64String(secret["whsec_".Length..], key, out int length)
+        || length < 24)
+        throw new FormatException($"WEBHOOK_SECRETS: secret {number} is malformed: it must be whsec_ and base64 of "
+            + "24 to 64 bytes, as `opswatch secret` prints");
+    return key[..length];
+}
+
+// Return whether one of the signatures (`v1,…`, separated by spaces) is by one of the keys.
+static bool IsGenuine(byte[][] keys, string id, string timestamp, string signatures, byte[] body)
 {
     byte[] signed = [.. Encoding.UTF8.GetBytes($"{id}.{timestamp}."), .. body];
     byte[][] given = [.. signatures.Split(' ').Select(text => Encoding.UTF8.GetBytes(text))];
-    return secrets
-        .Select(secret => $"v1,{Convert.ToBase64String(HMACSHA256.HashData(secret, signed))}")
+    return keys
+        .Select(key => $"v1,{Convert.ToBase64String(HMACSHA256.HashData(key, signed))}")
         .Select(text => Encoding.UTF8.GetBytes(text))
         .Any(own => given.Any(other => CryptographicOperations.FixedTimeEquals(own, other)));
 }

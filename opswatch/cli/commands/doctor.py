@@ -4,19 +4,30 @@ import click
 
 from opswatch.bootstrap import open_services
 from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_SUCCESS
-from opswatch.cli.terminal import Mark, console, environment, reporter, run_async
+from opswatch.cli.source import Target, source_options
+from opswatch.cli.terminal import Mark, Reporter, console, environment, reporter, run_async
 from opswatch.core.errors import ConfigError
+from opswatch.core.texts import one_line
 from opswatch.health import check_all
 
+_EXAMPLES = """\b
+Examples:
+  opswatch doctor
+"""
 
-@click.command()
+
+@click.command(epilog=_EXAMPLES)
 @run_async
-async def command() -> int:
+@source_options(reads_only=True)
+async def command(target: Target) -> int:
     """Check settings, storage, token and ARM.
 
-    Reads only, and creates nothing. The exit code is 1 if any line begins with ✗.
+    Reads only, and creates nothing. With --url the app checks what it needs itself. The exit code
+    is 1 if any line begins with ✗.
     """
     report = reporter(console())
+    if target.find_url(environment()) is not None:
+        return await _ask_app(target, report)
     is_healthy = True
     try:
         async with open_services(environment()) as services:
@@ -29,3 +40,12 @@ async def command() -> int:
             report(Mark.BAD, "settings", problem)
         return EXIT_FAILURE
     return EXIT_SUCCESS if is_healthy else EXIT_FAILURE
+
+
+async def _ask_app(target: Target, report: Reporter) -> int:
+    async with target.open() as source:
+        answer = await source.call("GET", "health/details")
+    for check in answer["checks"]:
+        mark = Mark.GOOD if check["isGood"] else Mark.BAD
+        report(mark, one_line(check["topic"]), one_line(check["text"]))
+    return EXIT_SUCCESS if answer["status"] == "healthy" else EXIT_FAILURE

@@ -1,81 +1,59 @@
 """`opswatch list`: operations, newest first."""
 
-from datetime import datetime, timedelta
-
 import click
-from rich.table import Table
 
-from opswatch.bootstrap import open_services
-from opswatch.cli.exit_codes import EXIT_SUCCESS
-from opswatch.cli.terminal import console, environment, print_json, read_timestamp, run_async
-from opswatch.cli.texts import short_instant
-from opswatch.core.texts import one_line
-from opswatch.core.watches import FinalStatus, TimelineEntry
-from opswatch.queries import OperationFilter, iter_operations
-from opswatch.views import timeline_entry_as_json
+from opswatch.cli.columns import operation_columns
+from opswatch.cli.listing import COUNT, SINCE_HELP, TOP, print_list
+from opswatch.cli.operations import key_of
+from opswatch.cli.output import Output, output_options
+from opswatch.cli.source import Target, source_options
+from opswatch.cli.terminal import run_async
 
-_WATCHING = "watching"
-_COLUMNS = ("registered", "status", "kind", "ended", "error", "operation")
-_STYLES = {FinalStatus.SUCCEEDED.value: "green"} | dict.fromkeys(
-    [FinalStatus.FAILED.value, FinalStatus.TIMED_OUT.value, FinalStatus.LOST.value], "red"
-)
+_EXAMPLES = """\b
+Examples:
+  opswatch list
+  opswatch list --status Failed,Lost --since 1d
+  opswatch list --state watching --resource cache-1 -o wide
+  opswatch list --kind redisEnterprise/create --since P7D --count
+  opswatch list --status Failed --top 0 -o name
+"""
+_STATES = ("watching", "finished")
 
 
-@click.command()
-@click.option("--status", help="E.g. Failed or InProgress; 'watching' for all without a result.")
-@click.option(
-    "--since",
-    type=read_timestamp,
-    metavar="TIMESTAMP",
-    help="Registered since (default: 30 days ago).",
-)
-@click.option(
-    "--top", type=int, default=50, show_default=True, metavar="N", help="How many at most."
-)
-@click.option("--json", "is_json", is_flag=True, help="Print an array of JSON objects.")
+@click.command(epilog=_EXAMPLES)
+@click.option("--state", type=click.Choice(_STATES), help="Without a result, or with one.")
+@click.option("--status", metavar="STATUS,…", help="E.g. Failed,Lost or InProgress.")
+@click.option("--operation", metavar="ID", help="The beginning of an operation ID.")
+@click.option("--subscription", metavar="ID,…", help="The subscription ID.")
+@click.option("--provider", metavar="NAME,…", help="E.g. Microsoft.Cache.")
+@click.option("--location", metavar="NAME,…", help="E.g. westus.")
+@click.option("--kind", metavar="KIND,…", help="E.g. redisEnterprise/create.")
+@click.option("--resource", metavar="TEXT", help="A part of the resource ID.")
+@click.option("--since", metavar="WHEN", help=f"Registered since: {SINCE_HELP}")
+@click.option("--until", metavar="WHEN", help="Registered before.")
+@TOP
+@COUNT
 @run_async
-async def command(status: str | None, since: datetime | None, top: int, is_json: bool) -> int:
+@output_options
+@source_options(reads_only=True)
+async def command(
+    *, top: int, is_count: bool, output: Output, target: Target, **filters: str | None
+) -> int:
     """List operations, newest first.
 
-    Prints a table on a terminal, and tab-separated values otherwise.
+    Of a filter with several values, by comma, one must hold; of several filters, all.
     """
-    entries: list[TimelineEntry] = []
-    async with open_services(environment()) as services:
-        now = services.clock()
-        is_watching = status is not None and status.lower() == _WATCHING
-        wanted = OperationFilter(
-            since=since or now - timedelta(days=30),
-            statuses=(status,) if status and not is_watching else (),
-            is_watching=True if is_watching else None,
-        )
-        async for entry in iter_operations(services.store, wanted, now):
-            if len(entries) >= top:
-                break
-            entries.append(entry)
-    if is_json:
-        print_json([timeline_entry_as_json(entry) for entry in entries])
-    else:
-        _print_table(entries)
-    return EXIT_SUCCESS
-
-
-def _print_table(entries: list[TimelineEntry]) -> None:
-    """Print a table on a terminal, and tab-separated values otherwise."""
-    out = console()
-    table = Table(*_COLUMNS, box=None, header_style="bold")
-    table.columns[-1].overflow = "fold"
-    for entry in entries:
-        cells = (
-            short_instant(entry.registered_at),
-            one_line(entry.status or ""),
-            one_line(entry.kind or ""),
-            short_instant(entry.end_time or entry.finished_at),
-            one_line(entry.error_code or ""),
-            str(entry.operation),
-        )
-        if out.is_terminal:
-            table.add_row(*cells, style=_STYLES.get(entry.status or "", ""))
-        else:
-            click.echo("\t".join(cells))  # rich would expand the tabs
-    if out.is_terminal:
-        out.print(table, soft_wrap=False)
+    if (filters["status"] or "").lower() in _STATES:
+        raise click.UsageError(f"--status {filters['status']}: it is a state: --state")
+    return await print_list(
+        target,
+        output,
+        "operations",
+        filters,
+        operation_columns,
+        lambda row: str(key_of(row)),
+        top=top,
+        is_count=is_count,
+        # Those that are watched come in the order of their keys.
+        sort=lambda rows: sorted(rows, key=lambda row: str(row["registeredAt"]), reverse=True),
+    )

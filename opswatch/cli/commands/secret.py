@@ -12,9 +12,13 @@ _ADVICE = (
     "Put it first in OPSWATCH_CALLBACK_SECRETS, then a space and the old one, and give it to your "
     "receivers. Remove the old one when every receiver has the new one."
 )
+_EXAMPLES = """\b
+Examples:
+  opswatch secret
+"""
 
 
-@click.command(epilog=_ADVICE)
+@click.command(epilog=f"{_ADVICE}\n\n{_EXAMPLES}")
 def command() -> int:
     """Generate a secret that callbacks are signed with."""
     click.echo(Secret(token_bytes(_BYTES)).text)

@@ -2,31 +2,42 @@
 
 import click
 
-from opswatch.bootstrap import open_services
-from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_SUCCESS
-from opswatch.cli.operations import OPERATION_HELP, find_operation, read_key
-from opswatch.cli.terminal import environment, print_error, print_json, run_async
+from opswatch.cli.columns import operation_columns
+from opswatch.cli.exit_codes import EXIT_SUCCESS
+from opswatch.cli.operations import OPERATION_HELP, find_key, get_operation, key_of, unknown
+from opswatch.cli.output import Format, Output, output_options
+from opswatch.cli.source import Target, source_options, utc_now
+from opswatch.cli.terminal import print_json, run_async
 from opswatch.cli.texts import operation_lines
-from opswatch.views import operation_as_json
+
+_EXAMPLES = """\b
+Examples:
+  opswatch show 6432a8f9
+  opswatch show 6432a8f9 --time iso
+  opswatch show 6432a8f9 -o json
+"""
 
 
-@click.command(epilog=OPERATION_HELP)
+@click.command(epilog=f"{OPERATION_HELP}\n\n{_EXAMPLES}")
 @click.argument("operation")
-@click.option("--json", "is_json", is_flag=True, help="Print the rows as JSON.")
 @run_async
-async def command(operation: str, is_json: bool) -> int:
+@output_options
+@source_options(reads_only=True)
+async def command(operation: str, output: Output, target: Target) -> int:
     """Show an operation and its deliveries.
 
-    The exit code is 1 if the operation is unknown.
+    The exit code is 2 if the operation is unknown.
     """
-    async with open_services(environment()) as services:
-        key = read_key(operation, services.intake, services.clock())
-        view = await find_operation(services, key)
-    if view is None:
-        print_error(f"{key} is unknown")
-        return EXIT_FAILURE
-    if is_json:
-        print_json(operation_as_json(view))
+    async with target.open() as source:
+        key = await find_key(source, operation)
+        row = await get_operation(source, key)
+    if row is None:
+        raise unknown(key)
+    if output.is_table:
+        now = utc_now()
+        click.echo("\n".join(operation_lines(row, lambda at: output.when(at, now))))
+    elif output.format is Format.JSON:
+        print_json(row)
     else:
-        click.echo("\n".join(operation_lines(view)))
+        output.print_rows([row], operation_columns([row]), lambda row: str(key_of(row)))
     return EXIT_SUCCESS

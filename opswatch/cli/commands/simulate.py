@@ -6,7 +6,9 @@ from typing import TypeVar
 
 import click
 
-from opswatch.cli.exit_codes import EXIT_SUCCESS
+from opswatch.cli.exit_codes import EXIT_SUCCESS, EXIT_USAGE
+from opswatch.cli.terminal import print_error
+from opswatch.local.ports import PortError
 from opswatch.local.simulator.durations import Distribution, parse_distribution
 from opswatch.local.simulator.scripts import SCRIPTS
 from opswatch.local.simulator.serve import Weights, parse_outcomes, serve
@@ -26,11 +28,29 @@ def _parsed_by(parse: Callable[[str], T]) -> Callable[[str], T]:
     return convert
 
 
-@click.command()
-@click.option("--port", type=int, default=7072, show_default=True, help="0 takes a free port.")
+_EXAMPLES = """\b
+Examples:
+  opswatch simulate
+  opswatch simulate --count 3 --duration 60 --outcome succeeded=8,failed=1
+  opswatch simulate --scripts
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=7072,
+    show_default=True,
+    help="0 takes a free port.",
+)
 @click.option("--seed", type=int, help="Makes ids and random choices repeatable.")
 @click.option(
-    "--count", type=int, default=0, show_default=True, help="Operations to start immediately."
+    "--count",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Operations to start immediately.",
 )
 @click.option(
     "--duration",
@@ -61,7 +81,8 @@ def command(  # noqa: PLR0913 - one for each option
 ) -> int:
     """Run a simulated ARM.
 
-    Prints the settings that lead the app to it, and serves until SIGTERM or Ctrl-C.
+    Prints the settings of an app that uses it, ready for a shell, and serves until SIGTERM or
+    Ctrl-C.
     """
     if scripts:
         click.echo("\n".join(sorted(SCRIPTS)))
@@ -69,5 +90,9 @@ def command(  # noqa: PLR0913 - one for each option
     serving = serve(
         port=port, seed=seed, count=count, duration=duration, outcome=outcome, throttle=throttle
     )
-    asyncio.run(serving)
+    try:
+        asyncio.run(serving)
+    except PortError as error:
+        print_error(str(error))
+        return EXIT_USAGE
     return EXIT_SUCCESS

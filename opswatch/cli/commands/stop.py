@@ -2,31 +2,29 @@
 
 import click
 
-from opswatch.bootstrap import open_services
-from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_SUCCESS
-from opswatch.cli.operations import OPERATION_HELP, read_key, require_tables
-from opswatch.cli.terminal import environment, print_error, run_async
-from opswatch.steps.control import StopOutcome, stop
+from opswatch.cli.exit_codes import EXIT_SUCCESS
+from opswatch.cli.operations import OPERATION_HELP, find_key, operation_path
+from opswatch.cli.source import Target, source_options
+from opswatch.cli.terminal import run_async
+
+_EXAMPLES = """\b
+Examples:
+  opswatch stop 6432a8f9
+"""
 
 
-@click.command(epilog=OPERATION_HELP)
+@click.command(epilog=f"{OPERATION_HELP}\n\n{_EXAMPLES}")
 @click.argument("operation")
 @run_async
-async def command(operation: str) -> int:
+@source_options(reads_only=False)
+async def command(operation: str, target: Target) -> int:
     """Stop watching an operation.
 
-    The operation itself goes on in Azure. No callback is sent. The exit code is 1 if the operation
-    has already ended or is unknown.
+    The operation itself goes on in Azure. No callback is sent. Stopping it twice is no error. The
+    exit code is 1 if the operation has ended otherwise, and 2 if it is unknown.
     """
-    async with open_services(environment()) as services:
-        key = read_key(operation, services.intake, services.clock())
-        match await stop(services, key):
-            case StopOutcome.STOPPED:
-                click.echo(f"stopped watching {key}")
-                return EXIT_SUCCESS
-            case StopOutcome.ENDED_BEFORE:
-                print_error(f"{key} has already ended")
-            case StopOutcome.UNKNOWN:
-                await require_tables(services)
-                print_error(f"{key} is unknown")
-    return EXIT_FAILURE
+    async with target.open() as source:
+        key = await find_key(source, operation)
+        await source.call("POST", f"{operation_path(key)}/stop")
+    click.echo(f"stopped watching {key}")
+    return EXIT_SUCCESS

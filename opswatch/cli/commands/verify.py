@@ -23,7 +23,13 @@ _SHOWN = 200  # characters of an answer
 _NO_STORAGE = {STORAGE: "UseDevelopmentStorage=true"}  # not used, but the settings require one
 
 
-@click.command()
+_EXAMPLES = """\b
+Examples:
+  opswatch verify https://example.com/hook
+"""
+
+
+@click.command(epilog=_EXAMPLES)
 @click.argument("url")
 @run_async
 async def command(url: str) -> int:

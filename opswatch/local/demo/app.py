@@ -7,11 +7,10 @@ import sys
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 from opswatch.core.errors import OpswatchError
+from opswatch.local.host.app import own_app
 
-ROOT = Path(__file__).parents[3]
 _READY = "Listening on "
 _START_TIMEOUT = 60.0  # seconds
 _STOP_TIMEOUT = 35.0  # draining takes up to 30
@@ -30,7 +29,7 @@ async def running_app(env: Mapping[str, str], *arguments: str) -> AsyncIterator[
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "opswatch.cli", "dev", "--port", "0", "--app", str(ROOT), *arguments),
+        *("-m", "opswatch.cli", "dev", "--port", "0", "--app", str(own_app()), *arguments),
         env={**os.environ, **env, "PYTHONUNBUFFERED": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -5,6 +5,7 @@ import os
 import shlex
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import zip_longest
 
 from rich.console import Console
@@ -104,7 +105,8 @@ async def watch(console: Console, cases: list[Case], reader: ProgressReader) -> 
     deadline = asyncio.get_running_loop().time() + _TIMEOUT
     progress = await reader.read(cases)
     has_room = console.width >= _FULL_WIDTH and console.height > len(cases) + _LINES_BESIDE
-    show = full_table if has_room else compact_table
+    table = full_table if has_room else compact_table
+    show = partial(table, is_plain=not console.encoding.startswith("utf"))
     with Live(show(cases, progress), console=console, refresh_per_second=4) as live:
         while not all(current.is_settled for current in progress):
             if asyncio.get_running_loop().time() > deadline:
@@ -115,7 +117,7 @@ async def watch(console: Console, cases: list[Case], reader: ProgressReader) -> 
     return progress
 
 
-def full_table(cases: list[Case], progress: list[Progress]) -> Table:
+def full_table(cases: list[Case], progress: list[Progress], *, is_plain: bool = False) -> Table:
     """Return one row per case, with all that is known of it."""
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold underline")
     for column in _COLUMNS:
@@ -130,12 +132,12 @@ def full_table(cases: list[Case], progress: list[Progress]) -> Table:
             current.error_code,
             current.callback,
             str(current.posts or ""),
-            _mark(current),
+            _mark(current, is_plain=is_plain),
         )
     return table
 
 
-def compact_table(cases: list[Case], progress: list[Progress]) -> Table:
+def compact_table(cases: list[Case], progress: list[Progress], *, is_plain: bool = False) -> Table:
     """Return two cases per row, with the outcome of each."""
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold underline")
     for side in range(2):
@@ -143,7 +145,11 @@ def compact_table(cases: list[Case], progress: list[Progress]) -> Table:
         table.add_column("operation", width=20, no_wrap=True)
         table.add_column("status", width=15 + side, no_wrap=True)
     cells = [
-        (_mark(current), case.name if case.operation else case.form, current.status)
+        (
+            _mark(current, is_plain=is_plain),
+            case.name if case.operation else case.form,
+            current.status,
+        )
         for case, current in zip(cases, progress, strict=True)
     ]
     half = (len(cells) + 1) // 2
@@ -152,7 +158,9 @@ def compact_table(cases: list[Case], progress: list[Progress]) -> Table:
     return table
 
 
-def _mark(current: Progress) -> str:
+def _mark(current: Progress, *, is_plain: bool) -> str:
+    """Return the mark of a case, in ASCII if the output has no other characters."""
     if not current.is_settled:
-        return "[dim]…[/]"
-    return "[green]✓[/]" if current.is_expected else "[red]✗[/]"
+        return "[dim]…[/]" if not is_plain else "[dim].[/]"
+    good, bad = ("+", "x") if is_plain else ("✓", "✗")
+    return f"[green]{good}[/]" if current.is_expected else f"[red]{bad}[/]"

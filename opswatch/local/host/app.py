@@ -3,6 +3,7 @@
 import importlib.util
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,20 @@ from typing import Any
 
 import azure.functions as func
 
-from opswatch.core.errors import ConfigError
+from opswatch.core.errors import ConfigError, OpswatchError
+from opswatch.core.texts import one_line
 from opswatch.local.host.ncrontab import Schedule
 from opswatch.local.host.settings import resolve
 from opswatch.local.host.timers import parse_schedule
 
 MODULE = "function_app"
+_COPY = Path(__file__).parents[1] / "app"  # an installed package has it, a checkout does not
+_CHECKOUT = Path(__file__).parents[3]
 _DEFAULT_CONNECTION = "AzureWebJobsStorage"
+
+
+class AppImportError(OpswatchError):
+    """The import of function_app.py failed; the message has the error and its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +88,17 @@ class Function:
         return isinstance(self.trigger, HttpTrigger)
 
 
+def own_app() -> Path:
+    """Return the folder of opswatch's own function app."""
+    return _COPY if _COPY.is_dir() else _CHECKOUT
+
+
 def load_app(app_dir: Path, env: Mapping[str, str]) -> tuple[Function, ...]:
     """Import `app_dir`/function_app.py again and read its functions.
 
     Raises:
         ConfigError: the app, or one of its functions, cannot run here.
-        Exception: the import itself raised it.
+        AppImportError: the import raised an error, which is its cause.
     """
     path = app_dir / f"{MODULE}.py"
     spec = importlib.util.spec_from_file_location(MODULE, path)
@@ -93,7 +106,15 @@ def load_app(app_dir: Path, env: Mapping[str, str]) -> tuple[Function, ...]:
         raise ConfigError([f"{path}: not found; is this the folder of a function app?"])
     module = importlib.util.module_from_spec(spec)
     sys.modules[MODULE] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        reason = one_line(f"{type(error).__name__}: {error}")
+        # A SyntaxError names the place itself, and its frames are those of the importer.
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if frame.filename.startswith(str(app_dir))]
+        place = f"{own[-1].filename}, line {own[-1].lineno}" if own else str(path)
+        raise AppImportError(f"The app cannot be imported: {reason} ({place})") from error
     apps = {id(app): app for app in vars(module).values() if isinstance(app, func.FunctionApp)}
     if len(apps) != 1:
         raise ConfigError([f"{path}: holds {len(apps)} function apps, must hold 1"])

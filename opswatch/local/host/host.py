@@ -19,11 +19,12 @@ from typing import Final, Self
 from opswatch.local.host.app import MODULE, Function
 from opswatch.local.host.connections import Connections
 from opswatch.local.host.dispatcher import Dispatcher
-from opswatch.local.host.http import LOOPBACK, HttpServer, Keys
+from opswatch.local.host.http import HttpServer, Keys
 from opswatch.local.host.leases import LEASE
 from opswatch.local.host.settings import HostSettings, local_values
 from opswatch.local.host.shutdown import Shutdown
 from opswatch.local.host.worker import FunctionTimeoutError, Worker
+from opswatch.local.ports import LOOPBACK
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class LocalHost:
         self.route_prefix = ""
 
     async def __aenter__(self) -> Self:
-        """Load the app and start it; raise `ConfigError`, OSError, or what its import raises."""
+        """Load the app and start it; raise `ConfigError`, `AppImportError` or `PortError`."""
         async with AsyncExitStack() as opening:
             opening.enter_context(_app_environment(self._app_dir, self._given_env))
             self._server = HttpServer(self._drain_timeout, self._keys)

@@ -13,8 +13,8 @@ from opswatch.core.errors import ConfigError
 from opswatch.local.host.app import Function, HttpTrigger
 from opswatch.local.host.bindings import Input, http_input
 from opswatch.local.host.routes import Route, RouteTable, compile_route
+from opswatch.local.ports import LOOPBACK, listen_on
 
-LOOPBACK = "127.0.0.1"
 _RESERVED = ("admin", "runtime")  # beginnings of the host's own routes
 _MAX_BODY = 100 * 1024 * 1024  # the limit of the Functions host
 
@@ -71,10 +71,11 @@ class HttpServer:
         self._invoke: Invoke | None = None
 
     async def start(self, port: int) -> int:
-        """Listen on `port` (0: a free one) and return it; raise OSError."""
+        """Listen on `port` (0: a free one) and return it; raise `PortError`."""
+        opened = listen_on(port)
         await self._runner.setup()
-        await web.TCPSite(self._runner, LOOPBACK, port).start()
-        return int(self._runner.addresses[0][1])
+        await web.SockSite(self._runner, opened).start()
+        return int(opened.getsockname()[1])
 
     def mount(self, routes: RouteTable[Function], invoke: Invoke) -> None:
         """Route requests by `routes` from now on."""
@@ -91,7 +92,10 @@ class HttpServer:
     async def _respond(self, request: web.Request) -> web.StreamResponse:
         if not is_loopback_name(request.host):  # a name that leads here from another page's site
             return web.Response(status=421)
-        body = await request.read()  # other functions may be mounted before this returns
+        try:
+            body = await request.read()  # other functions may be mounted before this returns
+        except ConnectionError:  # the client has gone in the middle of its body
+            return web.Response(status=400)
         if self._invoke is None:
             return web.Response(status=503)
         path, _, query = request.raw_path.partition("?")

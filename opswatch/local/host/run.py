@@ -3,45 +3,43 @@
 import asyncio
 import os
 import re
-import signal
 import sys
 import threading
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from types import FrameType
 
 from opswatch.config import Settings
-from opswatch.core.errors import ConfigError
+from opswatch.core.errors import ConfigError, OpswatchError
 from opswatch.core.mistakes import Part, problems_of
 from opswatch.local.host.app import MODULE, Function, HttpTrigger, QueueTrigger, TimerTrigger
 from opswatch.local.host.host import LocalHost
 from opswatch.local.host.http import Keys
 from opswatch.local.host.settings import HostSettings, local_values
 from opswatch.local.host.worker import THREADS
+from opswatch.local.signals import stop_event
 
 _USES_OPSWATCH = re.compile(r"^(?:from|import) opswatch\b", re.MULTILINE)
+
+
+class NoAppError(OpswatchError):
+    """A folder has no function app."""
 
 
 async def run_host(app_dir: Path, port: int, lease: timedelta, keys: Keys | None = None) -> None:
     """Run the app of `app_dir` until SIGINT or SIGTERM, then drain; raise the host's errors.
 
-    Raise one `ConfigError` for all mistakes in the settings. A second signal ends the process at
-    once.
+    Raise `NoAppError`, or one `ConfigError` for all mistakes in the settings. A second signal ends
+    the process at once.
     """
     check_settings(app_dir, os.environ)
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def stop(number: int, _: FrameType | None) -> None:
-        if stopped.is_set():
-            os._exit(128 + number)
-        loop.call_soon_threadsafe(stopped.set)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    stopped = stop_event()
     async with LocalHost(app_dir, port=port, lease=lease, keys=keys) as host:
-        await host.started()
+        started, ended = (asyncio.create_task(wait) for wait in (host.started(), stopped.wait()))
+        await asyncio.wait({started, ended}, return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
+        if not started.cancel():
+            await started
         print("Functions:")
         for function in host.functions:
             print(f"  {function.name:24} {describe(function, host)}")
@@ -53,9 +51,17 @@ async def run_host(app_dir: Path, port: int, lease: timedelta, keys: Keys | None
 def check_settings(app_dir: Path, environ: Mapping[str, str]) -> None:
     """Raise one `ConfigError` for every mistake in host.json and in the settings of opswatch.
 
+    Raises `NoAppError` if there is no app in `app_dir`.
+
     In Azure a mistake stops what needs the setting, and the rest goes on. Here the person who made
-    it looks on. Another app than opswatch has settings of its own.
+    it looks on. Another app has other settings.
     """
+    missing = [name for name in ("host.json", f"{MODULE}.py") if not (app_dir / name).is_file()]
+    if missing:
+        raise NoAppError(
+            f"{app_dir} is not the folder of a function app: it has no {' and no '.join(missing)}. "
+            "Name the folder with --app"
+        )
     problems = []
     try:
         env = {**local_values(app_dir), **environ}
@@ -65,8 +71,8 @@ def check_settings(app_dir: Path, environ: Mapping[str, str]) -> None:
         HostSettings.load(app_dir, env)
     except ConfigError as error:
         problems = [*problems, *error.problems]
-    source = app_dir / f"{MODULE}.py"
-    if source.is_file() and _USES_OPSWATCH.search(source.read_text(encoding="utf-8")):
+    source = (app_dir / f"{MODULE}.py").read_text(encoding="utf-8", errors="replace")
+    if _USES_OPSWATCH.search(source):
         problems = [*problems, *problems_of(Settings.read(env).mistakes, *Part)]
     if problems:
         raise ConfigError(problems)

@@ -14,9 +14,11 @@ from types import SimpleNamespace, TracebackType
 from typing import Self
 from uuid import uuid4
 
+from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 from azure.functions.meta import Datum
 
 from opswatch.core.errors import OpswatchError
+from opswatch.core.texts import one_line
 from opswatch.local.host.app import Function, load_app
 from opswatch.local.host.bindings import Input, decode, encode
 
@@ -116,6 +118,9 @@ class Worker:
         match outcome:
             case Returned():
                 logger.info("%s succeeded, %.0f ms", function.name, ms)
+            case Raised(ServiceRequestError() | ServiceResponseError() as error):  # no defect
+                reason = one_line(f"{type(error).__name__}: {error}")
+                logger.error("%s failed, %.0f ms: %s", function.name, ms, reason)
             case Raised(error):
                 logger.error("%s failed, %.0f ms", function.name, ms, exc_info=error)
         return outcome

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -17,6 +17,7 @@ from opswatch.local.simulator.scenario import (
 )
 from opswatch.local.simulator.scripts import find_script
 
+_LONGEST = 86_400  # seconds
 _RESOURCE = re.compile(
     r"/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)"
     r"/providers/(?P<provider>[^/]+)(?P<types>(/[^/]+/[^/]+)+)/?",
@@ -145,10 +146,20 @@ class Resources:
         return Response(status=202, headers=headers)
 
     def _scenario(self, body: Mapping[str, object]) -> Scenario:
-        """Return the script that the tag `simulator` names, or the default scenario."""
-        tags = body.get("tags")
-        script = tags.get("simulator") if isinstance(tags, Mapping) else None
-        return find_script(str(script)) if script else self._default_scenario()
+        """Return the script that the tag `simulator` names, or the default scenario.
+
+        The tag `simulatorSeconds` says how long it takes.
+        """
+        given = body.get("tags")
+        tags: Mapping[str, object] = given if isinstance(given, Mapping) else {}
+        script, seconds = tags.get("simulator"), tags.get("simulatorSeconds")
+        scenario = find_script(str(script)) if script else self._default_scenario()
+        if seconds is None:
+            return scenario
+        duration = float(str(seconds))
+        if not 0 <= duration <= _LONGEST:
+            raise ValueError(f"{seconds!r} is no number of seconds up to {_LONGEST}")
+        return scenario.with_duration(timedelta(seconds=duration))
 
 
 def _place(name: ResourceName, body: Mapping[str, object]) -> dict[str, str]:

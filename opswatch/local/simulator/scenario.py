@@ -26,6 +26,10 @@ RESOURCE_GROUP_STATUSES = (
     "/subscriptions/{subscription}/resourceGroups/{group}/providers/{provider}"
     "/operationStatuses/{id}"
 )
+DEPLOYMENT_STATUSES = (
+    "/subscriptions/{subscription}/resourcegroups/{group}/providers/Microsoft.Resources/deployments"
+    "/simulated/operationStatuses/{id}"
+)
 
 _EARLY_END = timedelta(seconds=1)  # Redis Enterprise sends this endTime while InProgress
 _NULLABLE = ("startTime", "endTime", "percentComplete", "properties", "error")

@@ -15,6 +15,7 @@ from opswatch.local.simulator.faults import (
 )
 from opswatch.local.simulator.scenario import (
     ASYNC_OPERATIONS,
+    DEPLOYMENT_STATUSES,
     OPERATION_RESULTS,
     RESOURCE_GROUP_STATUSES,
     SUBSCRIPTION_RESULTS,
@@ -65,6 +66,23 @@ _DETAILED_ERROR = {
     ],
     "additionalInfo": [
         {"type": "PolicyViolation", "info": {"policyDefinitionDisplayName": "Allowed locations"}}
+    ],
+}
+# Three resources of a deployment have failed; one of them says why.
+_RESOURCE_FAILED = {
+    "code": "ResourceDeploymentFailure",
+    "target": "/subscriptions/s/resourceGroups/simulated/providers/Microsoft.Cache/Redis/cache",
+    "message": "The resource write operation failed to complete successfully, because it reached "
+    "terminal provisioning state 'Failed'.",
+}
+_DEPLOYMENT_ERROR = {
+    "code": "DeploymentFailed",
+    "message": "At least one resource deployment operation failed. Please list deployment "
+    "operations for details. See https://aka.ms/arm-deployment-operations.",
+    "details": [
+        _RESOURCE_FAILED,
+        {**_RESOURCE_FAILED, "details": [_DETAILED_ERROR]},
+        _RESOURCE_FAILED,
     ],
 }
 _CACHE = {
@@ -126,6 +144,12 @@ _PROVIDERS: dict[str, Scenario] = {
         ending=None,
         template=SUBSCRIPTION_RESULTS,
         retry_after=RetryAfter(wait=_seconds(15)),
+    ),
+    "deployment": Scenario(running=("Accepted", "Running"), template=DEPLOYMENT_STATUSES),
+    "deployment-failed": Scenario(
+        running=("Accepted", "Running"),
+        ending={"status": "Failed", "error": _DEPLOYMENT_ERROR},
+        template=DEPLOYMENT_STATUSES,
     ),
     "group-status": Scenario(template=RESOURCE_GROUP_STATUSES),
     "group-conflict": Scenario(

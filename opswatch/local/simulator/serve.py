@@ -1,9 +1,8 @@
 """Serves a simulated ARM until a signal, with operations drawn from scripts."""
 
-import asyncio
-import signal
 from random import Random
 
+from opswatch.local.signals import stop_event
 from opswatch.local.simulator.durations import Distribution
 from opswatch.local.simulator.scenario import Scenario
 from opswatch.local.simulator.scripts import find_script
@@ -11,6 +10,11 @@ from opswatch.local.simulator.server import Simulator
 from opswatch.local.simulator.throttle import Limit
 
 Weights = dict[str, float]  # by script
+# Besides the simulator's own: of an app that uses Azurite and calls receivers on this machine.
+_LOCAL_SETTINGS = {
+    "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+    "OPSWATCH_CALLBACK_NETWORKS": "127.0.0.0/8",
+}
 
 
 async def serve(
@@ -22,15 +26,16 @@ async def serve(
     outcome: Weights,
     throttle: bool,
 ) -> None:
-    """Start `count` operations, print their URLs, and serve until SIGTERM or SIGINT."""
+    """Start `count` operations, print settings and URLs, and serve until SIGTERM or SIGINT.
+
+    Raises `PortError`.
+    """
     rng = Random(seed)
 
     def draw() -> Scenario:
         return draw_scenario(outcome, duration, rng)
 
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    stopped = stop_event()
     async with Simulator(
         port=port,
         seed=seed,
@@ -38,9 +43,10 @@ async def serve(
         default_scenario=draw,
     ) as arm:
         started = [arm.start(draw()) for _ in range(count)]
+        settings = {**_LOCAL_SETTINGS, **arm.environment}
         lines = [
-            f"# Simulated ARM: {arm.endpoint}. Set in the environment of the app:",
-            *(f"export {name}={value}" for name, value in arm.environment.items()),
+            f"# Simulated ARM: {arm.endpoint}. Settings of an app on this machine, with Azurite:",
+            *(f"export {name}={value}" for name, value in settings.items()),
             *(operation.url for operation in started),
         ]
         print("\n".join(lines), flush=True)

@@ -1,7 +1,6 @@
 """The simulator over HTTP: sockets, slow and broken connections, and the log of requests."""
 
 import asyncio
-import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import Self
 
 from aiohttp import web
 
+from opswatch.local.ports import LOOPBACK, listen_on
 from opswatch.local.simulator.arm import Arm
 from opswatch.local.simulator.control import PREFIX, Control, LoggedRequest
 from opswatch.local.simulator.http import Request, Response
@@ -23,7 +23,6 @@ from opswatch.local.simulator.throttle import Buckets, Limit
 
 IDENTITY_PATH = "/msi/token"
 _KEPT_REQUESTS = 100_000  # a signed URL is several KB
-_HOST = "127.0.0.1"
 
 
 class Simulator:
@@ -66,7 +65,8 @@ class Simulator:
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
-        listener = socket.create_server((_HOST, self._port), backlog=1024)
+        """Listen; raise `PortError`."""
+        listener = listen_on(self._port)
         self._port = listener.getsockname()[1]
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._serve)
@@ -89,7 +89,7 @@ class Simulator:
     @property
     def endpoint(self) -> str:
         """Scheme, host and port, for `OPSWATCH_ARM_ENDPOINT`."""
-        return f"http://{_HOST}:{self._port}"
+        return f"http://{LOOPBACK}:{self._port}"
 
     @property
     def identity_endpoint(self) -> str:
@@ -161,11 +161,15 @@ class Simulator:
         return response
 
     async def _serve(self, received: web.Request) -> web.StreamResponse:
+        try:
+            body = await received.read() if received.can_read_body else b""
+        except ConnectionError:  # the client has gone in the middle of its body
+            return web.Response(status=400)
         request = Request(
             method=received.method,
             target=received.raw_path,
             headers={name.lower(): value for name, value in received.headers.items()},
-            body=await received.read() if received.can_read_body else b"",
+            body=body,
         )
         response = self.respond(request)
         status, headers, body = response.status, response.headers, response.body

@@ -1,11 +1,11 @@
 """What azd reads: `azure.yaml`, and which files it deploys."""
 
-import tomllib
 from collections.abc import Iterator
 
 import pathspec
 import yaml
 
+from opswatch import __version__
 from tests.infra.checks.project import Project
 from tests.infra.deployment import ROOT
 
@@ -27,7 +27,13 @@ _SERVICES = {
     "opswatch": {"project": ".", "language": "python", "host": "function", "remoteBuild": True}
 }
 # Code for the terminal and for development; test_functions_doctor.py imports the rest.
-LOCAL_ONLY = ("opswatch/cli/", "opswatch/local/")
+LOCAL_ONLY = (
+    "opswatch/__main__.py",
+    "opswatch/cli/",
+    "opswatch/client/",
+    "opswatch/local/",
+    "opswatch/testing/",
+)
 # Files that the app needs besides its code, and a sample of files that it does not need.
 DEPLOYED = ("host.json", "requirements.txt", "opswatch/dashboard/files/index.html")
 KEPT = [
@@ -36,8 +42,8 @@ KEPT = [
     "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "__azurite_db_queue__.json",
     "azure.yaml", "benchmarks/cold_start.py", "docs/runbook.md", "examples/receiver.py",
     "infra/main.bicep", "local.settings.json", "local.settings.sample.json",
-    "node_modules/azurite/package.json", "opswatch/cli/__init__.py",
-    "opswatch/cli/commands/post.py",
+    "node_modules/azurite/package.json", "opswatch/__main__.py",
+    "opswatch/cli/__init__.py",     "opswatch/cli/commands/post.py",
     "opswatch/local/demo.py", "opswatch/core/__pycache__/arm.cpython-313.pyc", "package.json",
     "pyproject.toml", "scripts/anything.sh", "tests/infra/test_checks.py",
 ]  # fmt: skip
@@ -57,8 +63,7 @@ def _azure_yaml(project: Project) -> Iterator[str]:
     if not isinstance(document, dict) or document.keys() != {*_FIXED, "services"}:
         yield f"{place}: must have exactly {sorted(_FIXED)} and services"
         return
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
-    for key, want in (_FIXED | {"metadata": {"template": f"opswatch@{version}"}}).items():
+    for key, want in (_FIXED | {"metadata": {"template": f"opswatch@{__version__}"}}).items():
         if document[key] != want:
             yield f"{place}: {key} is {document[key]}, not {want}"
     if document["services"] != _SERVICES:

@@ -13,6 +13,7 @@ FOLDER = ".github/workflows"
 # Jobs that may have more than `contents: read`.
 _PERMISSIONS = {
     ("deploy.yml", "deploy"): {"contents": "read", "id-token": "write"},
+    ("release.yml", "publish"): {"id-token": "write"},
     ("requirements.yml", "renew"): {
         "actions": "write",
         "contents": "write",
@@ -24,6 +25,7 @@ _READ = {"contents": "read"}
 _TRIGGERS = {
     "ci.yml": {"pull_request", "push", "workflow_call", "workflow_dispatch"},
     "deploy.yml": {"workflow_dispatch"},
+    "release.yml": {"push"},
     "requirements.yml": {"schedule", "workflow_dispatch"},
 }
 # Two deployments from one ref must not cancel each other's checks, so these have a group each.
@@ -43,7 +45,7 @@ def check(project: Project) -> list[str]:
     texts = [(f"{FOLDER}/{path.name}", path.read_text("utf-8")) for path in paths]
     for name, text in texts:
         found += [f"{name}:{each['line']}: {each['message']}" for each in lint(name, text)]
-        found += _pins(name, text)
+        found += check_pins(name, text)
         found += _rights(name, project.yaml(name))
         found += _triggers(name, project.yaml(name))
         if re.search(r"\$\{\{\s*secrets\.", text):
@@ -56,7 +58,8 @@ def check(project: Project) -> list[str]:
     return found
 
 
-def _pins(name: str, text: str) -> Iterator[str]:
+def check_pins(name: str, text: str) -> Iterator[str]:
+    """Yield the actions of a workflow that are not pinned."""
     for line in text.splitlines():
         match = re.search(r"uses:\s*(\S.*)$", line)
         if match and not match[1].startswith("./") and not _PINNED.fullmatch(match[1].strip()):
@@ -95,6 +98,16 @@ def _builds(project: Project) -> Iterator[str]:
         yield ".devcontainer: runs another Python"
     if project.yaml(f"{FOLDER}/ci.yml")["concurrency"]["group"] != _CI_GROUP:
         yield f"{FOLDER}/ci.yml: two deployments can cancel each other's checks"
+    release = project.yaml(f"{FOLDER}/release.yml")
+    if release[True] != {"push": {"tags": ["v*"]}} or (
+        [release["jobs"][job].get("needs") for job in ("build", "publish")] != ["ci", "build"]
+    ):
+        yield f"{FOLDER}/release.yml: publishes what was not checked"
+    if release["jobs"]["publish"].get("environment") != "pypi":
+        yield f"{FOLDER}/release.yml: publishes without a review"
+    for command in ('test "$GITHUB_REF_NAME" = "v$version"', "make release PYTHON=python"):
+        if command not in project.read(f"{FOLDER}/release.yml"):
+            yield f"{FOLDER}/release.yml: does not run {command}"
     for command in (
         f"az bicep install --version v{VERSION}",
         '~/.azure/bin/bicep lint "$file" 2>&1 | tee -a diagnostics.txt',

@@ -2,10 +2,12 @@
 
 import io
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from opswatch.core.errors import Reason
 from opswatch.local.demo.cases import Case, rejected_cases, start_cases
@@ -45,6 +47,24 @@ async def test_full_table_has_a_line_for_each_case(simulator: Simulator) -> None
     with console.capture() as captured:
         console.print(full_table(cases, [settled(case) for case in cases]))
     assert len(captured.get().splitlines()) == len(cases) + 1
+
+
+@pytest.mark.parametrize("table", [compact_table, full_table])
+async def test_table_is_ascii_if_it_must_be(
+    simulator: Simulator, table: Callable[..., Table]
+) -> None:
+    cases = start_cases(simulator, "http://127.0.0.1:9")
+    good, bad, running = cases[:3]
+    progress = [
+        replace(settled(good), is_expected=True),
+        settled(bad),
+        replace(settled(running), is_settled=False),
+    ]
+    console = Console(file=io.StringIO(), width=120)
+    with console.capture() as captured:
+        console.print(table(cases[:3], progress, is_plain=True))
+    assert captured.get().isascii()
+    assert {"+", "x", "."} <= set(captured.get().split())
 
 
 async def test_what_is_kept_says_how_to_post_to_it(simulator: Simulator) -> None:

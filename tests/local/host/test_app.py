@@ -8,6 +8,7 @@ import pytest
 
 from opswatch.core.errors import ConfigError
 from opswatch.local.host.app import (
+    AppImportError,
     Function,
     HttpTrigger,
     QueueTrigger,
@@ -135,6 +136,22 @@ def test_folder_without_app_is_rejected(tmp_path: Path) -> None:
         load_app(tmp_path, {})
 
 
-def test_import_error_is_raised(load: Any) -> None:
-    with pytest.raises(ZeroDivisionError):
-        load("1 / 0")
+@pytest.mark.parametrize(
+    ("source", "error", "line"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero", ", line "),
+        (
+            "import no_such_module",
+            "ModuleNotFoundError: No module named 'no_such_module'",
+            ", line ",
+        ),
+        ("x = = 1", "SyntaxError: invalid syntax (function_app.py, line ", ""),
+    ],
+)
+def test_import_error_is_one_line(load: Any, source: str, error: str, line: str) -> None:
+    with pytest.raises(AppImportError) as raised:
+        load(source)
+    text = str(raised.value)
+    assert text.startswith(f"The app cannot be imported: {error}")
+    assert f"function_app.py{line}" in text
+    assert "\n" not in text

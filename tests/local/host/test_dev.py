@@ -14,6 +14,7 @@ from aiohttp import ClientSession
 from opswatch import cli
 from opswatch.core.errors import ConfigError
 from opswatch.local.host.run import check_settings
+from opswatch.local.ports import listen_on
 from tests.test_wrong_settings import WRONG
 
 pytestmark = pytest.mark.timeout(60)
@@ -119,11 +120,49 @@ run.exit_despite_threads()
 def test_folder_without_app_exits_with_a_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    for missing in ("host.json and no function_app.py", "function_app.py"):
+        assert cli.main(["dev", "--app", str(tmp_path)]) == 2
+        assert capsys.readouterr().err == (
+            f"{tmp_path} is not the folder of a function app: it has no {missing}. "
+            "Name the folder with --app\n"
+        )
+        (tmp_path / "host.json").write_text("{}")
+
+
+def test_app_that_cannot_be_imported_exits_with_a_reason(
+    make_app: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = make_app("import no_such_module")
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    assert cli.main(["dev", "--app", str(tmp_path)]) == 2
-    assert "host.json: not found" in capsys.readouterr().err
+    assert cli.main(["dev", "--app", str(app), "--port", "0"]) == 1
     for number, handler in handlers.items():
         signal.signal(number, handler)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("The app cannot be imported: ModuleNotFoundError: No module named")
+
+
+async def test_port_in_use_exits_with_a_reason(
+    make_app: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = make_app("")
+    with listen_on(0) as taken:
+        port = str(taken.getsockname()[1])
+        assert await asyncio.to_thread(cli.main, ["dev", "--app", str(app), "--port", port]) == 2
+    assert capsys.readouterr().err.startswith(f"Port {port} is in use: choose another one")
+
+
+async def test_full_disk_ends_it_with_one_line(make_app: Any) -> None:
+    app = make_app(APP)
+    # Linux has a file where each write fails as on a full disk.
+    with Path("/dev/full").open("w") as full:  # noqa: ASYNC230 - opening it does not block
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "opswatch.cli", "dev", "--app", str(app), "--port", "0"),
+            stdout=full,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    _, printed = await process.communicate()
+    assert printed == b"The output cannot be written: No space left on device\n"
+    assert process.returncode == 6
 
 
 OPSWATCH_APP = "from opswatch.process import Process\n"

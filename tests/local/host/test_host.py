@@ -11,6 +11,8 @@ from azure.storage.queue.aio import QueueClient
 
 from opswatch.core.errors import ConfigError
 from opswatch.local.host import LocalHost
+from opswatch.local.host.app import AppImportError
+from opswatch.local.ports import PortError
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -405,7 +407,7 @@ async def test_failed_reload_stops_the_host(make_app: Any, http: ClientSession) 
     async with http.get(f"{host.url}/api/slow") as response:
         assert (response.status, await response.text()) == (500, "")
     for ending in (host.run_until(asyncio.Event()), host.__aexit__(None, None, None)):
-        with pytest.raises(RuntimeError, match="broken since"):
+        with pytest.raises(AppImportError, match="broken since"):
             await ending
 
 
@@ -425,7 +427,7 @@ async def test_invalid_app_is_rejected_at_start(make_app: Any, trigger: str, nam
 async def test_port_in_use_is_rejected(make_app: Any) -> None:
     async with LocalHost(make_app("")) as host:
         port = int(host.url.rpartition(":")[2])
-        with pytest.raises(OSError, match=str(port)):
+        with pytest.raises(PortError, match=str(port)):
             await LocalHost(make_app(""), port=port).__aenter__()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
 
 from opswatch.local.host.app import Function, TimerTrigger
 from opswatch.local.host.bindings import timer_input
@@ -106,3 +107,18 @@ async def test_each_invocation_logs_one_line(caplog: pytest.LogCaptureFixture) -
     assert first.getMessage().startswith("tick succeeded, ")
     assert (second.levelname, second.exc_info is not None) == ("ERROR", True)
     assert second.getMessage().startswith("tick failed, ")
+
+
+@pytest.mark.parametrize("kind", [ServiceRequestError, ServiceResponseError])
+async def test_unreachable_service_is_one_line(
+    caplog: pytest.LogCaptureFixture, kind: type[AzureError]
+) -> None:
+    def fails(**_: object) -> None:
+        raise kind("Cannot connect to host 127.0.0.1:10002")
+
+    await invoke(tick(fails))
+    (record,) = caplog.records
+    assert record.exc_info is None
+    assert record.getMessage().endswith(
+        f": {kind.__name__}: Cannot connect to host 127.0.0.1:10002"
+    )

@@ -7,6 +7,7 @@ from random import Random
 import pytest
 from aiohttp import ClientSession
 
+from opswatch.config import Settings
 from opswatch.local.simulator import parse_distribution
 from opswatch.local.simulator.serve import draw_scenario, parse_outcomes
 
@@ -48,17 +49,21 @@ async def test_simulator_serves_until_a_signal(number: signal.Signals) -> None:
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
-    lines = [(await process.stdout.readline()).decode().strip() for _ in range(6)]
-    exports = dict(line.removeprefix("export ").split("=", 1) for line in lines[1:4])
+    lines = [(await process.stdout.readline()).decode().strip() for _ in range(8)]
+    exports = dict(line.removeprefix("export ").split("=", 1) for line in lines[1:6])
     endpoint = exports["OPSWATCH_ARM_ENDPOINT"]
-    assert all(url.startswith(f"{endpoint}/subscriptions/") for url in lines[4:])
+    settings = Settings.from_env(exports)
+    assert settings.arm_endpoint == endpoint
+    assert settings.rules.refusal("http://127.0.0.1:8080/hook") is None
+    assert "127.0.0.1:10001" in settings.storage.connection_string
+    assert all(url.startswith(f"{endpoint}/subscriptions/") for url in lines[6:])
     query = {"api-version": "2019-08-01", "resource": "https://management.azure.com"}
     headers = {"X-IDENTITY-HEADER": exports["IDENTITY_HEADER"]}
     async with ClientSession() as client:
         url = exports["IDENTITY_ENDPOINT"]
         async with client.get(url, params=query, headers=headers) as response:
             token = (await response.json())["access_token"]
-        async with client.get(lines[4], headers={"Authorization": f"Bearer {token}"}) as response:
+        async with client.get(lines[6], headers={"Authorization": f"Bearer {token}"}) as response:
             assert response.status == 200
     process.send_signal(number)
     assert await process.wait() == 0

@@ -234,6 +234,16 @@ async def test_tag_chooses_the_script_of_a_put(arm: Harness) -> None:
     assert (await arm.get(url))[1]["properties"]["provisioningState"] == "Failed"
 
 
+async def test_tag_says_how_long_a_put_takes(arm: Harness) -> None:
+    url, body = arm.endpoint + CLUSTER, {"tags": {"simulatorSeconds": "2.5"}}
+    async with arm.client.put(url, json=body) as response:
+        poll = response.headers["Azure-AsyncOperation"]
+    arm.clock.advance(2)
+    assert (await arm.get(poll))[1]["status"] == "InProgress"
+    arm.clock.advance(0.5)
+    assert (await arm.get(poll))[1]["status"] == "Succeeded"
+
+
 async def test_delete_returns_two_status_urls(arm: Harness) -> None:
     url = arm.endpoint + CLUSTER
     async with arm.client.put(url, json={}):
@@ -264,7 +274,17 @@ async def test_failed_delete_leaves_the_resource(arm: Harness) -> None:
     assert (await arm.get(url))[0] == 200
 
 
-@pytest.mark.parametrize("body", ["{", "[]", '{"tags": {"simulator": "no such"}}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{",
+        "[]",
+        '{"tags": {"simulator": "no such"}}',
+        '{"tags": {"simulatorSeconds": "soon"}}',
+        '{"tags": {"simulatorSeconds": "-1"}}',
+        '{"tags": {"simulatorSeconds": "nan"}}',
+    ],
+)
 async def test_invalid_put_is_rejected(arm: Harness, body: str) -> None:
     async with arm.client.put(arm.endpoint + CLUSTER, data=body) as response:
         assert response.status == 400

@@ -137,12 +137,6 @@ class MemoryTable(Generic[T]):
         rows = [self._readable(key) for key in page]
         return Page([row for row in rows if row is not None], last)
 
-    async def iter_due_at(self) -> AsyncIterator[datetime]:
-        """Yield since when each row of a live table is due, or will be."""
-        for entity, _ in list(self.rows.values()):
-            if isinstance(due_at := entity.get(self._codec.due), datetime):
-                yield due_at
-
     def values(self) -> list[T]:
         """Return the contents of the rows, in the order of their keys."""
         return [self._read(key).value for key in self._keys()]
@@ -248,11 +242,11 @@ class MemoryQueue:
         self.messages: dict[str, Message] = {}
 
     async def send(self, body: bytes, delay: timedelta = timedelta(0)) -> None:
-        """Send a message of its own, to be visible after `delay`, at most 7 days."""
+        """Send a separate message, to be visible after `delay`, at most 7 days."""
         self.post(body, delay)
 
     async def send_wake_up(self, wake: WakeUp, delay: timedelta) -> None:
-        """Send a wake-up in a message of its own."""
+        """Send a wake-up in a separate message."""
         for body in encode_wake_ups([wake]):
             await self.send(body, delay)
 

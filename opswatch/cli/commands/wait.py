@@ -1,0 +1,65 @@
+"""`opswatch wait`: waits until operations have ended."""
+
+from contextlib import suppress
+from datetime import timedelta
+
+import click
+
+from opswatch.cli.columns import operation_columns
+from opswatch.cli.operations import OPERATION_HELP, find_key, key_of
+from opswatch.cli.output import Output, output_options
+from opswatch.cli.source import Target, source_options
+from opswatch.cli.terminal import read_duration, run_async
+from opswatch.cli.waiting import Wait, wait_for
+
+_EXAMPLES = """\b
+Examples:
+  opswatch wait 6432a8f9
+  opswatch wait 6432a8f9 --timeout PT1H --callbacks
+  opswatch wait 6432a8f9 1b2c3d4e --any -o json
+  opswatch wait 6432a8f9 --timeout 0
+"""
+
+
+@click.command(epilog=f"{OPERATION_HELP}\n\n{_EXAMPLES}")
+@click.argument("operations", metavar="OPERATION...", nargs=-1, required=True)
+@click.option("--any", "any_of_them", is_flag=True, help="Until the first one has ended.")
+@click.option("--callbacks", is_flag=True, help="Until their callbacks are settled, too.")
+@click.option(
+    "--timeout",
+    type=read_duration,
+    metavar="DURATION",
+    help="No longer than this: PT1H, 90s, 10m; 0 looks once.",
+)
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="The pause between two looks (1 s at first, later up to 5 s).",
+)
+@run_async
+@output_options
+@source_options(reads_only=True)
+async def command(  # noqa: PLR0913 - as many options
+    operations: tuple[str, ...],
+    *,
+    any_of_them: bool,
+    callbacks: bool,
+    timeout: timedelta | None,  # noqa: ASYNC109 - of the wait
+    every: float | None,
+    output: Output,
+    target: Target,
+) -> int:
+    """Wait until operations have ended.
+
+    Progress is printed on stderr. An outage of up to 10 minutes is ridden out. The exit code is
+    that of the worst end: 0 Succeeded, 1 Failed (or, with --callbacks, a callback was abandoned),
+    3 Canceled or Stopped, 4 TimedOut or Lost; 8 if --timeout passed before.
+    """
+    wait = Wait(any_of_them=any_of_them, callbacks=callbacks, timeout=timeout, every=every)
+    async with target.open() as source:
+        keys = [await find_key(source, text, may_be_new=True) for text in operations]
+        waited = await wait_for(source, list(dict.fromkeys(keys)), wait)
+    with suppress(BrokenPipeError):  # the exit code is what counts
+        output.print_rows(waited.rows, operation_columns(waited.rows), lambda row: str(key_of(row)))
+    return waited.exit_code

@@ -1,0 +1,183 @@
+"""What the terminal posts: a text and options become the message that is sent."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+
+import click
+
+from opswatch import queries
+from opswatch.cli.failures import AnswerError
+from opswatch.cli.operations import BEGINNING, find_key, get_operation, key_of, unknown
+from opswatch.cli.source import Source, utc_now
+from opswatch.core.errors import Reason
+from opswatch.core.intake import Intake, Rejection
+from opswatch.core.keys import GUID, Key, key_from_text
+from opswatch.core.texts import from_json, to_json
+from opswatch.core.watches import can_be_watched_again
+
+_AT_ONCE = 16
+_AROUND = " \t\r\n\ufeff"
+# Properties that name the operation: the resolved path replaces them.
+_NAMING = frozenset(
+    {
+        *("operation", "id", "operationId", "subscriptionId", "location"),
+        *("provider", "collection", "apiVersion"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One post, as a person wrote it."""
+
+    name: str  # in errors: the line of a batch, or the text itself
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A post that was sent."""
+
+    draft: Draft
+    key: Key | None  # None: it was sent although it will be rejected
+    refusal: str | None = None  # why it will be
+    ended_round: int = 0  # the round that this post ends, if it asks to watch it again
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A post that was not sent, because it would be rejected, or because the app rejected it."""
+
+    draft: Draft
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """A post that could not be sent."""
+
+    draft: Draft
+    error: Exception
+
+
+Outcome = Sent | Refused | NotSent
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is sent for a draft."""
+
+    value: str | dict[str, Any]
+    key: Key | None
+    refusal: str | None  # why these settings would reject it
+
+
+def message_of(text: str, options: Mapping[str, Any], intake: Intake, now: datetime) -> Message:
+    """Return the message for `text`; `options` replace what a JSON object has.
+
+    An operation that these settings can resolve is sent as its path, so that what the terminal
+    reports is what the app watches, whatever the app's settings are. An absolute URL stays one: the
+    app compares its host with its own endpoint.
+    """
+    stripped = text.strip(_AROUND)
+    posted: dict[str, Any] | None = None
+    if stripped.startswith("{"):
+        try:
+            posted = from_json(stripped)
+        except ValueError as error:
+            return Message(text, None, f"{Reason.NOT_JSON}: {error}")
+    elif options and stripped.isprintable():
+        posted = {"operation": stripped}
+    given = {**posted, **options} if posted is not None else None
+    body = text.encode("utf-8", "surrogateescape") if given is None else to_json(given).encode()
+    read = intake.read(body, now)
+    if isinstance(read, Rejection):
+        return Message(text if given is None else given, None, f"{read.reason}: {read.detail}")
+    operation, key = read.operation, read.operation.key
+    if given is None:
+        is_plain = "/" in stripped or operation.operation_id.lower() == stripped.lower()
+        if not is_plain:  # base64, perhaps of an object
+            return Message(text, key, None)
+        given = {"operation": stripped}
+    names = ("operation", "id", "operationId")  # in the order in which the intake looks
+    named = next(str(given[name]) for name in names if given.get(name) is not None)
+    target = operation.url if "://" in named else operation.url.removeprefix(intake.endpoint)
+    kept = {name: value for name, value in given.items() if name not in _NAMING}
+    return Message({"operation": target, **kept} if kept else target, key, None)
+
+
+async def send_all(
+    source: Source, drafts: Sequence[Draft], options: Mapping[str, Any], *, is_forced: bool
+) -> AsyncIterator[Outcome]:
+    """Send posts and yield what became of each, in their order.
+
+    After one that cannot be sent, only those are tried that go with it at the same time.
+    """
+    for start in range(0, len(drafts), _AT_ONCE):
+        together = drafts[start : start + _AT_ONCE]
+        sending = (_send(source, draft, options, is_forced=is_forced) for draft in together)
+        outcomes = await asyncio.gather(*sending)
+        for outcome in outcomes:
+            yield outcome
+        if any(isinstance(outcome, NotSent) for outcome in outcomes):
+            return
+
+
+async def _send(
+    source: Source, draft: Draft, options: Mapping[str, Any], *, is_forced: bool
+) -> Outcome:
+    """Send one post; errors are outcomes, so that the others go on."""
+    try:
+        text = await _url_of_known(source, draft.text, is_again=bool(options.get("again")))
+        message = message_of(text, options, source.intake, utc_now())
+        if source.services is None:  # the app decides, by its own settings
+            row = await source.call("POST", "operations", body=message.value)
+            return Sent(draft, key_of(row))
+        if message.refusal is not None and not is_forced:
+            return Refused(draft, message.refusal)
+        value, ended_round = message.value, 0
+        if message.key is not None and isinstance(value, dict) and value.get("again"):
+            ended = await source.services.store.results.get(message.key)
+            if ended is not None and can_be_watched_again(ended.value):
+                ended_round = ended.value.facts.round
+        text = value if isinstance(value, str) else to_json(value)
+        await source.services.operations.send(text.encode("utf-8", "surrogateescape"))
+    except click.ClickException as error:  # no operation, or several, are named so
+        return Refused(draft, error.format_message())
+    except AnswerError as error:
+        if error.status == HTTPStatus.BAD_REQUEST and error.code in list(Reason):
+            return Refused(draft, str(error))
+        return NotSent(draft, error)
+    except Exception as error:
+        return NotSent(draft, error)
+    return Sent(draft, message.key, message.refusal, ended_round)
+
+
+async def _url_of_known(source: Source, text: str, *, is_again: bool) -> str:
+    """Return the URL of an operation that is named by its key; any other text as it is.
+
+    An operation that is to be watched again is mostly known, so a beginning of its ID names it,
+    too. Only a whole GUID may be new: a beginning would become an operation that does not exist.
+    """
+    name = text.strip(_AROUND)
+    is_key = key_from_text(name) is not None
+    if not is_key and not (is_again and BEGINNING.fullmatch(name)):
+        return text
+    may_be_new = GUID.fullmatch(name) is not None
+    key = await find_key(source, name, may_be_new=may_be_new)
+    if source.services is not None:
+        view = await queries.get_operation(source.services.store, key)
+        if view is not None:
+            return view.facts.operation.url  # whole, with its signature
+    row = await get_operation(source, key)
+    if row is None:
+        if may_be_new:
+            return text
+        raise unknown(key)
+    version = row.get("apiVersion")
+    return f"{row['url']}?{urlencode({'api-version': version})}" if version else str(row["url"])

@@ -1,0 +1,196 @@
+"""Waiting for operations: look again and again, report progress on stderr, ride out outages."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from opswatch.cli.columns import label_of
+from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_RUNNING, EXIT_SUCCESS, exit_code_of
+from opswatch.cli.failures import command_error, may_pass
+from opswatch.cli.operations import get_operation, unknown
+from opswatch.cli.output import Row, note, span
+from opswatch.cli.source import Source
+from opswatch.cli.texts import change_text
+from opswatch.core.keys import Key
+
+T = TypeVar("T")
+
+LONGEST_OUTAGE = 600.0  # seconds that are ridden out
+_UNKNOWN_FOR = 120.0  # seconds that a posted operation may take to be registered
+_DELIVERIES_WITHIN = 30.0  # seconds from a result to its deliveries
+_SHORTEST, _LONGEST_PAUSE, _SHARE = 1.0, 5.0, 0.05  # seconds; of the time that has passed
+_AT_ONCE = 8  # looks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """What to wait for."""
+
+    any_of_them: bool = False  # the first end is enough
+    callbacks: bool = False  # until the callbacks are settled, too
+    timeout: timedelta | None = None  # zero: look once
+    every: float | None = None  # seconds between looks; None: 1 s, later 5 s
+    has_reached: bool = (
+        False  # the source has answered just now: an outage of the first look passes
+    )
+    ended_rounds: Mapping[Key, int] = field(default_factory=dict)  # whose results do not count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waited:
+    """How a wait has ended."""
+
+    rows: list[dict[str, Any]]  # of the operations that are known, in the order of their names
+    exit_code: int
+
+
+@dataclass(slots=True)
+class Looks:
+    """Looks that go on through an outage, after a first one that has succeeded."""
+
+    clock: Callable[[], float] = time.monotonic
+    has_looked: bool = False
+    _failing_since: float | None = field(default=None, init=False)
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last look has failed."""
+        return self._failing_since is not None
+
+    async def look(self, call: Awaitable[T]) -> T | None:
+        """Return what a call returns; None if it fails so that it may succeed later."""
+        try:
+            found = await call
+        except Exception as error:
+            if not (self.has_looked and may_pass(error)):
+                raise
+            now = self.clock()
+            if self._failing_since is None:
+                self._failing_since = now
+                note(f"{command_error(error) or error}; trying again")
+            if now - self._failing_since > LONGEST_OUTAGE:
+                raise
+            return None
+        if self._failing_since is not None:
+            note(f"looking again after {self.clock() - self._failing_since:.0f} s")
+        self.has_looked, self._failing_since = True, None
+        return found
+
+
+async def wait_for(source: Source, keys: Sequence[Key], wait: Wait) -> Waited:
+    """Wait until the operations have ended, or one of them, or the time is over.
+
+    Prints each change on stderr. Raises `CommandError` for an operation that stays unknown.
+    """
+    began = time.monotonic()
+    waiting, looks = _Waiting(source, keys, wait), Looks(has_looked=wait.has_reached)
+    while True:
+        await looks.look(waiting.look())
+        passed = time.monotonic() - began
+        waiting.report(passed)
+        if waiting.is_over:
+            return Waited(rows=waiting.found, exit_code=waiting.exit_code)
+        left = None if wait.timeout is None else wait.timeout.total_seconds() - passed
+        if left is not None and left <= 0:
+            note(f"still running after {span(timedelta(seconds=passed))}: {waiting.left}")
+            return Waited(rows=waiting.found, exit_code=EXIT_RUNNING)
+        pause = wait.every or min(max(_SHORTEST, passed * _SHARE), _LONGEST_PAUSE)
+        await asyncio.sleep(pause if left is None else min(pause, left))
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """What is known of the operations that are waited for."""
+
+    source: Source
+    keys: Sequence[Key]
+    wait: Wait
+    rows: dict[Key, dict[str, Any]] = field(default_factory=dict)
+    done: set[Key] = field(default_factory=set)
+    ended: dict[Key, float] = field(default_factory=dict)  # the seconds when that was seen
+    printed: dict[Key, str] = field(default_factory=dict)
+
+    async def look(self) -> bool:
+        """Read the operations that are not done; raise the first error."""
+        limit = asyncio.Semaphore(_AT_ONCE)
+
+        async def read(key: Key) -> None:
+            async with limit:
+                row = await get_operation(self.source, key)
+                if row and (
+                    row["state"] != "finished"
+                    or row.get("round", 1) > self.wait.ended_rounds.get(key, 0)
+                ):
+                    self.rows[key] = row
+
+        left = [key for key in self.keys if key not in self.done]
+        outcomes = await asyncio.gather(*map(read, left), return_exceptions=True)
+        for error in filter(None, outcomes):
+            raise error
+        return True
+
+    def report(self, passed: float) -> None:
+        """Print what has changed; note which operations are done."""
+        for key in self.keys:
+            row = self.rows.get(key)
+            text = change_text(row) if row else "not known yet"
+            if row is None and passed > _UNKNOWN_FOR:
+                raise unknown(key)
+            if row and row["state"] == "finished":
+                is_late = passed - self.ended.setdefault(key, passed) > _DELIVERIES_WITHIN
+                if not self.wait.callbacks or is_settled(row, is_late=is_late):
+                    self.done.add(key)
+                else:
+                    text += ", callbacks pending"
+            if self.printed.get(key) != text:
+                self.printed[key] = text
+                label = label_of(row) if row else key
+                note(f"{span(timedelta(seconds=passed)):>6}  {text:<12}  {label}")
+
+    @property
+    def is_over(self) -> bool:
+        return len(self.done) == len(self.keys) or (self.wait.any_of_them and bool(self.done))
+
+    @property
+    def found(self) -> list[dict[str, Any]]:
+        return [self.rows[key] for key in self.keys if key in self.rows]
+
+    @property
+    def left(self) -> str:
+        left = [key for key in self.keys if key not in self.done]
+        return ", ".join(label_of(self.rows[key]) if key in self.rows else str(key) for key in left)
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the worst end; an abandoned callback that is waited for is a failure."""
+        rows = [self.rows[key] for key in self.done]
+        code = exit_code_of(row["status"] for row in rows)
+        states = [delivery["state"] for row in rows for delivery in _of_this_round(row)]
+        is_told = not self.wait.callbacks or "abandoned" not in states
+        return code if code != EXIT_SUCCESS or is_told else EXIT_FAILURE
+
+
+def is_settled(row: Row, *, is_late: bool) -> bool:
+    """Return whether all callbacks of an ended operation are settled.
+
+    A result is written before its deliveries: until it `is_late`, each callback must have one.
+    """
+    ends = row.get("callbackOn") or {}
+    status = row["status"]
+    wanted = [
+        url
+        for url in row.get("callbacks") or ()
+        if status != "Stopped" and status in ends.get(url, [status])
+    ]
+    deliveries = _of_this_round(row)
+    is_complete = is_late or len(deliveries) >= len(wanted)
+    return is_complete and all(delivery["state"] != "pending" for delivery in deliveries)
+
+
+def _of_this_round(row: Row) -> list[Row]:
+    """Return the deliveries of the end that an operation has now, and not of earlier ones."""
+    current = row.get("round", 1)
+    return [delivery for delivery in row["deliveries"] if delivery.get("round", 1) == current]

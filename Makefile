@@ -6,13 +6,15 @@ BIN := $(VENV)/bin
 # One test process more than processors: some wait for a server or a clock.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+# Else each process of the tests compiles what it imports again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test check reference pictures simulate mutants chaos kills load fuzz fuzz-api pollers infra-check snapshots clean requirements release
 setup: $(VENV)/.installed node_modules/.installed
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
 node_modules/.installed: package-lock.json
@@ -33,7 +35,7 @@ test:
 # A receiver of 2022 for the tests, in an environment of its own: it needs pydantic 1.
 .venv-fastapi/.installed:
 	$(PYTHON) -m venv .venv-fastapi
-	.venv-fastapi/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+	.venv-fastapi/bin/python -m pip install --quiet --disable-pip-version-check \
 	  fastapi==0.75.0 httptools uvicorn==0.17.6
 	touch $@
 

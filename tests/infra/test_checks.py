@@ -7,11 +7,23 @@ from types import ModuleType
 import pytest
 
 from tests.infra.checks import CHECKS, Project
+from tests.infra.checks.kusto import analyse
+from tests.infra.checks.workflows import lint
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.rsplit(".", 1)[1])
 def test_check_has_no_findings(check: ModuleType) -> None:
     assert [str(each) for each in check.check(Project())] == []
+
+
+def test_actionlint_finds_unknown_key() -> None:
+    text = "on: push\njobs: {a: {runs-on: ubuntu-24.04, need: b, steps: [{run: ls}]}}\n"
+    assert ["need" in each["message"] for each in lint("a.yml", text)] == [True]
+
+
+def test_kusto_parser_finds_unknown_column() -> None:
+    (error,) = analyse("AppMetrics | where Nme == 1")["errors"]
+    assert "Nme" in error
 
 
 @pytest.mark.parametrize("name", ["infra/bicepconfig.json", ".devcontainer/devcontainer.json"])

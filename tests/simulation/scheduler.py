@@ -45,7 +45,7 @@ class Task:
     on_end: Callable[[Any], None]  # called with the return value, or the error of a lost answer
     on_crash: Callable[[], None] = lambda: None
     began: float = 0.0
-    read_at: dict[Any, float] = field(default_factory=dict)  # by table and key
+    read_at: dict[Any, float] = field(default_factory=dict)  # by table, key and asyncio task
 
 
 CURRENT: ContextVar[Task | None] = ContextVar("task", default=None)

@@ -1,5 +1,6 @@
 """Tables of the simulation: what the adapters need, and what an invariant watches over."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -79,13 +80,14 @@ class AuditedTable(TransactionalTable[T]):
 
     async def get(self, key: Key) -> Row[T] | None:
         if task := self._scheduler.current:
-            task.read_at[self, key] = self._scheduler.now
+            task.read_at[self, key, asyncio.current_task()] = self._scheduler.now
         return await super().get(key)
 
     def showed_end(self, key: Key) -> bool:
         """Return whether the current task has read the end here."""
         task, ended_at = self._scheduler.current, self.ended_at.get(key)
-        return bool(task and ended_at and task.read_at.get((self, key), 0.0) > ended_at)
+        read = (self, key, asyncio.current_task())  # a wake-up of several in one message
+        return bool(task and ended_at and task.read_at.get(read, 0.0) > ended_at)
 
     def had_end(self, key: Key) -> bool:
         """Return whether the end could be read here when the current task began."""

@@ -66,6 +66,7 @@ async def test_same_message_continues_interrupted_end(harness: Harness, cut_afte
     assert [d.state for d in harness.store.deliveries.values()] == ["delivered", "delivered"]
     assert not live_rows(harness)
     assert [entry.status for entry in harness.store.timeline.values()] == ["Failed"]
+    assert [entry.entry.status for entry in harness.store.unsuccessful.values()] == ["Failed"]
     assert len(harness.arm.asked) == (2 if is_kept else 3)
 
 

@@ -30,7 +30,7 @@ async def test_begin_methods_end_as_with_the_sdk_in_two_processes(app: Api) -> N
     called = [
         (post.event["data"]["clientState"]["case"], post.event["data"]["kind"])
         for post in app.receiver.posts
-        if post.event is not None
+        if post.event is not None and post.event["data"]["clientState"] is not None
     ]
     cases = len(begin.FACES) * len(begin.SOURCES)
     created = [(script, "redisEnterprise/create") for script in begin.SCRIPTS]

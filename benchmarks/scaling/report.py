@@ -101,7 +101,7 @@ def wall_table(cells: Mapping[int, Usage]) -> str:
 _LIMITS = (
     (
         "one subscription: ARM's 25 reads a second",
-        "polls are postponed, and gaps grow; another identity has a limit of its own",
+        "polls are postponed, and gaps grow; each identity has its own limit",
     ),
     (
         "one subscription: 2,000 rows a second of a partition",

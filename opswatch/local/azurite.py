@@ -1,22 +1,29 @@
 """Azurite, the storage emulator, as a child process on free ports."""
 
+import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from opswatch.config import development_storage
 from opswatch.core.errors import OpswatchError
+from opswatch.core.texts import one_line
 
 _OF_CHECKOUT = Path(__file__).parents[2] / "node_modules" / ".bin" / "azurite"
 _SERVICES = ("blob", "queue", "table")
 _FLAGS = ("--silent", "--skipApiVersionCheck", "--disableTelemetry")
+_TRIES = 3  # of other free ports
 _START_TIMEOUT = 30.0  # seconds
 _SAVE_TIMEOUT = 10.0
+_LISTENING = "is successfully listening at"  # a line for each service
+_MOST_PRINTED, _SHOWN = 64 * 1024, 300  # bytes that are read, and characters of an error
 
 
 class AzuriteError(OpswatchError):
@@ -53,24 +60,22 @@ def running_azurite(
             "Azurite, the storage emulator, is missing: run `npm install --global azurite`, or "
             "`make setup` in a checkout"
         )
-    ports = ports or dict(zip(_SERVICES, free_ports(len(_SERVICES)), strict=True))
     location = ["--inMemoryPersistence"] if folder is None else ["--location", str(folder)]
-    flags = [*_FLAGS, *location, *more]
-    for service, port in ports.items():
-        flags += [f"--{service}Port", str(port)]
-    with subprocess.Popen(
-        [program, *flags], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    ) as process:
-        try:
-            for port in ports.values():
-                _wait_until_listening(port, process)
-            yield Azurite(ports, process.pid)
-        finally:
-            if folder is not None:  # on SIGTERM it saves the writes of the last five seconds
-                process.terminate()
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(_SAVE_TIMEOUT)
-            process.kill()
+    command = [program, *_FLAGS, *location, *more]
+    tries = _TRIES if ports is None else 1
+    with ExitStack() as stack:
+        while True:
+            tries -= 1
+            chosen = ports or dict(zip(_SERVICES, free_ports(len(_SERVICES)), strict=True))
+            started = _started(command, chosen, saves=folder is not None)
+            try:
+                process = stack.enter_context(started)
+            except AzuriteError:
+                if not tries:
+                    raise
+            else:
+                yield Azurite(chosen, process.pid)
+                return
 
 
 def free_ports(count: int) -> list[int]:
@@ -82,15 +87,40 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def _wait_until_listening(port: int, process: subprocess.Popen[bytes]) -> None:
+@contextmanager
+def _started(
+    command: Sequence[str], ports: dict[str, int], *, saves: bool
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Yield the process that listens on `ports`; raise `AzuriteError`.
+
+    What it prints says that it listens: another program may have taken a port since it was free,
+    and would answer a connection, too.
+    """
+    flags = [flag for name, port in ports.items() for flag in (f"--{name}Port", str(port))]
+    with (
+        tempfile.TemporaryFile() as printed,
+        subprocess.Popen(
+            [*command, *flags], stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        try:
+            _wait_until_listening(process, printed)
+            yield process
+        finally:
+            if saves:  # on SIGTERM it saves the writes of the last five seconds
+                process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_SAVE_TIMEOUT)
+            process.kill()
+
+
+def _wait_until_listening(process: subprocess.Popen[bytes], printed: IO[bytes]) -> None:
     deadline = time.monotonic() + _START_TIMEOUT
     while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError as error:
-            if process.poll() is not None or time.monotonic() > deadline:
-                code = process.returncode
-                raise AzuriteError(f"Azurite does not listen (exit code {code})") from error
-            time.sleep(0.05)
-        else:
+        text = os.pread(printed.fileno(), _MOST_PRINTED, 0).decode(errors="replace")
+        if text.count(_LISTENING) == len(_SERVICES):
             return
+        if process.poll() is not None or time.monotonic() > deadline:
+            why = one_line(text[-_SHOWN:]) or "it printed nothing"
+            raise AzuriteError(f"Azurite does not listen (exit code {process.returncode}): {why}")
+        time.sleep(0.05)

@@ -137,7 +137,7 @@ async def test_list_is_newest_first(run: Run, operations: Operations) -> None:
         await operations.watch(name, at=now - timedelta(days=age))
     cells = listed((await run("list", "-o", "tsv", "--top", "1000")).out, operations)
     assert [line[-1].rpartition("~")[2] for line in cells] == ["now", "day", "week"]
-    since = (now - timedelta(days=1, minutes=1)).isoformat()
+    since = (now - timedelta(days=1, hours=1)).isoformat()
     cells = listed((await run("list", "-o", "tsv", "--since", since)).out, operations)
     assert [line[-1].rpartition("~")[2] for line in cells] == ["now", "day"]
     await operations.watch("minute", at=now - timedelta(minutes=1))

@@ -31,6 +31,7 @@ NEVER_ENDS_WELL = {
     "failed-blank-code": FinalStatus.FAILED,
     "failed-nested-error": FinalStatus.FAILED,
     "failed-errors": FinalStatus.FAILED,
+    "deployment-failed": FinalStatus.FAILED,
     "timed-out": FinalStatus.FAILED,
     "location-failed": FinalStatus.FAILED,
     "redis-enterprise-failed": FinalStatus.FAILED,

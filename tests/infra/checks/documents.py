@@ -18,12 +18,13 @@ README = "infra/README.md"
 PAGES = ("docs/runbook.md", "docs/telemetry.md", README)
 _VARIABLE = r"\b(?:AZURE|OPSWATCH)_[A-Z_]*[A-Z]\b"
 _FILE = r"`((?:[\w.-]+/)+[\w.-]+\.(?:bicep|bicepparam|json|kql|md|ps1|py|sh|yaml|yml))`"
+TERMINAL = ("OPSWATCH_URL", "OPSWATCH_KEY")  # variables of a person's shell
 _OWN = ("app", "each watched subscription", "opswatch operation reader")
 
 
 def check(project: Project) -> list[str]:
     templates = "\n".join(project.templates().values())
-    variables = SETTINGS | {*SIGN_IN} | set(re.findall(_VARIABLE, templates))
+    variables = SETTINGS | {*SIGN_IN, *TERMINAL} | set(re.findall(_VARIABLE, templates))
     words = _words_of_code() | set(re.findall(r"\w+", templates + project.read("host.json")))
     found = [each for page in PAGES for each in _names(project, page, variables, words)]
     return [*found, *_tables(project.read(README)), *_variables(project)]

@@ -300,7 +300,7 @@ async def _settle(services: Services, row: Row[Delivery], settled: Delivery) -> 
     4. If this worker was so slow that a replay may have ended since, that one's entry counts.
     """
     records, outbox, pending = services.store.deliveries, services.store.outbox, row.value
-    kept, began = settled, services.clock()
+    kept, began = settled, settled.last_attempt_at or services.clock()
     while await records.insert(settled) is None:
         record = await records.get(settled.key)
         if record is None:
@@ -316,9 +316,7 @@ async def _settle(services: Services, row: Row[Delivery], settled: Delivery) -> 
     entry = settled_entry(kept)
     await services.store.settled.put(entry)
     if services.clock() - began > _SLOW:
-        record = await records.get(settled.key)
-        if record is not None and settled_entry(record.value).key != entry.key:
-            await services.store.settled.delete(entry.key)
+        await _remove_what_is_outdated(services, kept)
     etag = row.etag
     while not await outbox.delete(pending.key, etag):
         current = await outbox.get(pending.key)
@@ -326,3 +324,21 @@ async def _settle(services: Services, row: Row[Delivery], settled: Delivery) -> 
             break
         etag = current.etag
     events.record_settled(services, settled)
+
+
+async def _remove_what_is_outdated(services: Services, settled: Delivery) -> None:
+    """Remove what a slow worker has just written of a delivery, if it came too late.
+
+    1. Another attempt has settled it, and a replay has replaced its record: the entry goes.
+    2. Or the purge has removed all of its operation: nothing would lead it to the record again.
+    """
+    records, key = services.store.deliveries, settled_entry(settled).key
+    record = await records.get(settled.key)
+    if record is None:
+        return
+    is_delivered = record.value.state is DeliveryState.DELIVERED  # so it had a result
+    if settled_entry(record.value).key != key:
+        await services.store.settled.delete(key)
+    elif is_delivered and await services.store.results.get(settled.operation) is None:
+        await services.store.settled.delete(key)
+        await records.delete(settled.key, record.etag)

@@ -49,7 +49,7 @@ async def _look(
         due_from = lookahead.looks_from(look, current.value, now)
         due = Query(far=True, due_from=due_from, due_before=until)
         found = [live async for live in chain.table.find(due)]
-        await _wake(chain, found, now)
+        await _wake(chain, found, services.clock())
         waits = bool(found) or await has_far_rows(chain, until)
         after = lookahead.after_look(current.value, following, until, waits=waits)
         if after is None and await looks.delete(current.value.key, current.etag):

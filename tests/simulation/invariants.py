@@ -132,7 +132,11 @@ def _excess_looks(run: Run) -> Iterator[str]:
     if run.faults.failing or undisturbed.skew(run) > _MOST_SKEW_OF_LOOKS:
         return
     begun = sum(fact[2] == "lookahead.insert" for fact in run.scheduler.history)
-    most = run.disturbances() + begun + 1
+    # Two messages of one look may both be acted on, and each sends the following one.
+    repeated = sum(
+        fact[2].endswith(".send") and fact[-1] == "with repeat" for fact in run.scheduler.history
+    )
+    most = run.disturbances() + repeated + begun + 1
     for queue in (run.operations, run.deliveries):
         sent = queue.looks_sent
         if sent and len(sent) > (sent[-1] - sent[0]) / PERIOD.total_seconds() + most:

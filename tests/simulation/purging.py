@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 from opswatch.core.deliveries import Delivery, DeliveryState
@@ -15,7 +16,16 @@ from tests.simulation.scheduler import Task
 
 RETENTION = timedelta(minutes=15)  # longer than the longest stall
 _PURGES_FROM, _PURGES_UNTIL = 600.0, 6000.0  # seconds, unless nothing is left before
+_PURGES_OF_OLD = (900.0, 960.0, 1020.0)  # seconds: the first that find an old result
+_MEETS_PURGE = 0.7  # of the late posts and replays
 _FAULTS_FROM = 850.0  # seconds: what ends before was told before
+
+
+def _instant(random: Random) -> float:
+    """Return when results get old: mostly about the time of a purge, or any time."""
+    if random.random() < _MEETS_PURGE:
+        return random.choice(_PURGES_OF_OLD) + random.uniform(-0.5, 0.5)
+    return random.uniform(860, 1180)
 
 
 class PurgedRun(Run):
@@ -43,10 +53,9 @@ class PurgedRun(Run):
         for operation in scenario.operations:
             for _ in range(random.choice((0, 1, 1, 2))):
                 receiver = random.randrange(len(scenario.receivers))
-                scenario.posts.append(Post(random.uniform(860, 1180), operation, receiver))
+                scenario.posts.append(Post(_instant(random), operation, receiver))
             if random.random() < 0.3:
-                at = random.uniform(860, 1180)
-                requests.append(UserRequest(at, operation, "redeliver"))
+                requests.append(UserRequest(_instant(random), operation, "redeliver"))
         return replace(scenario, requests=requests)
 
     def _is_repaired(self) -> bool:

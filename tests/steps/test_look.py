@@ -1,5 +1,6 @@
 """One look of a look-ahead: what it wakes, where it goes on, and when it ends."""
 
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -9,6 +10,7 @@ import pytest
 from opswatch.core.keys import Key
 from opswatch.core.lookahead import Look, LookAhead, begin, key_of
 from opswatch.core.watches import Watch
+from opswatch.ports import Query, Row
 from opswatch.rows.messages import decode_message, encode_look
 from opswatch.steps.look import look_ahead
 from opswatch.steps.messages import deliveries_message, operations_message
@@ -72,6 +74,23 @@ async def test_far_rows_within_reach_are_woken(harness: Harness) -> None:
     assert [wake.due_at for wake in wakes] == [at(0), at(9.999)]
     visible = [m.visible_at for m in harness.operations.messages.values()]
     assert sorted(visible) == [at(0), at(5), at(10)]  # the following look is in the middle
+
+
+async def test_row_that_falls_due_during_a_slow_look_is_woken_at_once(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = harness.store.watches.find
+
+    async def slow_find(query: Query) -> AsyncIterator[Row[Watch]]:
+        harness.advance(seconds=20)
+        async for row in find(query):
+            yield row
+
+    await insert(harness, watch("a", at(9)))
+    monkeypatch.setattr(harness.store.watches, "find", slow_find)
+    await look(harness)
+    visible = [m.visible_at for m in harness.operations.messages.values()]
+    assert sorted(visible) == [at(5), at(20)]  # the following look is the first
 
 
 async def test_wake_up_has_a_copy_of_its_watch(harness: Harness) -> None:

@@ -79,6 +79,24 @@ async def test_old_result_goes_with_its_rows(harness: Harness) -> None:
     assert not any(harness.rows().values())
 
 
+async def test_attempt_that_ends_after_the_purge_leaves_no_record(harness: Harness) -> None:
+    """It stalls; another attempt settles the delivery, and its operation is purged."""
+
+    async def settle_and_purge() -> None:
+        (pending,) = harness.store.outbox.values()
+        await deliver(harness.services, WakeUp(key=pending.key, seq=pending.seq))
+        assert not harness.store.outbox.rows
+        harness.advance(days=32)
+        await purge(harness.services)
+        assert not harness.store.deliveries.rows
+
+    harness.effects.before["deliveries.insert"] = settle_and_purge
+    await harness.ended(HOOK)
+    assert harness.called() == [HOOK, HOOK]
+    assert not harness.store.deliveries.rows
+    assert not harness.store.settled.values()
+
+
 @pytest.mark.parametrize("after", [timedelta(days=1), RETENTION - timedelta(minutes=1)])
 async def test_younger_rows_are_kept(harness: Harness, after: timedelta) -> None:
     await end_and_reject(harness, HOOK)

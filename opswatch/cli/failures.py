@@ -44,6 +44,13 @@ class AnswerError(OpswatchError):
         super().__init__(f"{code}: {self.detail}" if code else f"{status} {self.detail}")
 
 
+class AppUnreachableError(OSError):
+    """The app at a URL gives no answer."""
+
+    def __init__(self, base: str, reason: str) -> None:
+        super().__init__(f"the app at {base}: {reason}")
+
+
 def command_error(error: Exception) -> CommandError | None:
     """Return how a command ends after `error`; None if the error is a defect."""
     match error:
@@ -64,9 +71,11 @@ def command_error(error: Exception) -> CommandError | None:
             # Its advice is for the app.
             reason = brief(error).partition(";")[0]
             return CommandError(f"No sign-in: {reason}; {_SIGN_IN}", EXIT_NOT_ALLOWED)
+        case AppUnreachableError():
+            text = f"No answer from {error}; check the URL, and whether the app runs"
+            return CommandError(text, EXIT_UNREACHABLE)
         case _ if isinstance(error, UNREACHABLE):
-            reason = brief(error)
-            text = f"No answer from the storage account or the app: {reason}; `opswatch doctor` "
+            text = f"No answer from the storage account: {brief(error)}; `opswatch doctor` "
             return CommandError(text + "checks what can be reached", EXIT_UNREACHABLE)
         case _:
             return None

@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import inf
 from typing import Any, TypeVar
 
 from opswatch.cli.columns import label_of
@@ -12,7 +13,7 @@ from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_RUNNING, EXIT_SUCCESS, ex
 from opswatch.cli.failures import command_error, may_pass
 from opswatch.cli.operations import get_operation, unknown
 from opswatch.cli.output import Row, note, span
-from opswatch.cli.source import Source
+from opswatch.cli.source import Source, time_limit
 from opswatch.cli.texts import change_text
 from opswatch.core.keys import Key
 
@@ -88,7 +89,10 @@ async def wait_for(source: Source, keys: Sequence[Key], wait: Wait) -> Waited:
     began = time.monotonic()
     waiting, looks = _Waiting(source, keys, wait), Looks(has_looked=wait.has_reached)
     while True:
-        await looks.look(waiting.look())
+        longest = inf
+        if wait.timeout:
+            longest = max(wait.timeout.total_seconds() - (time.monotonic() - began), _SHORTEST)
+        await looks.look(waiting.look(longest))
         passed = time.monotonic() - began
         waiting.report(passed)
         if waiting.is_over:
@@ -113,8 +117,8 @@ class _Waiting:
     ended: dict[Key, float] = field(default_factory=dict)  # the seconds when that was seen
     printed: dict[Key, str] = field(default_factory=dict)
 
-    async def look(self) -> bool:
-        """Read the operations that are not done; raise the first error."""
+    async def look(self, seconds: float) -> bool:
+        """Read the operations that are not done, within `seconds`; raise the first error."""
         limit = asyncio.Semaphore(_AT_ONCE)
 
         async def read(key: Key) -> None:
@@ -127,7 +131,8 @@ class _Waiting:
                     self.rows[key] = row
 
         left = [key for key in self.keys if key not in self.done]
-        outcomes = await asyncio.gather(*map(read, left), return_exceptions=True)
+        async with time_limit(seconds, self.source.base):
+            outcomes = await asyncio.gather(*map(read, left), return_exceptions=True)
         for error in filter(None, outcomes):
             raise error
         return True

@@ -152,7 +152,7 @@ async def test_outage_is_noted_once_and_ridden_out(
     assert (await waited(source, key)).exit_code == 0
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(":")[0].strip() for line in lines[1:3]] == [
-        "No answer from the storage account or the app",
+        "No answer from the storage account",
         "looking again after 0 s",
     ]
     assert len(lines) == 4

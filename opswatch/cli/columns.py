@@ -18,12 +18,22 @@ def operation_columns(rows: Sequence[Row]) -> list[Column]:
             iso_name="registered",
             value=lambda row: instant_of(row, "registeredAt"),
         ),
-        Column(name="id", value=lambda row: shorts[row["operationId"]]),
+        Column(
+            name="id",
+            value=lambda row: shorts[row["operationId"]],
+            data=lambda row: row["operationId"],
+        ),
         Column(name="status", value=lambda row: row["status"], gives_way=True),
-        Column(name="resource", value=resource_of, gives_way=True),
+        Column(
+            name="resource",
+            value=resource_of,
+            data=lambda row: row.get("resourceId"),
+            gives_way=True,
+        ),
         Column(
             name="error",
-            value=lambda row: row.get("errorCodeInner") or row.get("errorCode"),
+            value=lambda row: _code(row) or row.get("errorMessage"),  # of Lost: there is no code
+            data=_code,
             gives_way=True,
         ),
         Column(name="kind", value=lambda row: row.get("kind"), is_wide=True),
@@ -33,6 +43,10 @@ def operation_columns(rows: Sequence[Row]) -> list[Column]:
         Column(name="message", value=lambda row: row.get("errorMessage"), is_wide=True),
         Column(name="operation", value=key_of, is_wide=True),
     ]
+
+
+def _code(row: Row) -> str | None:
+    return row.get("errorCodeInner") or row.get("errorCode")
 
 
 _SHORT = 8  # characters of an ID
@@ -65,10 +79,15 @@ DELIVERY_COLUMNS = [
         ),
     ),
     Column(name="state", value=lambda row: row["state"]),
-    Column(name="operation", value=lambda row: str(row["operationId"])[:_SHORT]),
+    Column(
+        name="operation",
+        value=lambda row: str(row["operationId"])[:_SHORT],
+        data=lambda row: row["operationId"],
+    ),
     Column(
         name="callback",
         value=lambda row: row["callbackUrl"].removeprefix("https://"),
+        data=lambda row: row["callbackUrl"],
         gives_way=True,
     ),
     Column(name="tries", value=lambda row: row.get("attempts")),

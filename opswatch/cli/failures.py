@@ -14,7 +14,7 @@ from opswatch.cli.exit_codes import (
 )
 from opswatch.core.errors import ConfigError, OpswatchError
 from opswatch.core.texts import one_line
-from opswatch.health import UNREACHABLE, brief
+from opswatch.health import REFUSED_CREDENTIALS, UNREACHABLE, brief
 from opswatch.rows.codec import UnreadableRowError
 
 _DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
@@ -108,7 +108,11 @@ def never_run(error: Exception) -> str:
 
 
 def _missing_right(error: HttpResponseError) -> str:
-    """Return what was refused, and the role of `infra/README.md` that permits it."""
+    """Return what was refused, and what permits it: a role of `infra/README.md`, for a sign-in."""
+    code = getattr(error, "error_code", None) or error.reason
+    credentials = getattr(error, "credentials", "token")
+    if credentials != "token":
+        return f"{error.status_code} {code}; {REFUSED_CREDENTIALS[credentials]}"
     method, _, path = str(getattr(error, "asked", "")).partition(" ")
     queue = path.partition("/messages")[0] if "/messages" in path else None
     if queue is not None:
@@ -117,10 +121,9 @@ def _missing_right(error: HttpResponseError) -> str:
         role = "Storage Table Data Reader on the storage account"
     else:
         role = "Storage Table Data Contributor on the storage account"
-    code = getattr(error, "error_code", None) or error.reason
     return (
         f"{error.status_code} {code}; the missing role is {role} (OPSWATCH_READERS_ID and "
-        "OPSWATCH_OPERATOR_ID in infra/README.md), or the connection string does not permit it"
+        "OPSWATCH_OPERATOR_ID in infra/README.md)"
     )
 
 

@@ -75,7 +75,7 @@ def test_csv_is_quoted_and_has_a_header(capsys: pytest.CaptureFixture[str]) -> N
     row = dict(zip(header, first, strict=True))
     assert row["message"].startswith('a "quoted", message with')
     assert datetime.fromisoformat(row["registered"]) <= NOW
-    assert row["id"] == "1432a8f9"
+    assert row["id"] == ROWS[0]["operationId"]
 
 
 def test_lines_of_json_are_the_rows(capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,3 +167,27 @@ def test_json_is_printed_as_it_is_if_it_can_be(
 ) -> None:
     print_json({"name": text})
     assert text in capsys.readouterr().out
+
+
+def test_data_is_whole_and_has_no_stand_in(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{**ROWS[0], "kind": "create"}, {**ROWS[1], "kind": "create", "resourceId": None}]
+    Output(Format.CSV, None, "auto").print_rows(rows, operation_columns(rows), str)
+    first, second = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (first["id"], first["resource"]) == (ROWS[0]["operationId"], ROWS[0]["resourceId"])
+    assert (second["id"], second["resource"]) == (ROWS[1]["operationId"], "")
+    Output(Format.TSV, None, "auto").print_rows(rows, operation_columns(rows), str)
+    cells = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [line[3] for line in cells] == [ROWS[0]["resourceId"], ""]
+
+
+def test_reason_stands_for_a_code_that_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    lost = {
+        **{name: value for name, value in ROWS[0].items() if not name.startswith("error")},
+        "status": "Lost",
+        "errorMessage": "401 for an hour",
+    }
+    Output(Format.TABLE, None, "auto").print_rows([lost], operation_columns([lost]), str)
+    assert "401 for" in capsys.readouterr().out
+    Output(Format.CSV, None, "auto").print_rows([lost], operation_columns([lost]), str)
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["error"], row["message"]) == ("", "401 for an hour")

@@ -235,7 +235,7 @@ async def test_reader_of_the_tables_may_use_reading_commands(
     assert reader
 
 
-async def test_reader_is_told_the_role_that_stopping_takes(
+async def test_reader_is_told_the_rights_that_stopping_takes(
     run: Run, operations: Operations, reader: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = await operations.watch("1b2c")
@@ -245,7 +245,11 @@ async def test_reader_is_told_the_role_that_stopping_takes(
     monkeypatch.setenv("AzureWebJobsStorage", f"{text}SharedAccessSignature={signature()}")
     result = await run("stop", str(key))
     assert (result.code, result.out) == (5, "")
-    assert "the missing role is Storage Table Data Contributor on the storage account" in result.err
+    assert (
+        "the shared access signature in AzureWebJobsStorage has expired or does not" in result.err
+    )
+    assert "stopping and redelivering take `tq`, `co` and `rlaud`" in result.err
+    assert "role" not in result.err
     assert len(result.err.splitlines()) == 1
     assert "sig=" not in result.err
 
@@ -257,7 +261,8 @@ async def test_wrong_key_of_the_account_is_not_allowed(
     monkeypatch.setenv("AzureWebJobsStorage", wrong)
     result = await run("list")
     assert (result.code, result.out) == (5, "")
-    assert "the missing role is Storage Table Data Reader on the storage account" in result.err
+    assert "the account key in AzureWebJobsStorage is wrong or was replaced" in result.err
+    assert "role" not in result.err
     assert "aGlkZGVu" not in result.err
 
 

@@ -94,7 +94,16 @@ DELIVERY_COLUMNS = [
     Column(name="why", value=lambda row: row.get("reason") or row.get("lastError"), gives_way=True),
     Column(name="next", value=lambda row: instant_of(row, "nextAttemptAt"), is_wide=True),
     Column(name="code", value=lambda row: row.get("lastStatusCode"), is_wide=True),
-    Column(name="error", value=lambda row: row.get("lastError"), is_wide=True),
+    Column(
+        name="error",  # if `why` and `code` do not say it already
+        value=lambda row: (
+            row.get("lastError")
+            if row.get("reason") and row.get("lastError") != str(row.get("lastStatusCode"))
+            else None
+        ),
+        data=lambda row: row.get("lastError"),
+        is_wide=True,
+    ),
     Column(name="delivery", value=lambda row: row.get("deliveryId"), is_wide=True),
     Column(
         name="key", value=lambda row: f"{row['subscriptionId']}/{row['operationKey']}", is_wide=True

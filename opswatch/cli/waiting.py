@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 from opswatch.cli.columns import label_of
 from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_RUNNING, EXIT_SUCCESS, exit_code_of
 from opswatch.cli.failures import command_error, may_pass
-from opswatch.cli.operations import get_operation, unknown
+from opswatch.cli.operations import get_operation, key_of, unknown
 from opswatch.cli.output import Row, note, span
 from opswatch.cli.source import Source, time_limit
-from opswatch.cli.texts import change_text
+from opswatch.cli.texts import change_text, delivery_text, short_instant
 from opswatch.core.keys import Key
 
 T = TypeVar("T")
@@ -114,6 +114,7 @@ class _Waiting:
     wait: Wait
     rows: dict[Key, dict[str, Any]] = field(default_factory=dict)
     done: set[Key] = field(default_factory=set)
+    reported: set[Key] = field(default_factory=set)  # of those that are done
     ended: dict[Key, float] = field(default_factory=dict)  # the seconds when that was seen
     printed: dict[Key, str] = field(default_factory=dict)
 
@@ -154,6 +155,16 @@ class _Waiting:
                 self.printed[key] = text
                 label = label_of(row) if row else key
                 note(f"{span(timedelta(seconds=passed)):>6}  {text:<12}  {label}")
+            if row and key in self.done - self.reported:
+                self.reported.add(key)
+                self._note_abandoned(row)
+
+    def _note_abandoned(self, row: Row) -> None:
+        """Print which callbacks were abandoned, if they are waited for: the exit code is theirs."""
+        for each in _of_this_round(row) if self.wait.callbacks else ():
+            if each["state"] == "abandoned":
+                text = f"callback {delivery_text(each, short_instant)}"
+                note(f"{text}; `opswatch redeliver {key_of(row)}` sends it again")
 
     @property
     def is_over(self) -> bool:

@@ -180,6 +180,19 @@ def test_data_is_whole_and_has_no_stand_in(capsys: pytest.CaptureFixture[str]) -
     assert [line[3] for line in cells] == [ROWS[0]["resourceId"], ""]
 
 
+def test_wide_deliveries_say_why_once(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {
+        "subscriptionId": "s", "operationKey": "k", "operationId": "1b2c", "attempts": 1,
+        "state": "abandoned", "callbackUrl": "https://hook.example", "reason": "410",
+        "lastStatusCode": 410, "lastError": "410",
+    }  # fmt: skip
+    Output(Format.WIDE, None, "auto").print_rows([row], DELIVERY_COLUMNS, str)
+    assert capsys.readouterr().out.splitlines()[1].count("410") == 2  # WHY and CODE
+    Output(Format.CSV, None, "auto").print_rows([row], DELIVERY_COLUMNS, str)
+    (cells,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (cells["error"], cells["callback"]) == ("410", "https://hook.example")
+
+
 def test_reason_stands_for_a_code_that_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     lost = {
         **{name: value for name, value in ROWS[0].items() if not name.startswith("error")},

@@ -27,7 +27,9 @@ Examples:
 @click.command(epilog=f"{OPERATION_HELP}\n\n{_EXAMPLES}")
 @click.argument("operations", metavar="OPERATION...", nargs=-1, required=True)
 @click.option("--any", "any_of_them", is_flag=True, help="Until the first one has ended.")
-@click.option("--callbacks", is_flag=True, help="Until their callbacks are settled, too.")
+@click.option(
+    "--callbacks", is_flag=True, help="Until the callbacks that they have by then are settled, too."
+)
 @click.option(
     "--timeout",
     type=read_duration,
@@ -57,7 +59,8 @@ async def command(  # noqa: PLR0913 - as many options
 
     Progress is printed on stderr. An outage of up to 10 minutes is ridden out. The exit code is
     that of the worst end: 0 Succeeded, 1 Failed (or, with --callbacks, a callback was abandoned),
-    3 Canceled or Stopped, 4 TimedOut or Lost; 8 if --timeout passed before.
+    3 Canceled or Stopped, 4 TimedOut or Lost; 8 if --timeout passed before. A post that adds a
+    callback to an operation that has ended is not waited for until the app has read it.
     """
     began = time.monotonic()
     async with target.open() as source:

@@ -64,8 +64,20 @@ def kind_name(row: Row) -> str:
     return row["kind"] or f"{row['provider']} {row.get('collection') or ''}".strip()
 
 
-def _seconds(seconds: float | None) -> str | None:
-    return None if seconds is None else span(timedelta(seconds=seconds))
+_FEW = 20  # operations, from fewer than which what takes long is a guess
+
+
+def _duration(name: str) -> Column:
+    """Return a column of a kind's durations, with a mark for people if few have ended."""
+
+    def exact(row: Row) -> str | None:
+        return None if row[name] is None else span(timedelta(seconds=row[name]))
+
+    def marked(row: Row) -> str | None:
+        text = exact(row)
+        return f"~{text}" if text and row["n"] < _FEW else text
+
+    return Column(name=name, value=marked, data=exact)
 
 
 DELIVERY_COLUMNS = [
@@ -120,9 +132,9 @@ REJECTION_COLUMNS = [
 KIND_COLUMNS = [
     Column(name="kind", value=kind_name, gives_way=True),
     Column(name="ended", value=lambda row: row["n"]),
-    Column(name="p50", value=lambda row: _seconds(row["p50"])),
-    Column(name="p90", value=lambda row: _seconds(row["p90"])),
-    Column(name="p99", value=lambda row: _seconds(row["p99"])),
+    _duration("p50"),
+    _duration("p90"),
+    _duration("p99"),
     Column(name="running", value=lambda row: row["running"]),
     Column(name="slow", value=lambda row: row["slow"]),
     Column(name="provider", value=lambda row: row["provider"], is_wide=True),

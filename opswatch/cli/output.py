@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import wraps
+from math import floor
 from typing import Any
 
 import click
@@ -235,7 +236,7 @@ def age(at: datetime, now: datetime) -> str:
 
 def span(length: timedelta) -> str:
     """Return a length in one unit, or in two while the first one is small: 1h5m, 12h, 3d4h."""
-    left, parts = int(length.total_seconds()), []
+    left, parts = floor(length.total_seconds() + 0.5), []  # as the page rounds
     for unit, size in _UNITS:
         count, left = divmod(left, size)
         parts.append((count, f"{count}{unit}"))

@@ -116,6 +116,7 @@ class _Waiting:
     done: set[Key] = field(default_factory=set)
     reported: set[Key] = field(default_factory=set)  # of those that are done
     ended: dict[Key, float] = field(default_factory=dict)  # the seconds when that was seen
+    bars: dict[tuple[Key, int], int] = field(default_factory=dict)
     printed: dict[Key, str] = field(default_factory=dict)
 
     async def look(self, seconds: float) -> bool:
@@ -142,7 +143,7 @@ class _Waiting:
         """Print what has changed; note which operations are done."""
         for key in self.keys:
             row = self.rows.get(key)
-            text = change_text(row) if row else "not known yet"
+            text = change_text(row, self.bars) if row else "not known yet"
             if row is None and passed > _UNKNOWN_FOR:
                 raise unknown(key)
             if row and row["state"] == "finished":

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from opswatch.cli.columns import DELIVERY_COLUMNS, operation_columns
+from opswatch.cli.columns import DELIVERY_COLUMNS, KIND_COLUMNS, operation_columns
 from opswatch.cli.operations import short_ids
 from opswatch.cli.output import Format, Output, age, span
 from opswatch.cli.terminal import print_json
@@ -129,7 +129,9 @@ def test_empty_list_is_its_header(capsys: pytest.CaptureFixture[str]) -> None:
     ("seconds", "text"),
     [
         (0, "0s"),
-        (59.9, "59s"),
+        (13.4, "13s"),
+        (13.5, "14s"),
+        (59.9, "1m"),
         (60, "1m"),
         (125, "2m5s"),
         (601, "10m"),
@@ -191,6 +193,18 @@ def test_wide_deliveries_say_why_once(capsys: pytest.CaptureFixture[str]) -> Non
     Output(Format.CSV, None, "auto").print_rows([row], DELIVERY_COLUMNS, str)
     (cells,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert (cells["error"], cells["callback"]) == ("410", "https://hook.example")
+
+
+@pytest.mark.parametrize(("ended", "mark"), [(19, "~"), (20, "")])
+def test_durations_of_few_operations_are_marked(
+    capsys: pytest.CaptureFixture[str], ended: int, mark: str
+) -> None:
+    row = {"kind": "x", "provider": "p", "n": ended, "running": 0, "slow": 0, "updatedAt": None}
+    rows = [{**row, "p50": 6.0, "p90": 164.0, "p99": None}]
+    Output(Format.TABLE, None, "auto").print_rows(rows, KIND_COLUMNS, str)
+    assert capsys.readouterr().out.splitlines()[1].split()[2:4] == [f"{mark}6s", f"{mark}2m44s"]
+    Output(Format.TSV, None, "auto").print_rows(rows, KIND_COLUMNS, str)
+    assert capsys.readouterr().out.split("\t")[2:5] == ["6s", "2m44s", ""]
 
 
 def test_reason_stands_for_a_code_that_is_missing(capsys: pytest.CaptureFixture[str]) -> None:

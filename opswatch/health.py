@@ -167,7 +167,7 @@ async def _check_arm(services: Services) -> list[Check]:
 async def _soon(call: Awaitable[T]) -> T:
     """Return what a call returns; raise `TimeoutError` if it takes too long.
 
-    The look-up of a name has no limit of its own.
+    The look-up of a name has no separate limit.
     """
     try:
         async with asyncio.timeout(_LONGEST):

@@ -26,7 +26,7 @@ T = TypeVar("T")
 _ARM = "https://management.azure.com"
 # Any operation: what else a post says is checked before there is one.
 _SAMPLE = f"/subscriptions/{NOTHING}/providers/{NOTHING}/locations/{NOTHING}/operations/{NOTHING}"
-# What is certain to be refused, whatever the app's settings permit.
+# What any app refuses: no setting permits it.
 _WIDEST = Intake(
     endpoint=_ARM,
     defaults=Defaults(),
@@ -44,7 +44,7 @@ class Connection:
     patience: Patience = PATIENCE
 
     def check(self, options: Options) -> None:
-        """Raise `RejectedError` if a post with these options is refused, whatever its operation."""
+        """Raise `RejectedError` if a post with these options is refused for any operation."""
         intake = self.source.intake or _WIDEST
         read = intake.read(options.body(intake.endpoint + _SAMPLE), self.timing.now())
         if isinstance(read, Rejection):

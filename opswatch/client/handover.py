@@ -1,4 +1,4 @@
-"""Handing an operation over, whatever names it."""
+"""Handing an operation over, in any form that names it."""
 
 from dataclasses import dataclass
 from typing import Any

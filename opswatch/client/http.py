@@ -1,7 +1,7 @@
 """The app's HTTP API as a source.
 
 The pipeline of azure-core carries the requests: it is there in both faces, with its transports and
-proxies, and its errors are those that users of the SDKs catch. It has no retries here, because
+proxies, and its errors are the ones of the SDKs, which users catch. It has no retries here, because
 waits have their own.
 """
 
@@ -63,7 +63,7 @@ class HttpSource:
             return row_from_json(await self._call("GET", _path(key)))
 
     async def redeliver(self, key: Key, delivery_id: str | None) -> list[dict[str, Any]]:
-        """Send the deliveries that have not arrived, or the one that is named."""
+        """Send the deliveries that have not arrived, or the one with this ID."""
         query = f"?delivery={quote(delivery_id, safe='')}" if delivery_id else ""
         answer = await self._call("POST", f"{_path(key)}/redeliver{query}")
         sent: list[dict[str, Any]] = answer["value"]

@@ -34,7 +34,7 @@ from opswatch.core.keys import Key, key_from_text
 from opswatch.core.urls import with_api_version
 
 # Where the final result is read, as OpenAPI documents name it (`final-state-via`): a polling object
-# of a user's own is not told what the SDK's package knows of the operation.
+# of a user's own does not know what the SDK's package knows of the operation.
 FinalStateVia = Literal["azure-async-operation", "operation-location", "location", "original-uri"]
 FINAL_STATES = get_args(FinalStateVia)
 _STATUS = frozenset({"azure-async-operation", "operation-location"})
@@ -45,7 +45,7 @@ _BODY_POLLED = frozenset({"PUT", "PATCH"})
 
 
 class _KnownByKey:
-    """What stands for the initial response of an operation that another process has started."""
+    """In place of the initial response of an operation that another process has started."""
 
     def __init__(self, key: Key) -> None:
         self.key = key
@@ -251,8 +251,8 @@ class SyncDurablePolling(DurablePolling, PollingMethod[Any]):
 class AsyncDurablePolling(DurablePolling, AsyncPollingMethod[Any]):
     """opswatch as the polling method of an `AsyncLROPoller`.
 
-    Such a poller runs only while it is awaited. So the operation is posted by a task of its own:
-    whoever drops the poller has it watched all the same.
+    Such a poller runs only while it is awaited. So a separate task posts the operation:
+    it is watched even if the poller is dropped.
     """
 
     _task: asyncio.Task[None] | None = None

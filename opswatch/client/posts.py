@@ -205,7 +205,7 @@ def own_polling(given: Any) -> Any:
 
 
 def ended_row(given: Any) -> OperationRow | None:
-    """Return the row of a poller's operation that has ended, as far as the poller knows it."""
+    """Return the row of a poller's operation that has ended, with what the poller knows."""
     method = own_polling(given)
     if method is None:
         return None
@@ -215,10 +215,10 @@ def ended_row(given: Any) -> OperationRow | None:
         return None
     try:
         key = key_of_url(operation_of(given)[0])
-    except ValueError:  # it was never long-running, or does not say where it was polled
+    except ValueError:  # it was never long-running, or does not name its status URL
         key = Key(NOTHING, NOTHING)
     else:
-        # `polling=False`: for azure-core it has ended whatever ARM does.
+        # `polling=False`: for azure-core it has ended at once.
         if isinstance(method, NoPolling | AsyncNoPolling):
             return None
     return OperationRow(

@@ -23,7 +23,7 @@ class Posted:
     key: Key
     at: datetime
     digests: tuple[str, ...] = ()  # SHA-256 of its message, if a rejection may follow
-    replaces: int = 0  # the round whose end stands until the app watches the operation again
+    replaces: int = 0  # the round whose end is valid until the app watches the operation again
 
 
 class Source(Protocol):

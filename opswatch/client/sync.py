@@ -69,7 +69,7 @@ class Handle:
         return run_sync(self._inner.stop())
 
     def redeliver(self, delivery_id: str | None = None) -> list[dict[str, Any]]:
-        """Send the callbacks that have not arrived, or the one that is named. Over HTTP only."""
+        """Send the callbacks that have not arrived, or the one with this ID. Over HTTP only."""
         return run_sync(self._inner.redeliver(delivery_id))
 
 

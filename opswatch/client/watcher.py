@@ -83,7 +83,7 @@ class Handle:
         """Yield the operation as it is, and again after each change until it has ended.
 
         A change is another status, progress, or miss; a poll that shows the same is none. An end is
-        yielded, whatever it is, and raises nothing.
+        yielded, and raises nothing, even if it is no success.
         """
         before: tuple[Any, ...] | None = None
         async for row in self._looks(timeout):
@@ -100,7 +100,7 @@ class Handle:
         return await self._connection.persist(lambda: self._connection.source.stop(self._key))
 
     async def redeliver(self, delivery_id: str | None = None) -> list[dict[str, Any]]:
-        """Send the callbacks that have not arrived, or the one that is named; return them.
+        """Send the callbacks that have not arrived, or the one with this ID; return them.
 
         Over HTTP only, as `stop`.
         """

@@ -132,7 +132,7 @@ class _Column:
         object.__setattr__(self, "get", attrgetter(self.path[-1]))
 
 
-# The columns of each noun within a noun, with the path to it: so one that is None is passed over.
+# The columns of each noun within a noun, with the path to it: so None is passed over.
 _ByNoun = Sequence[tuple[tuple[str, ...], Sequence[_Column]]]
 
 

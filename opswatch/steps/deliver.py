@@ -122,7 +122,7 @@ async def _commit(
             await _count_besides(services, row.value, made)
     elif waits:
         await after_commit(services, chain, action.delivery)
-    else:  # once more, as a message, near or far; if this fails too, it is the repair's
+    else:  # again, as a message, near or far; if this fails too, the repair sends it
         await send_wake_up(services, chain, action.delivery)
 
 

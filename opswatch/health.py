@@ -1,9 +1,10 @@
 """Checks of everything that the app needs, as values: the terminal prints them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import aiohttp
@@ -21,6 +22,21 @@ from opswatch.rows.tables import TABLES
 T = TypeVar("T")
 
 UNREACHABLE = (AzureError, aiohttp.ClientError, OSError)  # what a call to Azure may raise
+# What to do if a storage account refuses a connection string.
+REFUSED_CREDENTIALS: Mapping[str, str] = MappingProxyType(
+    {
+        "key": "the account key in AzureWebJobsStorage is wrong or was replaced, the account "
+        "permits no keys, or its firewall refuses this machine",
+        "signature": "the shared access signature in AzureWebJobsStorage has expired or does not "
+        "permit it: reading takes the service `t`, the resource types `co` and the permissions "
+        "`rl`; posting takes `q`, `o` and `a`; stopping and redelivering take `tq`, `co` and "
+        "`rlaud`",
+    }
+)
+_REFUSED: Mapping[str, str] = MappingProxyType(
+    {**REFUSED_CREDENTIALS, "token": "the identity lacks a role of `infra/README.md`"}
+)
+_DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _NO_OPERATION = b"00000000-0000-0000-0000-000000000000"
 _SUBSCRIPTIONS = "/subscriptions?api-version=2022-12-01"  # if no subscription is set
 _LONGEST = 10.0  # seconds of one check
@@ -61,7 +77,7 @@ async def check_all(services: Services) -> AsyncIterator[Check]:
                 for name, queue in zip(QUEUES, queues, strict=True)
             ),
             *(
-                _check("poison", name, queue.depth())
+                _check("poison", name + POISON_SUFFIX, queue.depth())
                 for name, queue in zip(QUEUES, services.poison, strict=True)
             ),
             *(
@@ -92,6 +108,8 @@ async def _check_storage(services: Services) -> Check:
     try:
         await _soon(services.operations.depth())
     except UNREACHABLE as error:
+        if _is_refused_key(error):
+            return Check(topic="storage", is_good=False, text=_refusal(error))
         if isinstance(error, HttpResponseError) and error.status_code is not None:
             return Check(topic="storage", is_good=True, text=f"reachable ({error.status_code})")
         return Check(topic="storage", is_good=False, text=brief(error))
@@ -106,14 +124,14 @@ async def _check(topic: str, name: str, call: Awaitable[Any]) -> Check:
         text = "does not exist: the app creates it when it starts"
         return Check(topic=topic, is_good=False, text=f"{name}: {text}")
     except UNREACHABLE as error:
-        return Check(topic=topic, is_good=False, text=f"{name}: {brief(error)}")
+        return Check(topic=topic, is_good=False, text=f"{name}: {_refusal(error)}")
     match topic:
         case "queue":
             return Check(
                 topic=topic, is_good=True, text=f"{name}: {found} messages, hidden ones included"
             )
         case "poison":
-            text = f"{name}{POISON_SUFFIX}: {found} messages"
+            text = f"{name}: {found} messages"
             return Check(topic=topic, is_good=not found, text=text)
         case _:
             return Check(
@@ -156,6 +174,22 @@ async def _soon(call: Awaitable[T]) -> T:
             return await call
     except TimeoutError:
         raise TimeoutError(f"no answer within {_LONGEST:g} s") from None
+
+
+def _is_refused_key(error: Exception) -> bool:
+    """Return whether the account refuses the key: then it refuses everything."""
+    is_denied = getattr(error, "status_code", None) in _DENIED
+    return is_denied and getattr(error, "credentials", None) == "key"
+
+
+def _refusal(error: Exception) -> str:
+    """Return why a call of the storage failed; of a refusal, what to do in place of its text."""
+    if getattr(error, "status_code", None) not in _DENIED:
+        return brief(error)
+    code = getattr(error, "error_code", None)
+    text = f"{error.status_code} {code}" if code else brief(error)  # type: ignore[attr-defined]
+    advice = _REFUSED.get(getattr(error, "credentials", ""))
+    return f"{text}: {advice}" if advice else text
 
 
 def brief(error: Exception) -> str:

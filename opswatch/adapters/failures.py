@@ -19,6 +19,7 @@ from opswatch.core.texts import one_line
 # Of a storage service: a right or a table that is missing, or being deleted, and a busy service.
 _PASSING = frozenset({401, 403, 404, 408, 409, 429})
 _IDENTITY_ANSWER = re.compile(r"(Unexpected response).*", re.DOTALL)
+_TLS_SETTING = re.compile(r" ssl:(?:<[^>]*>|\S+)")  # in aiohttp's texts, also about http
 _QUOTATION = re.compile(r"[:\n'\"]")
 
 
@@ -36,6 +37,8 @@ def reason(error: aiohttp.ClientError | AzureError | OSError) -> str:
             return "the answer broke off, or is malformed"
         case AzureError(inner_exception=aiohttp.ClientError() as inner):
             return reason(inner)
+        case aiohttp.ClientConnectorError():
+            return one_line(redact_text(_TLS_SETTING.sub("", str(error))))
         case AzureError(message=str(text)):
             # `str(error)` would quote the answer; so do some texts of azure-identity.
             return one_line(redact_text(_IDENTITY_ANSWER.sub(r"\1", text)))

@@ -118,6 +118,7 @@ class Service:
             error = error_of(response.status, response.reason or "", response.headers, body)
             path = request.url.removeprefix(f"{self.uri}/").partition("?")[0]
             error.asked = f"{request.method} {path}"  # type: ignore[attr-defined]  # ours
+            error.credentials = self.signer.kind  # type: ignore[attr-defined]  # ours
             raise error
         return Answer(response.headers, body)
 

@@ -8,6 +8,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from email.utils import formatdate
+from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from azure.core.exceptions import ClientAuthenticationError
@@ -33,6 +34,7 @@ async def _has_no_others(_: Request) -> bool:
 class Signer:
     """Adds credentials to a request."""
 
+    kind: Literal["key", "signature", "token"]  # what a refusal is about
     sign: Callable[[Request], Awaitable[Request]]  # returns the request with credentials
     # After a 401: gets other credentials, and returns whether the request may be signed again.
     replace: Callable[[Request], Awaitable[bool]] = _has_no_others
@@ -63,7 +65,7 @@ def shared_key_for_queues(account: str, key: str) -> Signer:
         )
         return _authorized(dated, f"SharedKey {account}:{_signature(key, text)}")
 
-    return Signer(sign)
+    return Signer("key", sign)
 
 
 def shared_key_for_tables(account: str, key: str) -> Signer:
@@ -74,7 +76,7 @@ def shared_key_for_tables(account: str, key: str) -> Signer:
         text = f"{dated.headers['x-ms-date']}\n/{account}{urlsplit(dated.url).path}"
         return _authorized(dated, f"SharedKeyLite {account}:{_signature(key, text)}")
 
-    return Signer(sign)
+    return Signer("key", sign)
 
 
 def access_signature(signature: str) -> Signer:
@@ -85,7 +87,7 @@ def access_signature(signature: str) -> Signer:
         joint = "&" if "?" in request.url else "?"
         return replace(_dated(request), url=f"{request.url}{joint}{query}")
 
-    return Signer(sign)
+    return Signer("signature", sign)
 
 
 def bearer(tokens: Tokens) -> Signer:
@@ -98,7 +100,7 @@ def bearer(tokens: Tokens) -> Signer:
         refused = signed.headers["Authorization"].removeprefix("Bearer ")
         return (await tokens.replace(refused)).token != refused
 
-    return Signer(sign, replace_token)
+    return Signer("token", sign, replace_token)
 
 
 def _standard(request: Request, name: str) -> str:

@@ -357,8 +357,12 @@ class AzurePoisonQueue:
 
 
 async def _depth(account: Account, name: str) -> int:
-    with clean_errors():
-        properties = await account.queue(name).get_queue_properties()
+    try:
+        with clean_errors():
+            properties = await account.queue(name).get_queue_properties()
+    except HttpResponseError as error:
+        error.credentials = account.queues.signer.kind  # type: ignore[attr-defined]  # as `Service`
+        raise
     return properties.approximate_message_count or 0
 
 

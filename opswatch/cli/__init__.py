@@ -83,7 +83,7 @@ def _run(arguments: Sequence[str]) -> int:
         code: Any = group.main([*arguments], prog_name="opswatch", standalone_mode=False)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "opswatch"
-        message = error.format_message().rstrip(".")
+        message = " ".join(error.format_message().split()).rstrip(".")
         click.echo(f"{message} (see `{command} --help`)", err=True)
         return error.exit_code
     except click.ClickException as error:

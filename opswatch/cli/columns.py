@@ -18,12 +18,22 @@ def operation_columns(rows: Sequence[Row]) -> list[Column]:
             iso_name="registered",
             value=lambda row: instant_of(row, "registeredAt"),
         ),
-        Column(name="id", value=lambda row: shorts[row["operationId"]]),
+        Column(
+            name="id",
+            value=lambda row: shorts[row["operationId"]],
+            data=lambda row: row["operationId"],
+        ),
         Column(name="status", value=lambda row: row["status"], gives_way=True),
-        Column(name="resource", value=resource_of, gives_way=True),
+        Column(
+            name="resource",
+            value=resource_of,
+            data=lambda row: row.get("resourceId"),
+            gives_way=True,
+        ),
         Column(
             name="error",
-            value=lambda row: row.get("errorCodeInner") or row.get("errorCode"),
+            value=lambda row: _code(row) or row.get("errorMessage"),  # of Lost: there is no code
+            data=_code,
             gives_way=True,
         ),
         Column(name="kind", value=lambda row: row.get("kind"), is_wide=True),
@@ -33,6 +43,10 @@ def operation_columns(rows: Sequence[Row]) -> list[Column]:
         Column(name="message", value=lambda row: row.get("errorMessage"), is_wide=True),
         Column(name="operation", value=key_of, is_wide=True),
     ]
+
+
+def _code(row: Row) -> str | None:
+    return row.get("errorCodeInner") or row.get("errorCode")
 
 
 _SHORT = 8  # characters of an ID
@@ -50,8 +64,20 @@ def kind_name(row: Row) -> str:
     return row["kind"] or f"{row['provider']} {row.get('collection') or ''}".strip()
 
 
-def _seconds(seconds: float | None) -> str | None:
-    return None if seconds is None else span(timedelta(seconds=seconds))
+_FEW = 20  # operations, from fewer than which what takes long is a guess
+
+
+def _duration(name: str) -> Column:
+    """Return a column of a kind's durations, with a mark for people if few have ended."""
+
+    def exact(row: Row) -> str | None:
+        return None if row[name] is None else span(timedelta(seconds=row[name]))
+
+    def marked(row: Row) -> str | None:
+        text = exact(row)
+        return f"~{text}" if text and row["n"] < _FEW else text
+
+    return Column(name=name, value=marked, data=exact)
 
 
 DELIVERY_COLUMNS = [
@@ -65,17 +91,31 @@ DELIVERY_COLUMNS = [
         ),
     ),
     Column(name="state", value=lambda row: row["state"]),
-    Column(name="operation", value=lambda row: str(row["operationId"])[:_SHORT]),
+    Column(
+        name="operation",
+        value=lambda row: str(row["operationId"])[:_SHORT],
+        data=lambda row: row["operationId"],
+    ),
     Column(
         name="callback",
         value=lambda row: row["callbackUrl"].removeprefix("https://"),
+        data=lambda row: row["callbackUrl"],
         gives_way=True,
     ),
     Column(name="tries", value=lambda row: row.get("attempts")),
     Column(name="why", value=lambda row: row.get("reason") or row.get("lastError"), gives_way=True),
     Column(name="next", value=lambda row: instant_of(row, "nextAttemptAt"), is_wide=True),
     Column(name="code", value=lambda row: row.get("lastStatusCode"), is_wide=True),
-    Column(name="error", value=lambda row: row.get("lastError"), is_wide=True),
+    Column(
+        name="error",  # if `why` and `code` do not say it already
+        value=lambda row: (
+            row.get("lastError")
+            if row.get("reason") and row.get("lastError") != str(row.get("lastStatusCode"))
+            else None
+        ),
+        data=lambda row: row.get("lastError"),
+        is_wide=True,
+    ),
     Column(name="delivery", value=lambda row: row.get("deliveryId"), is_wide=True),
     Column(
         name="key", value=lambda row: f"{row['subscriptionId']}/{row['operationKey']}", is_wide=True
@@ -92,9 +132,9 @@ REJECTION_COLUMNS = [
 KIND_COLUMNS = [
     Column(name="kind", value=kind_name, gives_way=True),
     Column(name="ended", value=lambda row: row["n"]),
-    Column(name="p50", value=lambda row: _seconds(row["p50"])),
-    Column(name="p90", value=lambda row: _seconds(row["p90"])),
-    Column(name="p99", value=lambda row: _seconds(row["p99"])),
+    _duration("p50"),
+    _duration("p90"),
+    _duration("p99"),
     Column(name="running", value=lambda row: row["running"]),
     Column(name="slow", value=lambda row: row["slow"]),
     Column(name="provider", value=lambda row: row["provider"], is_wide=True),

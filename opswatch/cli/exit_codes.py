@@ -22,7 +22,7 @@ EXIT_CODES: Mapping[int, str] = MappingProxyType(
         EXIT_CANCELED: "Canceled or Stopped",
         EXIT_LOST: "TimedOut or Lost",
         EXIT_NOT_ALLOWED: "not allowed: 401, 403, or no sign-in",
-        EXIT_UNREACHABLE: "could not look: no answer, or the app has never run there",
+        EXIT_UNREACHABLE: "could not look (no answer, no app has run there) or print (full disk)",
         EXIT_RUNNING: "still running when --timeout passed",
         EXIT_INTERRUPTED: "interrupted",
     }

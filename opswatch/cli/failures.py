@@ -14,7 +14,7 @@ from opswatch.cli.exit_codes import (
 )
 from opswatch.core.errors import ConfigError, OpswatchError
 from opswatch.core.texts import one_line
-from opswatch.health import UNREACHABLE, brief
+from opswatch.health import REFUSED_CREDENTIALS, UNREACHABLE, brief
 from opswatch.rows.codec import UnreadableRowError
 
 _DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
@@ -44,6 +44,13 @@ class AnswerError(OpswatchError):
         super().__init__(f"{code}: {self.detail}" if code else f"{status} {self.detail}")
 
 
+class AppUnreachableError(OSError):
+    """The app at a URL gives no answer."""
+
+    def __init__(self, base: str, reason: str) -> None:
+        super().__init__(f"the app at {base}: {reason}")
+
+
 def command_error(error: Exception) -> CommandError | None:
     """Return how a command ends after `error`; None if the error is a defect."""
     match error:
@@ -64,9 +71,11 @@ def command_error(error: Exception) -> CommandError | None:
             # Its advice is for the app.
             reason = brief(error).partition(";")[0]
             return CommandError(f"No sign-in: {reason}; {_SIGN_IN}", EXIT_NOT_ALLOWED)
+        case AppUnreachableError():
+            text = f"No answer from {error}; check the URL, and whether the app runs"
+            return CommandError(text, EXIT_UNREACHABLE)
         case _ if isinstance(error, UNREACHABLE):
-            reason = brief(error)
-            text = f"No answer from the storage account or the app: {reason}; `opswatch doctor` "
+            text = f"No answer from the storage account: {brief(error)}; `opswatch doctor` "
             return CommandError(text + "checks what can be reached", EXIT_UNREACHABLE)
         case _:
             return None
@@ -99,7 +108,11 @@ def never_run(error: Exception) -> str:
 
 
 def _missing_right(error: HttpResponseError) -> str:
-    """Return what was refused, and the role of `infra/README.md` that permits it."""
+    """Return what was refused, and what permits it: a role of `infra/README.md`, for a sign-in."""
+    code = getattr(error, "error_code", None) or error.reason
+    credentials = getattr(error, "credentials", "token")
+    if credentials != "token":
+        return f"{error.status_code} {code}; {REFUSED_CREDENTIALS[credentials]}"
     method, _, path = str(getattr(error, "asked", "")).partition(" ")
     queue = path.partition("/messages")[0] if "/messages" in path else None
     if queue is not None:
@@ -108,10 +121,9 @@ def _missing_right(error: HttpResponseError) -> str:
         role = "Storage Table Data Reader on the storage account"
     else:
         role = "Storage Table Data Contributor on the storage account"
-    code = getattr(error, "error_code", None) or error.reason
     return (
         f"{error.status_code} {code}; the missing role is {role} (OPSWATCH_READERS_ID and "
-        "OPSWATCH_OPERATOR_ID in infra/README.md), or the connection string does not permit it"
+        "OPSWATCH_OPERATOR_ID in infra/README.md)"
     )
 
 

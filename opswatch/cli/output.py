@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import wraps
+from math import floor
 from typing import Any
 
 import click
@@ -53,6 +54,7 @@ class Column:
     name: str
     iso_name: str = ""  # of a column of ages, if it is printed as instants
     value: Callable[[Row], object]  # an instant as a `datetime`, to be shown as `--time` says
+    data: Callable[[Row], object] | None = None  # of CSV and TSV, if people see another value
     is_wide: bool = False  # left out of `table`
     gives_way: bool = False  # cut if the terminal is too narrow
 
@@ -109,7 +111,7 @@ class Output:
         now = datetime.now(UTC)
 
         def cells(row: Row, shown: Iterable[Column]) -> list[str]:
-            return [self._cell(column.value(row), now) for column in shown]
+            return [self._cell(self._value(column, row), now) for column in shown]
 
         match self.format:
             case Format.JSON:
@@ -135,7 +137,8 @@ class Output:
                 click.echo(name(row))
             case _:
                 now = datetime.now(UTC)
-                click.echo("\t".join(self._cell(column.value(row), now) for column in columns))
+                values = (self._value(column, row) for column in columns)
+                click.echo("\t".join(self._cell(value, now) for value in values))
 
     def _print_table(
         self,
@@ -159,6 +162,9 @@ class Output:
             out.print(table, soft_wrap=False)
         for line in captured.get().splitlines():
             click.echo(line.rstrip(), color=True)
+
+    def _value(self, column: Column, row: Row) -> object:
+        return (column.value if self.is_table else column.data or column.value)(row)
 
     def _cell(self, value: object, now: datetime) -> str:
         match value:
@@ -230,7 +236,7 @@ def age(at: datetime, now: datetime) -> str:
 
 def span(length: timedelta) -> str:
     """Return a length in one unit, or in two while the first one is small: 1h5m, 12h, 3d4h."""
-    left, parts = int(length.total_seconds()), []
+    left, parts = floor(length.total_seconds() + 0.5), []  # as the page rounds
     for unit, size in _UNITS:
         count, left = divmod(left, size)
         parts.append((count, f"{count}{unit}"))

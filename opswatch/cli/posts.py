@@ -13,7 +13,7 @@ import click
 from opswatch import queries
 from opswatch.cli.failures import AnswerError
 from opswatch.cli.operations import BEGINNING, find_key, get_operation, key_of, unknown
-from opswatch.cli.source import Source, utc_now
+from opswatch.cli.source import Source, time_limit, utc_now
 from opswatch.core.errors import Reason
 from opswatch.core.intake import Intake, Rejection
 from opswatch.core.keys import GUID, Key, key_from_text
@@ -142,11 +142,13 @@ async def _send(
             return Refused(draft, message.refusal)
         value, ended_round = message.value, 0
         if message.key is not None and isinstance(value, dict) and value.get("again"):
-            ended = await source.services.store.results.get(message.key)
+            async with time_limit():
+                ended = await source.services.store.results.get(message.key)
             if ended is not None and can_be_watched_again(ended.value):
                 ended_round = ended.value.facts.round
         text = value if isinstance(value, str) else to_json(value)
-        await source.services.operations.send(text.encode("utf-8", "surrogateescape"))
+        async with time_limit():
+            await source.services.operations.send(text.encode("utf-8", "surrogateescape"))
     except click.ClickException as error:  # no operation, or several, are named so
         return Refused(draft, error.format_message())
     except AnswerError as error:
@@ -171,7 +173,8 @@ async def _url_of_known(source: Source, text: str, *, is_again: bool) -> str:
     may_be_new = GUID.fullmatch(name) is not None
     key = await find_key(source, name, may_be_new=may_be_new)
     if source.services is not None:
-        view = await queries.get_operation(source.services.store, key)
+        async with time_limit():
+            view = await queries.get_operation(source.services.store, key)
         if view is not None:
             return view.facts.operation.url  # whole, with its signature
     row = await get_operation(source, key)

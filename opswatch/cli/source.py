@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
 from http import HTTPStatus
+from math import inf
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import aiohttp
 import click
 
+from opswatch.adapters.failures import reason
 from opswatch.adapters.sessions import azure_session, environment_proxy
 from opswatch.bootstrap import intake_of, open_app
-from opswatch.cli.failures import AnswerError
+from opswatch.cli.failures import AnswerError, AppUnreachableError
 from opswatch.cli.terminal import Main, environment
 from opswatch.config import Settings, api_base, api_keys
 from opswatch.core.errors import ConfigError
@@ -57,6 +59,25 @@ class Source(Protocol):
         Raises `AnswerError` for a problem, and one of `health.UNREACHABLE` if there is no answer
         within `LONGEST_LOOK`.
         """
+
+
+@asynccontextmanager
+async def time_limit(seconds: float | None = None, base: str | None = None) -> AsyncIterator[None]:
+    """Raise an error that says so if the block takes longer: the retries of a request take long.
+
+    The limit is `LONGEST_LOOK` unless given; infinity is none. The error is of the app if one is
+    asked, at `base`, and else a `TimeoutError`.
+    """
+    seconds = LONGEST_LOOK if seconds is None else seconds
+    limit = asyncio.timeout(None if seconds == inf else seconds)
+    try:
+        async with limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        text = f"no answer within {seconds:g} s"
+        raise (AppUnreachableError(base, text) if base else TimeoutError(text)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +141,11 @@ class StorageSource:
         self, method: str, path: str, query: Mapping[str, str | int] | None = None, body: Any = None
     ) -> Any:
         """Return the JSON of the answer: see `Source`."""
-        try:
-            async with asyncio.timeout(LONGEST_LOOK):
-                try:
-                    response = await self._answer(method, path, query or {}, body)
-                except ProblemError as error:
-                    response = error.response
-        except TimeoutError:
-            raise TimeoutError(f"no answer within {LONGEST_LOOK:g} s") from None
+        async with time_limit():
+            try:
+                response = await self._answer(method, path, query or {}, body)
+            except ProblemError as error:
+                response = error.response
         return _value(response)
 
     async def _answer(
@@ -179,16 +197,24 @@ class HttpSource:
         """Return the JSON of the answer: see `Source`."""
         key = self.keys.get("read" if method == "GET" else "write")
         url = f"{self.base}/{path}" + (f"?{urlencode(query)}" if query else "")
-        async with self.session.request(
-            method,
-            url,
-            data=None if body is None else to_json(body).encode(),
-            headers={"content-type": JSON} | ({"x-functions-key": key} if key else {}),
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=LONGEST_LOOK),
-            proxy=environment_proxy(url),
-        ) as response:
-            content = await response.read()
+        try:
+            async with (
+                time_limit(base=self.base),
+                self.session.request(
+                    method,
+                    url,
+                    data=None if body is None else to_json(body).encode(),
+                    headers={"content-type": JSON} | ({"x-functions-key": key} if key else {}),
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(),  # none: the limit is of the whole exchange
+                    proxy=environment_proxy(url),
+                ) as response,
+            ):
+                content = await response.read()
+        except AppUnreachableError:
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            raise AppUnreachableError(self.base, reason(error)) from None
         return _value(Response(status=response.status, body=content))
 
 
@@ -207,6 +233,8 @@ def _value(response: Response) -> Any:
     phrase = HTTPStatus(response.status).phrase if response.status in _CODES else "no HTTP status"
     if HTTPStatus.OK <= response.status < HTTPStatus.BAD_REQUEST:
         phrase += ": this is not the API of opswatch; check the URL"
+    elif response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+        phrase += ": there is no opswatch at this URL; check it, without `/api` or a path"
     raise AnswerError(response.status, "", phrase)
 
 

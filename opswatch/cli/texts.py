@@ -6,6 +6,7 @@ from typing import Any
 
 from opswatch.cli.operations import key_of
 from opswatch.cli.output import Row, instant_of, span
+from opswatch.core.keys import Key
 from opswatch.core.texts import one_line, to_json
 from opswatch.core.times import format_instant
 
@@ -57,8 +58,12 @@ def operation_lines(row: Row, when: When) -> list[str]:
     return lines + [f"{'callback':<{_WIDTH}} {text}" for text in deliveries]
 
 
-def change_text(row: Row) -> str:
-    """Return the status of an operation, with its error, or its progress to the expected end."""
+def change_text(row: Row, bars: dict[tuple[Key, int], int]) -> str:
+    """Return the status of an operation, with its error, or its progress to the expected end.
+
+    `bars` keeps how far the bar of each operation and round was: an end that is expected later
+    than before does not draw it back.
+    """
     text = one_line(str(row["status"]))
     if row["state"] == "finished":
         code = row.get("errorCodeInner") or row.get("errorCode") or ""
@@ -72,7 +77,9 @@ def change_text(row: Row) -> str:
         whole = max(expected - began, timedelta(seconds=1))
         share = (polled - began) / whole if percent is None else percent / 100
         # Full only at the end; the minute is enough, or each poll would be a change.
-        done = max(0, min(_BAR - 1, int(share * _BAR)))
+        drawn = key_of(row), int(row.get("round", 1))
+        done = max(bars.get(drawn, 0), min(_BAR - 1, int(share * _BAR)))
+        bars[drawn] = done
         bar = "#" * done + "-" * (_BAR - done)
         text += f" [{bar}] until about {expected:%H:%M}"
     return f"{text}, slow" if row.get("slow") else text

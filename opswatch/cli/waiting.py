@@ -5,15 +5,16 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import inf
 from typing import Any, TypeVar
 
 from opswatch.cli.columns import label_of
 from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_RUNNING, EXIT_SUCCESS, exit_code_of
 from opswatch.cli.failures import command_error, may_pass
-from opswatch.cli.operations import get_operation, unknown
+from opswatch.cli.operations import get_operation, key_of, unknown
 from opswatch.cli.output import Row, note, span
-from opswatch.cli.source import Source
-from opswatch.cli.texts import change_text
+from opswatch.cli.source import Source, time_limit
+from opswatch.cli.texts import change_text, delivery_text, short_instant
 from opswatch.core.keys import Key
 
 T = TypeVar("T")
@@ -88,7 +89,10 @@ async def wait_for(source: Source, keys: Sequence[Key], wait: Wait) -> Waited:
     began = time.monotonic()
     waiting, looks = _Waiting(source, keys, wait), Looks(has_looked=wait.has_reached)
     while True:
-        await looks.look(waiting.look())
+        longest = inf
+        if wait.timeout:
+            longest = max(wait.timeout.total_seconds() - (time.monotonic() - began), _SHORTEST)
+        await looks.look(waiting.look(longest))
         passed = time.monotonic() - began
         waiting.report(passed)
         if waiting.is_over:
@@ -110,11 +114,13 @@ class _Waiting:
     wait: Wait
     rows: dict[Key, dict[str, Any]] = field(default_factory=dict)
     done: set[Key] = field(default_factory=set)
+    reported: set[Key] = field(default_factory=set)  # of those that are done
     ended: dict[Key, float] = field(default_factory=dict)  # the seconds when that was seen
+    bars: dict[tuple[Key, int], int] = field(default_factory=dict)
     printed: dict[Key, str] = field(default_factory=dict)
 
-    async def look(self) -> bool:
-        """Read the operations that are not done; raise the first error."""
+    async def look(self, seconds: float) -> bool:
+        """Read the operations that are not done, within `seconds`; raise the first error."""
         limit = asyncio.Semaphore(_AT_ONCE)
 
         async def read(key: Key) -> None:
@@ -127,7 +133,8 @@ class _Waiting:
                     self.rows[key] = row
 
         left = [key for key in self.keys if key not in self.done]
-        outcomes = await asyncio.gather(*map(read, left), return_exceptions=True)
+        async with time_limit(seconds, self.source.base):
+            outcomes = await asyncio.gather(*map(read, left), return_exceptions=True)
         for error in filter(None, outcomes):
             raise error
         return True
@@ -136,7 +143,7 @@ class _Waiting:
         """Print what has changed; note which operations are done."""
         for key in self.keys:
             row = self.rows.get(key)
-            text = change_text(row) if row else "not known yet"
+            text = change_text(row, self.bars) if row else "not known yet"
             if row is None and passed > _UNKNOWN_FOR:
                 raise unknown(key)
             if row and row["state"] == "finished":
@@ -149,6 +156,16 @@ class _Waiting:
                 self.printed[key] = text
                 label = label_of(row) if row else key
                 note(f"{span(timedelta(seconds=passed)):>6}  {text:<12}  {label}")
+            if row and key in self.done - self.reported:
+                self.reported.add(key)
+                self._note_abandoned(row)
+
+    def _note_abandoned(self, row: Row) -> None:
+        """Print which callbacks were abandoned, if they are waited for: the exit code is theirs."""
+        for each in _of_this_round(row) if self.wait.callbacks else ():
+            if each["state"] == "abandoned":
+                text = f"callback {delivery_text(each, short_instant)}"
+                note(f"{text}; `opswatch redeliver {key_of(row)}` sends it again")
 
     @property
     def is_over(self) -> bool:

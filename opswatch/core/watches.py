@@ -335,6 +335,13 @@ def timeline_row(registered_at: datetime) -> str:
     return f"{_LAST_MILLISECOND - int(registered_at.timestamp() * 1000):015d}"
 
 
+def _listed(message: str) -> str:
+    """Return as much of a message as a list shows, with a mark if that is not all."""
+    text = redact_text(cut(message, _LONGEST_READ))
+    shown = cut(text, _LISTED)
+    return text if shown == text else f"{cut(text, _LISTED - 1)}…"
+
+
 def timeline_entry(facts: OperationFacts, end: End | None) -> TimelineEntry:
     """Return the timeline's entry of an operation."""
     error = end.error if end else None
@@ -356,7 +363,7 @@ def timeline_entry(facts: OperationFacts, end: End | None) -> TimelineEntry:
         misses=facts.misses,
         error_code=error.code if error else None,
         error_code_inner=error.code_inner if error else None,
-        error_message=cut(redact_text(cut(message, _LONGEST_READ)), _LISTED) if message else None,
+        error_message=_listed(message) if message else None,
     )
 
 

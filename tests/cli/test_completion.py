@@ -44,6 +44,13 @@ async def test_unknown_shell_is_one_sentence(run: Run) -> None:
     assert result.err.startswith("Invalid value for '{bash|zsh|fish|powershell}': 'tcsh' is not")
 
 
+async def test_missing_shell_is_one_line(run: Run) -> None:
+    result = await run("completion")
+    assert result.code == 2
+    (line,) = result.err.splitlines()
+    assert line.endswith("bash, zsh, fish, powershell (see `opswatch completion --help`)")
+
+
 def asked(
     shell: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> str:

@@ -1,13 +1,16 @@
 """The command doctor: each thing that the app needs, present or missing."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from azure.core.credentials import AzureNamedKeyCredential
+from azure.data.tables import AccountSasPermissions, ResourceTypes, generate_account_sas
 from azure.storage.queue.aio import QueueClient
 
 from opswatch.adapters.account import Account
 from opswatch.bootstrap import open_services
-from opswatch.config import Storage
+from opswatch.config import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, Storage
 from opswatch.local.simulator import Simulator
 from opswatch.rows.messages import OPERATIONS_QUEUE, POISON_SUFFIX, QUEUES
 from opswatch.rows.tables import TABLES, WATCHES
@@ -145,3 +148,41 @@ async def test_doctor_prints_no_secret(run: Run, settings: dict[str, str], arm: 
     key = settings["AzureWebJobsStorage"].partition("AccountKey=")[2].partition(";")[0]
     for hidden in (SECRET.text, key, arm.identity.header, "eyJ"):
         assert hidden not in result.out + result.err
+
+
+@pytest.mark.usefixtures("arm")
+async def test_wrong_key_is_one_line_with_advice(
+    run: Run, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = settings["AzureWebJobsStorage"].replace(DEVELOPMENT_KEY, "aGlkZGVu")
+    monkeypatch.setenv("AzureWebJobsStorage", wrong)
+    result = await run("doctor")
+    assert (result.code, failed(result)) == (1, {"storage"})
+    assert len(result.lines) == 5
+    assert "the account key in AzureWebJobsStorage is wrong or was replaced" in result.out
+    assert "RequestId" not in result.out
+
+
+@pytest.mark.usefixtures("arm")
+async def test_signature_without_resource_types_is_explained(
+    run: Run, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signature = generate_account_sas(
+        AzureNamedKeyCredential(DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY),
+        ResourceTypes(service=True, object=True),
+        AccountSasPermissions(read=True, list=True),
+        datetime.now(UTC) + timedelta(hours=1),
+    )
+    ends = [part for part in settings["AzureWebJobsStorage"].split(";") if "Endpoint=" in part]
+    text = ";".join([*ends, f"SharedAccessSignature={signature}"])
+    monkeypatch.setenv("AzureWebJobsStorage", text)
+    listed = await run("list")
+    assert (listed.code, listed.out) == (5, "")
+    assert "the service `t`, the resource types `co` and the permissions `rl`" in listed.err
+    result = await run("doctor")
+    assert result.code == 1
+    assert "table watches" in failed(result)
+    (line,) = [line for line in result.lines if " watches: " in line]
+    assert "the resource types `co`" in line
+    assert "RequestId" not in result.out
+    assert f"poison operations{POISON_SUFFIX}" in marks(result)

@@ -1,6 +1,7 @@
 """The expected end of an operation, as `show` and `tail` print it."""
 
 from opswatch.cli.texts import change_text, operation_lines, short_instant
+from opswatch.core.keys import Key
 from opswatch.core.schedule import ExpectedEnd
 from opswatch.core.watches import Watch
 from opswatch.queries import OperationView
@@ -18,8 +19,8 @@ def lines(watch: Watch) -> list[str]:
     return operation_lines(shown.operation(OperationView(watch, ())), short_instant)
 
 
-def change(watch: Watch) -> str:
-    return change_text(shown.operation(OperationView(watch, ())))
+def change(watch: Watch, bars: dict[tuple[Key, int], int] | None = None) -> str:
+    return change_text(shown.operation(OperationView(watch, ())), {} if bars is None else bars)
 
 
 def test_show_prints_the_expected_end_and_its_range() -> None:
@@ -49,6 +50,16 @@ def test_bar_follows_arms_percentage() -> None:
 def test_bar_is_full_only_at_the_end() -> None:
     late = change(running(5000, expected=EXPECTED, slow=True))
     assert late == "InProgress [#########-] until about 03:07, slow"
+
+
+def test_bar_is_never_drawn_back() -> None:
+    bars: dict[tuple[Key, int], int] = {}
+    later = ExpectedEnd(at=at(200), earliest_at=at(180), latest_at=at(300))
+    assert "[######----]" in change(running(60, expected=EXPECTED), bars)
+    assert "[######----] until about 03:09" in change(running(65, expected=later), bars)
+    assert "[#######---]" in change(running(150, expected=later), bars)
+    assert "[###-------]" in change(running(65, expected=later))  # of another run
+    assert "[###-------]" in change(running(65, expected=later, round=2), bars)
 
 
 def test_tail_without_expectation_prints_the_status() -> None:

@@ -2,13 +2,17 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import click
 import pytest
 
+from opswatch.cli.source import StorageSource
 from opswatch.core.arm_errors import ArmError
 from opswatch.core.http import HttpResponse, NoAnswer
+from opswatch.core.intake import Rejection
 from opswatch.core.watches import FinalStatus
+from opswatch.steps.register import reject
 from tests.cli.conftest import Operations, Run
 
 HOOK = "https://hook.example/a"
@@ -187,6 +191,44 @@ async def test_list_filters_by_status(
     result = await run("list", "-o", "tsv", *filters)
     assert result.code == 0
     assert {line[-1].rpartition("~")[2] for line in listed(result.out, operations)} == names
+
+
+async def test_status_that_nothing_has_is_named(run: Run, operations: Operations) -> None:
+    await operations.watch("1b2c")
+    result = await run("list", "--status", "Nope,failed", "--operation", "1b2c", "--since", "1s")
+    assert result.code == 0
+    text = "no running operation has the status Nope, in ARM's words; an end is Succeeded, Failed, "
+    assert result.err.startswith(text)
+    result = await run("list", "--status", "Nope", "--count")
+    assert (result.out, result.err[: len(text)]) == ("0\n", text)
+    assert (await run("list", "--status", "Lost", "--operation", "zz")).err == ""
+    assert (await run("list", "--status", "Nope,registered", "--operation", "1b2c")).err == ""
+
+
+async def test_rejections_are_newest_first(run: Run, operations: Operations) -> None:
+    now = datetime.now(UTC)
+    bodies = [f"rejected {uuid4()}" for _ in range(4)]
+    for seconds, body in enumerate(bodies):
+        at = now - timedelta(seconds=seconds)
+        rejected = operations.services.intake.read(body.encode(), at)
+        assert isinstance(rejected, Rejection)
+        await reject(operations.services, rejected)
+    listed = json.loads((await run("rejections", "--top", "0", "-o", "json")).out)
+    assert [row["body"] for row in listed if row["body"] in bodies] == bodies
+
+
+async def test_summary_counts_abandonments(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = {
+        "watching": 0, "overdue": 0, "slow": 0, "pending": 1, "failing": 1, "circuits": [],
+        "last24Hours": {"delivered": 2, "abandoned": 3},
+    }  # fmt: skip
+
+    async def call(*_: object) -> object:
+        return counted
+
+    monkeypatch.setattr(StorageSource, "call", call)
+    result = await run("summary")
+    assert "2 callbacks delivered; abandoned 3 times; 0 posts rejected" in result.out
 
 
 async def test_list_json_is_array_of_rows(run: Run, operations: Operations) -> None:

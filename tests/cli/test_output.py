@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from opswatch.cli.columns import DELIVERY_COLUMNS, operation_columns
+from opswatch.cli.columns import DELIVERY_COLUMNS, KIND_COLUMNS, operation_columns
 from opswatch.cli.operations import short_ids
 from opswatch.cli.output import Format, Output, age, span
 from opswatch.cli.terminal import print_json
@@ -75,7 +75,7 @@ def test_csv_is_quoted_and_has_a_header(capsys: pytest.CaptureFixture[str]) -> N
     row = dict(zip(header, first, strict=True))
     assert row["message"].startswith('a "quoted", message with')
     assert datetime.fromisoformat(row["registered"]) <= NOW
-    assert row["id"] == "1432a8f9"
+    assert row["id"] == ROWS[0]["operationId"]
 
 
 def test_lines_of_json_are_the_rows(capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,7 +129,9 @@ def test_empty_list_is_its_header(capsys: pytest.CaptureFixture[str]) -> None:
     ("seconds", "text"),
     [
         (0, "0s"),
-        (59.9, "59s"),
+        (13.4, "13s"),
+        (13.5, "14s"),
+        (59.9, "1m"),
         (60, "1m"),
         (125, "2m5s"),
         (601, "10m"),
@@ -167,3 +169,52 @@ def test_json_is_printed_as_it_is_if_it_can_be(
 ) -> None:
     print_json({"name": text})
     assert text in capsys.readouterr().out
+
+
+def test_data_is_whole_and_has_no_stand_in(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{**ROWS[0], "kind": "create"}, {**ROWS[1], "kind": "create", "resourceId": None}]
+    Output(Format.CSV, None, "auto").print_rows(rows, operation_columns(rows), str)
+    first, second = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (first["id"], first["resource"]) == (ROWS[0]["operationId"], ROWS[0]["resourceId"])
+    assert (second["id"], second["resource"]) == (ROWS[1]["operationId"], "")
+    Output(Format.TSV, None, "auto").print_rows(rows, operation_columns(rows), str)
+    cells = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [line[3] for line in cells] == [ROWS[0]["resourceId"], ""]
+
+
+def test_wide_deliveries_say_why_once(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {
+        "subscriptionId": "s", "operationKey": "k", "operationId": "1b2c", "attempts": 1,
+        "state": "abandoned", "callbackUrl": "https://hook.example", "reason": "410",
+        "lastStatusCode": 410, "lastError": "410",
+    }  # fmt: skip
+    Output(Format.WIDE, None, "auto").print_rows([row], DELIVERY_COLUMNS, str)
+    assert capsys.readouterr().out.splitlines()[1].count("410") == 2  # WHY and CODE
+    Output(Format.CSV, None, "auto").print_rows([row], DELIVERY_COLUMNS, str)
+    (cells,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (cells["error"], cells["callback"]) == ("410", "https://hook.example")
+
+
+@pytest.mark.parametrize(("ended", "mark"), [(19, "~"), (20, "")])
+def test_durations_of_few_operations_are_marked(
+    capsys: pytest.CaptureFixture[str], ended: int, mark: str
+) -> None:
+    row = {"kind": "x", "provider": "p", "n": ended, "running": 0, "slow": 0, "updatedAt": None}
+    rows = [{**row, "p50": 6.0, "p90": 164.0, "p99": None}]
+    Output(Format.TABLE, None, "auto").print_rows(rows, KIND_COLUMNS, str)
+    assert capsys.readouterr().out.splitlines()[1].split()[2:4] == [f"{mark}6s", f"{mark}2m44s"]
+    Output(Format.TSV, None, "auto").print_rows(rows, KIND_COLUMNS, str)
+    assert capsys.readouterr().out.split("\t")[2:5] == ["6s", "2m44s", ""]
+
+
+def test_reason_stands_for_a_code_that_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    lost = {
+        **{name: value for name, value in ROWS[0].items() if not name.startswith("error")},
+        "status": "Lost",
+        "errorMessage": "401 for an hour",
+    }
+    Output(Format.TABLE, None, "auto").print_rows([lost], operation_columns([lost]), str)
+    assert "401 for" in capsys.readouterr().out
+    Output(Format.CSV, None, "auto").print_rows([lost], operation_columns([lost]), str)
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["error"], row["message"]) == ("", "401 for an hour")

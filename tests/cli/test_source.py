@@ -1,15 +1,18 @@
 """Where commands look: the same answers of the storage and over HTTP, and what a key may be."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from aiohttp import web
 from azure.core.credentials import AzureNamedKeyCredential
 from azure.data.tables import AccountSasPermissions, ResourceTypes, generate_account_sas
 
+from opswatch.cli import source
 from opswatch.config import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY
 from opswatch.core.arm_errors import ArmError
 from opswatch.core.http import HttpResponse
@@ -232,7 +235,7 @@ async def test_reader_of_the_tables_may_use_reading_commands(
     assert reader
 
 
-async def test_reader_is_told_the_role_that_stopping_takes(
+async def test_reader_is_told_the_rights_that_stopping_takes(
     run: Run, operations: Operations, reader: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = await operations.watch("1b2c")
@@ -242,7 +245,11 @@ async def test_reader_is_told_the_role_that_stopping_takes(
     monkeypatch.setenv("AzureWebJobsStorage", f"{text}SharedAccessSignature={signature()}")
     result = await run("stop", str(key))
     assert (result.code, result.out) == (5, "")
-    assert "the missing role is Storage Table Data Contributor on the storage account" in result.err
+    assert (
+        "the shared access signature in AzureWebJobsStorage has expired or does not" in result.err
+    )
+    assert "stopping and redelivering take `tq`, `co` and `rlaud`" in result.err
+    assert "role" not in result.err
     assert len(result.err.splitlines()) == 1
     assert "sig=" not in result.err
 
@@ -254,5 +261,85 @@ async def test_wrong_key_of_the_account_is_not_allowed(
     monkeypatch.setenv("AzureWebJobsStorage", wrong)
     result = await run("list")
     assert (result.code, result.out) == (5, "")
-    assert "the missing role is Storage Table Data Reader on the storage account" in result.err
+    assert "the account key in AzureWebJobsStorage is wrong or was replaced" in result.err
+    assert "role" not in result.err
     assert "aGlkZGVu" not in result.err
+
+
+# --- no answer
+
+
+@pytest.fixture
+async def silent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """A server that never answers is the storage account; a command may look for 0.2 s."""
+
+    async def keep_silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await released.wait()
+        writer.close()
+
+    released = asyncio.Event()
+    server = await asyncio.start_server(keep_silent, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    uri = f"{url}/{DEVELOPMENT_ACCOUNT}"
+    monkeypatch.setenv(
+        "AzureWebJobsStorage",
+        f"DefaultEndpointsProtocol=http;AccountName={DEVELOPMENT_ACCOUNT};"
+        f"AccountKey={DEVELOPMENT_KEY};QueueEndpoint={uri};TableEndpoint={uri};",
+    )
+    monkeypatch.setattr(source, "LONGEST_LOOK", 0.2)
+    yield url
+    released.set()
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.mark.usefixtures("settings", "silent")
+@pytest.mark.parametrize(
+    "command", [["post", "abc"], ["list"], ["show", "abc"], ["wait", "abc"]], ids=" ".join
+)
+async def test_storage_that_never_answers_is_given_up(run: Run, command: list[str]) -> None:
+    result = await asyncio.wait_for(run(*command), 8)
+    assert (result.code, result.out) == (6, "")
+    assert "from the storage account: no answer within 0.2 s; `opswatch doctor`" in result.err
+
+
+@pytest.mark.usefixtures("settings", "silent")
+async def test_timeout_of_a_wait_is_that_of_its_first_looks_too(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "LONGEST_LOOK", 60)
+    result = await asyncio.wait_for(run("wait", "abc", "--timeout", "1s"), 8)
+    assert (result.code, result.err.count("no answer within 1 s")) == (6, 1)
+
+
+async def test_app_that_never_answers_is_named(run: Run, silent: str) -> None:
+    for command in (["list"], ["wait", f"{uuid4()}/x~y~z~k", "--timeout", "1s"]):
+        result = await run(*command, "--url", silent)
+        assert (result.code, result.out) == (6, "")
+        assert result.err == (
+            f"No answer from the app at {silent}/api: no answer within 0.2 s; "
+            "check the URL, and whether the app runs\n"
+        )
+
+
+@pytest.mark.usefixtures("settings")
+async def test_doctor_of_an_app_that_is_gone_has_a_line(run: Run) -> None:
+    result = await run("doctor", "--url", "http://127.0.0.1:9")
+    assert (result.code, result.err) == (6, "")
+    (line,) = result.lines
+    assert line.startswith("✗ app        the app at http://127.0.0.1:9/api: Cannot connect to host")
+    assert line.endswith("; check the URL, and whether the app runs")
+    assert "ssl" not in line
+    assert "doctor" not in line
+
+
+@pytest.mark.usefixtures("settings")
+async def test_url_without_an_app_is_named_as_the_cause(run: Run) -> None:
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    result = await run("list", "--url", site.name)
+    await runner.cleanup()
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("404 Not Found: there is no opswatch at this URL")

@@ -60,7 +60,7 @@ async def test_unreachable_storage_is_one_line(
     )
     result = await run(*COMMANDS[command])
     assert (result.code, result.out) == (6, "")
-    assert result.err.startswith("No answer from the storage account or the app: ")
+    assert result.err.startswith("No answer from the storage account: ")
     assert len(result.err.splitlines()) == 1
     assert "aGlkZGVu" not in result.err
 

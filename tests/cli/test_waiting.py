@@ -152,7 +152,7 @@ async def test_outage_is_noted_once_and_ridden_out(
     assert (await waited(source, key)).exit_code == 0
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(":")[0].strip() for line in lines[1:3]] == [
-        "No answer from the storage account or the app",
+        "No answer from the storage account",
         "looking again after 0 s",
     ]
     assert len(lines) == 4
@@ -203,13 +203,21 @@ async def test_timeout_holds_during_an_outage(source: Scripted, services: Servic
 
 @pytest.mark.parametrize(("answer", "code"), [(204, 0), (410, 1)])
 async def test_callbacks_are_waited_for(
-    source: Scripted, services: Services, answer: int, code: int
+    source: Scripted,
+    services: Services,
+    answer: int,
+    code: int,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     key = await watch(services, callback=HOOK)
     await end(services, key)
     source.before[3] = lambda: settle(services, key, answer)
     assert (await waited(source, key, callbacks=True)).exit_code == code
     assert source.looks == 3
+    last = capsys.readouterr().err.splitlines()[-1]
+    cause = "abandoned after 1 attempt: 410 (msg_"
+    advice = f"; `opswatch redeliver {key}` sends it again"
+    assert (cause in last and last.endswith(advice)) == (code == 1)
 
 
 async def test_callbacks_are_no_matter_unless_wanted(source: Scripted, services: Services) -> None:

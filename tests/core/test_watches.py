@@ -438,6 +438,7 @@ def test_timeline_entry_follows_the_operation() -> None:
     )
     assert ended.error_message
     assert len(ended.error_message) == 200
+    assert ended.error_message.endswith("x…")
     assert "hunter22" not in ended.error_message
 
 

@@ -3,7 +3,8 @@
 import click
 
 from opswatch.bootstrap import open_services
-from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_SUCCESS
+from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_SUCCESS, EXIT_UNREACHABLE
+from opswatch.cli.failures import AppUnreachableError
 from opswatch.cli.source import Target, source_options
 from opswatch.cli.terminal import Mark, Reporter, console, environment, reporter, run_async
 from opswatch.core.errors import ConfigError
@@ -44,7 +45,12 @@ async def command(target: Target) -> int:
 
 async def _ask_app(target: Target, report: Reporter) -> int:
     async with target.open() as source:
-        answer = await source.call("GET", "health/details")
+        try:
+            answer = await source.call("GET", "health/details")
+        except AppUnreachableError as error:
+            text = f"{error}; check the URL, and whether the app runs"
+            report(Mark.BAD, "app", one_line(text))
+            return EXIT_UNREACHABLE
     for check in answer["checks"]:
         mark = Mark.GOOD if check["isGood"] else Mark.BAD
         report(mark, one_line(check["topic"]), one_line(check["text"]))

@@ -22,8 +22,8 @@ Examples:
 async def command(*, output: Output, target: Target) -> int:
     """List kinds of operations and how long they take.
 
-    P50, P90 and P99 are the durations that half, nine in ten and 99 in 100 did not exceed; SLOW is
-    how many run longer than P99 now.
+    P50, P90 and P99 are the durations that half, nine in ten and 99 in 100 did not exceed, with a ~
+    if fewer than 20 have ended; SLOW is how many run longer than P99 now.
     """
     async with target.open() as source:
         answer = await source.call("GET", "kinds")

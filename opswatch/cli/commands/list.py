@@ -8,6 +8,7 @@ from opswatch.cli.operations import key_of
 from opswatch.cli.output import Output, output_options
 from opswatch.cli.source import Target, source_options
 from opswatch.cli.terminal import run_async
+from opswatch.core.watches import FinalStatus
 
 _EXAMPLES = """\b
 Examples:
@@ -17,6 +18,7 @@ Examples:
   opswatch list --kind redisEnterprise/create --since P7D --count
   opswatch list --status Failed --top 0 -o name
 """
+_ENDS = frozenset(status.lower() for status in FinalStatus)
 _STATES = ("watching", "finished")
 
 
@@ -45,6 +47,8 @@ async def command(
     """
     if (filters["status"] or "").lower() in _STATES:
         raise click.UsageError(f"--status {filters['status']}: it is a state: --state")
+    statuses = [text.strip() for text in (filters["status"] or "").split(",")]
+    others = [text for text in statuses if text and text.lower() not in _ENDS]
     return await print_list(
         target,
         output,
@@ -54,6 +58,10 @@ async def command(
         lambda row: str(key_of(row)),
         top=top,
         is_count=is_count,
+        if_empty=f"no running operation has the status {', '.join(others)}, in ARM's words; "
+        f"an end is {', '.join(FinalStatus)}"
+        if others
+        else None,
         # Those that are watched come in the order of their keys.
         sort=lambda rows: sorted(rows, key=lambda row: str(row["registeredAt"]), reverse=True),
     )

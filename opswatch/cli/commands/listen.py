@@ -97,7 +97,7 @@ async def command(
     """
     secrets, origin = given or (), "--secret"
     if not secrets:
-        secrets, origin = _configured(environment().get(_SECRETS, "").strip()), _SECRETS
+        secrets, origin = _configured(environment().get(_SECRETS, "").strip()), "as it is set here"
     if not secrets:
         secrets, origin = (Secret(token_bytes(32)),), "new: the app needs it"
     stopped = stop_event()

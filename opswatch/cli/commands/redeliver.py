@@ -29,14 +29,12 @@ Examples:
 @click.option(
     "--delivery", metavar="msg_…", help="The one with this id of an OPERATION, even if it arrived."
 )
-@click.option(
-    "--state", type=click.Choice(["abandoned"]), help="All deliveries in this state; needs --yes."
-)
+@click.option("--state", type=click.Choice(["abandoned"]), help="All deliveries in this state.")
 @click.option("--since", metavar="WHEN", help=f"Abandoned since: {SINCE_HELP}")
 @click.option("--host", metavar="HOST", help="The host of the callback URL.")
 @click.option("--abandoned-since", metavar="WHEN", hidden=True)
 @click.option("--dry-run", is_flag=True, help="Only count them.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask: for scripts.")
 @run_async
 @source_options(reads_only=False)
 async def command(  # noqa: PLR0913 - one for each option
@@ -54,8 +52,8 @@ async def command(  # noqa: PLR0913 - one for each option
     """Send deliveries again.
 
     Of an OPERATION those that have not arrived: an abandoned one begins its schedule again, and a
-    pending one is sent now. With --state all that were abandoned, after a question. Each keeps its
-    id. The exit code is 1 if an operation has none to send.
+    pending one is sent now. With --state all that were abandoned, after a question, which --yes
+    answers. Each keeps its id. The exit code is 1 if an operation has none to send.
     """
     if abandoned_since is not None:  # as it was called before
         state, since = "abandoned", abandoned_since

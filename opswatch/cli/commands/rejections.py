@@ -40,4 +40,6 @@ async def command(
         lambda row: f"{row['day']}/{row['id']}",
         top=top,
         is_count=is_count,
+        # Those of a day come in no order.
+        sort=lambda rows: sorted(rows, key=lambda row: str(row["receivedAt"]), reverse=True),
     )

@@ -59,6 +59,7 @@ def _lines(counted: Row, output: Output) -> list[str]:
 
     day = counted["last24Hours"]
     ends = ", ".join(f"{day.get(name, 0)} {word}" for name, word in _ENDS.items())
+    abandoned = day.get("abandoned", 0)
     values = {
         "counted": when(counted, "countedAt") or "not yet: the app counts once a minute",
         "watching": f"{counted['watching']} ({counted['overdue']} overdue, {counted['slow']} slow)",
@@ -67,8 +68,9 @@ def _lines(counted: Row, output: Output) -> list[str]:
         "queues": _pairs(counted.get("queued", {})),
         "poison": _pairs(counted.get("poisoned", {})),
         "in 24 h": ends,
-        "": f"{day.get('delivered', 0)} callbacks delivered, {day.get('abandoned', 0)} abandoned; "
-        f"{day.get('rejected', 0)} posts rejected",
+        # A delivery that is sent again may be abandoned again.
+        "": f"{day.get('delivered', 0)} callbacks delivered; abandoned {abandoned} "
+        f"{'time' if abandoned == 1 else 'times'}; {day.get('rejected', 0)} posts rejected",
     }
     lines = [f"{name:<11} {text}" for name, text in values.items() if text]
     return lines + [

@@ -86,11 +86,12 @@ class _Changes:
 
     output: Output
     only: set[str] | None
+    bars: dict[tuple[Key, int], int] = field(default_factory=dict)
     printed: dict[Key, str] = field(default_factory=dict)
 
     def add(self, row: Row, *, is_silent: bool = False) -> None:
         """Print a row, unless it is as it was printed last, or not wanted."""
-        key, text = key_of(row), change_text(row)
+        key, text = key_of(row), change_text(row, self.bars)
         if self.printed.get(key) == text:
             return
         self.printed[key] = text
@@ -104,6 +105,7 @@ class _Changes:
     def forget(self, keep: set[Key]) -> None:
         """Forget what was printed of other operations."""
         self.printed = {key: text for key, text in self.printed.items() if key in keep}
+        self.bars = {drawn: done for drawn, done in self.bars.items() if drawn[0] in keep}
 
 
 async def _follow_one(source: Source, operation: str, changes: _Changes, every: float) -> int:

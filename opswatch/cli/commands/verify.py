@@ -9,6 +9,7 @@ from rich.console import Console
 
 from opswatch.adapters.callbacks import HttpCallbacks
 from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_SUCCESS
+from opswatch.cli.output import span
 from opswatch.cli.probe import Network, reach
 from opswatch.cli.terminal import Mark, Reporter, console, elapsed, environment, reporter, run_async
 from opswatch.config import STORAGE, Settings
@@ -119,6 +120,6 @@ def _verdict(reply: webhook.Reply, policy: Policy) -> str:
         case webhook.Failed(reason, floor, retry_after):
             schedule = policy.callback_schedule
             wait = max(retry_after or timedelta(0), min(floor, max(schedule)))
-            earliest = f", in {wait} at the earliest" if wait else ""
-            span = sum(schedule, timedelta(0))
-            return f"retried{earliest}, up to {len(schedule)} attempts over {span}: {reason}"
+            earliest = f", in {span(wait)} at the earliest" if wait else ""
+            whole = sum(schedule, timedelta(0))
+            return f"retried{earliest}, up to {len(schedule)} attempts over {span(whole)}: {reason}"

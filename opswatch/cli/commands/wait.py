@@ -1,17 +1,20 @@
 """`opswatch wait`: waits until operations have ended."""
 
+import time
 from contextlib import suppress
 from datetime import timedelta
+from math import inf
 
 import click
 
 from opswatch.cli.columns import operation_columns
 from opswatch.cli.operations import OPERATION_HELP, find_key, key_of
 from opswatch.cli.output import Output, output_options
-from opswatch.cli.source import Target, source_options
+from opswatch.cli.source import Target, source_options, time_limit
 from opswatch.cli.terminal import read_duration, run_async
 from opswatch.cli.waiting import Wait, wait_for
 
+_LAST_LOOK = timedelta(milliseconds=1)  # zero would look without a limit
 _EXAMPLES = """\b
 Examples:
   opswatch wait 6432a8f9
@@ -24,7 +27,9 @@ Examples:
 @click.command(epilog=f"{OPERATION_HELP}\n\n{_EXAMPLES}")
 @click.argument("operations", metavar="OPERATION...", nargs=-1, required=True)
 @click.option("--any", "any_of_them", is_flag=True, help="Until the first one has ended.")
-@click.option("--callbacks", is_flag=True, help="Until their callbacks are settled, too.")
+@click.option(
+    "--callbacks", is_flag=True, help="Until the callbacks that they have by then are settled, too."
+)
 @click.option(
     "--timeout",
     type=read_duration,
@@ -54,11 +59,16 @@ async def command(  # noqa: PLR0913 - as many options
 
     Progress is printed on stderr. An outage of up to 10 minutes is ridden out. The exit code is
     that of the worst end: 0 Succeeded, 1 Failed (or, with --callbacks, a callback was abandoned),
-    3 Canceled or Stopped, 4 TimedOut or Lost; 8 if --timeout passed before.
+    3 Canceled or Stopped, 4 TimedOut or Lost; 8 if --timeout passed before. A post that adds a
+    callback to an operation that has ended is not waited for until the app has read it.
     """
-    wait = Wait(any_of_them=any_of_them, callbacks=callbacks, timeout=timeout, every=every)
+    began = time.monotonic()
     async with target.open() as source:
-        keys = [await find_key(source, text, may_be_new=True) for text in operations]
+        async with time_limit(timeout.total_seconds() if timeout else inf, source.base):
+            keys = [await find_key(source, text, may_be_new=True) for text in operations]
+        if timeout:
+            timeout = max(timeout - timedelta(seconds=time.monotonic() - began), _LAST_LOOK)
+        wait = Wait(any_of_them=any_of_them, callbacks=callbacks, timeout=timeout, every=every)
         waited = await wait_for(source, list(dict.fromkeys(keys)), wait)
     with suppress(BrokenPipeError):  # the exit code is what counts
         output.print_rows(waited.rows, operation_columns(waited.rows), lambda row: str(key_of(row)))

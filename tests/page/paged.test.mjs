@@ -1,8 +1,9 @@
 // Lists that go on: what a read of their beginning leaves of what was loaded.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { pathOfList, reread } from "../../opswatch/dashboard/files/paged.js";
+import { pathOfList, readOn, reread, searchedTo } from "../../opswatch/dashboard/files/paged.js";
 
+globalThis.location = { href: "https://x.example/api/dashboard" };
 const id = row => row.id, rows = (from, to) => Array.from({ length: to - from }, (_, i) => ({ id: from + i }));
 const ids = state => state.rows.map(id);
 const START = { rows: [], read: null, next: null };
@@ -34,6 +35,31 @@ test("a search that has found nothing yet goes on where it was", () => {
   const state = { rows: [], read: null, next: "deep" };
   assert.equal(reread(state, page([], "a"), "p", id).next, "deep");
   assert.notEqual(reread(state, page([{ id: 1 }], "a"), "p", id).next, "deep");
+});
+
+test("what was searched to its end without a find is not searched again", () => {
+  const read = page(rows(0, 2), "a"), next = { page: page([]), path: "rejections", isEmpty: true };
+  const state = { rows: rows(0, 2), read, next };
+  assert.equal(reread(state, page(rows(-1, 2), "b"), "rejections", id).next, next);
+  const full = page(rows(-200, -100), "c");
+  assert.equal(reread(state, full, "rejections", id).next.page, full, "rows may be missing between the two");
+});
+
+test("empty pages are read on, five for a click", async () => {
+  const get = async path => { asked.push(path); return answers.shift(); };
+  let asked = [], answers = [page([], "b"), page([{ id: 1 }], "c"), page([{ id: 2 }], "d")];
+  const found = await readOn({ page: page([], "a"), path: "rejections" }, row => row.id > 1, get);
+  assert.deepEqual([found.rows.map(id), found.next.isEmpty, asked.length], [[1, 2], false, 3], "a known row is no find");
+  assert.equal(asked[0], "rejections?continuation=a");
+  [asked, answers] = [[], Array.from({ length: 9 }, (_, i) => page([], `n${i}`))];
+  const none = await readOn({ page: page([], "a"), path: "rejections" }, () => true, get);
+  assert.deepEqual([asked.length, none.next.isEmpty, none.next.page.nextLink.at(-1)], [5, true, "4"]);
+});
+
+test("how far a list was searched is a date, if it has one", () => {
+  const dateOf = token => searchedTo(page([], token), "rejections");
+  assert.deepEqual(["settled.2026-11-20.", "2026-11-20.123~x", "pending.2026-11-20", "1!48!abc", undefined].map(dateOf),
+    ["2026-11-20", "2026-11-20", "", "", ""]);
 });
 
 test("a list asks for as much as is shown, by the filters that it knows", () => {

@@ -46,6 +46,7 @@ class Service:
     keys: dict[str, str] = field(default_factory=dict)  # of read, write, app; empty: none needed
     failure: HTTPStatus | None = None  # of every call of the API
     empty_pages: int = 0  # of each list, before its rows
+    empty_end: int = 0  # pages of each list, after its rows
     policy: str | None = POLICY
     requests: list[web.BaseRequest] = field(default_factory=list)
     writes: list[tuple[str, str]] = field(default_factory=list)  # path, body
@@ -153,10 +154,12 @@ class Service:
 
     def _page_of(self, request: web.Request, rows: list[Json]) -> Json:
         size = int(request.query.get("maxpagesize", "100"))
-        start = int(request.query.get("token", -size * self.empty_pages))
+        first = -size * self.empty_pages
+        start = int(request.query.get("continuation", f".{first}").rpartition(".")[2])
         page: Json = {"value": rows[max(0, start) : max(0, start + size)]}
-        if start + size < len(rows):
-            query = {**request.query, "token": str(start + size)}
+        if start + size < len(rows) + size * self.empty_end:
+            day = values.before((start + size - first) / size * 86_400)[:10]
+            query = {**request.query, "continuation": f"settled.{day}.{start + size}"}
             page["nextLink"] = str(
                 URL(f"https://another-name.example{request.path}").with_query(query)
             )

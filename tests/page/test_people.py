@@ -10,7 +10,7 @@ from playwright.async_api import expect
 
 from tests.page import values
 from tests.page.conftest import Open
-from tests.page.journeys import FOCUS, post_another, read_why_and_redeliver
+from tests.page.journeys import FOCUS, post_another, read_why_and_redeliver, tab_to
 from tests.page.service import Service
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -29,6 +29,128 @@ async def test_keyboard_alone(open_page: Open, service: Service) -> None:
     await post_another(page, "6432a8f9-0fe6-4339-9303-772c92f35d02")
     posted = {"operation": "6432a8f9-0fe6-4339-9303-772c92f35d02"}
     assert json.loads(service.writes[-1][1]) == posted
+
+
+async def test_filter_keeps_the_focus_and_a_row_is_one_key_away(
+    open_page: Open, service: Service
+) -> None:
+    opened = await open_page(service)
+    page = await opened.go("operations")
+    await tab_to(page, "36 failed in 24 h")
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(re.compile("status=Failed"))
+    await expect(page.locator("tbody tr").first).to_contain_text("Failed")
+    assert (await page.evaluate(FOCUS)).endswith("failed in 24 h")
+    await page.keyboard.press("j")
+    await expect(page.locator("main a.op").first).to_be_focused()
+    await opened.go("deliveries")
+    await tab_to(page, "Abandoned")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("cell", name="abandoned").first).to_be_visible()
+    assert await page.evaluate(FOCUS) == "Abandoned"
+    for row in (0, 1):
+        await page.keyboard.press("j")
+        await expect(page.locator("main a.op").nth(row)).to_be_focused()
+    await page.keyboard.press("k")
+    await expect(page.locator("main a.op").first).to_be_focused()
+
+
+async def test_dropped_filter_leaves_the_focus_in_the_view(
+    open_page: Open, service: Service
+) -> None:
+    opened = await open_page(service)
+    page = await opened.go("operations?status=Failed")
+    await tab_to(page, "Clear 1 filter")
+    await page.keyboard.press("Enter")
+    await page.get_by_text("100 shown").wait_for()
+    await expect(page.locator("main")).to_be_focused()
+
+
+async def test_tab_begins_at_the_beginning(open_page: Open, service: Service) -> None:
+    opened = await open_page(service)
+    page = await opened.go("operations")
+    focused = []
+    for _ in range(3):
+        await page.keyboard.press("Tab")
+        focused.append(await page.evaluate(FOCUS))
+    assert focused == ["Skip to the content", "opswatch", "Operations"]
+    await page.keyboard.press("Shift+Tab")
+    await page.keyboard.press("Shift+Tab")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("main a.op").first).to_be_focused()
+
+
+async def test_escape_leaves_the_search(open_page: Open, service: Service) -> None:
+    opened = await open_page(service)
+    page = await opened.go("operations")
+    await page.keyboard.press("/")
+    await page.keyboard.type("nothing of this name")
+    await page.keyboard.press("Escape")
+    await expect(page.locator("main a.op").first).to_be_focused()
+    await expect(page.get_by_role("searchbox")).to_have_value("")
+    assert page.url.endswith("#/operations")
+
+
+async def test_control_enter_posts(open_page: Open, service: Service) -> None:
+    opened = await open_page(service)
+    page = await opened.go("operations")
+    await page.keyboard.press("p")
+    await expect(page.get_by_text("Ctrl+Enter posts")).to_be_visible()
+    await page.keyboard.type("6432a8f9-0fe6-4339-9303-772c92f35d02")
+    await page.keyboard.press("Control+Enter")
+    await expect(page.get_by_role("status").filter(has_text="Posted.")).to_be_visible()
+    assert len(service.writes) == 1
+
+
+async def test_abandoned_callbacks_are_in_sight(open_page: Open) -> None:
+    """Nothing is pending, yet callbacks did not arrive: the strip and the empty list say so."""
+    counted = values.summary()
+    counted["last24Hours"] |= {"abandoned": 3}
+    gone = values.delivery(values.ended(9, 3000), state="abandoned")
+    service = Service(deliveries=[gone], summary=counted)
+    opened = await open_page(service)
+    page = await opened.go("operations")
+    card = page.get_by_role("link", name="3 abandoned in 24 h")
+    await card.click()
+    await expect(page.get_by_role("cell", name="abandoned")).to_be_visible()
+    assert "since=P1D" in [r for r in service.api_requests if "deliveries" in r][-1]
+    await page.get_by_role("button", name="Last 24 hours only").click()
+    await page.get_by_role("button", name="Pending", exact=True).click()
+    await expect(page.get_by_text("No callback is pending.")).to_be_visible()
+    await page.get_by_role("link", name="3 times in the last 24 hours one was abandoned").click()
+    await expect(page.get_by_role("cell", name="abandoned")).to_be_visible()
+
+
+async def test_counts_have_their_time(open_page: Open, service: Service) -> None:
+    opened = await open_page(service)
+    page = await opened.go("operations")
+    await expect(page.get_by_text("Counted at 21:41, each minute")).to_be_visible()
+    service.summary |= {"countedAt": None}
+    await page.reload()
+    await expect(page.get_by_text("Not counted yet")).to_be_visible()
+
+
+async def test_few_operations_make_a_guess(open_page: Open, service: Service) -> None:
+    service.kinds[0]["n"] = 3
+    opened = await open_page(service)
+    page = await opened.go("kinds")
+    row = page.get_by_role("row").filter(has_text="redisEnterprise/create")
+    assert (await row.inner_text()).count("~") == 3
+    await expect(page.get_by_text("guesses from fewer than 20 operations")).to_be_visible()
+    assert (await page.locator("tbody").inner_text()).count("~") == 3
+
+
+async def test_life_names_its_signs_and_counts_in_grammar(
+    open_page: Open, service: Service
+) -> None:
+    service.whole[0] |= {"polls": 1, "misses": 0}
+    opened = await open_page(service)
+    page = await opened.go(f"operations/{values.SUBSCRIPTION}/{service.whole[0]['key']}")
+    assert re.search(r"\b1 poll\b", await page.locator(".sum").inner_text())
+    assert "1 poll, 0 missed" in (
+        await page.locator(".life svg").first.get_attribute("aria-label") or ""
+    )
+    await expect(page.locator(".legend")).to_contain_text("registered")
 
 
 async def test_single_keys_can_be_switched_off(open_page: Open, service: Service) -> None:

@@ -241,10 +241,54 @@ async def test_lists_beside_operations_go_on_likewise(open_page: Open, view: str
 
 
 @pytest.mark.parametrize("view", ["operations", "deliveries", "rejections"])
-async def test_empty_page_of_a_list_can_go_on(open_page: Open, view: str) -> None:
-    opened = await open_page(Service(empty_pages=2))
+async def test_empty_pages_are_read_on_five_at_a_time(open_page: Open, view: str) -> None:
+    service = Service(empty_pages=7)
+    opened = await open_page(service)
     page = await opened.go(view)
-    for _ in range(2):
-        await page.get_by_text("Nothing that matches among what was searched so far").wait_for()
-        await page.get_by_role("button", name="Load more").click()
+    await page.get_by_text("among what was searched so far, back to 24 Nov").wait_for()
+    before = len(service.api_requests)
+    await page.get_by_role("button", name="Load more").click()
+    await page.get_by_text("among what was searched so far, back to 19 Nov").wait_for()
+    assert len(service.api_requests) == before + 5
+    await page.get_by_role("button", name="Load more").click()
     await page.locator("tbody tr").first.wait_for()
+
+
+@pytest.mark.parametrize("view", ["operations?status=Failed", "deliveries?state=abandoned"])
+async def test_list_is_searched_to_its_end_once(open_page: Open, view: str) -> None:
+    """Empty pages after the rows: a click says how far they were searched, the last one ends it."""
+    row = values.failed(7, 900)
+    service = Service(
+        operations=[row],
+        deliveries=[values.delivery(row, state="abandoned")],
+        empty_end=8,
+    )
+    opened = await open_page(service)
+    page = await opened.go(view)
+    await page.get_by_role("button", name="Load more").click()
+    await page.get_by_text("searched back to 19 Nov").wait_for()
+    await page.get_by_role("button", name="Load more").click()
+    await page.get_by_role("button", name="Load more").wait_for(state="detached")
+    for _ in range(3):
+        await opened.turn(60)  # a read of the beginning forgets none of it
+    assert await page.get_by_role("button", name="Load more").count() == 0
+    assert await page.locator("tbody tr").count() == 1
+
+
+async def test_due_attempt_is_soon_shown(open_page: Open, service: Service) -> None:
+    opened = await open_page(service)
+    page = await opened.go(f"operations/{values.SUBSCRIPTION}/{service.whole[0]['key']}")
+    shown = service.whole[0]["deliveries"][0]
+    await page.get_by_role("button", name="Redeliver to hooks.example.com").wait_for(
+        state="detached"
+    )
+    shown["nextAttemptAt"] = values.before(0)
+    async with page.expect_response(lambda response: "/redeliver" in response.url):
+        await page.get_by_role("button", name="Send now to hooks.example.com").click()
+    await opened.turn(0, least=0)
+    shown |= {"state": "abandoned", "nextAttemptAt": None, "reason": "410 Gone"}
+    await opened.turn(2)
+    await page.get_by_role("cell", name="abandoned").wait_for()
+    count = len(service.api_requests)
+    await opened.turn(58, least=0)  # and then it is read as seldom as before
+    assert len(service.api_requests) == count

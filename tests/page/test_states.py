@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from playwright.async_api import FloatRect, expect
 
 from tests.page import values
 from tests.page.conftest import Open, Opened
@@ -136,6 +137,31 @@ async def test_nothing_is_cut_on_a_phone(open_page: Open, service: Service, view
     assert box is not None
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 390
+
+
+async def test_phone_says_why_and_that_there_are_more_views(
+    open_page: Open, service: Service
+) -> None:
+    opened = await open_page(service, viewport={"width": 390, "height": 844})
+    page = await opened.go("operations")
+    await page.get_by_role("link", name="Deliveries 12").wait_for()
+    lost = page.locator("tbody tr").filter(has_text="Lost").first
+    await expect(
+        lost.get_by_text("403 AuthorizationFailed").and_(lost.locator(".phone"))
+    ).to_be_visible()
+    nav = await page.locator("nav").bounding_box()
+    assert nav is not None
+    ends = []  # the right end of the views, above their words
+    for to in (0, 1000):
+        await page.evaluate("left => { document.querySelector('nav').scrollLeft = left }", to)
+        clip: FloatRect = {
+            "x": nav["x"] + nav["width"] - 6,
+            "y": nav["y"] + 3,
+            "width": 6,
+            "height": 6,
+        }
+        ends.append(await page.screenshot(clip=clip))
+    assert ends[0] != ends[1]  # a shadow, until nothing follows
 
 
 async def test_slow_operation_stands_among_its_kind(open_page: Open, service: Service) -> None:

@@ -113,7 +113,7 @@ def operations(count: int = 100) -> list[Json]:
                 rows.append(failed(number, age))
             case 3:
                 lost = {
-                    "lostReason": "403 AuthorizationFailed for 15 minutes",
+                    "errorMessage": "403 AuthorizationFailed for 15 minutes",
                     "durationSeconds": None,
                 }
                 rows.append(ended(number, age, 900, "Lost", resourceId=None, **lost))

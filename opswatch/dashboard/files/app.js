@@ -4,6 +4,7 @@ import { Deliveries, deliveriesPath } from "./deliveries.js";
 import { Ask, Help, KeyForm, Keys, Post, whyNot } from "./dialogs.js";
 import { Header } from "./header.js";
 import { Health } from "./health.js";
+import { focusContent, onKey, showCurrent } from "./keyboard.js";
 import { Kinds } from "./kinds.js";
 import { Live } from "./live.js";
 import { Operation } from "./operation.js";
@@ -37,13 +38,14 @@ class App extends Component {
   /** Show what the address names: what was read for another view is gone before this one is drawn. */
   show(route) {
     const isOther = route.view !== this.route.view || route.path !== this.route.path;
+    const isFocused = document.activeElement !== document.body;
     this.route = route;
     if (route.view === "operations") this.listHash = location.hash || "#/operations";
     if (route.path) this.opened = route.id;
     this.setState({ route, dialog: null }, () => {
-      if (!isOther) return;
-      document.querySelector("main").focus({ preventScroll: true });
-      scrollTo({ top: 0 });
+      // What had the focus may be gone with its filter.
+      if (isOther || (isFocused && document.activeElement === document.body)) document.querySelector("main").focus({ preventScroll: true });
+      if (isOther) scrollTo({ top: 0 });
     });
     this.follow(0);
   }
@@ -65,26 +67,18 @@ class App extends Component {
 
   /** Back from an operation, the focus goes to its row, once the list has been read. */
   componentDidUpdate(_, before) {
-    // On a phone the views are wider than the screen, more so with the summary's counts.
-    if (before.route !== this.state.route || !before.live.summary !== !this.state.live.summary) {
-      document.querySelector("nav [aria-current]").scrollIntoView({ block: "nearest", inline: "nearest" });
-    }
+    if (before.route !== this.state.route || !before.live.summary !== !this.state.live.summary) showCurrent();
     if (!this.opened || this.route.view !== "operations" || !this.live.state.data) return;
     const row = [...document.querySelectorAll("tr[data-row]")].find(row => row.dataset.row === this.opened);
     this.opened = null;
     if (document.activeElement === document.querySelector("main")) row?.querySelector("a").focus();
   }
 
-  onKey = event => {
-    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-    if (event.key === "Escape" && this.route.path) { location.hash = this.listHash; return; }
-    if (!this.state.hasShortcuts || event.target.closest?.("input, textarea, select")) return;
-    const does = {
-      "/": () => document.getElementById("search")?.focus(), r: () => this.live.refresh(),
-      p: () => this.state.mayWrite && this.act.post(), "?": () => this.open("help"),
-    }[event.key];
-    if (does) { event.preventDefault(); does(); }
-  };
+  onKey = event => onKey(event, {
+    hasShortcuts: this.state.hasShortcuts,
+    back: this.route.path && (() => { location.hash = this.listHash; }),
+    does: { r: () => this.live.refresh(), p: () => this.state.mayWrite && this.act.post(), "?": () => this.open("help") },
+  });
 
   open = (dialog, props = {}) => this.setState({ dialog: { name: dialog, ...props } });
 
@@ -132,10 +126,10 @@ class App extends Component {
   render(_, { route, live, dialog, notice, mayWrite }) {
     const needsKey = live.error?.status === 401, View = route.path ? Operation : VIEWS[route.view][0];
     return html`<${Header} view=${route.view} live=${live} control=${this.live} mayWrite=${mayWrite}
-        views=${VIEWS} hasKeys=${keys.has("read")} onPost=${this.act.post} onOpen=${this.open} />
+        views=${VIEWS} onSkip=${focusContent} hasKeys=${keys.has("read")} onPost=${this.act.post} onOpen=${this.open} />
       <main tabindex="-1">${needsKey ? html`<h1>A key is needed</h1>
         <${KeyForm} isWrong=${keys.has("read")} onSaved=${this.onKeys} />`
-        : html`<${View} key=${route.path ?? `${route.view} ${route.query}`} live=${live} query=${route.query}
+        : html`<${View} key=${route.path ?? route.view} live=${live} query=${route.query}
             back=${this.listHash} act=${this.act} mayWrite=${mayWrite}
             onRetry=${() => this.live.refresh()} onShown=${shown => this.follow(shown)} onPost=${this.act.post} />`}</main>
       <div class="notice" role="status">${notice}</div>${dialog && this.dialog(dialog)}`;

@@ -1,14 +1,15 @@
-// Callbacks: what is owed, what was given up and what arrived, by receiver.
+// Callbacks: what is pending, what was given up and what arrived, by receiver.
 import { pathOf } from "./api.js";
 import { Paged, pathOfList, SearchOn } from "./paged.js";
-import { answerOf, Choice, DeliveryState, go, html, linkOf, queued, Skeleton, Trouble, When } from "./ui.js";
-import { host, instant, shortId } from "./words.js";
+import { answerOf, Choice, DeliveryState, go, html, linkOf, Only, queued, Skeleton, Trouble, When } from "./ui.js";
+import { host, instant, plural, shortId } from "./words.js";
 
 const NOTHING = {
-  pending: "Nothing is owed: every callback has been settled.", abandoned: "No callback was given up.",
+  pending: "No callback is pending.", abandoned: "No callback was abandoned in this time.",
   delivered: "No callback was delivered in this time.",
 };
-const STATES = [["pending", "Owed"], ["abandoned", "Abandoned"], ["delivered", "Delivered"]];
+const STATES = [["pending", "Pending"], ["abandoned", "Abandoned"], ["delivered", "Delivered"]];
+const ABANDONED = "#/deliveries?state=abandoned";
 
 export function deliveriesPath(query, shown) {
   const wanted = new URLSearchParams(query);
@@ -29,17 +30,22 @@ export function byHost(deliveries) {
 
 export function Deliveries({ live, query, onRetry, onShown, mayWrite, act }) {
   const state = STATES.find(([name]) => name === query.get("state"))?.[0] ?? "pending";
-  const show = (rows, isCut, foot) => html`<h1>Deliveries</h1>
+  const show = (rows, cut, foot) => html`<h1>Deliveries</h1>
     <div class="filters">
       <${Choice} label="State" options=${STATES} value=${state} onPick=${value => go("deliveries", { ...Object.fromEntries(query), state: value })} />
-      ${query.get("host") && html`<button type="button" class="plain" onClick=${() => go("deliveries", { state })}>${query.get("host")} only ✕</button>`}
+      <${Only} view="deliveries" query=${query} names=${["host", "since"]} />
       ${mayWrite && state === "abandoned" && rows.length > 0 && html`<button type="button" onClick=${() => act.redeliverAll(query)}>Redeliver all…</button>`}</div>
     <${Trouble} live=${live} onRetry=${onRetry} />
     ${!live.data && !live.error && html`<${Skeleton} isSlow=${live.isSlow} />`}
-    ${live.data && !rows.length && (isCut ? SearchOn() : html`<div class="note" role="status">${NOTHING[state]}</div>`)}
+    ${live.data && !rows.length && (cut ? SearchOn(cut) : html`<div class="note" role="status">
+      ${NOTHING[state]}${state === "pending" && html`${" "}<${Abandoned} day=${live.summary?.last24Hours} />`}</div>`)}
     ${byHost(rows).map(([name, group]) => Group({ name, group, state, live, mayWrite, act }))}${foot}`;
-  return html`<${Paged} live=${live} idOf=${delivery => delivery.deliveryId} show=${show} onShown=${onShown} />`;
+  return html`<${Paged} live=${live} query=${query} idOf=${delivery => delivery.deliveryId} show=${show} onShown=${onShown} />`;
 }
+
+/** Where the callbacks are that did not arrive: none of them is pending. */
+const Abandoned = ({ day }) => html`<a href=${ABANDONED}>${day?.abandoned > 0
+  ? `${plural(day.abandoned, "time")} in the last 24 hours one was abandoned.` : "Abandoned ones are in a list of their own."}</a>`;
 
 /** The deliveries to one host, and whether they are paused. */
 function Group({ name, group, state, live, mayWrite, act }) {

@@ -38,9 +38,15 @@ export class Post extends Component {
     }
   };
 
+  onKey = event => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    if (!this.state.isSending) event.currentTarget.requestSubmit();
+  };
+
   render({ onClose }, { problem, isSending }) {
     const field = (name, label, hint) => html`<label>${label}<input name=${name} placeholder=${hint} autocomplete="off" spellcheck=${false} /></label>`;
-    return html`<${Dialog} label="Post an operation" onClose=${onClose}><form onSubmit=${this.send}>
+    return html`<${Dialog} label="Post an operation" onClose=${onClose}><form onSubmit=${this.send} onKeyDown=${this.onKey}>
       <label>Operation ID, ARM path, status URL, or JSON<textarea ref=${this.text} name="operation" rows="5" required spellcheck=${false}
         aria-invalid=${problem ? "true" : undefined} aria-describedby="refused"></textarea></label>
       <details><summary>Callback, kind, resource, timeout</summary>
@@ -49,7 +55,7 @@ export class Post extends Component {
         <p class="muted">These are for an ID, a path or a URL. JSON has its own.</p></details>
       <div id="refused" role="alert">${problem && html`<p class="bad">
         <strong>${whyNot(problem)}</strong> ${[problem.code, problem.message].filter(Boolean).join(": ")}</p>`}</div>
-      <div class="actions"><button type="button" onClick=${() => onClose()}>Cancel</button>
+      <div class="actions"><span class="muted hint">Ctrl+Enter posts</span><button type="button" onClick=${() => onClose()}>Cancel</button>
         <button class="main" disabled=${isSending}>${isSending ? "Posting…" : "Post"}</button></div>
     </form></${Dialog}>`;
   }
@@ -66,14 +72,14 @@ export const Ask = ({ question, verb, onYes, onClose }) => html`<${Dialog} label
     </form></${Dialog}>`;
 
 const SHORTCUTS = [
-  ["j k ↓ ↑", "in the table: next, previous"], ["Enter", "open it"], ["Esc", "back to the list"],
-  ["/", "search"], ["r", "read now"], ["p", "post"], ["?", "this list"],
+  ["j k", "next row, previous row"], ["↓ ↑", "the same, in the table"], ["Enter", "open it"], ["Esc", "back to the list"],
+  ["/", "search"], ["r", "read now"], ["p", "post"], ["Ctrl Enter", "in the dialog: post it"], ["?", "this list"],
 ];
 
 export const Help = ({ hasShortcuts, onSwitch, onClose }) => html`<${Dialog} label="Keyboard" onClose=${onClose}>
   <dl class="keys">${SHORTCUTS.map(([key, what]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${what}</dd></div>`)}</dl>
   <label class="switch">
-    <input type="checkbox" checked=${hasShortcuts} onChange=${event => onSwitch(event.target.checked)} /> Single keys work: / r p ?</label>
+    <input type="checkbox" checked=${hasShortcuts} onChange=${event => onSwitch(event.target.checked)} /> Single keys work: j k / r p ?</label>
   <form method="dialog" class="actions"><button>Close</button></form></${Dialog}>`;
 
 const LIST_KEYS = "az functionapp function keys list --function-name read --name APP --resource-group GROUP";

@@ -2,7 +2,7 @@
 // attributes, because the page's policy forbids styles of elements.
 import { Component, createRef, html } from "./ui.js";
 import { lifeOf } from "./life.js";
-import { clock, host, lookOf, span } from "./words.js";
+import { clock, host, lookOf, plural, span } from "./words.js";
 
 const SECOND = 1000, LABEL = 20; // characters of a lane's name
 const PERCENTILES = 48; // px: room for the names of two percentiles
@@ -29,7 +29,7 @@ export class Life extends Component {
 function Drawing({ op, life }) {
   const { arm, polls, lanes } = life.rows, bottom = life.height - 18, radius = life.isNarrow ? 4.2 : 5.5, deliveries = op.deliveries ?? [];
   const tries = deliveries.reduce((sum, delivery) => sum + (delivery.attempts ?? 0), 0);
-  const sentence = `${op.status || "registered"}: ${op.polls ?? 0} polls, ${op.misses ?? 0} missed, ${tries} delivery attempts. The table below says the same.`;
+  const sentence = `${op.status || "registered"}: ${plural(op.polls ?? 0, "poll")}, ${op.misses ?? 0} missed, ${plural(tries, "delivery attempt")}. The table below says the same.`;
   const name = (y, text) => life.isNarrow ? html`<text class="lane" x=${life.left} y=${y - 14}>${text}</text>`
     : html`<text class="lane" x="0" y=${y + 4}>${text.length > LABEL ? `${text.slice(0, LABEL - 1)}…` : text}<title>${text}</title></text>`;
   return html`<svg width=${life.width} height=${life.height} role="img" aria-label=${sentence}>
@@ -85,6 +85,7 @@ function Legend({ life, op }) {
   const circle = html`<circle cx="7" cy="7" r="5" />`, at = text => clock(text, Date.now(), undefined, true);
   const codes = [...new Set(life.attempts.filter(attempt => !attempt.isAccepted).map(attempt => attempt.answer.split(" ")[0]))];
   return html`<ul class="legend" aria-hidden="true">
+    ${life.born !== null && sign("born", html`<path d="M7 3l-4 7h8z" />`, "registered")}
     ${life.polls.some(poll => !poll.isMiss) && sign("read", html`<path d="M7 1v12" />`, "poll")}
     ${life.polls.some(poll => poll.count > 1) && sign("read", html`<path d="M7 1v12m-3 -7v7h6v-7" />`, "several alike")}
     ${life.polls.some(poll => poll.isMiss) && sign("missed", html`<path d="M3 3l8 8m0 -8l-8 8" />`, "missed poll")}

@@ -2,9 +2,10 @@
 import { html } from "./ui.js";
 import { clock } from "./words.js";
 
-export function Header({ view, live, control, mayWrite, views, hasKeys, onPost, onOpen }) {
+export function Header({ view, live, control, mayWrite, views, hasKeys, onPost, onOpen, onSkip }) {
   const counts = { deliveries: live.summary?.failing, rejections: live.summary?.last24Hours?.rejected };
-  return html`<header><a class="logo" href="#/operations">opswatch</a>
+  return html`<header><button type="button" class="skip" onClick=${onSkip}>Skip to the content</button>
+    <a class="logo" href="#/operations">opswatch</a>
     <nav aria-label="Views">${Object.entries(views).map(([name, [, title]]) => html`<a key=${name} href=${`#/${name}`}
       aria-current=${name === view || (name === "operations" && view === "operation") ? "page" : undefined}>${title}${
       counts[name] > 0 && html`${" "}<span class="count">${counts[name]}</span>`}</a>`)}</nav>

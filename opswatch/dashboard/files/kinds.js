@@ -2,6 +2,7 @@
 import { html, Skeleton, Trouble } from "./ui.js";
 import { span } from "./words.js";
 
+const FEW = 20; // ended operations, below which a percentile is a guess
 const WIDTH = 260, HEIGHT = 18, SHORTEST = 1; // seconds, at the left edge
 
 export function Kinds({ live, onRetry }) {
@@ -9,7 +10,8 @@ export function Kinds({ live, onRetry }) {
   return html`<h1>Kinds</h1><${Trouble} live=${live} onRetry=${onRetry} />
     ${!live.data && !live.error && html`<${Skeleton} isSlow=${live.isSlow} />`}
     ${live.data && !rows.length && html`<div class="note" role="status">No durations are learned yet: each operation that ends adds to its kind.</div>`}
-    ${rows.length > 0 && html`<p class="muted">How long operations take: 50, 90 and 99 of 100 end within these times.<span class="wide"> The scale of the strips is logarithmic.</span></p>
+    ${rows.length > 0 && html`<p class="muted">How long operations take: 50, 90 and 99 of 100 end within these times.
+      ${rows.some(isGuess) && html`${" "}Those with ~ are guesses from fewer than ${FEW} operations.`}<span class="wide"> The scale of the strips is logarithmic.</span></p>
       <div class="scroll" tabindex="0" role="region" aria-label="Kinds"><table class="kinds"><thead><tr><th scope="col">Kind</th>
         <th scope="col" class="n wide">Ended</th><th scope="col" class="n">p50</th><th scope="col" class="n wide">p90</th>
           <th scope="col" class="n">p99</th>
@@ -18,12 +20,16 @@ export function Kinds({ live, onRetry }) {
       <tbody>${rows.map(row => html`<tr key=${`${row.provider}/${row.kind ?? row.collection}`}><td>
         <strong>${row.kind ?? row.collection}</strong>
           <small>${row.provider}${!row.kind && ", posted without a kind"}</small></td><td class="n wide">${row.n}</td>
-        <td class="n">${span(row.p50)}</td><td class="n wide">${span(row.p90)}</td><td class="n">${span(row.p99)}</td>
+        <td class="n">${timeOf(row, "p50")}</td><td class="n wide">${timeOf(row, "p90")}</td><td class="n">${timeOf(row, "p99")}</td>
           <td class="wide">${Strip({ row, longest })}</td>
         <td class="n">${row.running ? html`<a href=${runningOf(row)}>${row.running}</a>` : 0}${row.slow > 0 && html`<small class="phone warn">${row.slow} slow</small>`}</td>
         <td class="n wide">${row.slow ? html`<strong class="warn">${row.slow} slow</strong>` : 0}</td></tr>`)}</tbody></table>
           </div>`}`;
 }
+
+const isGuess = row => row.n < FEW && Number.isFinite(row.p50);
+
+const timeOf = (row, name) => `${isGuess(row) ? "~" : ""}${span(row[name])}`;
 
 function runningOf({ provider, kind }) {
   return `#/operations?${new URLSearchParams({ state: "watching", provider, ...(kind && { kind }) })}`;

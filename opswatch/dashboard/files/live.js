@@ -1,17 +1,14 @@
 // Reads what is shown again and again. Each read is a billed execution and keeps an instance warm: one
 // request a tick, fewer while nothing runs, while nobody is there or after errors, none while hidden.
 import { call } from "./api.js";
+import { WAITS, waitOf } from "./pace.js";
 
-const SECOND = 1000, MINUTE = 60 * SECOND;
-export const WAITS = {
-  running: 10 * SECOND, ended: MINUTE, error: 120 * SECOND, away: MINUTE,
-  untilAway: 15 * MINUTE, untilAsleep: 60 * MINUTE, untilSlow: 3 * SECOND,
-};
+const SECOND = 1000;
 const SUMMARY = "summary", SUMMARY_TURN = 3; // every third tick reads the summary instead
 
 /** What is shown, and when it is read again. Calls `onChange` after each change of `state`. */
 export class Live {
-  #timer = 0; #slow = 0; #turn = 0; #failures = 0; #control = null; #lastInput = Date.now();
+  #timer = 0; #slow = 0; #turn = 0; #failures = 0; #dueReads = 0; #control = null; #lastInput = Date.now();
 
   constructor(onChange) {
     this.onChange = onChange;
@@ -31,6 +28,7 @@ export class Live {
 
   /** Read now: what is shown, and the summary if there is none yet. */
   refresh() {
+    this.#dueReads = 0;
     if (this.state.summary === null) this.#readSummary();
     return this.#read();
   }
@@ -100,8 +98,8 @@ export class Live {
   #later(atLeast = 0) {
     clearTimeout(this.#timer);
     if (this.state.error?.status === 401) { this.#set({ nextAt: Infinity }); return; }
-    const { data } = this.state, rows = data?.value ?? [data];
-    let wait = rows.some(row => row?.state === "watching") ? WAITS.running : WAITS.ended;
+    let { wait, isDue } = waitOf(this.state.data, Date.now(), this.#dueReads);
+    this.#dueReads = isDue ? this.#dueReads + 1 : 0;
     if (Date.now() - this.#lastInput > WAITS.untilAway) wait = Math.max(wait, WAITS.away);
     if (this.#failures) wait = Math.min(WAITS.running * 2 ** (this.#failures - 1), WAITS.error);
     wait = Math.max(wait, atLeast);

@@ -3,7 +3,7 @@ import { pathOf } from "./api.js";
 import { Life } from "./drawing.js";
 import { storyOf } from "./life.js";
 import { answerOf, DeliveryState, html, Payload, queued, Skeleton, Status, Trouble, When } from "./ui.js";
-import { codesOf, host, kindOf, lateBy, nameOf, portalOf, resource, span, utc, zoneName } from "./words.js";
+import { codesOf, host, kindOf, lateBy, nameOf, plural, portalOf, resource, span, utc, zoneName } from "./words.js";
 
 const STOP = "The operation itself goes on in Azure. No callback is sent.";
 
@@ -63,7 +63,7 @@ function sumOf(op) {
     html`registered <${When} at=${op.registeredAt} seconds />`,
     op.state !== "watching" && op.endTime && html`ended <${When} at=${op.endTime} seconds />`,
     op.state !== "watching" && op.finishedAt && html`seen <${When} at=${op.finishedAt} seconds />${lag > 0 ? `, ${span(lag / 1000)} later` : ""}`,
-    `${op.polls ?? 0} polls${op.misses ? `, ${op.misses} missed (${op.lastMiss ?? ""})` : ""}`,
+    `${plural(op.polls ?? 0, "poll")}${op.misses ? `, ${op.misses} missed (${op.lastMiss ?? ""})` : ""}`,
     Number.isFinite(op.durationSeconds) && html`took <strong>${span(op.durationSeconds)}</strong>`,
     op.state === "watching" && op.dueAt && html`next poll <${When} at=${op.dueAt} seconds />`,
     op.state === "watching" && op.expectedEndAt && html`half of its kind have ended by <${When} at=${op.expectedEndAt} />${

@@ -1,8 +1,9 @@
 // The list of operations: what is wrong, what runs and how far, and any one of them.
-import { call, nextOf } from "./api.js";
+import { nextOf } from "./api.js";
 import { Attention } from "./attention.js";
 import { Filters } from "./filters.js";
-import { Foot, pathOfList, SearchOn } from "./paged.js";
+import { moveAmong } from "./keyboard.js";
+import { Foot, pathOfList, readOn, SearchOn } from "./paged.js";
 import { Row } from "./row.js";
 import { append, idOf, merge, newestFirst, reveal } from "./rows.js";
 import { placeIn, putBack } from "./place.js";
@@ -13,15 +14,18 @@ const FILTERS = ["state", "status", "kind", "since", "until", "operation", "reso
 
 export const listPath = (query, shown) => pathOfList("operations", FILTERS, query, shown);
 
+const START = { list: null, read: null, next: null, isLoading: false, problem: null };
+
 export class Operations extends Component {
-  state = { list: null, read: null, next: null, isLoading: false, problem: null };
+  state = START;
   table = createRef();
 
-  static getDerivedStateFromProps({ live }, state) {
-    if (!live.data || live.data === state.read) return null;
+  static getDerivedStateFromProps({ live, query }, state) {
+    const before = state.query === String(query) ? state : { ...START, query: String(query) };
+    if (!live.data || live.data === before.read) return before;
     const rows = newestFirst(live.data.value ?? []);
-    const list = merge(state.list, rows, !live.data.nextLink);
-    return { list, read: live.data, next: state.next ?? { page: live.data, path: live.path } };
+    const list = merge(before.list, rows, !live.data.nextLink);
+    return { ...before, list, read: live.data, next: before.next ?? { page: live.data, path: live.path } };
   }
 
   getSnapshotBeforeUpdate() { return placeIn(this.table.current); }
@@ -29,14 +33,15 @@ export class Operations extends Component {
   componentDidUpdate(_, __, place) { putBack(this.table.current, place); }
 
   loadMore = async () => {
-    const { page, path } = this.state.next;
-    this.setState({ isLoading: true, problem: null });
+    const { query, next, list } = this.state, known = new Set(list.shown.map(idOf));
+    const set = change => query === this.state.query && this.setState(change);
+    set({ isLoading: true, problem: null });
     try {
-      const more = await call(nextOf(page, path));
-      const list = append(this.state.list, newestFirst(more.value));
-      this.setState({ list, next: { page: more, path }, isLoading: false });
-      this.props.onShown(list.shown.length);
-    } catch (problem) { this.setState({ problem, isLoading: false }); }
+      const more = await readOn(next, row => !known.has(idOf(row)));
+      const list = append(this.state.list, newestFirst(more.rows));
+      set({ list, next: more.next, isLoading: false });
+      if (query === this.state.query) this.props.onShown(list.shown.length);
+    } catch (problem) { set({ problem, isLoading: false }); }
   };
 
   reveal = () => {
@@ -47,12 +52,8 @@ export class Operations extends Component {
   };
 
   move = event => {
-    const links = [...this.table.current.querySelectorAll("a.op")];
-    const at = links.findIndex(link => link.closest("tr").contains(document.activeElement));
-    const to = { j: at + 1, ArrowDown: at + 1, k: at - 1, ArrowUp: at - 1 }[event.key];
-    if (to === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    links[Math.max(0, Math.min(links.length - 1, to))]?.focus();
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (moveAmong([...this.table.current.querySelectorAll("a.op")], event.key)) event.preventDefault();
   };
 
   render({ live, query, onRetry, onPost, mayWrite }) {
@@ -63,7 +64,7 @@ export class Operations extends Component {
       <${Trouble} live=${live} onRetry=${onRetry} />
       <div class="new" role="status">${list?.waiting > 0 && html`<button type="button" class="pill" onClick=${this.reveal}>${list.waiting} new</button>`}</div>
       ${!list && !live.error && html`<${Skeleton} isSlow=${live.isSlow} />`}
-      ${list && !shown.length && html`<${Empty} query=${query} next=${nextOf(next.page, next.path)} onPost=${onPost} mayWrite=${mayWrite} />`}
+      ${list && !shown.length && html`<${Empty} query=${query} next=${next} onPost=${onPost} mayWrite=${mayWrite} />`}
       ${shown.length > 0 && html`<table class="ops" ref=${this.table} onKeyDown=${this.move}>
         <caption class="vh">Operations, newest first. In the table, j and k move between rows, Enter opens one.</caption>
         <thead><tr><th scope="col" class="c-status">Status</th><th scope="col" class="c-resource">Resource</th>
@@ -72,12 +73,12 @@ export class Operations extends Component {
           <th scope="col" class="c-when n wide">Registered, ${zoneName(Date.now())}</th></tr></thead>
         <tbody>${shown.map(op => Row({ op, hasLeft: list.left.has(idOf(op)) }))}</tbody></table>`}
       ${list && html`<${Foot} said=${`${shown.length} shown, newest first${query.get("since") ? "" : ", of the last 30 days"}`}
-        next=${nextOf(next.page, next.path)} isLoading=${isLoading} problem=${problem} onMore=${this.loadMore} />`}`;
+        next=${next} isLoading=${isLoading} problem=${problem} onMore=${this.loadMore} />`}`;
   }
 }
 
 function Empty({ query, next, onPost, mayWrite }) {
-  if (next) return SearchOn();
+  if (nextOf(next.page, next.path)) return SearchOn(next);
   if (query.size) return html`<div class="note" role="status"><p><strong>Nothing matches.</strong></p>
     <p class="chips">${[...query].map(([name, value]) => html`<span class="chip" key=${name}>${name}: ${value}</span>`)}
     <button type="button" onClick=${() => go("operations")}>Clear the filters</button></p></div>`;

@@ -1,5 +1,5 @@
 // Messages that could not be accepted, and why; each can be posted again, edited.
-import { go, html, Select, Skeleton, Trouble, When } from "./ui.js";
+import { go, html, Only, Select, Skeleton, Trouble, When } from "./ui.js";
 import { withoutPaths } from "./mask.js";
 import { Paged, pathOfList, SearchOn } from "./paged.js";
 
@@ -17,13 +17,14 @@ export const MEANINGS = {
 export const rejectionsPath = (query, shown) => pathOfList("rejections", ["reason", "since"], query, shown);
 
 export function Rejections({ live, query, onRetry, onShown, mayWrite, act }) {
-  const show = (rows, isCut, foot) => html`<h1>Rejections</h1>
+  const show = (rows, cut, foot) => html`<h1>Rejections</h1>
     <div class="filters">
       <${Select} label="Reason" value=${query.get("reason") ?? ""} options=${[["", "Any reason"], ...Object.keys(MEANINGS).map(name => [name, name])]}
-      onPick=${reason => go("rejections", { reason })} /></div>
+      onPick=${reason => go("rejections", { ...Object.fromEntries(query), reason })} />
+      <${Only} view="rejections" query=${query} names=${["since"]} /></div>
     <${Trouble} live=${live} onRetry=${onRetry} />
     ${!live.data && !live.error && html`<${Skeleton} isSlow=${live.isSlow} />`}
-    ${live.data && !rows.length && (isCut ? SearchOn() : html`<div class="note" role="status">No message was rejected.</div>`)}
+    ${live.data && !rows.length && (cut ? SearchOn(cut) : html`<div class="note" role="status">No message was rejected in this time.</div>`)}
     ${rows.length > 0 && html`<table class="rejections"><caption class="vh">Rejected messages, the newest day first</caption>
       <thead><tr><th scope="col">Reason</th><th scope="col">Message</th>
       <th scope="col" class="n wide">Times</th><th scope="col" class="n">Last</th></tr></thead>
@@ -32,7 +33,7 @@ export function Rejections({ live, query, onRetry, onShown, mayWrite, act }) {
         <td><code class="message">${shortBody(row.body)}</code><small>${withoutPaths(row.detail ?? "")}</small>
         ${mayWrite && html`<button type="button" class="plain small" onClick=${() => act.post(row.body)}>Post again, edited…</button>`}</td><td class="n wide">${row.count}</td>
         <td class="n"><${When} at=${row.receivedAt} /></td></tr>`)}</tbody></table>`}${foot}`;
-  return html`<${Paged} live=${live} idOf=${idOf} show=${show} order=", the newest day first" onShown=${onShown} />`;
+  return html`<${Paged} live=${live} query=${query} idOf=${idOf} show=${show} order=", the newest day first" onShown=${onShown} />`;
 }
 
 const idOf = row => `${row.day}/${row.id}`;

@@ -7,6 +7,7 @@ import { idOf } from "./rows.js";
 
 export function Row({ op, hasLeft }) {
   const late = lateBy(op, Date.now()), { group } = resource(op.resourceId), codes = codesOf(op);
+  const why = codes.at(-1) ?? op.errorMessage; // which is why an operation is lost, too
   const words = [op.status, op.state, op.slow, late > 0, op.misses, op.percentComplete, op.expectedEndAt, op.errorMessage,
     ...codes, op.kind, op.resourceId, op.durationSeconds, op.finishedAt, op.registeredAt, hasLeft];
   const id = idOf(op);
@@ -16,7 +17,7 @@ export function Row({ op, hasLeft }) {
       <${Status} op=${op} />${(late > 0 || op.slow) && html`<small class="warn">${late > 0 ? "poll late" : "slow"}</small>`}</td>
     <td class="c-resource"><a class="op" href=${linkOf(op)} title=${op.resourceId || op.operationId}>${nameOf(op)}</a>
       ${group !== "" && html`<span class="muted wide"> ${group}</span>`}
-      <small>${codes.length > 0 && html`<span class="bad phone">${codes.at(-1)}</span>`}<span class=${codes.length ? "wide" : ""}>${
+      <small>${why && html`<span class=${`${lookOf(op)} phone`} title=${why}>${why}</span>`}<span class=${why ? "wide" : ""}>${
         [kindOf(op), op.location].filter(Boolean).join(" · ")}</span></small></td>
     <td class="c-id wide"><code title=${op.operationId}>${shortId(op.operationId ?? "")}</code></td>
     <td class="c-error wide">${codes.length > 0 && html`<span class=${lookOf(op)}>${codes.join(" › ")}</span>`}

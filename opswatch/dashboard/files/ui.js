@@ -56,6 +56,16 @@ export function go(view, query) {
 
 export const linkOf = row => `#/operations/${[row.subscriptionId, row.operationKey ?? row.key].map(encodeURIComponent).join("/")}`;
 
+const SPANS = { PT1H: "Last hour", P1D: "Last 24 hours", P7D: "Last 7 days" };
+
+/** The filters of a view that have no control of their own: what they are, and a way to drop each. */
+export const Only = ({ view, query, names }) => names.filter(name => query.get(name)).map(name => {
+  const rest = new URLSearchParams(query), value = query.get(name);
+  rest.delete(name);
+  return html`<button type="button" class="plain" key=${name} onClick=${() => go(view, rest)}>${
+    name === "since" ? SPANS[value] ?? `since ${value}` : value} only ✕</button>`;
+});
+
 /** What is said of an answer to a redelivery. */
 export const queued = answer => `${answer?.value?.length ?? answer?.count ?? 0} queued for delivery.`;
 

@@ -12,6 +12,9 @@ export function span(seconds) {
   return parts.slice(first, first + 2).filter(([count]) => count > 0).map(([count, unit]) => count + unit).join(" ");
 }
 
+/** Return a count with its noun: 1 poll, 2 polls. */
+export const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
 /** Return the milliseconds of an instant in ISO 8601; null for anything else. */
 export function instant(text) {
   const at = typeof text === "string" ? Date.parse(text) : NaN;
@@ -30,6 +33,9 @@ export function clock(text, now, zone, hasSeconds = false) {
   const date = new Intl.DateTimeFormat("en-GB", { timeZone: zone, day: "numeric", month: "short" }).format(at);
   return `${date} ${time}`;
 }
+
+/** Return a date of the calendar, such as 2026-11-20, as people write it: 20 Nov. */
+export const dayOf = date => new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", day: "numeric", month: "short" }).format(instant(date));
 
 /** Return an instant in UTC, whole: what a title says. */
 export function utc(text) {

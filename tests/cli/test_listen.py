@@ -105,6 +105,7 @@ async def test_settings_for_an_app_are_printed_first(start: Start) -> None:
     async with start() as listening:
         url = listening.exports["OPSWATCH_CALLBACK_URL"]
         assert listening.err.startswith(f"# Listening on {url} until Ctrl-C. ")
+        assert f"={SECRET.text}  # as it is set here" in listening.err
     assert listening.exports == {
         "OPSWATCH_CALLBACK_URL": url,
         "OPSWATCH_CALLBACK_NETWORKS": "127.0.0.1/32",

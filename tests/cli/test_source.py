@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -274,10 +275,9 @@ async def silent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     """A server that never answers is the storage account; a command may look for 0.2 s."""
 
     async def keep_silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await released.wait()
-        writer.close()
+        accepted.append(writer)
 
-    released = asyncio.Event()
+    accepted: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(keep_silent, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     uri = f"{url}/{DEVELOPMENT_ACCOUNT}"
@@ -288,9 +288,11 @@ async def silent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     )
     monkeypatch.setattr(source, "LONGEST_LOOK", 0.2)
     yield url
-    released.set()
     server.close()
-    await server.wait_closed()
+    for writer in accepted:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 @pytest.mark.usefixtures("settings", "silent")

@@ -164,6 +164,21 @@ async def test_phone_says_why_and_that_there_are_more_views(
     assert ends[0] != ends[1]  # a shadow, until nothing follows
 
 
+async def test_attention_has_room_at_every_width(open_page: Open, service: Service) -> None:
+    """The cards do not run into the chart of the ends, or wider than the page."""
+    opened = await open_page(service)
+    page = await opened.go("operations")
+    await page.locator(".attention li").first.wait_for()
+    for width in (1300, 1241, 1240, 1110, 1000, 770):
+        await page.set_viewport_size({"width": width, "height": 500})
+        cards = await page.locator(".attention li").last.bounding_box()
+        ends = await page.locator(".ends").bounding_box()
+        assert cards is not None
+        edge = ends["x"] if ends else max(1000, width)
+        assert cards["x"] + cards["width"] <= edge, width
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+
+
 async def test_slow_operation_stands_among_its_kind(open_page: Open, service: Service) -> None:
     service.whole[1] |= {"slow": True}
     opened = await open_page(service)

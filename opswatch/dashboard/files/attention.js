@@ -3,6 +3,7 @@ import { html, When } from "./ui.js";
 import { clock, plural } from "./words.js";
 
 const FAILED = ["failed", "timedOut", "lost"];
+const TIMES = "How often a delivery was abandoned: one that was sent again may count twice, and is listed once";
 const HOURS = 24, HEIGHT = 28, STEP = 6;
 
 export function Attention({ summary }) {
@@ -13,12 +14,12 @@ export function Attention({ summary }) {
     [summary.slow, "slower than 99 %", "warn", "#/kinds"],
     [failed, "failed in 24 h", "bad", "#/operations?status=Failed%2CTimedOut%2CLost&since=P1D"],
     [summary.failing, "callbacks failing", "bad", "#/deliveries?state=pending"],
-    [day.abandoned, "abandoned in 24 h", "bad", "#/deliveries?state=abandoned&since=P1D"],
+    [day.abandoned, "abandoned in 24 h", "bad", "#/deliveries?state=abandoned&since=P1D", TIMES],
     [day.rejected, "rejected in 24 h", "warn", "#/rejections?since=P1D"],
   ];
   return html`<div class="attention"><ul aria-label="What needs attention">
-    ${items.map(([count, name, look, link]) => html`<li key=${name} class=${count ? look : "zero"}>
-      <a href=${link}><b>${count ?? 0}</b> <span>${name}</span></a></li>`)}</ul>
+    ${items.map(([count, name, look, link, title]) => html`<li key=${name} class=${count ? look : "zero"}>
+      <a href=${link} title=${title}><b>${count ?? 0}</b> <span>${name}</span></a></li>`)}</ul>
     <${Ends} hours=${summary.hours ?? []} /></div>
     <p class="counted">${summary.countedAt ? html`Counted at <${When} at=${summary.countedAt} />, each minute`
       : "Not counted yet: the first count follows within a minute"}</p>`;

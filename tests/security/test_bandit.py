@@ -21,6 +21,7 @@ ACCEPTED = {
     ("opswatch/local/demo/app.py", "B404"): "starts the demo's app",
     ("opswatch/local/simulator/serve.py", "B311"): "seeded scenarios",
     ("opswatch/local/simulator/server.py", "B311"): "seeded scenarios",
+    ("opswatch/health.py", "B105"): "what to do if a token is refused",
     ("opswatch/local/simulator/identity.py", "B105"): "'Bearer' is the type of a token",
 }
 

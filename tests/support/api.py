@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 
 from aiohttp import ClientSession
 
@@ -16,6 +17,7 @@ from tests.support.endpoints import Endpoint
 from tests.support.harness import SECRET, SUBSCRIPTION
 from tests.support.trigger import ROOT
 
+_SEEDS = count(7)
 # How an operation of each script ends, when it is watched as here.
 ENDS = {
     "succeeded": "Succeeded",
@@ -55,13 +57,17 @@ class Api:
 
 @asynccontextmanager
 async def running_api(
-    azurite: Azurite | None = None, keys: Keys | None = None, port: int = 0, seed: int = 7
+    azurite: Azurite | None = None, keys: Keys | None = None, port: int = 0, seed: int | None = None
 ) -> AsyncIterator[Api]:
-    """Run the app until the block ends. The ids of operations come from the seed."""
+    """Run the app until the block ends.
+
+    The ids of operations come from the seed. Unless it is given, each app has another one: the
+    emulator may be shared, and may still have operations of an app before.
+    """
     async with AsyncExitStack() as stack:
         if azurite is None:
             azurite = await asyncio.to_thread(stack.enter_context, running_azurite())
-        arm = await stack.enter_async_context(Simulator(seed=seed))
+        arm = await stack.enter_async_context(Simulator(seed=next(_SEEDS) if seed is None else seed))
         receiver = await stack.enter_async_context(Endpoint("hook", SECRET))
         env = {
             **arm.environment,

@@ -6,7 +6,6 @@ The stand-in starts operations of the simulated ARM, and sends messages to Azuri
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from zlib import crc32
 
 import pytest
 import pytest_asyncio
@@ -60,7 +59,7 @@ def commands(tmp_path: Path) -> Path:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def api(azurite: Azurite, request: pytest.FixtureRequest) -> AsyncIterator[Api]:
-    keys, seed = {"read": {"viewer"}, "write": {"operator"}}, crc32(request.node.name.encode())
-    async with running_api(azurite, keys, seed=seed) as app:
+async def api(azurite: Azurite) -> AsyncIterator[Api]:
+    keys = {"read": {"viewer"}, "write": {"operator"}}
+    async with running_api(azurite, keys) as app:
         yield app

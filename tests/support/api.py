@@ -57,17 +57,17 @@ class Api:
 
 @asynccontextmanager
 async def running_api(
-    azurite: Azurite | None = None, keys: Keys | None = None, port: int = 0, seed: int | None = None
+    azurite: Azurite | None = None, keys: Keys | None = None, port: int = 0
 ) -> AsyncIterator[Api]:
     """Run the app until the block ends.
 
-    The ids of operations come from the seed. Unless it is given, each app has another one: the
-    emulator may be shared, and may still have operations of an app before.
+    Each app has other operations: the emulator may be shared, and may still have those of an app
+    before.
     """
     async with AsyncExitStack() as stack:
         if azurite is None:
             azurite = await asyncio.to_thread(stack.enter_context, running_azurite())
-        arm = await stack.enter_async_context(Simulator(seed=next(_SEEDS) if seed is None else seed))
+        arm = await stack.enter_async_context(Simulator(seed=next(_SEEDS)))
         receiver = await stack.enter_async_context(Endpoint("hook", SECRET))
         env = {
             **arm.environment,

@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    # What a command has left behind, such as a hung `az`, complains when its event loop is gone.
+    sys.unraisablehook = lambda _: None
     try:
         code = _run(sys.argv[1:])
     except OSError as error:  # of the report of another one

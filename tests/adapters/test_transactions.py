@@ -338,6 +338,9 @@ async def test_group_holds_a_hundred_changes(table: Table) -> None:
     assert await table.seqs(*names) == [*[2] * 100, 1]
 
 
+# The account refuses what is too large while it is still being sent: what is left of it keeps the
+# connection from closing until the loop ends.
+@pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
 async def test_group_holds_four_mebibytes(table: Table) -> None:
     names = [f"{number:02}" for number in range(90)]
     await table.add(*names)

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,7 +29,6 @@ _STYLES = {
     "delivered": "green",
     **dict.fromkeys(("Failed", "TimedOut", "Lost", "abandoned"), "red"),
 }
-_AT = re.compile(r".*(?:At|Time|openUntil)")  # the names of instants in the API's rows
 
 Row = Mapping[str, Any]
 

@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Coroutine
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
@@ -20,7 +20,7 @@ from rich.text import Text
 
 from opswatch.cli.exit_codes import EXIT_INTERRUPTED
 from opswatch.cli.failures import command_error
-from opswatch.core.times import parse_duration, parse_instant
+from opswatch.core.times import parse_duration
 from opswatch.local.host.settings import local_values
 
 P = ParamSpec("P")
@@ -159,14 +159,3 @@ def read_duration(text: str) -> timedelta:
     if length is None:
         raise click.BadParameter(f"{text!r} is not a duration such as PT1H, 90s or 10m")
     return length
-
-
-def read_timestamp(text: str) -> datetime:
-    """Read an RFC 3339 timestamp, or a date, which means its beginning in UTC.
-
-    Raises `click.BadParameter`.
-    """
-    at = parse_instant(text) or parse_instant(f"{text}T00:00:00Z")
-    if at is None:
-        raise click.BadParameter(f"{text!r} is not a timestamp like 2026-11-23T03:00:00Z")
-    return at

@@ -33,12 +33,12 @@ from opswatch.queries import (
     list_operations,
 )
 from opswatch.rows import tables
-from opswatch.steps.control import redeliver
 from opswatch.steps.finish import finish
 from opswatch.steps.poll import poll
 from opswatch.steps.register import register
 from opswatch.testing import MemoryStore
 from tests.support.builders import NOW, end, operation, watch
+from tests.support.control import redeliver
 from tests.support.harness import HOOK, KEY, OTHER, STORED, Harness, InterruptedStepError, ended
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)

@@ -10,7 +10,7 @@ from opswatch.core.keys import Key
 from opswatch.core.timeline import SettledEntry, settled_entry
 from opswatch.core.watches import FinalStatus
 from opswatch.lists import DeliveryFilter, list_deliveries
-from opswatch.ports import Query, Services
+from opswatch.ports import Services
 from opswatch.queries import get_deliveries
 from opswatch.steps import events
 from opswatch.steps.finish import finish, keep_result
@@ -41,21 +41,6 @@ async def stop(services: Services, key: Key) -> StopOutcome:
             result = await finish(services, kept)
             is_ours = result.end.status is FinalStatus.STOPPED
             return StopOutcome.STOPPED if is_ours else StopOutcome.ENDED_BEFORE
-
-
-async def redeliver(services: Services, operation: Key) -> int:
-    """Deliver the result of `operation` again to every receiver whose delivery has settled.
-
-    Returns how many deliveries were queued. A pending delivery is left alone, and so is that of an
-    earlier round, whose result has been replaced.
-    """
-    now = services.clock()
-    count = 0
-    query = Query(partition=operation.partition, row_prefix=f"{operation.row}~")
-    async for settled in services.store.deliveries.find(query):
-        if settled.value.operation == operation:
-            count += await _requeue(services, settled.value, now)
-    return count
 
 
 async def redeliver_due(

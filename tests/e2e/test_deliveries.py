@@ -18,10 +18,11 @@ from opswatch.core.policy import Policy
 from opswatch.core.wakeups import WakeUp
 from opswatch.dated import Span
 from opswatch.lists import DeliveryFilter
-from opswatch.steps.control import redeliver, redeliver_all
+from opswatch.steps.control import redeliver_all
 from opswatch.steps.poll import poll
 from opswatch.steps.register import register
 from tests.support.builders import LOOPBACK
+from tests.support.control import redeliver
 from tests.support.harness import ENDPOINT, KEY, SECRET, Harness, ended, status_path
 from tests.support.receivers import (
     BrokenTlsReceiver,

@@ -30,7 +30,7 @@ from opswatch.rows.tables import (
     TIMELINE,
     WATCHES,
 )
-from opswatch.steps.control import redeliver, stop
+from opswatch.steps.control import stop
 from opswatch.steps.messages import deliveries_message, operations_message
 from opswatch.steps.repair import repair
 from opswatch.testing import MemoryPoisonQueue, MemoryStore
@@ -48,6 +48,7 @@ from tests.simulation.host import AuditedQueue, HostedQueue, Step
 from tests.simulation.scenario import Operation, Scenario, UserRequest, draw
 from tests.simulation.scheduler import LostAnswerError, Scheduler, Task, Worker
 from tests.simulation.tables import AuditedTable, SimulatedTable, TransactionalTable
+from tests.support.control import redeliver
 from tests.support.harness import ENDPOINT, SECRET, START, STORED, make_services
 
 POLICY = Policy(

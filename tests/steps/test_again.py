@@ -14,10 +14,11 @@ from opswatch.core.watches import FinalStatus
 from opswatch.dated import Span
 from opswatch.lists import DeliveryFilter
 from opswatch.ports import Services
-from opswatch.steps.control import redeliver, redeliver_all, stop
+from opswatch.steps.control import redeliver_all, stop
 from opswatch.steps.finish import finish
 from opswatch.steps.purge import purge
 from opswatch.steps.repair import repair
+from tests.support.control import redeliver
 from tests.support.harness import (
     HOOK,
     KEY,

@@ -9,8 +9,9 @@ import pytest
 
 from opswatch.core.deliveries import DeliveryState
 from opswatch.core.http import HttpResponse
-from opswatch.steps.control import redeliver, stop
+from opswatch.steps.control import stop
 from opswatch.steps.repair import repair
+from tests.support.control import redeliver
 from tests.support.harness import HOOK, KEY, OTHER, Harness, InterruptedStepError, ended, running
 from tests.support.thorough import share
 

@@ -12,10 +12,11 @@ from opswatch.core.wakeups import WakeUp
 from opswatch.dated import Span
 from opswatch.lists import DeliveryFilter
 from opswatch.steps import control
-from opswatch.steps.control import StopOutcome, redeliver, redeliver_all, stop
+from opswatch.steps.control import StopOutcome, redeliver_all, stop
 from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
 from tests.steps.conftest import answer, interrupt, live_rows
+from tests.support.control import redeliver
 from tests.support.harness import HOOK, KEY, OTHER, Harness, ended
 
 # --- stop

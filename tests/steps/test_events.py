@@ -19,7 +19,6 @@ from opswatch.core.kinds import Sample
 from opswatch.core.metrics import METRICS
 from opswatch.core.wakeups import WakeUp
 from opswatch.steps import events
-from opswatch.steps.control import redeliver
 from opswatch.steps.poll import poll
 from opswatch.steps.purge import purge
 from opswatch.steps.repair import repair
@@ -31,6 +30,7 @@ from opswatch.testing import (
     MemoryQueue,
 )
 from tests.support.collector import Collector, collecting, points_of
+from tests.support.control import redeliver
 from tests.support.harness import ENDPOINT, Harness, status_path, wake_up_message
 
 DECLARED = json.loads((Path(__file__).parents[2] / "infra/telemetry.json").read_text("utf-8"))

@@ -4,11 +4,11 @@ import pytest
 
 from opswatch.core.http import HttpResponse
 from opswatch.core.wakeups import WakeUp
-from opswatch.steps.control import redeliver
 from opswatch.steps.finish import finish
 from opswatch.steps.poll import poll
 from opswatch.steps.repair import repair
 from tests.steps.conftest import answer, interrupt, live_rows
+from tests.support.control import redeliver
 from tests.support.harness import HOOK, KEY, OTHER, Harness, ended
 
 EFFECTS = [

@@ -30,11 +30,12 @@ from opswatch.local.azurite import Azurite
 from opswatch.ports import Query, Row, Table
 from opswatch.rows.messages import decode_message
 from opswatch.rows.tables import WATCHES
-from opswatch.steps.control import StopOutcome, redeliver, stop
+from opswatch.steps.control import StopOutcome, stop
 from opswatch.steps.messages import deliveries_message, operations_message
 from opswatch.steps.repair import repair
 from opswatch.testing import MemoryTable
 from tests.support.builders import at, operation, watch
+from tests.support.control import redeliver
 from tests.support.harness import (
     ENDPOINT,
     HOOK,

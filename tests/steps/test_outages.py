@@ -8,8 +8,8 @@ from opswatch.core.deliveries import DeliveryState
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.policy import Policy
 from opswatch.core.watches import FinalStatus
-from opswatch.steps.control import redeliver
 from tests.steps.conftest import answer
+from tests.support.control import redeliver
 from tests.support.harness import HOOK, KEY, START, Harness, ended
 
 SILENCE = NoAnswer("connect", "Connection refused")

@@ -12,7 +12,6 @@ from opswatch.core.keys import Key
 from opswatch.core.timeline import settled_entry
 from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import FinalStatus, timeline_entry
-from opswatch.steps.control import redeliver
 from opswatch.steps.deliver import deliver
 from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
@@ -20,6 +19,7 @@ from opswatch.steps.purge import CHUNK, purge
 from opswatch.steps.register import reject
 from tests.steps.conftest import take_post
 from tests.support import builders
+from tests.support.control import redeliver
 from tests.support.harness import (
     HOOK,
     KEY,

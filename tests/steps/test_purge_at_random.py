@@ -12,12 +12,12 @@ import pytest
 from opswatch.core.deliveries import DeliveryState
 from opswatch.core.watches import FinalStatus
 from opswatch.ports import Query, Store
-from opswatch.steps.control import redeliver
 from opswatch.steps.messages import deliveries_message, operations_message
 from opswatch.steps.purge import purge
 from opswatch.steps.repair import repair
 from opswatch.testing import pump
 from tests.steps.conftest import take_post
+from tests.support.control import redeliver
 from tests.support.harness import HOOK, KEY, OTHER, STORED, Harness, InterruptedStepError, ended
 from tests.support.thorough import share
 

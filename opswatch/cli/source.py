@@ -28,7 +28,6 @@ from opswatch.health import Check
 from opswatch.ports import Services
 from opswatch.web.answers import Call
 from opswatch.web.http import JSON, PREFIX, Request, Response
-from opswatch.web.parameters import VERSION, read_query
 from opswatch.web.problems import ProblemError
 from opswatch.web.routes import find_routes
 
@@ -160,17 +159,8 @@ class StorageSource:
         now = self.services.clock()
         for route, parts in find_routes(path):
             if method in route.methods and route.answer is not None:
-                parameters = (*route.parameters, VERSION)
-                return await route.answer(
-                    Call(
-                        services=self.services,
-                        request=request,
-                        now=now,
-                        path=parts,
-                        query=read_query(request.query, parameters, now),
-                        checks=_no_checks,
-                    )
-                )
+                call = Call.read(request, parts, route.parameters, self.services, now, _no_checks)
+                return await route.answer(call)
         raise AnswerError(HTTPStatus.NOT_FOUND, "NotFound", f"there is nothing at {path}")
 
 

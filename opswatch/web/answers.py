@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import urlencode
 
 from opswatch.core.deliveries import DeliveryState
@@ -29,10 +29,11 @@ from opswatch.steps.register import register
 from opswatch.web import shown
 from opswatch.web.bodies import read_post, read_redelivery
 from opswatch.web.http import Request, Response, json_response
-from opswatch.web.parameters import DEFAULT_PAGE
+from opswatch.web.parameters import DEFAULT_PAGE, VERSION, Parameter, read_query
 from opswatch.web.problems import Code, ProblemError, problem
 
 T = TypeVar("T")
+Checks = Callable[[], Awaitable[Sequence[Check]]]  # of the health, as they are known
 
 LONGEST_RETRY_AFTER = 15  # seconds
 LONGEST_SEARCH = timedelta(days=30)  # for the beginning of an ID
@@ -48,7 +49,23 @@ class Call:
     now: datetime
     path: dict[str, str]
     query: dict[str, Any]
-    checks: Callable[[], Awaitable[Sequence[Check]]]  # of the health, as they are known
+    checks: Checks
+
+    @classmethod
+    def read(
+        cls,
+        request: Request,
+        path: dict[str, str],
+        parameters: Sequence[Parameter],
+        services: Services,
+        now: datetime,
+        checks: Checks,
+    ) -> Self:
+        """Read the query of a request to a route with these parameters; raise `ProblemError`."""
+        query = read_query(request.query, (*parameters, VERSION), now)
+        return cls(
+            services=services, request=request, now=now, path=path, query=query, checks=checks
+        )
 
     @property
     def key(self) -> Key:

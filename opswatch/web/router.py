@@ -88,18 +88,14 @@ class Router:
             return json_response(document())
         services = await self.open_services()
         now = services.clock()
-        query = read_query(request.query, (*route.parameters, VERSION), now)
 
         async def checks() -> Sequence[Check]:
             if self._checks is None or (now - self._checks[0]).total_seconds() > _HEALTH_SECONDS:
                 self._checks = (now, [check async for check in check_all(services)])
             return self._checks[1]
 
-        return await route.answer(
-            Call(
-                services=services, request=request, now=now, path=parts, query=query, checks=checks
-            )
-        )
+        call = Call.read(request, parts, route.parameters, services, now, checks)
+        return await route.answer(call)
 
 
 def _page_file(request: Request, path: str) -> Response:

@@ -3,11 +3,8 @@
 import click
 
 from opswatch.cli.columns import operation_columns
-from opswatch.cli.listing import COUNT, SINCE_HELP, TOP, print_list
+from opswatch.cli.listing import SINCE_HELP, Filters, Listing, list_options
 from opswatch.cli.operations import key_of
-from opswatch.cli.output import Output, output_options
-from opswatch.cli.source import Target, source_options
-from opswatch.cli.terminal import run_async
 from opswatch.core.watches import FinalStatus
 
 _EXAMPLES = """\b
@@ -33,14 +30,8 @@ _STATES = ("watching", "finished")
 @click.option("--resource", metavar="TEXT", help="A part of the resource ID.")
 @click.option("--since", metavar="WHEN", help=f"Registered since: {SINCE_HELP}")
 @click.option("--until", metavar="WHEN", help="Registered before.")
-@TOP
-@COUNT
-@run_async
-@output_options
-@source_options(reads_only=True)
-async def command(
-    *, top: int, is_count: bool, output: Output, target: Target, **filters: str | None
-) -> int:
+@list_options
+async def command(listing: Listing, filters: Filters) -> int:
     """List operations, newest first.
 
     Of a filter with several values, by comma, one must hold; of several filters, all.
@@ -49,15 +40,11 @@ async def command(
         raise click.UsageError(f"--status {filters['status']}: it is a state: --state")
     statuses = [text.strip() for text in (filters["status"] or "").split(",")]
     others = [text for text in statuses if text and text.lower() not in _ENDS]
-    return await print_list(
-        target,
-        output,
+    return await listing.print(
         "operations",
         filters,
         operation_columns,
         lambda row: str(key_of(row)),
-        top=top,
-        is_count=is_count,
         if_empty=f"no running operation has the status {', '.join(others)}, in ARM's words; "
         f"an end is {', '.join(FinalStatus)}"
         if others

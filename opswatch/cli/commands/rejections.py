@@ -3,10 +3,7 @@
 import click
 
 from opswatch.cli.columns import REJECTION_COLUMNS
-from opswatch.cli.listing import COUNT, SINCE_HELP, TOP, print_list
-from opswatch.cli.output import Output, output_options
-from opswatch.cli.source import Target, source_options
-from opswatch.cli.terminal import run_async
+from opswatch.cli.listing import SINCE_HELP, Filters, Listing, list_options
 
 _EXAMPLES = """\b
 Examples:
@@ -19,27 +16,17 @@ Examples:
 @click.command(epilog=_EXAMPLES)
 @click.option("--reason", metavar="REASON,…", help="E.g. InvalidOperation or MissingSetting.")
 @click.option("--since", metavar="WHEN", help=f"Received since: {SINCE_HELP}")
-@TOP
-@COUNT
-@run_async
-@output_options
-@source_options(reads_only=True)
-async def command(
-    *, top: int, is_count: bool, output: Output, target: Target, **filters: str | None
-) -> int:
+@list_options
+async def command(listing: Listing, filters: Filters) -> int:
     """List rejected posts.
 
     The newest day comes first. COUNT is how often the same text was posted on that day.
     """
-    return await print_list(
-        target,
-        output,
+    return await listing.print(
         "rejections",
         filters,
         lambda _: REJECTION_COLUMNS,
         lambda row: f"{row['day']}/{row['id']}",
-        top=top,
-        is_count=is_count,
         # Those of a day come in no order.
         sort=lambda rows: sorted(rows, key=lambda row: str(row["receivedAt"]), reverse=True),
     )

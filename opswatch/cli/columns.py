@@ -80,6 +80,16 @@ def _duration(name: str) -> Column:
     return Column(name=name, value=marked, data=exact)
 
 
+def operation_of(delivery: Row) -> str:
+    """Return the operation of a delivery, as other commands take it."""
+    return f"{delivery['subscriptionId']}/{delivery['operationKey']}"
+
+
+def rejection_id(rejection: Row) -> str:
+    """Return the two keys of a rejection's row."""
+    return f"{rejection['day']}/{rejection['id']}"
+
+
 DELIVERY_COLUMNS = [
     Column(
         name="age",
@@ -117,9 +127,7 @@ DELIVERY_COLUMNS = [
         is_wide=True,
     ),
     Column(name="delivery", value=lambda row: row.get("deliveryId"), is_wide=True),
-    Column(
-        name="key", value=lambda row: f"{row['subscriptionId']}/{row['operationKey']}", is_wide=True
-    ),
+    Column(name="key", value=operation_of, is_wide=True),
 ]
 REJECTION_COLUMNS = [
     Column(name="age", iso_name="received", value=lambda row: instant_of(row, "receivedAt")),
@@ -127,7 +135,7 @@ REJECTION_COLUMNS = [
     Column(name="count", value=lambda row: row["count"]),
     Column(name="detail", value=lambda row: row["detail"], gives_way=True),
     Column(name="body", value=lambda row: row["body"], is_wide=True),
-    Column(name="id", value=lambda row: f"{row['day']}/{row['id']}", is_wide=True),
+    Column(name="id", value=rejection_id, is_wide=True),
 ]
 KIND_COLUMNS = [
     Column(name="kind", value=kind_name, gives_way=True),

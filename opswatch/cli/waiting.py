@@ -186,8 +186,8 @@ class _Waiting:
         rows = [self.rows[key] for key in self.done]
         code = exit_code_of(row["status"] for row in rows)
         states = [delivery["state"] for row in rows for delivery in _of_this_round(row)]
-        is_told = not self.wait.callbacks or "abandoned" not in states
-        return code if code != EXIT_SUCCESS or is_told else EXIT_FAILURE
+        has_failed = self.wait.callbacks and "abandoned" in states
+        return EXIT_FAILURE if code == EXIT_SUCCESS and has_failed else code
 
 
 def is_settled(row: Row, *, is_late: bool) -> bool:

@@ -2,7 +2,7 @@
 
 import click
 
-from opswatch.cli.columns import DELIVERY_COLUMNS
+from opswatch.cli.columns import DELIVERY_COLUMNS, operation_of
 from opswatch.cli.listing import SINCE_HELP, Filters, Listing, list_options
 
 _EXAMPLES = """\b
@@ -30,5 +30,5 @@ async def command(listing: Listing, filters: Filters) -> int:
         "deliveries",
         filters,
         lambda _: DELIVERY_COLUMNS,
-        lambda row: f"{row['subscriptionId']}/{row['operationKey']}",
+        operation_of,
     )

@@ -2,7 +2,7 @@
 
 import click
 
-from opswatch.cli.columns import REJECTION_COLUMNS
+from opswatch.cli.columns import REJECTION_COLUMNS, rejection_id
 from opswatch.cli.listing import SINCE_HELP, Filters, Listing, list_options
 
 _EXAMPLES = """\b
@@ -26,7 +26,7 @@ async def command(listing: Listing, filters: Filters) -> int:
         "rejections",
         filters,
         lambda _: REJECTION_COLUMNS,
-        lambda row: f"{row['day']}/{row['id']}",
+        rejection_id,
         # Those of a day come in no order.
         sort=lambda rows: sorted(rows, key=lambda row: str(row["receivedAt"]), reverse=True),
     )

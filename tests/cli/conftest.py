@@ -124,5 +124,7 @@ class Operations:
 @pytest.fixture
 async def operations(settings: dict[str, str]) -> AsyncIterator[Operations]:
     async with open_services(settings, create=True) as services:
+        async for circuit in services.store.hosts.find(Query()):  # which other tests have opened
+            await services.store.hosts.delete(circuit.value.key)
         queue = MemoryQueue(services.clock)
         yield Operations(replace(services, operations=queue, deliveries=queue))

@@ -41,6 +41,7 @@ from opswatch.core.watches import Result
 from opswatch.core.webhook import Attempt, Reply
 from opswatch.ports import Row, Services
 from opswatch.steps import events
+from opswatch.steps.finish import touch_result
 from opswatch.steps.unreadable import get_or_remove
 from opswatch.steps.wakeups import (
     after_commit,
@@ -331,6 +332,8 @@ async def _remove_what_is_outdated(services: Services, settled: Delivery) -> Non
 
     1. Another attempt has settled it, and a replay has replaced its record: the entry goes.
     2. Or the purge has removed all of its operation: nothing would lead it to the record again.
+    3. Or it has removed another attempt's record, and the result comes next: it keeps the result,
+       and the next run removes both.
     """
     records, key = services.store.deliveries, settled_entry(settled).key
     record = await records.get(settled.key)
@@ -339,6 +342,6 @@ async def _remove_what_is_outdated(services: Services, settled: Delivery) -> Non
     is_delivered = record.value.state is DeliveryState.DELIVERED  # so it had a result
     if settled_entry(record.value).key != key:
         await services.store.settled.delete(key)
-    elif is_delivered and await services.store.results.get(settled.operation) is None:
+    elif is_delivered and not await touch_result(services, settled.operation):
         await services.store.settled.delete(key)
         await records.delete(settled.key, record.etag)

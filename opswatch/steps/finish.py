@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from opswatch.core.deliveries import new_delivery
+from opswatch.core.keys import Key
 from opswatch.core.kinds import duration_sample
 from opswatch.core.summary import counted_as
 from opswatch.core.timeline import replaced_entries, unsuccessful_entry
@@ -157,21 +158,30 @@ async def keep_result(services: Services, result: Result) -> None:
     3. Here the row gets a new ETag, so that the purge leaves it. If it has gone, it is written
        again; first its entry in the timeline, through which the purge finds it later.
     """
-    retained_since = services.clock() - services.policy.retention
-    if result.end.finished_at > retained_since + CLOCK_SKEW:
+    if not _may_be_purged(services, result):
         return
+    while not await touch_result(services, result.key):
+        await _list_again(services, result)
+        if await services.store.results.insert(result) is not None:
+            return
+
+
+async def touch_result(services: Services, key: Key) -> bool:
+    """Give an old result a new ETag, so that a purge that has read it leaves it.
+
+    Returns False if there is none.
+    """
     results = services.store.results
-    while True:
-        row = await results.get(result.key)
-        if row is None:
-            await _list_again(services, result)
-            kept = await results.insert(result)
-        elif row.value.facts.round > result.facts.round:
-            return
-        else:
-            kept = await results.replace(row.value, row.etag)
-        if kept is not None:
-            return
+    while (row := await results.get(key)) is not None:
+        if not _may_be_purged(services, row.value):
+            return True
+        if await results.replace(row.value, row.etag) is not None:
+            return True
+    return False
+
+
+def _may_be_purged(services: Services, result: Result) -> bool:
+    return result.end.finished_at <= services.clock() - services.policy.retention + CLOCK_SKEW
 
 
 async def _list_again(services: Services, result: Result) -> None:

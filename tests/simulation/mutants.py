@@ -310,10 +310,10 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     ),
     "the purge does not see what is pending": (
         (_examine, "if pending.value.operation == key:", "if False:"),
-        (keep_result, "while True:", "while False:"),
+        (keep_result, "while not await", "while False and await"),
     ),
     "an old result is not kept for a late receiver": (
-        (keep_result, "while True:", "while False:"),
+        (keep_result, "while not await", "while False and await"),
     ),
     "the purge does not see a watch": (
         (_examine, "if await store.watches.get(key) is not None:", "if False:"),

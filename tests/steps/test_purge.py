@@ -1,5 +1,6 @@
 """The purge: what is old goes in slices, and nothing that is younger or owed goes with it."""
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -95,6 +96,34 @@ async def test_attempt_that_ends_after_the_purge_leaves_no_record(harness: Harne
     assert harness.called() == [HOOK, HOOK]
     assert not harness.store.deliveries.rows
     assert not harness.store.settled.values()
+
+
+async def test_attempt_that_ends_during_the_purge_keeps_the_result(harness: Harness) -> None:
+    """The purge has removed another attempt's record; this one's is removed by the next run."""
+    stalled, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def stall() -> None:
+        stalled.set()
+        await goes_on.wait()
+
+    await lose_delivery_wake_up(harness)
+    wake = WakeUp(key=harness.pending.key, seq=harness.pending.seq)
+    harness.effects.before["deliveries.insert"] = stall
+    slow = asyncio.create_task(deliver(harness.services, wake))
+    await stalled.wait()
+    await deliver(harness.services, wake)
+    harness.advance(days=32)
+
+    async def let_it_end() -> None:
+        assert not harness.store.deliveries.rows
+        goes_on.set()
+        await slow
+
+    harness.effects.before["results.delete_all"] = let_it_end
+    await purge(harness.services)
+    assert harness.store.deliveries.rows
+    await purge(harness.services)
+    assert not any(harness.rows().values())
 
 
 @pytest.mark.parametrize("after", [timedelta(days=1), RETENTION - timedelta(minutes=1)])

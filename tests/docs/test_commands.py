@@ -45,7 +45,8 @@ def problem_of(command: str) -> str | None:
         return str(error)
     if name.startswith("-") or (name in ("help", *COMMANDS) and not words):
         return None
-    parent = click.Context(group, info_name="opswatch")
+    # A command keeps the options of help that it had when it was first made.
+    parent = click.Context(group, info_name="opswatch", **group.context_settings)
     found = group.get_command(parent, name)
     if found is None:
         return f"there is no command {name}"

@@ -36,4 +36,8 @@ def failing_seeds(seeds: range, jobs: int = 1) -> Iterator[int]:
 
 
 def _holds(seed: int) -> bool:
-    return not run_seed(seed).scheduler.violations
+    try:
+        return not run_seed(seed).scheduler.violations
+    except Exception as error:
+        error.add_note(f"rerun: python -m tests.simulation --seed {seed}")
+        raise

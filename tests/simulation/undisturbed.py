@@ -55,7 +55,7 @@ def _untimely(run: Run, operation: Operation, result: Result) -> Iterator[str]:
             if not isinstance(last, HttpResponse) or last.status_code != _UNREADABLE:
                 yield f"{operation} is lost after {last}"
             elif now - max(others, default=0.0) + most_skew < POLICY.miss_grace.total_seconds():
-                yield f"{operation} is lost although {max(others):.0f} s was readable"
+                yield f"{operation} is lost at {now:.0f} s; it was readable at {others[-1:]}"
         case FinalStatus.TIMED_OUT:
             # Within a poll's time of the deadline ARM was asked once more.
             deadline = (result.facts.deadline_at - START).total_seconds() + most_skew

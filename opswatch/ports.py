@@ -252,6 +252,9 @@ class Callbacks(Protocol):
 class Telemetry(Protocol):
     """Metrics and spans; log lines do not pass here."""
 
+    def is_sampled(self) -> bool:
+        """Return whether the current span is kept; True if spans are not made at all."""
+
     def measure(self, metric: Metric, value: float, /, **dimensions: str) -> None:
         """Add a measurement to `metric`."""
 

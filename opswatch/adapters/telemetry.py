@@ -43,6 +43,11 @@ class OpenTelemetry:
         self._tracer = trace.get_tracer(_SCOPE, tracer_provider=tracers)
         self._takes = {metric: _instrument(meter, metric) for metric in METRICS}
 
+    def is_sampled(self) -> bool:
+        """Return whether the current span is kept; True outside of any."""
+        context = trace.get_current_span().get_span_context()
+        return not context.is_valid or context.trace_flags.sampled
+
     def measure(self, metric: Metric, value: float, /, **dimensions: str) -> None:
         """Add a measurement to `metric`."""
         self._takes[metric](value, dimensions)

@@ -101,6 +101,17 @@ def after_poll(
     return _wait(watch, seen, now, policy, expectation)
 
 
+def shows_news(before: Watch, after: Watch) -> bool:
+    """Return whether a poll has shown more than the poll before it: that the operation runs.
+
+    News are a new status or URL, a miss, the first answer after a miss, and an end.
+    """
+    is_running = after.end is None and after.last_running_at == after.facts.last_polled_at
+    was_running = before.last_running_at == before.facts.last_polled_at
+    is_same = (before.facts.status, before.route) == (after.facts.status, after.route)
+    return not (is_running and was_running and is_same)
+
+
 def _logged(watch: Watch, seen: Observation, now: datetime) -> tuple[PollEntry, ...]:
     """Return the watch's log with what a poll has shown; an end to be confirmed is a miss."""
     facts, code, shown = watch.facts, HTTPStatus.OK.value, READ

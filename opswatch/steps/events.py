@@ -31,7 +31,7 @@ from opswatch.core.metrics import (
     UNREADABLE_ROWS,
 )
 from opswatch.core.mistakes import Mistake
-from opswatch.core.polls import Action
+from opswatch.core.polls import Action, shows_news
 from opswatch.core.redact import redact_text
 from opswatch.core.texts import one_line
 from opswatch.core.times import format_instant
@@ -157,7 +157,11 @@ def record_poll(
     seen: Observation,
     action: Action,
 ) -> None:
-    """Record one poll: what ARM answered, and what follows."""
+    """Record one poll: what ARM answered, and what follows.
+
+    If its span is not kept, its line is not either, unless it has news: most polls of a long
+    operation show that it runs, and their lines would cost more than the polls.
+    """
     answered: dict[str, str] = (
         {"status_code": str(answer.status_code)}
         if isinstance(answer, HttpResponse)
@@ -166,17 +170,18 @@ def record_poll(
     miss = seen.reason if isinstance(seen, Missed) else None
     decision, after = type(action).__name__.lower(), action.watch
     delay = after.due_at - (after.facts.last_polled_at or after.due_at)
-    _log(
-        "poll",
-        key=watch.key,
-        seq=watch.seq,
-        status=after.facts.status,
-        miss=miss,
-        decision=decision,
-        delay=delay if after.end is None else None,
-        end=after.end and after.end.status.value,
-        **answered,
-    )
+    if services.telemetry.is_sampled() or shows_news(watch, after):
+        _log(
+            "poll",
+            key=watch.key,
+            seq=watch.seq,
+            status=after.facts.status,
+            miss=miss,
+            decision=decision,
+            delay=delay if after.end is None else None,
+            end=after.end and after.end.status.value,
+            **answered,
+        )
     services.telemetry.note(decision=decision, **answered)
     services.telemetry.measure(POLLS, 1, decision=decision)
     if miss is not None:

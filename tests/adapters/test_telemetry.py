@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanContext
 
 from opswatch.adapters.no_telemetry import NoTelemetry
@@ -49,6 +50,19 @@ def test_every_report_is_accepted(telemetry: Telemetry) -> None:
         telemetry.measure(metric, 1, queue="operations")
     with telemetry.span("opswatch.poll", TRACEPARENT, key="k", seq=1):
         telemetry.note(decision="wait", status_code="200")
+
+
+def test_span_is_kept_unless_a_sampler_leaves_it_out(telemetry: Telemetry) -> None:
+    assert telemetry.is_sampled()
+    with telemetry.span("opswatch.poll"):
+        assert telemetry.is_sampled()
+
+
+def test_sampler_leaves_a_span_out() -> None:
+    with collecting(ALWAYS_OFF) as collector:
+        assert collector.telemetry.is_sampled()
+        with collector.telemetry.span("opswatch.poll"):
+            assert not collector.telemetry.is_sampled()
 
 
 def test_outside_a_span_there_is_no_trace(telemetry: Telemetry) -> None:

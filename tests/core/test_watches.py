@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from opswatch.core.arm import Observation, UrlStyle
 from opswatch.core.keys import Key
 from opswatch.core.policy import Policy
-from opswatch.core.polls import Finish, Wait, after_poll, merge_after_conflict
+from opswatch.core.polls import Finish, Wait, after_poll, merge_after_conflict, shows_news
 from opswatch.core.texts import MAX_PROPERTY
 from opswatch.core.watches import (
     End,
@@ -46,6 +46,7 @@ from tests.support.cases import cases
 POLICY = Policy()
 GRACE = POLICY.miss_grace.total_seconds()
 OBSERVATIONS = [running(), missed(500), missed(404), SILENCE]
+NEW_URL = "https://management.azure.com/subscriptions/s/operations/new?api-version=1"
 
 
 def wait(value: Watch, seen: Observation, after: float = 0) -> Watch:
@@ -208,6 +209,29 @@ def test_age_counts_from_arms_start_time() -> None:
     assert wait(watch(registered_at=at(100)), running(), 100).due_at == at(107)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "is_news"),
+    [
+        (running(), running(), False),
+        (running(percent_complete=10), running(percent_complete=11), False),
+        (running(), running("Updating"), True),
+        (running(), running(next_url=NEW_URL), True),
+        (running(), missed(429), True),
+        (missed(429), missed(429), True),
+        (SILENCE, running(), True),
+        (running(), ended(), True),
+        (running(), ended(inferred_from="empty body"), True),
+    ],
+)
+def test_poll_shows_news_unless_it_runs_as_before(
+    first: Observation, second: Observation, is_news: bool
+) -> None:
+    before = wait(watch(), first)
+    action = after_poll(before, second, at(60), POLICY)
+    assert shows_news(watch(), before)
+    assert shows_news(before, action.watch) is is_news
+
+
 # --- misses
 
 
@@ -333,7 +357,6 @@ def test_stop_keeps_the_facts() -> None:
     assert stop(value, at(9)) == replace(value, end=stopped)
 
 
-NEW_URL = "https://management.azure.com/subscriptions/s/operations/new?api-version=1"
 BEFORE = watch(seq=3, polls=2)
 THEIRS = change(BEFORE, seq=4, polls=3, last_polled_at=at(2), callbacks=(HOOK,))
 OURS = change(BEFORE, seq=4, polls=3, last_polled_at=at(1))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.metrics.export import Gauge, Histogram, Sum
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 from opentelemetry.trace import SpanContext, StatusCode, format_span_id, format_trace_id
 
 from opswatch.config import Settings
@@ -399,6 +400,30 @@ async def test_interrupted_repair_has_no_heartbeat(harness: ReportingHarness) ->
 class Unreachable(MemoryQueue):
     async def depth(self) -> int:
         raise ConnectionError
+
+
+# --- lines of polls
+
+
+@pytest.mark.parametrize(
+    ("sampler", "shown"),
+    [(ALWAYS_ON, [1, 2, 3, 4, 5, 6, 7, 8, 9]), (ALWAYS_OFF, [1, 4, 6, 7, 9])],
+)
+async def test_poll_without_news_has_the_line_of_its_span(
+    sampler: Sampler, shown: list[int]
+) -> None:
+    """The lines of polls whose spans are left out are those that show something new."""
+    with collecting(sampler) as collector:
+        harness = ReportingHarness(collector)
+        running, updating = status("InProgress"), status("Updating")
+        harness.arm_answers = [running, running, running, updating, updating]
+        harness.arm_answers += [coded(429), updating, updating, status("Succeeded")]
+        await harness.register()
+        await harness.settle()
+        lines = [event.fields["seq"] for event in collector.events if event.name == "opswatch.poll"]
+        assert lines == shown
+        assert sum(value for value, _ in collector.points()["polls"]) == 9
+        assert len(collector.spans("poll")) == (9 if sampler is ALWAYS_ON else 0)
 
 
 # --- traces

@@ -16,6 +16,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
 from opswatch.adapters.telemetry import OpenTelemetry
 
@@ -97,11 +98,11 @@ def value_of(point: Point) -> tuple[float, dict[str, Any]]:
 
 
 @contextmanager
-def collecting() -> Iterator[Collector]:
+def collecting(sampler: Sampler = ALWAYS_ON) -> Iterator[Collector]:
     """Collect metrics and spans from providers used only here, and every line of our log."""
     reader, exporter, handler = InMemoryMetricReader(), InMemorySpanExporter(), _Handler()
     meters = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
-    tracers = TracerProvider(shutdown_on_exit=False)
+    tracers = TracerProvider(sampler, shutdown_on_exit=False)
     tracers.add_span_processor(SimpleSpanProcessor(exporter))
     logger = logging.getLogger("opswatch")
     level = logger.level

@@ -95,7 +95,10 @@ param logRetentionDays int = 30
 @description('Gigabytes of telemetry a day after which the workspace drops the rest. It bounds the bill.')
 param logDailyCapGb int = 5
 
-@description('Share of traces to keep, between 0 and 1. Metrics and logs are always kept.')
+@description('Traces that an instance keeps each second, unless a share is given.')
+param tracesPerSecond string
+
+@description('Share of traces to keep, between 0 and 1; empty: so many each second.')
 param traceSamplingRatio string
 
 @description('Recover the deleted vault of the same name instead of creating one.')
@@ -273,6 +276,7 @@ module app 'modules/function-app.bicep' = {
     maximumInstanceCount: maximumInstanceCount
     alwaysReadyCount: alwaysReadyCount
     zoneRedundant: zoneRedundant
+    tracesPerSecond: tracesPerSecond
     traceSamplingRatio: traceSamplingRatio
     settings: union(givenSettings, ownSettings)
   }

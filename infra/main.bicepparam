@@ -4,6 +4,7 @@ import {
   given
   isBetween
   isBool
+  isDecimal
   isGuid
   isNetwork
   isReadAction
@@ -95,9 +96,15 @@ param readerPrincipalType = empty(readersType)
       ? readersType
       : fail('OPSWATCH_READERS_TYPE must be Group, ServicePrincipal or User, not "${readersType}"')
 
-// Share of traces to keep, 0 to 1 (default 1.0)
-var ratio = given(readEnvironmentVariable('OPSWATCH_TRACE_RATIO', ''), '1.0')
-param traceSamplingRatio = isShare(ratio)
+// Traces that an instance keeps each second (default 0.2)
+var rate = given(readEnvironmentVariable('OPSWATCH_TRACES_PER_SECOND', ''), '0.2')
+param tracesPerSecond = isDecimal(rate)
+  ? rate
+  : fail('OPSWATCH_TRACES_PER_SECOND must be a number such as 0.2 or 20, not "${rate}"')
+
+// Share of traces to keep instead, 0 to 1 (default: none)
+var ratio = given(readEnvironmentVariable('OPSWATCH_TRACE_RATIO', ''), '')
+param traceSamplingRatio = empty(ratio) || isShare(ratio)
   ? ratio
   : fail('OPSWATCH_TRACE_RATIO must be a number from 0 to 1, not "${ratio}"')
 

@@ -22,6 +22,11 @@ func isWhole(text string) bool =>
 func isBetween(text string, least int, most int) bool => isWhole(text) && int(text) >= least && int(text) <= most
 
 @export()
+@description('Whether the text is a decimal number, such as 20 or 0.5.')
+func isDecimal(text string) bool =>
+  length(split(text, '.')) < 3 && empty(filter(split(text, '.'), part => !isWhole(part)))
+
+@export()
 @description('Whether the text is a decimal number from 0 to 1.')
 func isShare(text string) bool =>
   contains(['0', '1', '1.0'], text) || (startsWith(text, '0.') && isWhole(skip(text, 2)))

@@ -56,8 +56,9 @@ class Usage:
             requests[kind] = requests.get(kind, 0.0) + number * runs
         requests["peek"] = requests.get("peek", 0.0) + self.idle_queues * _IDLE_LOOKS * MONTH
         timer = runs * max(rules.LEAST_BILLED, pages * rules.PAGE_LATENCY)
-        a_poll = rules.LOG_POLL + rules.TRACED * rules.LOG_TRACE
-        logged = (self.polls + 2 * self.ended) * MONTH * a_poll  # a registration and a delivery
+        most_traced = rules.TRACES_PER_SECOND * rules.TRACES_OF_BATCHES * max(self.instances, 1)
+        traced = min(self.polls, most_traced) * (rules.LOG_LINE + rules.LOG_TRACE)
+        logged = (traced + self.ended * rules.LINES * rules.LOG_LINE) * MONTH
         return Month(
             gb_seconds=(self.billed * MONTH + timer) * rules.MEMORY,
             executions=self.executions * MONTH + runs,

@@ -164,7 +164,7 @@ def cost_table() -> str:
         ],
         ["functions and storage", *(f"**{_dollars(m.running)}**" for m in months)],
         [
-            "logs, and one trace in twenty",
+            "logs and traces",
             *(f"{m.logged:.1f} GB: {_dollars(m.telemetry)}" for m in months),
         ],
         ["alerts", *(_dollars(ALERTS) for _ in months)],

@@ -15,6 +15,7 @@ param instanceMemoryMB int
 param maximumInstanceCount int
 param alwaysReadyCount int
 param zoneRedundant bool
+param tracesPerSecond string
 param traceSamplingRatio string
 param settings object
 
@@ -34,8 +35,8 @@ var platformSettings = {
   PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY: 'true'
   // Without it the worker also sends the Azure SDKs' log: several lines for each request.
   PYTHON_APPLICATIONINSIGHTS_LOGGER_NAME: 'opswatch'
-  OTEL_TRACES_SAMPLER: 'microsoft.fixed_percentage'
-  OTEL_TRACES_SAMPLER_ARG: traceSamplingRatio
+  OTEL_TRACES_SAMPLER: empty(traceSamplingRatio) ? 'microsoft.rate_limited' : 'microsoft.fixed_percentage'
+  OTEL_TRACES_SAMPLER_ARG: empty(traceSamplingRatio) ? tracesPerSecond : traceSamplingRatio
 }
 
 resource account 'Microsoft.Storage/storageAccounts@2024-01-01' existing = {

@@ -291,8 +291,10 @@ def settings_arrive(of: Deployment) -> None:
             f"[format('{reference}', '{vault}', environment().suffixes.keyvaultDns)]"
         ),
         "OPSWATCH_CLOUD": f"[createObject({clouds})[environment().name]]",
-        "OTEL_TRACES_SAMPLER": "microsoft.fixed_percentage",
-        "OTEL_TRACES_SAMPLER_ARG": "0.05" if of.has_everything else "1.0",
+        "OTEL_TRACES_SAMPLER": "microsoft.fixed_percentage"
+        if of.has_everything
+        else "microsoft.rate_limited",
+        "OTEL_TRACES_SAMPLER_ARG": "0.05" if of.has_everything else "0.2",
         "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY": "true",
         "PYTHON_APPLICATIONINSIGHTS_LOGGER_NAME": "opswatch",
         "PYTHON_ENABLE_OPENTELEMETRY": "true",

@@ -21,7 +21,9 @@ VALID = [
     ("OPSWATCH_OPERATOR_TYPE", "User", "operatorPrincipalType", "User"),
     ("OPSWATCH_READERS_TYPE", "ServicePrincipal", "readerPrincipalType", "ServicePrincipal"),
     ("OPSWATCH_TRACE_RATIO", "0.05", "traceSamplingRatio", "0.05"),
-    ("OPSWATCH_TRACE_RATIO", "", "traceSamplingRatio", "1.0"),
+    ("OPSWATCH_TRACE_RATIO", "", "traceSamplingRatio", ""),
+    ("OPSWATCH_TRACES_PER_SECOND", "", "tracesPerSecond", "0.2"),
+    ("OPSWATCH_TRACES_PER_SECOND", "20", "tracesPerSecond", "20"),
     ("OPSWATCH_RECOVER_VAULT", "", "recoverKeyVault", False),
 ]
 INVALID = [
@@ -45,5 +47,9 @@ INVALID = [
     ("OPSWATCH_READERS_TYPE", "Everyone"),
     ("OPSWATCH_TRACE_RATIO", "1.5"),
     ("OPSWATCH_TRACE_RATIO", "5%"),
+    ("OPSWATCH_TRACES_PER_SECOND", "-1"),
+    ("OPSWATCH_TRACES_PER_SECOND", "1.5.2"),
+    ("OPSWATCH_TRACES_PER_SECOND", ".5"),
+    ("OPSWATCH_TRACES_PER_SECOND", "many"),
     ("OPSWATCH_RECOVER_VAULT", "once"),
 ]

@@ -1,8 +1,8 @@
 """What the terminal posts: a text and options become the message that is sent."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -15,7 +15,7 @@ from opswatch.cli.failures import AnswerError
 from opswatch.cli.operations import BEGINNING, find_key, get_operation, key_of, unknown
 from opswatch.cli.source import Source, time_limit, utc_now
 from opswatch.core.errors import Reason
-from opswatch.core.intake import Intake, Rejection
+from opswatch.core.intake import CALLBACK_ENDS, Intake, Rejection
 from opswatch.core.keys import GUID, Key, key_from_text
 from opswatch.core.texts import from_json, to_json
 from opswatch.core.watches import can_be_watched_again
@@ -47,6 +47,8 @@ class Sent:
     key: Key | None  # None: it was sent although it will be rejected
     refusal: str | None = None  # why it will be
     ended_round: int = 0  # the round that this post ends, if it asks to watch it again
+    # The URL that the post names, with its ends: of a post that the app is yet to read.
+    callbacks: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,9 @@ class Message:
     """What is sent for a draft."""
 
     value: str | dict[str, Any]
-    key: Key | None
-    refusal: str | None  # why these settings would reject it
+    key: Key | None = None
+    refusal: str | None = None  # why these settings would reject it
+    callbacks: Mapping[str, Collection[str]] = field(default_factory=dict)  # as of `Sent`
 
 
 def message_of(text: str, options: Mapping[str, Any], intake: Intake, now: datetime) -> Message:
@@ -90,25 +93,30 @@ def message_of(text: str, options: Mapping[str, Any], intake: Intake, now: datet
         try:
             posted = from_json(stripped)
         except ValueError as error:
-            return Message(text, None, f"{Reason.NOT_JSON}: {error}")
+            return Message(text, refusal=f"{Reason.NOT_JSON}: {error}")
     elif options and stripped.isprintable():
         posted = {"operation": stripped}
     given = {**posted, **options} if posted is not None else None
     body = text.encode("utf-8", "surrogateescape") if given is None else to_json(given).encode()
     read = intake.read(body, now)
     if isinstance(read, Rejection):
-        return Message(text if given is None else given, None, f"{read.reason}: {read.detail}")
+        refusal = f"{read.reason}: {read.detail}"
+        return Message(text if given is None else given, refusal=refusal)
     operation, key = read.operation, read.operation.key
+    callbacks: dict[str, Collection[str]] = {}
+    if read.callback_url is not None and not read.is_default_callback:
+        callbacks[read.callback_url] = read.callback_on or CALLBACK_ENDS
     if given is None:
         is_plain = "/" in stripped or operation.operation_id.lower() == stripped.lower()
         if not is_plain:  # base64, perhaps of an object
-            return Message(text, key, None)
+            return Message(text, key, callbacks=callbacks)
         given = {"operation": stripped}
     names = ("operation", "id", "operationId")  # in the order in which the intake looks
     named = next(str(given[name]) for name in names if given.get(name) is not None)
     target = operation.url if "://" in named else operation.url.removeprefix(intake.endpoint)
     kept = {name: value for name, value in given.items() if name not in _NAMING}
-    return Message({"operation": target, **kept} if kept else target, key, None)
+    value = {"operation": target, **kept} if kept else target
+    return Message(value, key, callbacks=callbacks)
 
 
 async def send_all(
@@ -157,7 +165,7 @@ async def _send(
         return NotSent(draft, error)
     except Exception as error:
         return NotSent(draft, error)
-    return Sent(draft, message.key, message.refusal, ended_round)
+    return Sent(draft, message.key, message.refusal, ended_round, message.callbacks)
 
 
 async def _url_of_known(source: Source, text: str, *, is_again: bool) -> str:

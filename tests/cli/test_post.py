@@ -18,6 +18,7 @@ from opswatch.cli import waiting
 from opswatch.cli.operations import get_operation
 from opswatch.cli.source import Source
 from opswatch.config import Storage
+from opswatch.core.http import HttpResponse
 from opswatch.core.intake import Registration
 from opswatch.core.keys import Key
 from opswatch.core.watches import FinalStatus
@@ -167,6 +168,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (['{"kind": "create"}'], "UnknownShape: "),
     (["s/a~b~c~d"], "s/a~b~c~d is unknown"),
     (["1b2c", "--wait-timeout", "1h"], "--wait-timeout needs --wait"),
+    (["1b2c", "--callbacks"], "--callbacks needs --wait"),
     (["caf\udce9"], "NotUtf8: "),
     (["caf\udce9", "--kind", "x"], "NotUtf8: "),
 ]
@@ -410,6 +412,21 @@ async def test_wait_for_another_round_passes_over_the_old_end(
     assert not ended
     assert await operations.watch(body) == known
     await operations.end(known)
+    assert (await task).code == 0
+
+
+@waits
+async def test_callback_of_a_known_operation_is_waited_for(
+    run: Run, queue: QueueClient, operations: Operations
+) -> None:
+    known = await operations.watch("w-hook")
+    await operations.end(known)
+    hook = ("--callback", "http://127.0.0.1:9000/hook")
+    task, body = await posting(run, queue, "w-hook", *hook, "--wait", "--callbacks")
+    ended, _ = await asyncio.wait({task}, timeout=0.5)  # it looks, and sees the end
+    assert not ended
+    await operations.watch(body)
+    assert len(await operations.attempt(known, HttpResponse(204, {}))) == 1
     assert (await task).code == 0
 
 

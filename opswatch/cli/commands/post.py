@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -30,7 +30,7 @@ Examples:
   opswatch post 6432a8f9-0fe6-4339-9303-772c92f35d02 --callback https://example.com/hook
   opswatch post 6432a8f9-0fe6-4339-9303-772c92f35d02 --callback-on Failed,Lost --timeout PT6H
   opswatch post '{"operation": "1b2c", "kind": "redisEnterprise/create"}' --client-state 42
-  opswatch post 6432a8f9-0fe6-4339-9303-772c92f35d02 --wait --wait-timeout 1h
+  opswatch post 6432a8f9-0fe6-4339-9303-772c92f35d02 --wait --callbacks --wait-timeout 1h
   opswatch list --status Lost --since 1d -o name | opswatch post - --again
 """
 
@@ -66,6 +66,9 @@ def _json(text: str) -> Any:
 @click.option("--again", is_flag=True, help="Watch again what ended as Lost, TimedOut or Stopped.")
 @click.option("--wait", "is_waiting", is_flag=True, help="Wait until they have ended, as `wait`.")
 @click.option(
+    "--callbacks", is_flag=True, help="With --wait: until the callbacks are settled, too."
+)
+@click.option(
     "--wait-timeout",
     type=read_duration,
     metavar="DURATION",
@@ -85,6 +88,7 @@ async def command(  # noqa: PLR0913 - one for each option
     client_state: Any,
     again: bool,
     is_waiting: bool,
+    callbacks: bool,
     wait_timeout: timedelta | None,
     force: bool,
     target: Target,
@@ -97,6 +101,8 @@ async def command(  # noqa: PLR0913 - one for each option
     """
     if wait_timeout is not None and not is_waiting:
         raise click.UsageError("--wait-timeout needs --wait; --timeout is the watch's")
+    if callbacks and not is_waiting:
+        raise click.UsageError("--callbacks needs --wait; --callback is a URL to call")
     added = {
         "callbackUrl": callback,
         "callbackOn": callback_on,
@@ -111,10 +117,20 @@ async def command(  # noqa: PLR0913 - one for each option
     if not drafts:
         note("there is no line to post")
     async with target.open() as source:
-        rounds, has_refused = await _post(source, drafts, options, is_forced=force)
+        posted, has_refused = await _post(source, drafts, options, is_forced=force)
         code = EXIT_SUCCESS
-        if is_waiting and rounds:
-            wait = Wait(timeout=wait_timeout, has_reached=True, ended_rounds=rounds)
+        if is_waiting and posted:
+            named: dict[Key, dict[str, Collection[str]]] = {}
+            for key, sent in posted if callbacks else ():
+                named.setdefault(key, {}).update(sent.callbacks)
+            rounds = {key: sent.ended_round for key, sent in posted}
+            wait = Wait(
+                callbacks=callbacks,
+                named_callbacks=named,
+                timeout=wait_timeout,
+                has_reached=True,
+                ended_rounds=rounds,
+            )
             code = (await wait_for(source, list(rounds), wait)).exit_code
     return EXIT_USAGE if has_refused else code
 
@@ -137,20 +153,20 @@ async def _read_drafts(texts: Sequence[str]) -> list[Draft]:
 
 async def _post(
     source: Source, drafts: Sequence[Draft], options: dict[str, Any], *, is_forced: bool
-) -> tuple[dict[Key, int], bool]:
-    """Send posts, and print what became of each; return whether one was refused.
+) -> tuple[list[tuple[Key, Sent]], bool]:
+    """Send posts, and print what became of each.
 
-    Returns also the operations that are watched now, and the round of each that ended before.
+    Returns those that will be watched, and whether one was refused.
     """
-    keys: dict[Key, int] = {}
+    posted: list[tuple[Key, Sent]] = []
     sent, has_refused = 0, False
     async for outcome in send_all(source, drafts, options, is_forced=is_forced):
         match outcome:
-            case Sent(_, key, refusal, ended_round):
+            case Sent(_, key, refusal):
                 sent += 1
                 click.echo("sent" if key is None else key)
                 if key is not None:
-                    keys[key] = ended_round
+                    posted.append((key, outcome))
                 if refusal is not None:
                     print_error(f"it will be rejected: {refusal}")
             case Refused(draft, reason):
@@ -168,7 +184,8 @@ async def _post(
                     failed.exit_code,
                 )
     page = f"{source.base}/dashboard" if source.base else environment().get("OPSWATCH_PAGE", "")
+    keys = {key for key, _ in posted}
     if page and keys:
         path = "".join(f"/{key.partition}/{key.row}" for key in keys) if len(keys) == 1 else ""
         note(f"{page}#/operations{path}")
-    return keys, has_refused
+    return posted, has_refused

@@ -93,6 +93,17 @@ def may_pass(error: Exception) -> bool:
     return not (isinstance(error, OSError) and error.errno in OUTPUT_ERRORS)
 
 
+def is_refused(error: Exception) -> bool:
+    """Return whether a request was refused for want of a right, or of a service to ask."""
+    match error:
+        case AnswerError():
+            return error.status in _DENIED
+        case HttpResponseError():
+            return error.status_code in _DENIED
+        case _:
+            return isinstance(error, ConfigError)
+
+
 def is_missing(error: Exception) -> bool:
     """Return whether a table or a queue does not exist."""
     return getattr(error, "error_code", None) in ("TableNotFound", "QueueNotFound")

@@ -1,7 +1,7 @@
 """Where commands look: the API's answers, made here of the storage or got over HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -85,7 +85,7 @@ class Target:
 
     url: str | None
     key_variable: str
-    reads_only: bool
+    needs: Collection[str]  # the services of the storage account
 
     def find_url(self, env: Mapping[str, str]) -> str | None:
         """Return the URL of the app, given or set; None to use the storage."""
@@ -96,10 +96,10 @@ class Target:
         return _open(self)
 
 
-def source_options(*, reads_only: bool) -> Callable[[Main], Main]:
+def source_options(*, needs: Collection[str]) -> Callable[[Main], Main]:
     """Give a command the options `--url` and `--key-env`, and pass it the `Target` as `target`.
 
-    A command that only reads is content with a connection string for the tables alone.
+    A connection to the storage account may lack the services that the command does not need.
     """
 
     def decorate(main: Main) -> Main:
@@ -113,7 +113,7 @@ def source_options(*, reads_only: bool) -> Callable[[Main], Main]:
         )  # fmt: skip
         @wraps(main)
         async def run(*args: Any, url: str | None, key_env: str, **options: Any) -> int:
-            target = Target(url or None, key_env, reads_only)
+            target = Target(url or None, key_env, needs)
             return await main(*args, target=target, **options)
 
         return run
@@ -238,7 +238,7 @@ _CODES = frozenset(code.value for code in HTTPStatus)
 async def _open(target: Target) -> AsyncIterator[Source]:
     env = environment()
     url = target.find_url(env)
-    settings = Settings.read(env, reads_only=target.reads_only)
+    settings = Settings.read(env, needs=target.needs)
     parts = [part for part in Part if part is not Part.STORAGE or not url]
     if problems := problems_of(settings.mistakes, *parts):
         raise ConfigError(problems)

@@ -6,10 +6,12 @@ import json
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ServiceRequestError
+from azure.storage.queue import QueueSasPermissions, generate_queue_sas
 from azure.storage.queue.aio import QueueClient
 
 from opswatch.adapters.account import Account
@@ -17,7 +19,7 @@ from opswatch.adapters.storage import create_missing
 from opswatch.cli import waiting
 from opswatch.cli.operations import get_operation
 from opswatch.cli.source import Source
-from opswatch.config import Storage
+from opswatch.config import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, Storage, connection_parts
 from opswatch.core.http import HttpResponse
 from opswatch.core.intake import Registration
 from opswatch.core.keys import Key
@@ -291,6 +293,76 @@ async def test_beginning_names_what_is_watched_again(
     result = await run("post", "no-such", "--again")
     assert (result.code, result.out) == (2, "")
     assert "'no-such' is unknown" in result.err
+
+
+# --- no right but to post
+
+
+@pytest.fixture
+def poster(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """A connection string whose signature permits to add messages to the queue, and no more."""
+    signature = generate_queue_sas(
+        DEVELOPMENT_ACCOUNT,
+        OPERATIONS_QUEUE,
+        DEVELOPMENT_KEY,
+        QueueSasPermissions(add=True),
+        datetime.now(UTC) + timedelta(hours=1),
+    )
+    queues = connection_parts(settings["AzureWebJobsStorage"])["queueendpoint"]
+    text = f"QueueEndpoint={queues};SharedAccessSignature={signature}"
+    monkeypatch.setenv("AzureWebJobsStorage", text)
+    return text
+
+
+@pytest.mark.usefixtures("poster")
+@pytest.mark.parametrize("options", [(), ("--again",), ("--callback", "https://hook.example/a")])
+async def test_poster_needs_the_queue_alone(
+    run: Run, queue: QueueClient, key: Named, path: Named, options: tuple[str, ...]
+) -> None:
+    result = await run("post", GUID, *options)
+    assert (result.code, result.lines, result.err) == (0, [key(GUID)], "")
+    (body,) = await bodies(queue)
+    assert path(GUID) in body
+
+
+async def test_refused_tables_do_not_stop_a_post(
+    run: Run,
+    queue: QueueClient,
+    poster: str,
+    key: Named,
+    settings: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tables = connection_parts(settings["AzureWebJobsStorage"])["tableendpoint"]
+    monkeypatch.setenv("AzureWebJobsStorage", f"TableEndpoint={tables};{poster}")
+    result = await run("post", GUID, "--again")
+    assert (result.code, result.lines, result.err) == (0, [key(GUID)], "")
+    assert len(await bodies(queue)) == 1
+
+
+@pytest.mark.usefixtures("poster")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["post", GUID, "--wait"],
+        ["post", "s/a~b~c~d"],
+        ["post", "1b2c", "--again"],
+        ["list"],
+        ["show", GUID],
+        ["wait", GUID],
+        ["stop", GUID],
+        ["redeliver", GUID],
+        ["summary"],
+    ],
+    ids=" ".join,
+)
+async def test_command_that_needs_tables_says_so(
+    run: Run, queue: QueueClient, arguments: list[str]
+) -> None:
+    result = await run(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert "AzureWebJobsStorage: it names no tables, which everything but posting" in result.err
+    assert await bodies(queue) == []
 
 
 # --- over HTTP

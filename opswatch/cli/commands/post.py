@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,10 +12,11 @@ import click
 from opswatch.cli.exit_codes import EXIT_SUCCESS, EXIT_USAGE
 from opswatch.cli.failures import CommandError, command_error
 from opswatch.cli.output import note
-from opswatch.cli.posts import Draft, NotSent, Refused, Sent, send_all
+from opswatch.cli.posts import Draft, NotSent, Outcome, Refused, Sent, send_all
 from opswatch.cli.source import Source, Target, source_options
 from opswatch.cli.terminal import environment, print_error, read_duration, run_async
 from opswatch.cli.waiting import Wait, wait_for
+from opswatch.config import QUEUES, SERVICES
 from opswatch.core.intake import CALLBACK_ENDS
 from opswatch.core.keys import Key
 from opswatch.core.texts import from_json, one_line
@@ -76,7 +78,7 @@ def _json(text: str) -> Any:
 )
 @click.option("--force", is_flag=True, help="Post it even if it will be rejected.")
 @run_async
-@source_options(reads_only=False)
+@source_options(needs={QUEUES})
 async def command(  # noqa: PLR0913 - one for each option
     *,
     operation: tuple[str, ...],
@@ -113,11 +115,14 @@ async def command(  # noqa: PLR0913 - one for each option
         "again": again or None,
     }
     options = {name: value for name, value in added.items() if value is not None}
+    if is_waiting:  # posting alone needs no more than the queues
+        target = replace(target, needs=SERVICES)
     drafts = await _read_drafts(operation)
     if not drafts:
         note("there is no line to post")
     async with target.open() as source:
-        posted, has_refused = await _post(source, drafts, options, is_forced=force)
+        outcomes = send_all(source, drafts, options, is_forced=force, is_awaited=is_waiting)
+        posted, has_refused = await _report(source, drafts, outcomes)
         code = EXIT_SUCCESS
         if is_waiting and posted:
             named: dict[Key, dict[str, Collection[str]]] = {}
@@ -151,16 +156,16 @@ async def _read_drafts(texts: Sequence[str]) -> list[Draft]:
     return drafts
 
 
-async def _post(
-    source: Source, drafts: Sequence[Draft], options: dict[str, Any], *, is_forced: bool
+async def _report(
+    source: Source, drafts: Sequence[Draft], outcomes: AsyncIterator[Outcome]
 ) -> tuple[list[tuple[Key, Sent]], bool]:
-    """Send posts, and print what became of each.
+    """Print what becomes of each post.
 
     Returns those that will be watched, and whether one was refused.
     """
     posted: list[tuple[Key, Sent]] = []
     sent, has_refused = 0, False
-    async for outcome in send_all(source, drafts, options, is_forced=is_forced):
+    async for outcome in outcomes:
         match outcome:
             case Sent(_, key, refusal):
                 sent += 1

@@ -13,6 +13,7 @@ from opswatch.cli.output import Output, output_options
 from opswatch.cli.source import Target, source_options, time_limit
 from opswatch.cli.terminal import read_duration, run_async
 from opswatch.cli.waiting import Wait, wait_for
+from opswatch.config import TABLES
 from opswatch.core.intake import CALLBACK_ENDS
 
 _LAST_LOOK = timedelta(milliseconds=1)  # zero would look without a limit
@@ -53,7 +54,7 @@ Examples:
 )
 @run_async
 @output_options
-@source_options(reads_only=True)
+@source_options(needs={TABLES})
 async def command(  # noqa: PLR0913 - as many options
     operations: tuple[str, ...],
     *,

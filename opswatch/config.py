@@ -73,7 +73,7 @@ STOPS: Mapping[str, frozenset[Part]] = MappingProxyType(
 )
 _SECRETS = "OPSWATCH_CALLBACK_SECRETS"
 _PREFIX = "OPSWATCH_"
-_API_PATH = "/api"  # host.json's route prefix
+API_PATH = "/api"  # host.json's route prefix
 _EXAMPLE_URL = "https://APP.azurewebsites.net"
 _BOTH_KEYS = re.compile(r"(?:read|write)=[^,]+(?:,(?:read|write)=[^,]+)*")
 UNRESOLVED = (
@@ -308,8 +308,8 @@ def api_base(url: str) -> str:
     if not is_plain or not (parts.scheme == "https" or is_local):
         raise ValueError(f"an https URL, or http on this machine, such as {_EXAMPLE_URL}")
     path = parts.path.rstrip("/")
-    if not path.lower().endswith(_API_PATH):
-        path += _API_PATH
+    if not path.lower().endswith(API_PATH):
+        path += API_PATH
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 

@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import wraps
+from functools import partial, wraps
 from http import HTTPStatus
-from math import inf
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
@@ -19,15 +18,15 @@ from opswatch.adapters.sessions import azure_session, environment_proxy
 from opswatch.bootstrap import intake_of, open_app
 from opswatch.cli.failures import AnswerError, AppUnreachableError
 from opswatch.cli.terminal import Main, environment
-from opswatch.config import Settings, api_base, api_keys
+from opswatch.config import API_PATH, Settings, api_base, api_keys
 from opswatch.core.errors import ConfigError
 from opswatch.core.intake import Intake
 from opswatch.core.mistakes import Part, problems_of
 from opswatch.core.texts import from_json, to_json
-from opswatch.health import Check
+from opswatch.health import Check, answer_within
 from opswatch.ports import Services
 from opswatch.web.answers import Call
-from opswatch.web.http import JSON, PREFIX, Request, Response
+from opswatch.web.http import JSON, Request, Response
 from opswatch.web.problems import ProblemError
 from opswatch.web.routes import find_routes
 
@@ -60,23 +59,15 @@ class Source(Protocol):
         """
 
 
-@asynccontextmanager
-async def time_limit(seconds: float | None = None, base: str | None = None) -> AsyncIterator[None]:
-    """Raise an error that says so if the block takes longer: the retries of a request take long.
+def time_limit(
+    seconds: float | None = None, base: str | None = None
+) -> AbstractAsyncContextManager[None]:
+    """Raise an error that says so if the block takes longer than `seconds`, or `LONGEST_LOOK`.
 
-    The limit is `LONGEST_LOOK` unless given; infinity is none. The error is of the app if one is
-    asked, at `base`, and else a `TimeoutError`.
+    The error is of the app if one is asked, at `base`, and else a `TimeoutError`.
     """
-    seconds = LONGEST_LOOK if seconds is None else seconds
-    limit = asyncio.timeout(None if seconds == inf else seconds)
-    try:
-        async with limit:
-            yield
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        text = f"no answer within {seconds:g} s"
-        raise (AppUnreachableError(base, text) if base else TimeoutError(text)) from None
+    error = partial(AppUnreachableError, base) if base else TimeoutError
+    return answer_within(LONGEST_LOOK if seconds is None else seconds, error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +143,7 @@ class StorageSource:
     ) -> Response:
         request = Request(
             method=method,
-            url=f"http://localhost{PREFIX}/{path}?{urlencode(query)}",
+            url=f"http://localhost{API_PATH}/{path}?{urlencode(query)}",
             headers={"content-type": JSON},
             body=b"" if body is None else to_json(body).encode(),
         )

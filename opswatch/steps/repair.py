@@ -48,11 +48,14 @@ async def repair(services: Services) -> None:
         }
     )
     now = services.clock()
+    found = {n: count for n, count in zip(QUEUES, drained, strict=False) if isinstance(count, int)}
     others = await _run(
         {
             "overdue watches": _rescue(services, watches, Part.POLLS, restarted[0]),
             "overdue deliveries": _rescue(services, deliveries, Part.DELIVERIES, restarted[1]),
-            "measurements": summarize(services, now, late_before=now - OVERDUE_GRACE),
+            "measurements": summarize(
+                services, now, late_before=now - OVERDUE_GRACE, poison_found=found
+            ),
         }
     )
     done = [*drained, *restarted, *others]

@@ -368,6 +368,15 @@ async def test_interrupted_drain_loses_no_post(harness: Harness) -> None:
     assert harness.called() == [HOOK]
 
 
+async def test_poison_messages_that_were_handled_are_in_the_summary(harness: Harness) -> None:
+    for number in range(3):
+        harness.poison.post(f"rubbish {number} !".encode())
+    await repair(harness.services)
+    assert not harness.poison.messages
+    (summary,) = harness.store.summary.values()
+    assert summary.poisoned == {"operations": 3}
+
+
 async def test_drain_ends_when_its_time_is_up(harness: Harness) -> None:
     """Each message takes a second, as if the storage were slow; the rest is left to other runs."""
 

@@ -67,7 +67,7 @@ def _lines(counted: Row, output: Output) -> list[str]:
         "oldest due": when(counted, "oldestDueAt"),
         "callbacks": f"{counted['pending']} pending, {counted['failing']} of them failing",
         "queues": _pairs(counted.get("queued", {})),
-        "poison": _pairs(counted.get("poisoned", {})),
+        "poison": _pairs(counted.get("poisoned", {})),  # those that the timer has handled, too
         "in 24 h": ends,
         # A delivery that is sent again may be abandoned again.
         "": f"{day.get('delivered', 0)} callbacks delivered; abandoned {abandoned} "
@@ -76,7 +76,7 @@ def _lines(counted: Row, output: Output) -> list[str]:
     lines = [f"{name:<11} {text}" for name, text in values.items() if text]
     return lines + [
         f"{'paused':<11} {one_line(each['host'])} after {each['failures']} failures, "
-        f"until {when(each, 'openUntil')}"
+        f"next attempt {when(each, 'openUntil')}"
         for each in counted["circuits"]
     ]
 

@@ -102,6 +102,13 @@ def test_long_waits_are_far(delay: int, *, is_far: bool) -> None:
     assert postpone(watch(), until, NOW).far is is_far
 
 
+@pytest.mark.parametrize(("until", "shift"), [(30, 30), (0, 0), (-40, 0)])
+def test_postponed_poll_never_shortens_the_grace(until: float, shift: float) -> None:
+    """The due time is by the clock of another worker, which may be 40 s ahead."""
+    value = replace(watch(), due_at=NOW, unreadable_since=at(-60))
+    assert postpone(value, at(until), at(until)).unreadable_since == at(shift - 60)
+
+
 def test_poll_keeps_known_facts() -> None:
     known = watch(start_time=at(-30), percent_complete=0.0, status="Creating", polls=4, seq=7)
     value = wait(known, running("Updating"))

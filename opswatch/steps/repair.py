@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from opswatch.core import lookahead
 from opswatch.core.deliveries import Delivery
+from opswatch.core.keys import Key
 from opswatch.core.lookahead import Look
 from opswatch.core.metrics import HEARTBEAT, POISON_DEPTH
 from opswatch.core.mistakes import Part, problems_of
@@ -48,10 +50,13 @@ async def repair(services: Services) -> None:
         }
     )
     now = services.clock()
+    sent = frozenset(wake for each in drained if isinstance(each, _Drained) for wake in each.sent)
     others = await _run(
         {
-            "overdue watches": _rescue(services, watches, Part.POLLS, restarted[0]),
-            "overdue deliveries": _rescue(services, deliveries, Part.DELIVERIES, restarted[1]),
+            "overdue watches": _rescue(services, watches, Part.POLLS, restarted[0], sent),
+            "overdue deliveries": _rescue(
+                services, deliveries, Part.DELIVERIES, restarted[1], sent
+            ),
             "measurements": summarize(services, now, late_before=now - OVERDUE_GRACE),
         }
     )
@@ -59,7 +64,8 @@ async def repair(services: Services) -> None:
     for failed in done:
         if isinstance(failed, BaseException):
             raise failed
-    events.record_repaired(watches=others[0], deliveries=others[1], poisoned=sum(drained))
+    poisoned = sum(each.count for each in drained)
+    events.record_repaired(watches=others[0], deliveries=others[1], poisoned=poisoned)
     services.telemetry.measure(HEARTBEAT, 1)  # last: an interrupted run has no heartbeat
 
 
@@ -78,13 +84,18 @@ async def _run(parts: dict[str, Awaitable[Any]]) -> list[Any]:
 
 
 async def _rescue(
-    services: Services, chain: Chain[Live], part: Part, restarted: int | BaseException
+    services: Services,
+    chain: Chain[Live],
+    part: Part,
+    restarted: int | BaseException,
+    sent: frozenset[tuple[Key, int]],
 ) -> int:
     """Send a wake-up for each overdue row, under the `seq` that it has; return how many.
 
-    A row whose wake-up only waits in a long queue is left alone, and so is one that a wrong setting
-    stops: its wake-up is kept. A far row that the look-ahead has still before it, after an outage
-    or a restart, is the look-ahead's: a second wake-up would call its receiver twice.
+    A row whose wake-up was `sent` just now, out of a poison queue, needs no second one. A row whose
+    wake-up only waits in a long queue is left alone, and so is one that a wrong setting stops: its
+    wake-up is kept. A far row that the look-ahead has still before it, after an outage or a
+    restart, is the look-ahead's: a second wake-up would call its receiver twice.
     """
     if problems_of(services.mistakes, part):
         return 0
@@ -95,7 +106,7 @@ async def _rescue(
     wakes: list[WakeUp] = []
     async for row in chain.table.find(overdue):
         live = row.value
-        if live.far and live.due_at >= left_from:
+        if (live.far and live.due_at >= left_from) or (live.key, live.seq) in sent:
             continue
         wakes.append(WakeUp(key=live.key, seq=live.seq, due_at=live.due_at))
         events.record_rescued(live.key, live.seq)
@@ -139,7 +150,15 @@ async def _lag(queue: Queue, now: datetime) -> timedelta:
     return max(now - max(since, head.sent_at), timedelta(0))
 
 
-async def _drain(services: Services, name: str, poison: PoisonQueue, queue: Queue) -> int:
+@dataclass(slots=True)
+class _Drained:
+    """What was taken from a poison queue."""
+
+    count: int = 0  # messages
+    sent: list[tuple[Key, int]] = field(default_factory=list)  # the wake-ups that go alone now
+
+
+async def _drain(services: Services, name: str, poison: PoisonQueue, queue: Queue) -> _Drained:
     """Send what the host gave up back to its queue, until nothing is left or time is up.
 
     The depth is measured first: afterwards nothing would be left to report.
@@ -149,7 +168,7 @@ async def _drain(services: Services, name: str, poison: PoisonQueue, queue: Queu
     """
     services.telemetry.measure(POISON_DEPTH, await poison.depth(), queue=name)
     deadline = services.clock() + _DRAIN_TIME
-    count = 0
+    drained = _Drained()
     while services.clock() < deadline and (taken := await poison.take()):
         for poisoned in taken:
             message = decode_message(poisoned.body)
@@ -159,9 +178,10 @@ async def _drain(services: Services, name: str, poison: PoisonQueue, queue: Queu
             elif not isinstance(message, Look) and len(message) > 1:
                 alone = (body for wake in message for body in encode_wake_ups([wake]))
                 await asyncio.gather(*map(queue.send, alone))
+                drained.sent += [(wake.key, wake.seq) for wake in message]
             await poison.remove(poisoned)
-            count += 1
-    return count
+            drained.count += 1
+    return drained
 
 
 async def _restart_look_ahead(services: Services, chain: Chain[Live]) -> int:

@@ -327,6 +327,16 @@ async def test_wake_ups_of_a_poisoned_batch_go_alone(harness: Harness) -> None:
     assert [decode_message(body) for body in bodies] == [(wake,) for wake in wakes]
 
 
+async def test_overdue_row_of_a_poisoned_batch_gets_one_wake_up(harness: Harness) -> None:
+    await lose_wake_up(harness)
+    wake = WakeUp(key=KEY, seq=harness.watch.seq)
+    harness.poison.post(wake_up_message(wake, WakeUp(key=Key("p", "other"), seq=1)))
+    await repair(harness.services)
+    bodies = [message.body for message in harness.operations.messages.values()]
+    assert [decode_message(body) for body in bodies].count((wake,)) == 1
+    assert len(bodies) == 2
+
+
 @pytest.mark.parametrize("body", [None, b"\xff\xfe nonsense"])
 async def test_poisoned_post_goes_back(harness: Harness, body: bytes | None) -> None:
     body = body or harness.registration_body(HOOK)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -37,9 +36,10 @@ async def repair(services: Services) -> None:
     """
     watches, deliveries = watch_chain(services), delivery_chain(services)
     queues = (services.operations, services.deliveries)
+    sent = set[tuple[Key, int]]()  # wake-ups out of a poison queue
     drained = await _run(
         {
-            f"poison of {name}": _drain(services, name, poison, queue)
+            f"poison of {name}": _drain(services, name, poison, queue, sent)
             for name, poison, queue in zip(QUEUES, services.poison, queues, strict=False)
         }
     )
@@ -50,7 +50,6 @@ async def repair(services: Services) -> None:
         }
     )
     now = services.clock()
-    sent = frozenset(wake for each in drained if isinstance(each, _Drained) for wake in each.sent)
     others = await _run(
         {
             "overdue watches": _rescue(services, watches, Part.POLLS, restarted[0], sent),
@@ -64,8 +63,7 @@ async def repair(services: Services) -> None:
     for failed in done:
         if isinstance(failed, BaseException):
             raise failed
-    poisoned = sum(each.count for each in drained)
-    events.record_repaired(watches=others[0], deliveries=others[1], poisoned=poisoned)
+    events.record_repaired(watches=others[0], deliveries=others[1], poisoned=sum(drained))
     services.telemetry.measure(HEARTBEAT, 1)  # last: an interrupted run has no heartbeat
 
 
@@ -88,14 +86,14 @@ async def _rescue(
     chain: Chain[Live],
     part: Part,
     restarted: int | BaseException,
-    sent: frozenset[tuple[Key, int]],
+    sent: set[tuple[Key, int]],
 ) -> int:
     """Send a wake-up for each overdue row, under the `seq` that it has; return how many.
 
-    A row whose wake-up was `sent` just now, out of a poison queue, needs no second one. A row whose
-    wake-up only waits in a long queue is left alone, and so is one that a wrong setting stops: its
-    wake-up is kept. A far row that the look-ahead has still before it, after an outage or a
-    restart, is the look-ahead's: a second wake-up would call its receiver twice.
+    A row whose wake-up was `sent` just now needs no second one. A row whose wake-up only waits in a
+    long queue is left alone, and so is one that a wrong setting stops: its wake-up is kept. A far
+    row that the look-ahead has still before it, after an outage or a restart, is the look-ahead's:
+    a second wake-up would call its receiver twice.
     """
     if problems_of(services.mistakes, part):
         return 0
@@ -150,25 +148,23 @@ async def _lag(queue: Queue, now: datetime) -> timedelta:
     return max(now - max(since, head.sent_at), timedelta(0))
 
 
-@dataclass(slots=True)
-class _Drained:
-    """What was taken from a poison queue."""
-
-    count: int = 0  # messages
-    sent: list[tuple[Key, int]] = field(default_factory=list)  # the wake-ups that go alone now
-
-
-async def _drain(services: Services, name: str, poison: PoisonQueue, queue: Queue) -> _Drained:
+async def _drain(
+    services: Services,
+    name: str,
+    poison: PoisonQueue,
+    queue: Queue,
+    sent: set[tuple[Key, int]],
+) -> int:
     """Send what the host gave up back to its queue, until nothing is left or time is up.
 
     The depth is measured first: afterwards nothing would be left to report.
 
-    The wake-ups of a batch go alone, because one of them may break the worker; a single wake-up
-    is left to its row, which is overdue.
+    The wake-ups of a batch go alone, because one of them may break the worker, and into `sent`; a
+    single wake-up is left to its row, which is overdue.
     """
     services.telemetry.measure(POISON_DEPTH, await poison.depth(), queue=name)
     deadline = services.clock() + _DRAIN_TIME
-    drained = _Drained()
+    count = 0
     while services.clock() < deadline and (taken := await poison.take()):
         for poisoned in taken:
             message = decode_message(poisoned.body)
@@ -177,11 +173,11 @@ async def _drain(services: Services, name: str, poison: PoisonQueue, queue: Queu
                 await queue.send(poisoned.body)
             elif not isinstance(message, Look) and len(message) > 1:
                 alone = (body for wake in message for body in encode_wake_ups([wake]))
+                sent |= {(wake.key, wake.seq) for wake in message}
                 await asyncio.gather(*map(queue.send, alone))
-                drained.sent += [(wake.key, wake.seq) for wake in message]
             await poison.remove(poisoned)
-            drained.count += 1
-    return drained
+            count += 1
+    return count
 
 
 async def _restart_look_ahead(services: Services, chain: Chain[Live]) -> int:

@@ -188,9 +188,11 @@ def record_poll(
         services.telemetry.measure(MISSES, 1, **answered)
 
 
-def record_poll_deferred(watch: Watch, until: datetime) -> None:
-    """Record a poll that is postponed, for ARM's budget of reads."""
-    _log("poll_deferred", key=watch.key, seq=watch.seq, until=until)
+def record_poll_deferred(services: Services, watch: Watch, until: datetime) -> None:
+    """Record a poll that is postponed, for ARM's budget of reads; if its span is kept."""
+    services.telemetry.note(decision="wait")
+    if services.telemetry.is_sampled():
+        _log("poll_deferred", key=watch.key, seq=watch.seq, until=until)
 
 
 def record_slow(watch: Watch, now: datetime) -> None:
@@ -267,10 +269,14 @@ def record_settled(services: Services, delivery: Delivery) -> None:
 
 
 def record_deferred(
-    delivery: Delivery, until: datetime, why: Literal["busy", "paused", "probed"]
+    services: Services,
+    delivery: Delivery,
+    until: datetime,
+    why: Literal["busy", "paused", "probed"],
 ) -> None:
-    """Record a delivery that waits for its host; no attempt was made."""
-    _log("delivery_deferred", key=delivery.key, seq=delivery.seq, until=until, why=why)
+    """Record a delivery that waits for its host, if its span is kept; no attempt was made."""
+    if services.telemetry.is_sampled():
+        _log("delivery_deferred", key=delivery.key, seq=delivery.seq, until=until, why=why)
 
 
 def record_circuit_opened(circuit: HostCircuit) -> None:

@@ -426,6 +426,16 @@ async def test_poll_without_news_has_the_line_of_its_span(
         assert len(collector.spans("poll")) == (9 if sampler is ALWAYS_ON else 0)
 
 
+async def test_waits_have_lines_only_if_their_spans_are_kept() -> None:
+    """A poll that ARM's budget postpones, and a delivery to a host that is paused."""
+    names = {"opswatch.poll_deferred", "opswatch.delivery_deferred"}
+    for sampler, shown in ((ALWAYS_ON, names), (ALWAYS_OFF, set[str]())):
+        with collecting(sampler) as collector:
+            for scenario in (failing_host, postponed_and_slow):
+                await scenario(ReportingHarness(collector))
+            assert names & {event.name for event in collector.events} == shown
+
+
 # --- traces
 
 

@@ -39,6 +39,7 @@ class LookAhead:
     looked_until: datetime  # every far row that is due before has got its wake-up
     seq: int = 1
     empty_looks: int = 0  # in a row: there was nothing to wait for
+    missed_from: datetime | None = None  # since when rows are due that a failed look did not wake
 
     @property
     def key(self) -> Key:
@@ -95,11 +96,13 @@ def looks_from(look: Look, state: LookAhead, now: datetime) -> datetime:
     """Return since when the rows are due that a look covers: the cursor.
 
     If more than a few looks were not committed, that is an outage and no crash, and each has sent
-    its wake-ups. To send all of them again, each time, would multiply the polls.
+    its wake-ups, or has left a note of those that it could not send. To send all of them again,
+    each time, would multiply the polls.
     """
     if look.seq <= state.seq + _CRASHES:
         return state.looked_until
-    return max(state.looked_until, min(look.due_at, now) - PERIOD + REACH)
+    unsent_from = max(state.looked_until, min(look.due_at, now) - PERIOD + REACH)
+    return min(unsent_from, state.missed_from or unsent_from)
 
 
 def following(look: Look, now: datetime) -> Look:
@@ -124,6 +127,7 @@ def after_look(
         due_at=following.due_at,
         looked_until=max(until, state.looked_until),
         empty_looks=empty_looks,
+        missed_from=None,
     )
 
 

@@ -88,6 +88,16 @@ def test_look_after_an_outage_begins_where_the_one_before_ended() -> None:
     assert looks_from(Look(11, at(-60)), STATE, at(60)) == STATE.looked_until
 
 
+def test_look_after_an_outage_begins_with_what_was_missed() -> None:
+    """Looks that could not read the rows, or not send the wake-ups, have noted it."""
+    missed = replace(STATE, missed_from=at(30))
+    assert looks_from(Look(11, at(60)), missed, at(60)) == at(30)
+    assert looks_from(Look(11, at(60)), replace(STATE, missed_from=at(70)), at(60)) == at(65)
+    after = after_look(missed, Look(12, at(65)), at(70), waits=True)
+    assert after is not None
+    assert after.missed_from is None
+
+
 def test_forged_due_time_skips_no_row() -> None:
     assert looks_from(Look(11, at(59)), STATE, NOW) == STATE.looked_until
 

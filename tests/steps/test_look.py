@@ -226,6 +226,32 @@ async def test_long_outage_of_the_cursor_multiplies_no_wake_up(harness: Harness)
     assert sent.count("00") <= 4
 
 
+@pytest.mark.parametrize("failing", ["find", "send_wake_up"])
+async def test_looks_that_wake_nothing_pass_no_row(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """The cursor could be moved, but the rows could not be read, or their wake-ups not be sent."""
+
+    def fail(*_: object) -> None:
+        raise ConnectionError
+
+    await insert(harness, *(watch(f"{n:02}", at(n)) for n in range(0, 60, 10)))
+    harness.operations.post(encode_look(LOOK))
+    with monkeypatch.context() as outage:
+        port = harness.store.watches if failing == "find" else harness.operations
+        outage.setattr(port, failing, fail)
+        for _ in range(12):
+            await harness.pump()
+            harness.advance(seconds=5)
+        assert harness.wake_ups(harness.operations) == []
+    await harness.pump()
+    sent = [wake.key.row for wake in harness.wake_ups(harness.operations)]
+    assert sorted(sent) == ["00", "10", "20", "30", "40", "50"]
+    harness.advance(seconds=5)
+    await harness.pump()
+    assert len(harness.wake_ups(harness.operations)) == 6
+
+
 async def test_repeated_look_does_not_fork_the_chain(harness: Harness) -> None:
     """The same message arrives twice at the same time."""
     await insert(harness, watch("1", at(60)))

@@ -270,7 +270,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (_record_for_host, "except Exception as", "except ZeroDivisionError as"),
     ),
     "a wake-up that could not be sent before the row is not sent after it": (
-        (_commit_delivery, "await send_wake_up(services, chain, action.delivery)", "pass"),
+        (_commit_delivery, "await send_wake_up(services, chain, waiting)", "pass"),
     ),
     "an attempt is not written if its wake-up cannot be sent": (
         (_commit_delivery, "if made is None:", "if True:"),

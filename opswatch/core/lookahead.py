@@ -17,6 +17,7 @@ REACH = timedelta(seconds=10)
 ENDS_AFTER = 12  # looks in a row that found nothing to wait for
 _CRASHES = 3  # looks in a row that may have been cut off before they had sent anything
 _CLOCK_SKEW = timedelta(minutes=1)
+_USUAL_SKEW = timedelta(seconds=2)  # between the clocks of two workers, at the most
 _BEGINS_WITHIN = timedelta(seconds=4)  # the first look; later, its message was never sent
 _DEAD_AFTER = timedelta(seconds=15)  # a look is late by more: its message was lost
 _TRUST = timedelta(seconds=30)  # a look-ahead that has just been busy runs for longer than this
@@ -63,8 +64,11 @@ def is_far(delay: timedelta) -> bool:
 
 
 def is_covered(due_at: datetime, now: datetime) -> bool:
-    """Return whether a look may have passed a row that was committed just now: it was late."""
-    return due_at - now <= REACH
+    """Return whether a look may have passed a row that was committed just now: it was late.
+
+    The clock of the worker that looked may be fast, or that of this one slow.
+    """
+    return due_at - now <= REACH + _USUAL_SKEW
 
 
 def begin(table: str, now: datetime) -> LookAhead:

@@ -103,9 +103,12 @@ def looks_from(look: Look, state: LookAhead, now: datetime) -> datetime:
     its wake-ups, or has left a note of those that it could not send. To send all of them again,
     each time, would multiply the polls.
     """
+    cursor = state.looked_until
+    if cursor > now + REACH + _CLOCK_SKEW:  # of a wrong clock: it says nothing
+        return now - _CLOCK_SKEW
     if look.seq <= state.seq + _CRASHES:
-        return state.looked_until
-    unsent_from = max(state.looked_until, min(look.due_at, now) - PERIOD + REACH)
+        return cursor
+    unsent_from = max(cursor, min(look.due_at, now) - PERIOD + REACH)
     return min(unsent_from, state.missed_from or unsent_from)
 
 
@@ -122,6 +125,8 @@ def after_look(
     `waits` says whether there is any far row. It ends a minute after there was none, which is what
     `trusted_until` counts on.
     """
+    cursor = state.looked_until
+    is_believed = cursor <= until + _CLOCK_SKEW
     empty_looks = 0 if waits else state.empty_looks + 1
     if empty_looks > ENDS_AFTER:
         return None
@@ -129,16 +134,16 @@ def after_look(
         state,
         seq=following.seq,
         due_at=following.due_at,
-        looked_until=max(until, state.looked_until),
+        looked_until=max(until, cursor) if is_believed else until,
         empty_looks=empty_looks,
         missed_from=None,
     )
 
 
 def is_dead(state: LookAhead, now: datetime) -> bool:
-    """Return whether its message was lost."""
+    """Return whether its message was lost, or the clock of the worker that sent it was wrong."""
     late = now - state.due_at
-    return late > (_DEAD_AFTER if state.seq > 1 else _BEGINS_WITHIN)
+    return late > (_DEAD_AFTER if state.seq > 1 else _BEGINS_WITHIN) or late < -_CLOCK_SKEW
 
 
 def restart(state: LookAhead, now: datetime) -> LookAhead:

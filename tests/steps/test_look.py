@@ -252,6 +252,25 @@ async def test_looks_that_wake_nothing_pass_no_row(
     assert len(harness.wake_ups(harness.operations)) == 6
 
 
+async def test_one_look_by_a_wrong_clock_passes_no_row(harness: Harness) -> None:
+    """Its cursor is an hour ahead; the waits of that hour are not left to the repair."""
+    harness.status = running(**{"retry-after": "600"})
+    harness.operations.post(encode_look(LOOK))
+    harness.now = at(3600)
+    await harness.pump()
+    harness.now = at(5)
+    harness.operations.messages.clear()
+    await insert(harness, watch("1", at(60)), watch("2", at(20)))
+    await look(harness, state(harness).next_look)
+    for second in range(6, 60):
+        harness.now = at(second)
+        await harness.pump()
+    assert [wake.key.row for wake in harness.wake_ups(harness.operations)] == ["1"]
+    polled = await harness.store.watches.get(Key("p", "2"))
+    assert polled is not None
+    assert polled.value.facts.last_polled_at == at(20)
+
+
 async def test_repeated_look_does_not_fork_the_chain(harness: Harness) -> None:
     """The same message arrives twice at the same time."""
     await insert(harness, watch("1", at(60)))

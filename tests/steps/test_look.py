@@ -10,7 +10,7 @@ import pytest
 from opswatch.core.keys import Key
 from opswatch.core.lookahead import Look, LookAhead, begin, key_of
 from opswatch.core.watches import Watch
-from opswatch.ports import Query, Row
+from opswatch.ports import Page, Query, Row
 from opswatch.rows.messages import decode_message, encode_look
 from opswatch.steps.look import look_ahead
 from opswatch.steps.messages import deliveries_message, operations_message
@@ -284,6 +284,23 @@ async def test_repeated_look_does_not_fork_the_chain(harness: Harness) -> None:
 
 async def test_waits_beyond_its_reach_keep_it_running(harness: Harness) -> None:
     await insert(harness, watch("1", at(3600)))
+    await look(harness)
+    assert state(harness).empty_looks == 0
+
+
+async def test_empty_page_does_not_end_it(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service looks at so many rows for a page, of which none may match."""
+    find_page = harness.store.watches.find_page
+
+    async def page_by_page(
+        query: Query, limit: int, continuation: str | None = None
+    ) -> Page[Row[Watch]]:
+        return await find_page(query, limit) if continuation else Page([], "next")
+
+    await insert(harness, watch("1", at(3600)))
+    monkeypatch.setattr(harness.store.watches, "find_page", page_by_page)
     await look(harness)
     assert state(harness).empty_looks == 0
 

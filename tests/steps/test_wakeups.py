@@ -1,5 +1,6 @@
 """Wake-ups of both chains: the fence, batches, and what a wait needs before its commit."""
 
+import asyncio
 import logging
 from dataclasses import replace
 from datetime import timedelta
@@ -170,6 +171,9 @@ async def test_message_fails_if_its_failure_cannot_be_sent(harness: Harness) -> 
     async def act(_: Services, wake: WakeUp) -> None:
         if wake.key.row == "0":
             raise ConnectionError
+        await asyncio.sleep(0)  # as long as the failure takes, and longer
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         acted.append(wake.key.row)
 
     class Unreachable(MemoryQueue):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -159,8 +160,9 @@ async def _drain(
 
     The depth is measured first: afterwards nothing would be left to report.
 
-    The wake-ups of a batch go alone, because one of them may break the worker, and into `sent`; a
-    single wake-up is left to its row, which is overdue.
+    The wake-ups of a batch go alone, because one of them may break the worker, and without their
+    copies, which may be what does. They are added to `sent`. A single wake-up is left to its row,
+    which is overdue.
     """
     services.telemetry.measure(POISON_DEPTH, await poison.depth(), queue=name)
     deadline = services.clock() + _DRAIN_TIME
@@ -172,7 +174,8 @@ async def _drain(
             if message is None:
                 await queue.send(poisoned.body)
             elif not isinstance(message, Look) and len(message) > 1:
-                alone = (body for wake in message for body in encode_wake_ups([wake]))
+                bare = (replace(wake, copy=None, etag=None) for wake in message)
+                alone = (body for wake in bare for body in encode_wake_ups([wake]))
                 sent |= {(wake.key, wake.seq) for wake in message}
                 await asyncio.gather(*map(queue.send, alone))
             await poison.remove(poisoned)

@@ -319,8 +319,9 @@ async def test_single_poisoned_wake_up_is_left_to_its_row(harness: Harness) -> N
 
 
 async def test_wake_ups_of_a_poisoned_batch_go_alone(harness: Harness) -> None:
-    wakes = [WakeUp(key=Key("p", f"{number}"), seq=number) for number in range(5)]
-    harness.poison.post(wake_up_message(*wakes))
+    wakes = [WakeUp(key=Key("p", f"{number}"), seq=number, due_at=START) for number in range(5)]
+    copied = [replace(wake, copy=builders.watch(), etag='"1"') for wake in wakes]
+    harness.poison.post(wake_up_message(*copied))
     await repair(harness.services)
     assert not harness.poison.messages
     bodies = [message.body for message in harness.operations.messages.values()]

@@ -409,7 +409,7 @@ class Unreachable(MemoryQueue):
     ("sampler", "shown"),
     [(ALWAYS_ON, [1, 2, 3, 4, 5, 6, 7, 8, 9]), (ALWAYS_OFF, [1, 4, 6, 7, 9])],
 )
-async def test_poll_without_news_has_the_line_of_its_span(
+async def test_poll_without_a_change_has_the_line_of_its_span(
     sampler: Sampler, shown: list[int]
 ) -> None:
     """The lines of polls whose spans are left out are those that show something new."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from opswatch.core.deliveries import new_delivery
+from opswatch.core.deliveries import DIGITS, new_delivery
 from opswatch.core.keys import Key
 from opswatch.core.kinds import duration_sample
 from opswatch.core.summary import counted_as
@@ -126,7 +126,7 @@ async def _create_delivery(
        not call the receiver twice. If it crashes before, the repair finds the row.
     """
     outbox, records = services.store.outbox, services.store.deliveries
-    for digits in (16, 64):  # of the URL's digest; more if another URL has the same 16
+    for digits in DIGITS:
         delivery = new_delivery(
             result.key,
             callback_url,

@@ -8,6 +8,7 @@ from opswatch.cli.exit_codes import EXIT_SUCCESS
 from opswatch.cli.output import Column, Format, Output, Row, instant_of, output_options
 from opswatch.cli.source import Target, source_options, utc_now
 from opswatch.cli.terminal import print_json, run_async
+from opswatch.config import TABLES
 from opswatch.core.texts import one_line
 
 _EXAMPLES = """\b
@@ -30,7 +31,7 @@ _COUNTS = (*_ENDS, "delivered", "abandoned", "rejected")
 @click.command(epilog=_EXAMPLES)
 @run_async
 @output_options
-@source_options(reads_only=True)
+@source_options(needs={TABLES})
 async def command(*, output: Output, target: Target) -> int:
     """Show what needs attention.
 

@@ -154,7 +154,8 @@ def _left_behind(run: Run) -> Iterator[str]:
     2. A worker crashes between a delivery's row and its wake-up, which no other may send.
     3. A worker crashes between a look-ahead's row and its message, and no other worker comes.
     4. A wake-up fails so late that it is not tried again: see `retry_delay`.
-    5. The wake-up of a row cannot be sent before it is written, and again not after it.
+    5. The wake-up of a row cannot be sent before it is written, and again not after it, or the
+       answer to the write was lost.
     6. A far wait is written after a look has passed it: its answer was lost, or its worker crashed
        before it could send the wake-up.
     """
@@ -229,7 +230,7 @@ def _unsent(run: Run) -> set[Key]:
         if event.endswith(".send") and facts[-1] in ("fail", "crash before"):
             wakes = decode_message(facts[0])
             unsent |= {(w.key, w.seq) for w in wakes} if isinstance(wakes, tuple) else set()
-        elif event.endswith(".transact"):
+        elif event.endswith(".transact") and facts[1] != "late ->" and facts[-1] not in _LOST:
             written = {change.key for change in facts[0]}
             unsent = {(key, seq) for key, seq in unsent if key not in written}
     return {live.key for live in _live(run) if (live.key, live.seq) in unsent}

@@ -2,12 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
+
+from azure.core.exceptions import HttpResponseError
 
 from opswatch.adapters.gatherer import Gatherer, InFlight
 from opswatch.core.wakeups import WakeUp
 from opswatch.ports import Peeked, Queue
 from opswatch.rows.messages import MOST_WAKE_UPS, encode_wake_ups
+
+_REFUSED = frozenset({400, 413})  # answers that one wake-up may be the reason of
 
 
 class GatheredQueue:
@@ -36,17 +41,25 @@ class GatheredQueue:
         return await self._inner.depth()
 
     async def _write(self, _: int, items: list[tuple[WakeUp, datetime]]) -> list[Exception | None]:
-        """Send as few messages as there can be; none is visible before its wake-ups are due."""
+        """Send one message; it is not visible before each of its wake-ups is due.
+
+        If it is refused, one of its wake-ups or copies may be the reason. It must not stop the
+        others: each goes alone, without its copy.
+        """
         wakes = [wake for wake, _ in items]
         delay = max(visible_at for _, visible_at in items) - self._clock()
-        bodies = list(encode_wake_ups(wakes))
-        sent = await asyncio.gather(
-            *(self._inner.send(body, delay) for body in bodies), return_exceptions=True
-        )
-        outcomes: list[Exception | None] = []
-        for number, outcome in enumerate(sent):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
-                raise outcome
-            size = len(wakes[number * MOST_WAKE_UPS : (number + 1) * MOST_WAKE_UPS])
-            outcomes += [outcome] * size
-        return outcomes
+        (body,) = encode_wake_ups(wakes)  # a group is no more than a message
+        try:
+            await self._inner.send(body, delay)
+        except HttpResponseError as error:
+            if error.status_code not in _REFUSED:
+                raise
+            return await asyncio.gather(*(self._send_alone(wake, delay) for wake in wakes))
+        return [None] * len(wakes)
+
+    async def _send_alone(self, wake: WakeUp, delay: timedelta) -> Exception | None:
+        try:
+            await self._inner.send_wake_up(replace(wake, copy=None, etag=None), delay)
+        except Exception as error:
+            return error
+        return None

@@ -121,6 +121,10 @@ class Gatherer(Generic[K, Item, Outcome]):
             outcomes = await self._write(key, [item for item, _ in group])
         except Exception as error:
             outcomes = [error] * len(group)
+        except BaseException:  # cancelled: so is what waits for it
+            for _, future in group:
+                future.cancel()
+            raise
         for (_, future), outcome in zip(group, outcomes, strict=True):
             if future.done():  # the work was cancelled
                 continue

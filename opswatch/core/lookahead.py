@@ -17,6 +17,7 @@ REACH = timedelta(seconds=10)
 ENDS_AFTER = 12  # looks in a row that found nothing to wait for
 _CRASHES = 3  # looks in a row that may have been cut off before they had sent anything
 _CLOCK_SKEW = timedelta(minutes=1)
+_USUAL_SKEW = timedelta(seconds=2)  # between the clocks of two workers, at the most
 _BEGINS_WITHIN = timedelta(seconds=4)  # the first look; later, its message was never sent
 _DEAD_AFTER = timedelta(seconds=15)  # a look is late by more: its message was lost
 _TRUST = timedelta(seconds=30)  # a look-ahead that has just been busy runs for longer than this
@@ -39,6 +40,7 @@ class LookAhead:
     looked_until: datetime  # every far row that is due before has got its wake-up
     seq: int = 1
     empty_looks: int = 0  # in a row: there was nothing to wait for
+    missed_from: datetime | None = None  # since when rows are due that a failed look did not wake
 
     @property
     def key(self) -> Key:
@@ -62,8 +64,11 @@ def is_far(delay: timedelta) -> bool:
 
 
 def is_covered(due_at: datetime, now: datetime) -> bool:
-    """Return whether a look may have passed a row that was committed just now: it was late."""
-    return due_at - now <= REACH
+    """Return whether a look may have passed a row that was committed just now: it was late.
+
+    The clock of the worker that looked may be fast, or that of this one slow.
+    """
+    return due_at - now <= REACH + _USUAL_SKEW
 
 
 def begin(table: str, now: datetime) -> LookAhead:
@@ -95,11 +100,16 @@ def looks_from(look: Look, state: LookAhead, now: datetime) -> datetime:
     """Return since when the rows are due that a look covers: the cursor.
 
     If more than a few looks were not committed, that is an outage and no crash, and each has sent
-    its wake-ups. To send all of them again, each time, would multiply the polls.
+    its wake-ups, or has left a note of those that it could not send. To send all of them again,
+    each time, would multiply the polls.
     """
+    cursor = state.looked_until
+    if cursor > now + REACH + _CLOCK_SKEW:  # of a wrong clock: it says nothing
+        return now - _CLOCK_SKEW
     if look.seq <= state.seq + _CRASHES:
-        return state.looked_until
-    return max(state.looked_until, min(look.due_at, now) - PERIOD + REACH)
+        return cursor
+    unsent_from = max(cursor, min(look.due_at, now) - PERIOD + REACH)
+    return min(unsent_from, state.missed_from or unsent_from)
 
 
 def following(look: Look, now: datetime) -> Look:
@@ -115,6 +125,8 @@ def after_look(
     `waits` says whether there is any far row. It ends a minute after there was none, which is what
     `trusted_until` counts on.
     """
+    cursor = state.looked_until
+    is_believed = cursor <= until + _CLOCK_SKEW
     empty_looks = 0 if waits else state.empty_looks + 1
     if empty_looks > ENDS_AFTER:
         return None
@@ -122,15 +134,16 @@ def after_look(
         state,
         seq=following.seq,
         due_at=following.due_at,
-        looked_until=max(until, state.looked_until),
+        looked_until=max(until, cursor) if is_believed else until,
         empty_looks=empty_looks,
+        missed_from=None,
     )
 
 
 def is_dead(state: LookAhead, now: datetime) -> bool:
-    """Return whether its message was lost."""
+    """Return whether its message was lost, or the clock of the worker that sent it was wrong."""
     late = now - state.due_at
-    return late > (_DEAD_AFTER if state.seq > 1 else _BEGINS_WITHIN)
+    return late > (_DEAD_AFTER if state.seq > 1 else _BEGINS_WITHIN) or late < -_CLOCK_SKEW
 
 
 def restart(state: LookAhead, now: datetime) -> LookAhead:

@@ -101,10 +101,10 @@ def after_poll(
     return _wait(watch, seen, now, policy, expectation)
 
 
-def shows_news(before: Watch, after: Watch) -> bool:
-    """Return whether a poll has shown more than the poll before it: that the operation runs.
+def shows_change(before: Watch, after: Watch) -> bool:
+    """Return whether a poll has shown something else than the poll before it.
 
-    News are a new status or URL, a miss, the first answer after a miss, and an end.
+    A change is a new status or URL, a miss, the first answer after a miss, or an end.
     """
     is_running = after.end is None and after.last_running_at == after.facts.last_polled_at
     was_running = before.last_running_at == before.facts.last_polled_at

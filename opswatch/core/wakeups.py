@@ -13,7 +13,9 @@ OVERDUE_GRACE = timedelta(minutes=2)
 _FIRST_RETRY, _LAST_RETRY = timedelta(seconds=5), timedelta(seconds=60)
 _CLOCK_SKEW = timedelta(minutes=1)
 # "*" would match any row: https://learn.microsoft.com/rest/api/storageservices/merge-entity
-_ETAG = re.compile(r'(W/)?"[^"]+"')
+# A line break would end the header, and begin another change of the transaction that has it.
+# https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3
+_ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]+"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

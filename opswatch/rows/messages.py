@@ -64,7 +64,11 @@ class _LookMessage(msgspec.Struct, forbid_unknown_fields=True):
 _decode = msgspec.json.Decoder(BatchMessage).decode
 _decode_one = msgspec.json.Decoder(_OneWakeUpMessage).decode
 _decode_look = msgspec.json.Decoder(_LookMessage).decode
-_encode = msgspec.json.Encoder().encode
+_encode_json = msgspec.json.Encoder().encode
+# Characters that JSON permits, but not XML, in which a message is sent: the queue would refuse it.
+# Of all that XML does not permit, only these are no escapes in JSON, or cannot be UTF-8.
+# https://www.w3.org/TR/xml/#charsets
+_NOT_IN_XML = {"\ufffe".encode(): rb"\ufffe", "\uffff".encode(): rb"\uffff"}
 
 
 def decode_message(body: bytes) -> tuple[WakeUp, ...] | Look | None:
@@ -83,6 +87,13 @@ def _decoded(decode: Any, body: bytes) -> Any:
         return decode(body)
     except (ValueError, RecursionError):
         return None
+
+
+def _encode(fields: msgspec.Struct) -> bytes:
+    text = _encode_json(fields)
+    for character, escape in _NOT_IN_XML.items():
+        text = text.replace(character, escape)
+    return text
 
 
 def encode_look(look: Look) -> bytes:

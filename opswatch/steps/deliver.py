@@ -110,21 +110,22 @@ async def _commit(
                 await services.store.outbox.replace(kept, row.etag)
             raise
         return
-    chain, waits = delivery_chain(services), True
+    chain, waiting, waits = delivery_chain(services), action.delivery, True
     try:
-        await before_commit(services, chain, action.delivery)
+        await before_commit(services, chain, waiting)
     except Exception:
         if made is None:
             raise
-        waits = False
-    if not await _replace(services, row, action.delivery):
+        # As a message, even if it is far: a look that found it as well would wake it twice.
+        waiting, waits = replace(waiting, far=False), False
+    if not await _replace(services, row, waiting):
         events.record_conflict(row.value.key, row.value.seq)
         if made is not None:
             await _count_besides(services, row.value, made)
     elif waits:
-        await after_commit(services, chain, action.delivery)
-    else:  # again, as a message, near or far; if this fails too, the repair sends it
-        await send_wake_up(services, chain, action.delivery)
+        await after_commit(services, chain, waiting)
+    else:  # again; if this fails too, the repair sends it
+        await send_wake_up(services, chain, waiting)
 
 
 async def _replace(services: Services, row: Row[Delivery], decided: Delivery) -> bool:
@@ -257,14 +258,14 @@ async def _post(
 def _defer(
     services: Services, delivery: Delivery, until: datetime, why: Literal["paused", "probed"]
 ) -> Retry:
-    events.record_deferred(delivery, until, why)
+    events.record_deferred(services, delivery, until, why)
     return wait_for_host(delivery, until, services.clock())
 
 
 def _defer_busy(services: Services, delivery: Delivery, busy: Busy) -> Retry:
     now = services.clock()
     retry = wait_for_room(delivery, retry_busy_at(busy, now), now)
-    events.record_deferred(delivery, retry.delivery.next_attempt_at or now, "busy")
+    events.record_deferred(services, delivery, retry.delivery.next_attempt_at or now, "busy")
     return retry
 
 

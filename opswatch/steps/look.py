@@ -40,16 +40,23 @@ async def look_ahead(services: Services, chain: Chain[Live], look: Look) -> None
 async def _look(
     services: Services, chain: Chain[Live], look: Look, following: Look, row: Row[LookAhead]
 ) -> None:
-    """Send the wake-ups first, then move the cursor: a crash leaves duplicates, never a gap."""
+    """Send the wake-ups first, then move the cursor: a crash leaves duplicates, never a gap.
+
+    If rows cannot be read, or wake-ups not be sent, the row of the look-ahead says since when.
+    """
     looks: Table[LookAhead] = services.store.lookahead
     current: Row[LookAhead] | None = row
     while current is not None and lookahead.is_for(look, current.value, services.clock()):
         now = services.clock()
         until = now + lookahead.REACH
         due_from = lookahead.looks_from(look, current.value, now)
-        due = Query(far=True, due_from=due_from, due_before=until)
-        found = [live async for live in chain.table.find(due)]
-        await _wake(chain, found, services.clock())
+        try:
+            due = Query(far=True, due_from=due_from, due_before=until)
+            found = [live async for live in chain.table.find(due)]
+            await _wake(chain, found, services.clock())
+        except Exception:
+            await looks.replace(replace(current.value, missed_from=due_from), current.etag)
+            raise
         waits = bool(found) or await has_far_rows(chain, until)
         after = lookahead.after_look(current.value, following, until, waits=waits)
         if after is None and await looks.delete(current.value.key, current.etag):

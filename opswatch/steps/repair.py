@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from opswatch.core import lookahead
 from opswatch.core.deliveries import Delivery
+from opswatch.core.keys import Key
 from opswatch.core.lookahead import Look
 from opswatch.core.metrics import HEARTBEAT, POISON_DEPTH
 from opswatch.core.mistakes import Part, problems_of
@@ -35,9 +37,10 @@ async def repair(services: Services) -> None:
     """
     watches, deliveries = watch_chain(services), delivery_chain(services)
     queues = (services.operations, services.deliveries)
+    sent = set[tuple[Key, int]]()  # wake-ups out of a poison queue
     drained = await _run(
         {
-            f"poison of {name}": _drain(services, name, poison, queue)
+            f"poison of {name}": _drain(services, name, poison, queue, sent)
             for name, poison, queue in zip(QUEUES, services.poison, queues, strict=False)
         }
     )
@@ -51,8 +54,10 @@ async def repair(services: Services) -> None:
     found = {n: count for n, count in zip(QUEUES, drained, strict=False) if isinstance(count, int)}
     others = await _run(
         {
-            "overdue watches": _rescue(services, watches, Part.POLLS, restarted[0]),
-            "overdue deliveries": _rescue(services, deliveries, Part.DELIVERIES, restarted[1]),
+            "overdue watches": _rescue(services, watches, Part.POLLS, restarted[0], sent),
+            "overdue deliveries": _rescue(
+                services, deliveries, Part.DELIVERIES, restarted[1], sent
+            ),
             "measurements": summarize(
                 services, now, late_before=now - OVERDUE_GRACE, poison_found=found
             ),
@@ -81,13 +86,18 @@ async def _run(parts: dict[str, Awaitable[Any]]) -> list[Any]:
 
 
 async def _rescue(
-    services: Services, chain: Chain[Live], part: Part, restarted: int | BaseException
+    services: Services,
+    chain: Chain[Live],
+    part: Part,
+    restarted: int | BaseException,
+    sent: set[tuple[Key, int]],
 ) -> int:
     """Send a wake-up for each overdue row, under the `seq` that it has; return how many.
 
-    A row whose wake-up only waits in a long queue is left alone, and so is one that a wrong setting
-    stops: its wake-up is kept. A far row that the look-ahead has still before it, after an outage
-    or a restart, is the look-ahead's: a second wake-up would call its receiver twice.
+    A row whose wake-up was `sent` just now needs no second one. A row whose wake-up only waits in a
+    long queue is left alone, and so is one that a wrong setting stops: its wake-up is kept. A far
+    row that the look-ahead has still before it, after an outage or a restart, is the look-ahead's:
+    a second wake-up would call its receiver twice.
     """
     if problems_of(services.mistakes, part):
         return 0
@@ -98,7 +108,7 @@ async def _rescue(
     wakes: list[WakeUp] = []
     async for row in chain.table.find(overdue):
         live = row.value
-        if live.far and live.due_at >= left_from:
+        if (live.far and live.due_at >= left_from) or (live.key, live.seq) in sent:
             continue
         wakes.append(WakeUp(key=live.key, seq=live.seq, due_at=live.due_at))
         events.record_rescued(live.key, live.seq)
@@ -142,13 +152,20 @@ async def _lag(queue: Queue, now: datetime) -> timedelta:
     return max(now - max(since, head.sent_at), timedelta(0))
 
 
-async def _drain(services: Services, name: str, poison: PoisonQueue, queue: Queue) -> int:
+async def _drain(
+    services: Services,
+    name: str,
+    poison: PoisonQueue,
+    queue: Queue,
+    sent: set[tuple[Key, int]],
+) -> int:
     """Send what the host gave up back to its queue, until nothing is left or time is up.
 
     The depth is measured first: afterwards nothing would be left to report.
 
-    The wake-ups of a batch go alone, because one of them may break the worker; a single wake-up
-    is left to its row, which is overdue.
+    The wake-ups of a batch go alone, because one of them may break the worker, and without their
+    copies, which may be what does. They are added to `sent`. A single wake-up is left to its row,
+    which is overdue.
     """
     services.telemetry.measure(POISON_DEPTH, await poison.depth(), queue=name)
     deadline = services.clock() + _DRAIN_TIME
@@ -160,7 +177,9 @@ async def _drain(services: Services, name: str, poison: PoisonQueue, queue: Queu
             if message is None:
                 await queue.send(poisoned.body)
             elif not isinstance(message, Look) and len(message) > 1:
-                alone = (body for wake in message for body in encode_wake_ups([wake]))
+                bare = (replace(wake, copy=None, etag=None) for wake in message)
+                alone = (body for wake in bare for body in encode_wake_ups([wake]))
+                sent |= {(wake.key, wake.seq) for wake in message}
                 await asyncio.gather(*map(queue.send, alone))
             await poison.remove(poisoned)
             count += 1

@@ -317,10 +317,11 @@ class Sends(MemoryQueue):
     """A queue that fails to send what contains `refused`."""
 
     refused = b"none"
+    error: Exception = ConnectionError()
 
     async def send(self, body: bytes, delay: timedelta = timedelta(0)) -> None:
         if self.refused in body:
-            raise ConnectionError
+            raise self.error
         await super().send(body, delay)
 
 
@@ -400,6 +401,41 @@ async def test_failed_message_fails_its_wake_ups(
 
     works = [send(0, 5), send(1, 7), send(2, 7), send(3, 9)]
     assert await together(in_flight, *works) == ["sent", "failed", "failed", "sent"]
+
+
+@pytest.mark.parametrize("code", [400, 413])
+async def test_refused_message_is_sent_as_single_wake_ups(
+    queue: GatheredQueue, sends: Sends, in_flight: InFlight, code: int
+) -> None:
+    """A wake-up or a copy that the service does not accept stops none of the others."""
+    error = HttpResponseError("no")
+    error.status_code = code
+    sends.error, sends.refused = error, b'"row":"1"'
+
+    async def send(number: int) -> Exception | None:
+        known = replace(wake(number, 5.5), copy=watch(number), etag='"1"')
+        try:
+            await queue.send_wake_up(known, timedelta(seconds=5.5))
+        except HttpResponseError as refused:
+            return refused
+        return None
+
+    outcomes = await together(in_flight, *map(send, range(3)))
+    assert outcomes == [None, error, None]
+    found = {decode_message(m.body): m.visible_at - NOW for m in sends.messages.values()}
+    assert found == {(wake(n, 5.5),): timedelta(seconds=6) for n in (0, 2)}
+
+
+async def test_copy_that_is_refused_is_left_out(
+    queue: GatheredQueue, sends: Sends, in_flight: InFlight
+) -> None:
+    error = HttpResponseError("no")
+    error.status_code = 400
+    sends.error, sends.refused = error, b'"copy"'
+    known = replace(wake(0), copy=watch(), etag='"1"')
+    await together(in_flight, queue.send_wake_up(known, timedelta(0)))
+    (message,) = sends.messages.values()
+    assert decode_message(message.body) == (wake(0),)
 
 
 async def test_messages_reach_the_storage(account: Account, in_flight: InFlight) -> None:

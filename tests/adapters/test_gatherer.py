@@ -157,6 +157,19 @@ async def test_cancelled_work_is_written_all_the_same(
     assert await working(in_flight, gatherer.submit("p", "c")) == "c!"
 
 
+async def test_cancelled_group_leaves_none_waiting(in_flight: InFlight) -> None:
+    """A client may cancel its own requests, such as when a session is closed."""
+
+    async def write(*_: object) -> Outcomes:
+        raise asyncio.CancelledError
+
+    gatherer: Gatherer[str, str, str] = Gatherer(in_flight, write, most=5)
+    async with asyncio.timeout(5):
+        submits = [working(in_flight, gatherer.submit("p", item)) for item in "ab"]
+        outcomes = await asyncio.gather(*submits, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError] * 2
+
+
 async def test_groups_written_while_another_is_under_way_are_separate(
     gatherer: Gatherer[str, str, str], in_flight: InFlight, writer: Writer
 ) -> None:

@@ -16,6 +16,7 @@ from opswatch.core.deliveries import (
     Settle,
     abandon,
     after_attempt,
+    attempt_at,
     count_attempt,
     delivery_ids,
     has_waited_enough,
@@ -320,6 +321,23 @@ def test_replay_begins_a_later_round(now: datetime) -> None:
     again = requeue(settled, now, POLICY)
     assert again.started_at > settled.started_at
     assert not is_settled(again, settled)
+
+
+@pytest.mark.parametrize("was_far", [True, False])
+@pytest.mark.parametrize(("first", "is_far"), [(0, False), (10, False), (60, True)])
+def test_first_wait_of_a_round_may_be_far(first: float, *, is_far: bool, was_far: bool) -> None:
+    policy = replace(POLICY, callback_schedule=(seconds(first),))
+    begun = new_delivery(KEY, HOOK, NOW, policy)
+    settled = settle(replace(begun, far=was_far), Accepted())
+    assert begun.far is is_far
+    assert requeue(settled, at(5), policy).far is is_far
+
+
+def test_attempt_that_a_user_asks_for_is_a_message() -> None:
+    waiting = delivery(far=True, next_attempt_at=at(3600))
+    assert attempt_at(waiting, at(5)) == replace(
+        waiting, far=False, next_attempt_at=at(5), seq=waiting.seq + 1
+    )
 
 
 def test_delivered_delivery_can_be_replayed() -> None:

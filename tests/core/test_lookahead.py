@@ -36,7 +36,9 @@ def test_waits_beyond_fifteen_seconds_are_far(delay: float, expected: bool) -> N
     assert is_far(seconds(delay)) is expected
 
 
-@pytest.mark.parametrize(("delay", "expected"), [(-9, True), (10, True), (10.001, False)])
+@pytest.mark.parametrize(
+    ("delay", "expected"), [(-9, True), (10, True), (12, True), (12.001, False)]
+)
 def test_late_commit_may_have_been_passed(delay: float, expected: bool) -> None:
     assert is_covered(at(delay), NOW) is expected
 
@@ -65,6 +67,7 @@ def test_first_look_covers_waits_of_a_slow_clock() -> None:
         "forged: as far as a number goes": (Look(2**62, at(30)), False),
         "forged: of a later day": (Look(2**62, at(86_400)), False),
         "by a clock that is fast": (Look(8, at(85)), True),
+        "by a clock that is slow": (Look(8, at(-30)), True),
     },
 )
 def test_message_looks_once(look: Look, expected: bool) -> None:
@@ -88,6 +91,16 @@ def test_look_after_an_outage_begins_where_the_one_before_ended() -> None:
     assert looks_from(Look(11, at(-60)), STATE, at(60)) == STATE.looked_until
 
 
+def test_look_after_an_outage_begins_with_what_was_missed() -> None:
+    """Looks that could not read the rows, or not send the wake-ups, have noted it."""
+    missed = replace(STATE, missed_from=at(30))
+    assert looks_from(Look(11, at(60)), missed, at(60)) == at(30)
+    assert looks_from(Look(11, at(60)), replace(STATE, missed_from=at(70)), at(60)) == at(65)
+    after = after_look(missed, Look(12, at(65)), at(70), waits=True)
+    assert after is not None
+    assert after.missed_from is None
+
+
 def test_forged_due_time_skips_no_row() -> None:
     assert looks_from(Look(11, at(59)), STATE, NOW) == STATE.looked_until
 
@@ -108,6 +121,15 @@ def test_cursor_never_moves_back() -> None:
     assert after.looked_until == STATE.looked_until
 
 
+@pytest.mark.parametrize(("ahead", "expected"), [(70, 70), (70.1, -60), (3600, -60)])
+def test_cursor_of_a_wrong_clock_says_nothing(ahead: float, expected: float) -> None:
+    state = replace(STATE, looked_until=at(ahead))
+    assert looks_from(Look(7, NOW), state, NOW) == at(expected)
+    after = after_look(state, Look(8, at(5)), at(10), waits=True)
+    assert after is not None
+    assert after.looked_until == at(ahead if expected > 0 else 10)
+
+
 def test_thirteenth_empty_look_ends_it() -> None:
     state: LookAhead | None = STATE
     looks = 0
@@ -123,9 +145,18 @@ def test_anything_to_wait_for_begins_the_count_again() -> None:
     assert state.empty_looks == 0
 
 
-@pytest.mark.parametrize(("late", "expected"), [(-5, False), (15, False), (15.1, True)])
+@pytest.mark.parametrize(
+    ("late", "expected"), [(-60, False), (-60.1, True), (15, False), (15.1, True)]
+)
 def test_late_look_is_dead(late: float, expected: bool) -> None:
+    """So is one that is due much later than the next look can be."""
     assert is_dead(STATE, at(late)) is expected
+
+
+@pytest.mark.parametrize(("late", "expected"), [(4, False), (4.1, True)])
+def test_first_look_is_dead_sooner(late: float, expected: bool) -> None:
+    """Its message is sent after its row, so a crash in between leaves none."""
+    assert is_dead(begin("watches", NOW), at(late)) is expected
 
 
 def test_restart_looks_from_where_it_stopped() -> None:

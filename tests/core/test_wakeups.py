@@ -86,6 +86,10 @@ def test_any_forged_due_time_is_survived(year: int) -> None:
         ('W/""', False),
         ('"1", "2"', False),
         ('"1"\r\nX: y', False),
+        ('"1\r\nX: y"', False),
+        ('"1\nX"', False),
+        ('"1 2"', False),
+        ('"\u00e9"', False),
     ],
 )
 def test_only_one_version_is_an_etag(text: str, expected: bool) -> None:

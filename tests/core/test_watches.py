@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from opswatch.core.arm import Observation, UrlStyle
 from opswatch.core.keys import Key
 from opswatch.core.policy import Policy
-from opswatch.core.polls import Finish, Wait, after_poll, merge_after_conflict, shows_news
+from opswatch.core.polls import (
+    Finish,
+    Wait,
+    after_poll,
+    is_same_poll,
+    is_unpolled,
+    merge_after_conflict,
+    shows_change,
+)
 from opswatch.core.texts import MAX_PROPERTY
 from opswatch.core.watches import (
     End,
@@ -39,6 +47,7 @@ from tests.support.builders import (
     registration,
     result,
     running,
+    seconds,
     watch,
 )
 from tests.support.cases import cases
@@ -100,6 +109,27 @@ def test_running_operation_is_polled_again() -> None:
 def test_long_waits_are_far(delay: int, *, is_far: bool) -> None:
     until = at(delay)
     assert postpone(watch(), until, NOW).far is is_far
+    overdue = watch(due_at=at(-9))
+    assert postpone(overdue, until, NOW).far is is_far
+    again = postpone(postpone(overdue, at(5), NOW), until, NOW)
+    assert (again.postponed_since, again.seq) == (at(-9), 3)
+
+
+@pytest.mark.parametrize(
+    ("start", "due", "is_far"), [(0, 21, True), (-10, 11, False), (-300, 0, False)]
+)
+def test_first_poll_is_far_if_it_is_long_until_then(start: int, due: int, *, is_far: bool) -> None:
+    """The wait counts from the registration, not from when the operation began."""
+    policy = replace(POLICY, poll_min=seconds(20))
+    begun = begin(registration(start_time=at(start)), NOW, policy)
+    assert (begun.due_at, begun.far) == (at(due), is_far)
+
+
+@pytest.mark.parametrize(("until", "shift"), [(30, 30), (0, 0), (-40, 0)])
+def test_postponed_poll_never_shortens_the_grace(until: float, shift: float) -> None:
+    """The due time is by the clock of another worker, which may be 40 s ahead."""
+    value = replace(watch(), due_at=NOW, unreadable_since=at(-60))
+    assert postpone(value, at(until), at(until)).unreadable_since == at(shift - 60)
 
 
 def test_poll_keeps_known_facts() -> None:
@@ -210,7 +240,7 @@ def test_age_counts_from_arms_start_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "is_news"),
+    ("first", "second", "is_change"),
     [
         (running(), running(), False),
         (running(percent_complete=10), running(percent_complete=11), False),
@@ -223,13 +253,13 @@ def test_age_counts_from_arms_start_time() -> None:
         (running(), ended(inferred_from="empty body"), True),
     ],
 )
-def test_poll_shows_news_unless_it_runs_as_before(
-    first: Observation, second: Observation, is_news: bool
+def test_poll_shows_change_unless_it_runs_as_before(
+    first: Observation, second: Observation, is_change: bool
 ) -> None:
     before = wait(watch(), first)
     action = after_poll(before, second, at(60), POLICY)
-    assert shows_news(watch(), before)
-    assert shows_news(before, action.watch) is is_news
+    assert shows_change(watch(), before)
+    assert shows_change(before, action.watch) is is_change
 
 
 # --- misses
@@ -368,6 +398,26 @@ def with_url(value: Watch, url: str = NEW_URL) -> Watch:
 
 def with_style(value: Watch) -> Watch:
     return replace(value, route=Route(url_style=UrlStyle.LOCATION))
+
+
+@cases(
+    "current, is_same, unpolled",
+    {
+        "as it was": (THEIRS, True, True),
+        "a receiver has joined": (change(THEIRS, callbacks=(HOOK,)), True, True),
+        "it has been polled": (replace(THEIRS, seq=THEIRS.seq + 1), True, False),
+        "it has ended": (replace(THEIRS, end=end()), True, False),
+        "it has another URL": (with_url(THEIRS), False, True),
+        "its URL has shown what it is": (with_style(THEIRS), False, True),
+        "it is a later watch": (change(THEIRS, registered_at=at(5)), False, False),
+        "it is of a later round": (change(THEIRS, round=2), False, False),
+    },
+)
+def test_poll_of_a_copy_counts_for_the_same_url(
+    current: Watch, is_same: bool, unpolled: bool
+) -> None:
+    assert is_same_poll(current, THEIRS) is is_same
+    assert is_unpolled(current, THEIRS) is unpolled
 
 
 @cases(

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from html import escape
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -107,6 +109,19 @@ def test_copy_leaves_out_what_a_poll_does_not_need() -> None:
     assert decode_message(body) == (as_copied(wake),)
 
 
+@pytest.mark.parametrize("character", ["\ufffe", "\uffff", "\x00", "\x7f", "\U0001ffff", "&<\r"])
+def test_message_has_only_characters_of_xml(character: str) -> None:
+    """The queue would refuse it, with the wake-ups of 31 others, each time that it is sent."""
+    key = Key("p", character)
+    wake = WakeUp(key=key, seq=1, due_at=NOW, copy=watch(kind=character), etag=ETAG)
+    body = wake_up_message(wake)
+    ET.fromstring(f"<t>{escape(body.decode())}</t>")  # noqa: S314 - of this test
+    (read,) = decoded([body])
+    assert read.key == key
+    assert read.copy is not None
+    assert read.copy.facts.kind == character
+
+
 def test_end_is_not_copied() -> None:
     wake = WakeUp(key=KEY, seq=1, due_at=NOW, copy=watch(end=end()), etag=ETAG)
     assert decode_message(wake_up_message(wake)) == (replace(wake, copy=None, etag=None),)
@@ -131,6 +146,7 @@ def test_copy_is_read() -> None:
     "changes",
     [
         {"etag": "*"}, {"etag": ""}, {"etag": None}, {"etag": "garbage"}, {"etag": '"1"\r\nX: y'},
+        {"etag": '"1\r\nX: y"'},
         {"due": None}, {"copy": {}}, {"copy": {"polls": "x"}}, {"copy": {"registeredAt": 5}},
         {"copy": {"polls": 1}}, {"copy": {"Odd": [[]]}},
     ],

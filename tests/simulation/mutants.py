@@ -127,7 +127,11 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (_commit, "current = await watches.get(before.key)", "current = None"),
     ),
     "a message that could not be sent counts as sent": (
-        (GatheredQueue._write, "outcomes += [outcome] * size", "outcomes += [None] * size"),
+        (
+            GatheredQueue._write,
+            "await self._inner.send(body, delay)",
+            "await asyncio.gather(self._inner.send(body, delay), return_exceptions=True)",
+        ),
     ),
     "a wake-up that fails is dropped": ((act_on_each, "if delay is not None:", "if False:"),),
     "the wake-ups of a batch are those of its first": (
@@ -266,7 +270,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (_record_for_host, "except Exception as", "except ZeroDivisionError as"),
     ),
     "a wake-up that could not be sent before the row is not sent after it": (
-        (_commit_delivery, "await send_wake_up(services, chain, action.delivery)", "pass"),
+        (_commit_delivery, "await send_wake_up(services, chain, waiting)", "pass"),
     ),
     "an attempt is not written if its wake-up cannot be sent": (
         (_commit_delivery, "if made is None:", "if True:"),

@@ -13,6 +13,7 @@ from opswatch.core.webhook import Attempt, event
 from opswatch.steps.deliver import deliver
 from opswatch.steps.poll import poll
 from opswatch.steps.repair import repair
+from opswatch.steps.wakeups import delivery_chain, keep_looking
 from tests.steps.conftest import answer, interrupt
 from tests.support.harness import HOOK, KEY, POLICY, Harness, ended
 
@@ -219,6 +220,7 @@ async def test_interrupted_attempt_costs_one_more_post(
     answer(harness, 204)
     await deliver(harness.services, again)
     harness.advance(minutes=10)
+    await harness.pump()  # the queue is not behind
     await repair(harness.services)  # an attempt that counts may have lost its wake-up
     await harness.settle()
     assert harness.settled.state is DeliveryState.DELIVERED
@@ -441,6 +443,29 @@ async def test_wake_up_that_could_not_be_sent_is_sent_after_the_row(
     await harness.settle()
     assert harness.settled.state is DeliveryState.DELIVERED
     assert harness.settled.attempt_log[-1].at - due_at < timedelta(seconds=1)
+
+
+async def test_wait_that_has_a_message_is_not_found_by_a_look(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two wake-ups that come at the same time would call the receiver twice."""
+    answer(harness, 401, 204)  # a far wait
+    await keep_looking(harness.services, delivery_chain(harness.services))
+    harness.services.trusted_looks.clear()
+    with monkeypatch.context() as outage:
+        fail(harness, outage, "lookahead.get")
+
+        async def recover() -> None:
+            outage.undo()
+
+        harness.effects.before["outbox.replace"] = recover
+        await harness.pump()
+    due_at = harness.pending.due_at
+    while harness.now < due_at - timedelta(seconds=1):
+        harness.advance(seconds=1)
+        await harness.pump()
+    assert harness.seqs(harness.deliveries) == [2]
+    assert len(harness.called()) == 1
 
 
 async def test_deferral_is_not_written_if_its_wake_up_cannot_be_sent(

@@ -10,7 +10,7 @@ import pytest
 from opswatch.core.keys import Key
 from opswatch.core.lookahead import Look, LookAhead, begin, key_of
 from opswatch.core.watches import Watch
-from opswatch.ports import Query, Row
+from opswatch.ports import Page, Query, Row
 from opswatch.rows.messages import decode_message, encode_look
 from opswatch.steps.look import look_ahead
 from opswatch.steps.messages import deliveries_message, operations_message
@@ -226,6 +226,51 @@ async def test_long_outage_of_the_cursor_multiplies_no_wake_up(harness: Harness)
     assert sent.count("00") <= 4
 
 
+@pytest.mark.parametrize("failing", ["find", "send_wake_up"])
+async def test_looks_that_wake_nothing_pass_no_row(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """The cursor could be moved, but the rows could not be read, or their wake-ups not be sent."""
+
+    def fail(*_: object) -> None:
+        raise ConnectionError
+
+    await insert(harness, *(watch(f"{n:02}", at(n)) for n in range(0, 60, 10)))
+    harness.operations.post(encode_look(LOOK))
+    with monkeypatch.context() as outage:
+        port = harness.store.watches if failing == "find" else harness.operations
+        outage.setattr(port, failing, fail)
+        for _ in range(12):
+            await harness.pump()
+            harness.advance(seconds=5)
+        assert harness.wake_ups(harness.operations) == []
+    await harness.pump()
+    sent = [wake.key.row for wake in harness.wake_ups(harness.operations)]
+    assert sorted(sent) == ["00", "10", "20", "30", "40", "50"]
+    harness.advance(seconds=5)
+    await harness.pump()
+    assert len(harness.wake_ups(harness.operations)) == 6
+
+
+async def test_one_look_by_a_wrong_clock_passes_no_row(harness: Harness) -> None:
+    """Its cursor is an hour ahead; the waits of that hour are not left to the repair."""
+    harness.status = running(**{"retry-after": "600"})
+    harness.operations.post(encode_look(LOOK))
+    harness.now = at(3600)
+    await harness.pump()
+    harness.now = at(5)
+    harness.operations.messages.clear()
+    await insert(harness, watch("1", at(60)), watch("2", at(20)))
+    await look(harness, state(harness).next_look)
+    for second in range(6, 60):
+        harness.now = at(second)
+        await harness.pump()
+    assert [wake.key.row for wake in harness.wake_ups(harness.operations)] == ["1"]
+    polled = await harness.store.watches.get(Key("p", "2"))
+    assert polled is not None
+    assert polled.value.facts.last_polled_at == at(20)
+
+
 async def test_repeated_look_does_not_fork_the_chain(harness: Harness) -> None:
     """The same message arrives twice at the same time."""
     await insert(harness, watch("1", at(60)))
@@ -239,6 +284,23 @@ async def test_repeated_look_does_not_fork_the_chain(harness: Harness) -> None:
 
 async def test_waits_beyond_its_reach_keep_it_running(harness: Harness) -> None:
     await insert(harness, watch("1", at(3600)))
+    await look(harness)
+    assert state(harness).empty_looks == 0
+
+
+async def test_empty_page_does_not_end_it(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service looks at so many rows for a page, of which none may match."""
+    find_page = harness.store.watches.find_page
+
+    async def page_by_page(
+        query: Query, limit: int, continuation: str | None = None
+    ) -> Page[Row[Watch]]:
+        return await find_page(query, limit) if continuation else Page([], "next")
+
+    await insert(harness, watch("1", at(3600)))
+    monkeypatch.setattr(harness.store.watches, "find_page", page_by_page)
     await look(harness)
     assert state(harness).empty_looks == 0
 

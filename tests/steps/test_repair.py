@@ -319,12 +319,23 @@ async def test_single_poisoned_wake_up_is_left_to_its_row(harness: Harness) -> N
 
 
 async def test_wake_ups_of_a_poisoned_batch_go_alone(harness: Harness) -> None:
-    wakes = [WakeUp(key=Key("p", f"{number}"), seq=number) for number in range(5)]
-    harness.poison.post(wake_up_message(*wakes))
+    wakes = [WakeUp(key=Key("p", f"{number}"), seq=number, due_at=START) for number in range(5)]
+    copied = [replace(wake, copy=builders.watch(), etag='"1"') for wake in wakes]
+    harness.poison.post(wake_up_message(*copied))
     await repair(harness.services)
     assert not harness.poison.messages
     bodies = [message.body for message in harness.operations.messages.values()]
     assert [decode_message(body) for body in bodies] == [(wake,) for wake in wakes]
+
+
+async def test_overdue_row_of_a_poisoned_batch_gets_one_wake_up(harness: Harness) -> None:
+    await lose_wake_up(harness)
+    wake = WakeUp(key=KEY, seq=harness.watch.seq)
+    harness.poison.post(wake_up_message(wake, WakeUp(key=Key("p", "other"), seq=1)))
+    await repair(harness.services)
+    bodies = [message.body for message in harness.operations.messages.values()]
+    assert [decode_message(body) for body in bodies].count((wake,)) == 1
+    assert len(bodies) == 2
 
 
 @pytest.mark.parametrize("body", [None, b"\xff\xfe nonsense"])

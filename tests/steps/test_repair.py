@@ -297,6 +297,22 @@ async def test_running_look_ahead_is_left(harness: Harness) -> None:
     assert (harness.rows(), len(harness.operations.messages)) == before
 
 
+async def test_row_of_a_running_look_ahead_is_read_once(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await wait_far(harness)
+    looks, read = harness.store.lookahead, list[Key]()
+    get = looks.get
+
+    async def counted(key: Key) -> Any:
+        read.append(key)
+        return await get(key)
+
+    monkeypatch.setattr(looks, "get", counted, raising=False)
+    await repair(harness.services)
+    assert sorted(key.row for key in read) == sorted(key_of(n).row for n in ("outbox", "watches"))
+
+
 async def test_nothing_to_wait_for_needs_no_look_ahead(harness: Harness) -> None:
     await harness.watched(HOOK)
     assert not harness.watch.far

@@ -21,7 +21,7 @@ _DAY = 24 * 3600.0
 _MEDIAN, _SIGMA = 480.0, 0.2  # of an operation's duration, in seconds and on the logarithmic scale
 _TIMEOUT = timedelta(days=7)
 # Requests of a run of the timer, besides the pages of all watches, which it reads once.
-REPAIR = {"query": 6, "receive": 2, "queue": 6, "read": 4, "peek": 2, "write": 1}
+REPAIR = {"query": 6, "receive": 2, "queue": 6, "read": 2, "peek": 2, "write": 1}
 _IDLE_LOOKS = 0.5  # a second, at a queue whose function has no instance: at most
 
 

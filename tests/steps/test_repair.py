@@ -251,6 +251,17 @@ async def test_overdue_far_row_is_left_to_a_restarted_look_ahead(
     assert len(harness.arm.asked) == before + 1
 
 
+async def test_overdue_near_row_is_left_to_no_look_ahead(harness: Harness) -> None:
+    await wait_far(harness)
+    harness.operations.messages.clear()
+    due_at = harness.watch.due_at
+    near = builders.watch(due_at=due_at, far=False)
+    await harness.store.watches.put(near)
+    harness.now = due_at + timedelta(minutes=3)
+    await repair(harness.services)
+    assert [wake.key for wake in harness.wake_ups(harness.operations)] == [near.key]
+
+
 @pytest.mark.parametrize("failing", ["lookahead.get", "lookahead.replace", "operations.send"])
 async def test_overdue_far_row_is_rescued_if_the_look_ahead_cannot_be_restarted(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, failing: str

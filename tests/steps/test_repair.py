@@ -223,14 +223,20 @@ async def wait_far(harness: Harness) -> None:
     assert harness.watch.far
 
 
+@pytest.mark.parametrize("seconds", [25, 40], ids=["while it is trusted", "later"])
 @pytest.mark.parametrize("has_row", [True, False])
-async def test_dead_look_ahead_is_restarted(harness: Harness, *, has_row: bool) -> None:
+async def test_dead_look_ahead_is_restarted(
+    harness: Harness, seconds: int, *, has_row: bool
+) -> None:
     await wait_far(harness)
     harness.operations.messages.clear()
     if not has_row:
         await harness.store.lookahead.delete(key_of("watches"))
-    harness.advance(seconds=40)
+    harness.advance(seconds=seconds)
     await repair(harness.services)
+    assert [decode_message(m.body) for m in harness.operations.messages.values()] == [
+        state.next_look for state in harness.store.lookahead.values()
+    ]
     harness.status = ended()
     due_at = harness.watch.due_at
     await harness.settle()

@@ -143,7 +143,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (before_commit, "await keep_looking(services, chain)", "pass"),
         (_restart_look_ahead, "await keep_looking(services, chain)", "pass"),
     ),
-    "a look has no cursor": ((looks_from, "return state.looked_until", "return look.due_at"),),
+    "a look has no cursor": ((looks_from, "return cursor", "return look.due_at"),),
     "looks are not fenced": (
         (is_for, "return ahead == 0 and look.due_at == state.due_at", "return True"),
     ),

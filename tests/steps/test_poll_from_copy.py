@@ -230,6 +230,32 @@ async def test_copy_of_a_url_that_is_polled_no_more_polls_the_row(harness: Harne
     assert harness.called() == [HOOK]
 
 
+@pytest.mark.parametrize("answer", [HttpResponse(404, {}), running()], ids=["404", "running"])
+async def test_answer_of_a_left_url_says_nothing_of_the_next(
+    harness: Harness, answer: HttpResponse
+) -> None:
+    """The other worker has merged the new URL while this one waited for the old one's answer."""
+    wake = replace(wake_up(harness), copy=None, etag=None)
+    harness.status, harness.statuses["next"] = answer, running()
+
+    async def follow() -> None:
+        row = await harness.store.watches.get(KEY)
+        assert row is not None
+        facts = row.value.facts
+        route = replace(row.value.route, posted_url=facts.operation.url)
+        facts = replace(facts, operation=facts.operation.at(ENDPOINT + status_path("next")))
+        followed = replace(row.value, facts=facts, route=route)
+        await harness.store.watches.replace(followed, row.etag)
+
+    harness.effects.before["watches.merge"] = follow
+    await poll(harness.services, wake)
+    await harness.pump_all()
+    assert harness.watch.facts.operation.url == ENDPOINT + status_path("next")
+    assert harness.watch.facts.misses == 0
+    assert harness.watch.seq == wake.seq + 1
+    assert harness.arm.asked[-1] == harness.watch.facts.operation.url
+
+
 async def test_forged_doubt_makes_no_end(harness: Harness) -> None:
     """A status that is inferred ends a watch when it repeats: in the row, not in a copy."""
     wake = wake_up(harness)

@@ -283,10 +283,10 @@ def _connection_string(reader: _Reader, name: str, text: str, needs: Collection[
 
 def absent_service(service: str, name: str = STORAGE) -> str:
     """Return what is wrong with a connection that lacks a service which is needed."""
-    settings = (
-        f"{service.capitalize()}Endpoint in the connection string, {name}__{service}ServiceUri"
+    return (
+        f"it names no {service}s, which {_NEEDED_BY[service]} needs: set "
+        f"{service.capitalize()}Endpoint in the connection string, or {name}__{service}ServiceUri"
     )
-    return f"it names no {service}s, which {_NEEDED_BY[service]} needs: {settings}"
 
 
 def _has_service(connection_string: str, service: str) -> bool:

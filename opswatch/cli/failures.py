@@ -19,7 +19,10 @@ from opswatch.health import REFUSED_CREDENTIALS, UNREACHABLE, brief
 from opswatch.rows.codec import UnreadableRowError
 
 _DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-_KEYS = "`read`'s key reads and `write`'s changes, or both: OPSWATCH_KEY=read=…,write=…"
+_KEYS = (
+    "`read`'s key reads and `write`'s changes, or both: OPSWATCH_KEY=read=…,write=… (\"The page "
+    'and its keys" in infra/README.md says how to get them)'
+)
 _SIGN_IN = (
     "sign in with `az login`, or set AzureWebJobsStorage to a connection string; "
     "`opswatch doctor` checks both"

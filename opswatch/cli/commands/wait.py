@@ -70,8 +70,11 @@ async def command(  # noqa: PLR0913 - as many options
 
     Progress is printed on stderr. An outage of up to 10 minutes is ridden out. The exit code is
     that of the worst end: 0 Succeeded, 1 Failed (or a callback that is waited for was abandoned),
-    3 Canceled or Stopped, 4 TimedOut or Lost; 8 if --timeout passed before. A callback that was
-    added just now may be in the queue yet: --callback waits for it, and --callbacks does not.
+    3 Canceled or Stopped, 4 TimedOut or Lost; 8 if --timeout passed before.
+
+    What was posted just now may be in the queue yet. A callback that was added is waited for by
+    --callback, and not by --callbacks. An end that `post --again` is to replace counts until then:
+    `post --again --wait` waits for the next one.
     """
     began = time.monotonic()
     async with target.open() as source:

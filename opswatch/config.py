@@ -1,7 +1,7 @@
 """The settings: variables in, one checked `Settings` out. Nothing here reads the environment."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_network
@@ -35,6 +35,10 @@ CLOUDS = {
     ),
 }
 STORAGE = "AzureWebJobsStorage"
+# The services of a storage account: posting needs the queues, reading the tables, the app both.
+QUEUES, TABLES = "queue", "table"
+SERVICES = frozenset({QUEUES, TABLES})
+_NEEDED_BY = {QUEUES: "everything but reading", TABLES: "everything but posting"}
 # The storage emulator's account: the same public key on every machine that runs it.
 # https://learn.microsoft.com/azure/storage/common/storage-connect-azurite
 DEVELOPMENT_ACCOUNT = "devstoreaccount1"
@@ -69,7 +73,7 @@ STOPS: Mapping[str, frozenset[Part]] = MappingProxyType(
 )
 _SECRETS = "OPSWATCH_CALLBACK_SECRETS"
 _PREFIX = "OPSWATCH_"
-_API_PATH = "/api"  # host.json's route prefix
+API_PATH = "/api"  # host.json's route prefix
 _EXAMPLE_URL = "https://APP.azurewebsites.net"
 _BOTH_KEYS = re.compile(r"(?:read|write)=[^,]+(?:,(?:read|write)=[^,]+)*")
 UNRESOLVED = (
@@ -91,13 +95,23 @@ class Storage:
     @property
     def has_queues(self) -> bool:
         """Whether messages can be sent: if not, the Functions host receives none either."""
-        return bool(self.connection_string or self.queue_uri)
+        return bool(self.queue_uri) or _has_service(self.connection_string, QUEUES)
+
+    @property
+    def has_tables(self) -> bool:
+        """Whether tables can be read."""
+        return bool(self.table_uri) or _has_service(self.connection_string, TABLES)
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str], name: str = STORAGE) -> "Storage":
-        """Read the connection `name` as the Functions host reads it; raise `ConfigError`."""
+    def from_env(
+        cls, env: Mapping[str, str], name: str = STORAGE, *, needs: Collection[str] = SERVICES
+    ) -> "Storage":
+        """Read the connection `name` as the Functions host reads it; raise `ConfigError`.
+
+        It may lack what the caller does not need of the account, but not everything.
+        """
         reader = _Reader(env)
-        storage = _storage(reader, name)
+        storage = _storage(reader, name, needs)
         if reader.mistakes:
             raise ConfigError([mistake.text for mistake in reader.mistakes])
         return storage
@@ -129,13 +143,13 @@ class Settings:
         return settings
 
     @classmethod
-    def read(cls, env: Mapping[str, str], *, reads_only: bool = False) -> "Settings":
+    def read(cls, env: Mapping[str, str], *, needs: Collection[str] = SERVICES) -> "Settings":
         """Return the settings with their mistakes: what a mistake stops must not be done.
 
-        If the caller only reads, a connection to the tables alone is no mistake.
+        A connection without the services that the caller does not need is no mistake.
         """
         reader = _Reader(env)
-        storage = _storage(reader, STORAGE, reads_only=reads_only)
+        storage = _storage(reader, STORAGE, needs)
         endpoint, scope = _arm(reader)
         policy = _policy(reader)
         rules = _rules(reader)
@@ -207,27 +221,29 @@ class _Reader:
                     self.report(name, f"unknown; is it a misspelling of {meant}?", STOPS[meant])
 
 
-def _storage(reader: _Reader, name: str, *, reads_only: bool = False) -> Storage:
-    """Read a connection as the Functions host does; to read only, without queues if need be.
+def _storage(reader: _Reader, name: str, needs: Collection[str]) -> Storage:
+    """Read a connection as the Functions host does, with the services that the caller needs.
 
     https://learn.microsoft.com/azure/azure-functions/functions-reference#connections
     """
     connection = reader.get(name)
     if connection:
-        text = _connection_string(reader, name, connection, reads_only=reads_only)
-        return Storage(connection_string=text)
+        return Storage(connection_string=_connection_string(reader, name, connection, needs))
     account = reader.get(f"{name}__accountName")
     queue_uri, table_uri = (
         reader.get(f"{name}__{service}ServiceUri")
         or (account and f"https://{account}.{service}.core.windows.net")
-        for service in ("queue", "table")
+        for service in (QUEUES, TABLES)
     )
-    if not (table_uri and (queue_uri or reads_only)):
+    if not (queue_uri or table_uri):
         reader.report(
             name,
             f"missing; set a connection string, {name}__accountName, "
             f"or {name}__queueServiceUri and {name}__tableServiceUri",
         )
+    for service, uri in ((QUEUES, queue_uri), (TABLES, table_uri)):
+        if (queue_uri or table_uri) and service in needs and not uri:
+            reader.report(name, absent_service(service, name))
     uris = [queue_uri.rstrip("/"), table_uri.rstrip("/")]
     for number, uri in enumerate(uris):
         if uri and not re.fullmatch(r"https://[^\s/?#@]+(/[^\s?#]*)?", uri):
@@ -242,13 +258,14 @@ def _storage(reader: _Reader, name: str, *, reads_only: bool = False) -> Storage
     )
 
 
-def _connection_string(reader: _Reader, name: str, text: str, *, reads_only: bool) -> str:
+def _connection_string(reader: _Reader, name: str, text: str, needs: Collection[str]) -> str:
+    """Return a connection string, or nothing if it is none."""
     parts = connection_parts(text)
     if parts.get("usedevelopmentstorage", "").lower() == "true":
         return development_storage(_DEVELOPMENT_PORTS)
     has_key = {"accountname", "accountkey"} <= parts.keys()
-    needed = {"sharedaccesssignature", "tableendpoint"}
-    has_sas = needed | (set() if reads_only else {"queueendpoint"}) <= parts.keys()
+    has_service = any(_has_service(text, service) for service in SERVICES)
+    has_sas = "sharedaccesssignature" in parts and has_service
     if not (has_key or has_sas) or not all(parts.values()):
         reader.report(
             name,
@@ -257,8 +274,24 @@ def _connection_string(reader: _Reader, name: str, text: str, *, reads_only: boo
             else "not a connection string (AccountName and AccountKey, or "
             "SharedAccessSignature with QueueEndpoint and TableEndpoint)",
         )
-    has_queues = has_key or {"sharedaccesssignature", "queueendpoint"} <= parts.keys()
-    return text if (has_queues or has_sas) and all(parts.values()) else ""
+        return ""
+    for service in (QUEUES, TABLES):
+        if service in needs and not _has_service(text, service):
+            reader.report(name, absent_service(service, name))
+    return text
+
+
+def absent_service(service: str, name: str = STORAGE) -> str:
+    """Return what is wrong with a connection that lacks a service which is needed."""
+    return (
+        f"it names no {service}s, which {_NEEDED_BY[service]} needs: set "
+        f"{service.capitalize()}Endpoint in the connection string, or {name}__{service}ServiceUri"
+    )
+
+
+def _has_service(connection_string: str, service: str) -> bool:
+    parts = connection_parts(connection_string)
+    return "accountname" in parts or f"{service}endpoint" in parts
 
 
 def connection_parts(text: str) -> dict[str, str]:
@@ -275,8 +308,8 @@ def api_base(url: str) -> str:
     if not is_plain or not (parts.scheme == "https" or is_local):
         raise ValueError(f"an https URL, or http on this machine, such as {_EXAMPLE_URL}")
     path = parts.path.rstrip("/")
-    if not path.lower().endswith(_API_PATH):
-        path += _API_PATH
+    if not path.lower().endswith(API_PATH):
+        path += API_PATH
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 

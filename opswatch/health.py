@@ -1,9 +1,11 @@
 """Checks of everything that the app needs, as values: the terminal prints them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from math import inf
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -106,7 +108,8 @@ def _check_secrets(services: Services) -> Check:
 async def _check_storage(services: Services) -> Check:
     """Ask for a queue: any answer shows that the account can be reached."""
     try:
-        await _soon(services.operations.depth())
+        async with answer_within(_LONGEST):
+            await services.operations.depth()
     except UNREACHABLE as error:
         if _is_refused_key(error):
             return Check(topic="storage", is_good=False, text=_refusal(error))
@@ -119,7 +122,8 @@ async def _check_storage(services: Services) -> Check:
 async def _check(topic: str, name: str, call: Awaitable[Any]) -> Check:
     """Check one queue or table by a call that returns its depth, or a page of it."""
     try:
-        found = await _soon(call)
+        async with answer_within(_LONGEST):
+            found = await call
     except ResourceNotFoundError:
         text = "does not exist: the app creates it when it starts"
         return Check(topic=topic, is_good=False, text=f"{name}: {text}")
@@ -164,16 +168,22 @@ async def _check_arm(services: Services) -> list[Check]:
             return [has_token, Check(topic="ARM", is_good=True, text=text)]
 
 
-async def _soon(call: Awaitable[T]) -> T:
-    """Return what a call returns; raise `TimeoutError` if it takes too long.
+@asynccontextmanager
+async def answer_within(
+    seconds: float, error: Callable[[str], Exception] = TimeoutError
+) -> AsyncIterator[None]:
+    """Raise `error` with a text that says so if the block takes longer; infinity is no limit.
 
-    The look-up of a name has no separate limit.
+    The look-up of a name and the retries of a request have no limit of their own.
     """
+    limit = asyncio.timeout(None if seconds == inf else seconds)
     try:
-        async with asyncio.timeout(_LONGEST):
-            return await call
+        async with limit:
+            yield
     except TimeoutError:
-        raise TimeoutError(f"no answer within {_LONGEST:g} s") from None
+        if not limit.expired():
+            raise
+        raise error(f"no answer within {seconds:g} s") from None
 
 
 def _is_refused_key(error: Exception) -> bool:

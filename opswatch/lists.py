@@ -19,13 +19,16 @@ class DeliveryFilter:
 
     span: Span  # of settling; of a pending delivery, of the beginning of its schedule
     states: Sequence[DeliveryState] = tuple(DeliveryState)
-    hosts: Sequence[str] = ()  # of the callback URL, with its port or without, in any case
+    # Of the callback URL, with its port or without, in any case; or URLs, as lists show them.
+    hosts: Sequence[str] = ()
 
     def selects_host(self, callback_url: str) -> bool:
         """Return whether a callback URL is of one of the hosts."""
-        host = origin_of(callback_url).partition("://")[2].lower()
+        origin = origin_of(callback_url).lower()
+        host = origin.partition("://")[2]
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        return not self.hosts or bool({host, name} & {wanted.lower() for wanted in self.hosts})
+        wanted = {(origin_of(each) or each).lower() for each in self.hosts}
+        return not wanted or bool({origin, host, name} & wanted)
 
 
 async def list_deliveries(

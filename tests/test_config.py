@@ -486,24 +486,40 @@ def test_unresolved_vault_reference_is_explained(name: str) -> None:
     assert found == [f"{name}: {UNRESOLVED}"]
 
 
+QUEUES_ALONE = {"": "QueueEndpoint=https://q;SharedAccessSignature=s"}
+TABLES_ALONE = {"": "TableEndpoint=https://t;SharedAccessSignature=s"}
+
+
 @cases(
-    "env, has_queues",
+    "env, services",
     {
-        "a key": ({"": CONNECTION}, True),
-        "a SAS": ({"": SAS}, True),
-        "a SAS without tables": ({"": "QueueEndpoint=https://q;SharedAccessSignature=s"}, True),
-        "a SAS without queues": ({"": "TableEndpoint=https://t;SharedAccessSignature=s"}, False),
-        "rubbish": ({"": "rubbish"}, False),
-        "nothing": ({}, False),
-        "queues alone": ({"__queueServiceUri": "https://q"}, True),
-        "tables alone": ({"__tableServiceUri": "https://t"}, False),
-        "queues over http": ({"__queueServiceUri": "http://q"}, False),
+        "a key": ({"": CONNECTION}, {"queue", "table"}),
+        "a SAS": ({"": SAS}, {"queue", "table"}),
+        "an account name": ({"__accountName": "acct"}, {"queue", "table"}),
+        "a SAS without tables": (QUEUES_ALONE, {"queue"}),
+        "a SAS without queues": (TABLES_ALONE, {"table"}),
+        "a SAS of neither": ({"": "SharedAccessSignature=s"}, set()),
+        "rubbish": ({"": "rubbish"}, set()),
+        "nothing": ({}, set()),
+        "queues alone": ({"__queueServiceUri": "https://q"}, {"queue"}),
+        "tables alone": ({"__tableServiceUri": "https://t"}, {"table"}),
+        "queues over http": ({"__queueServiceUri": "http://q"}, set()),
     },
 )
-def test_queues_may_be_usable_without_tables(env: dict[str, str], *, has_queues: bool) -> None:
-    made = Settings.read({f"AzureWebJobsStorage{name}": value for name, value in env.items()})
-    assert made.storage.has_queues == has_queues
+@pytest.mark.parametrize("needs", [{"queue"}, {"table"}, {"queue", "table"}], ids=" ".join)
+def test_connection_needs_the_services_that_are_used(
+    env: dict[str, str], services: set[str], needs: set[str]
+) -> None:
+    made = Settings.read(
+        {f"AzureWebJobsStorage{name}": value for name, value in env.items()}, needs=needs
+    )
+    assert made.storage.has_queues == ("queue" in services)
+    assert made.storage.has_tables == ("table" in services)
     assert not made.storage.queue_uri.startswith("http:")
+    found = " ".join(mistake.text for mistake in made.mistakes)
+    assert bool(found) == (not needs <= services), found
+    for service in needs - services if services else ():
+        assert f"it names no {service}s" in found
 
 
 MISSPELLED = {

@@ -131,6 +131,15 @@ async def test_storage_that_hangs_is_not_reached(
     assert ("storage", "no answer within 0.01 s") in await bad(services)
 
 
+async def test_timeout_of_a_request_keeps_its_own_text(harness: Harness) -> None:
+    class TimedOut(MemoryQueue):
+        async def depth(self) -> int:
+            raise TimeoutError("the name server has not answered")
+
+    services = replace(harness.services, operations=TimedOut(harness.clock))
+    assert ("storage", "the name server has not answered") in await bad(services)
+
+
 async def test_refused_queue_shows_reachable_storage(harness: Harness) -> None:
     error = HttpResponseError("403 AuthorizationFailure: no")
     error.status_code = 403

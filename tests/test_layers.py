@@ -148,7 +148,7 @@ UPWARD = [
     ("bootstrap", "from opswatch.local import azurite", "local.azurite"),
     ("process", "import opswatch.local.host", "local.host"),
     ("local.azurite", "from opswatch import cli", "cli"),
-    ("testing.memory", "from opswatch.adapters import storage", "adapters.storage"),
+    ("testing.tables", "from opswatch.adapters import storage", "adapters.storage"),
     ("client.http", "from opswatch.web import router", "web.router"),
     ("client.storage", "from opswatch.steps.control import stop", "steps.control"),
     ("verification", "from opswatch.client import errors", "client.errors"),

@@ -46,8 +46,8 @@ CPU_MESSAGE: Final = 0.0001
 
 # KB of telemetry: of a log line, of the trace of a poll, and of a run of the timer.
 LOG_LINE, LOG_TRACE, LOG_TIMER = 1.0, 3.0, 10.0
-# A poll without news has a line only if its trace is kept. So many traces are kept in a second, by
-# each instance: OPSWATCH_TRACES_PER_SECOND, of which azure-monitor-opentelemetry's sampler lets
+# A poll that shows no change has a line only if its trace is kept. Each instance keeps so many
+# traces a second (OPSWATCH_TRACES_PER_SECOND), and the sampler of azure-monitor-opentelemetry lets
 # through up to 2.4 times as many if polls come in batches.
 TRACES_PER_SECOND: Final = 0.2
 TRACES_OF_BATCHES: Final = 2.5

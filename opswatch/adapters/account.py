@@ -11,7 +11,8 @@ from opswatch.adapters.rest import Service
 from opswatch.adapters.sessions import azure_session, environment_proxy
 from opswatch.adapters.signing import Signer
 from opswatch.adapters.tokens import Identity, SharedCredential, Tokens
-from opswatch.config import Storage, connection_parts
+from opswatch.config import QUEUES, STORAGE, TABLES, Storage, absent_service, connection_parts
+from opswatch.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from azure.data.tables.aio import TableClient
@@ -51,7 +52,9 @@ class Account:
     """One storage account: created inside a running event loop, closed by `close`.
 
     `queues` and `tables` are its services over REST, for the calls of every poll; `queue` and
-    `table` return the SDK's clients, whose packages are imported when the first one is needed.
+    `table` return the SDK's clients, whose packages are imported when the first one is needed. The
+    former raise `ConfigError` if the connection does not name the service: a poster may have queues
+    alone.
     """
 
     def __init__(self, storage: Storage, identity: Identity | None = None) -> None:
@@ -61,8 +64,22 @@ class Account:
         parts = connection_parts(storage.connection_string)
         queues = signing.shared_key_for_queues, _QUEUE_HEADERS
         tables = signing.shared_key_for_tables, _TABLE_HEADERS
-        self.queues = self._service(_uri(parts, "queue") or storage.queue_uri, parts, *queues)
-        self.tables = self._service(_uri(parts, "table") or storage.table_uri, parts, *tables)
+        self._queues = self._service(_uri(parts, QUEUES) or storage.queue_uri, parts, *queues)
+        self._tables = self._service(_uri(parts, TABLES) or storage.table_uri, parts, *tables)
+
+    @property
+    def queues(self) -> Service:
+        """The queue service over REST."""
+        if not self._queues.uri:
+            raise ConfigError([f"{STORAGE}: {absent_service(QUEUES)}"])
+        return self._queues
+
+    @property
+    def tables(self) -> Service:
+        """The table service over REST."""
+        if not self._tables.uri:
+            raise ConfigError([f"{STORAGE}: {absent_service(TABLES)}"])
+        return self._tables
 
     def queue(self, name: str) -> "QueueClient":
         """Return the SDK's client of the queue `name`: it neither encodes nor decodes messages."""

@@ -7,17 +7,17 @@ there may be a token.
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 
 import aiohttp
 from azure.core.exceptions import AzureError, HttpResponseError
 
 from opswatch.core.errors import ConfigError
+from opswatch.core.http import is_outage
 from opswatch.core.redact import redact_text
 from opswatch.core.texts import one_line
 
-# Of a storage service: a right or a table that is missing, or being deleted, and a busy service.
-_PASSING = frozenset({401, 403, 404, 408, 409, 429})
+# Of a storage service: a right or a table that is missing, or being deleted.
+_PASSING = frozenset({401, 403, 404, 409})
 _IDENTITY_ANSWER = re.compile(r"(Unexpected response).*", re.DOTALL)
 _TLS_SETTING = re.compile(r" ssl:(?:<[^>]*>|\S+)")  # in aiohttp's texts, also about http
 _QUOTATION = re.compile(r"[:\n'\"]")
@@ -58,7 +58,7 @@ def may_pass(error: BaseException) -> bool:
         case ConfigError():
             return True
         case HttpResponseError(status_code=int() as code):
-            return code in _PASSING or code >= HTTPStatus.INTERNAL_SERVER_ERROR
+            return code in _PASSING or is_outage(code)
         case _:
             return isinstance(error, AzureError | aiohttp.ClientError | OSError)
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from opswatch.cli.operations import key_of, short_ids
 from opswatch.cli.output import Column, Row, instant_of, span
+from opswatch.cli.texts import polls_fail_with
 from opswatch.core.keys import GUID
 from opswatch.core.texts import one_line
 
@@ -32,7 +33,8 @@ def operation_columns(rows: Sequence[Row]) -> list[Column]:
         ),
         Column(
             name="error",
-            value=lambda row: _code(row) or row.get("errorMessage"),  # of Lost: there is no code
+            # Lost has a message and no code, and a watch has neither.
+            value=lambda row: _code(row) or row.get("errorMessage") or polls_fail_with(row),
             data=_code,
             gives_way=True,
         ),

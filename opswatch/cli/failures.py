@@ -13,13 +13,16 @@ from opswatch.cli.exit_codes import (
     OUTPUT_ERRORS,
 )
 from opswatch.core.errors import ConfigError, OpswatchError
+from opswatch.core.http import is_outage
 from opswatch.core.texts import one_line
 from opswatch.health import REFUSED_CREDENTIALS, UNREACHABLE, brief
 from opswatch.rows.codec import UnreadableRowError
 
 _DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-_PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
-_KEYS = "`read`'s key reads and `write`'s changes, or both: OPSWATCH_KEY=read=…,write=…"
+_KEYS = (
+    "`read`'s key reads and `write`'s changes, or both: OPSWATCH_KEY=read=…,write=… (\"The page "
+    'and its keys" in infra/README.md says how to get them)'
+)
 _SIGN_IN = (
     "sign in with `az login`, or set AzureWebJobsStorage to a connection string; "
     "`opswatch doctor` checks both"
@@ -84,13 +87,23 @@ def command_error(error: Exception) -> CommandError | None:
 def may_pass(error: Exception) -> bool:
     """Return whether the same request may succeed some time later, without a person's help."""
     if isinstance(error, AnswerError):
-        return error.status >= HTTPStatus.INTERNAL_SERVER_ERROR or error.status in _PASSING
+        return is_outage(error.status)
     if is_missing(error) or not isinstance(error, UNREACHABLE):
         return False
     if isinstance(error, HttpResponseError) and error.status_code is not None:
-        code = error.status_code
-        return code >= HTTPStatus.INTERNAL_SERVER_ERROR or code in _PASSING
+        return is_outage(error.status_code)
     return not (isinstance(error, OSError) and error.errno in OUTPUT_ERRORS)
+
+
+def is_refused(error: Exception) -> bool:
+    """Return whether a request was refused for want of a right, or of a service to ask."""
+    match error:
+        case AnswerError():
+            return error.status in _DENIED
+        case HttpResponseError():
+            return error.status_code in _DENIED
+        case _:
+            return isinstance(error, ConfigError)
 
 
 def is_missing(error: Exception) -> bool:

@@ -12,6 +12,7 @@ from opswatch.cli.output import Column, Output, Row, note, output_options
 from opswatch.cli.pages import count_rows, read_list
 from opswatch.cli.source import Target, source_options
 from opswatch.cli.terminal import run_async
+from opswatch.config import TABLES
 
 SINCE_HELP = "1h, P1D or 2026-11-25T21:00:00Z."
 _TOP = click.option(
@@ -75,7 +76,7 @@ def list_options(
     @_COUNT
     @run_async
     @output_options
-    @source_options(reads_only=True)
+    @source_options(needs={TABLES})
     @wraps(main)
     async def run(
         *, top: int, is_count: bool, output: Output, target: Target, **filters: str | None

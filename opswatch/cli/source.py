@@ -1,13 +1,12 @@
 """Where commands look: the API's answers, made here of the storage or got over HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import wraps
+from functools import partial, wraps
 from http import HTTPStatus
-from math import inf
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
@@ -19,15 +18,15 @@ from opswatch.adapters.sessions import azure_session, environment_proxy
 from opswatch.bootstrap import intake_of, open_app
 from opswatch.cli.failures import AnswerError, AppUnreachableError
 from opswatch.cli.terminal import Main, environment
-from opswatch.config import Settings, api_base, api_keys
+from opswatch.config import API_PATH, Settings, api_base, api_keys
 from opswatch.core.errors import ConfigError
 from opswatch.core.intake import Intake
 from opswatch.core.mistakes import Part, problems_of
 from opswatch.core.texts import from_json, to_json
-from opswatch.health import Check
+from opswatch.health import Check, answer_within
 from opswatch.ports import Services
 from opswatch.web.answers import Call
-from opswatch.web.http import JSON, PREFIX, Request, Response
+from opswatch.web.http import JSON, Request, Response
 from opswatch.web.problems import ProblemError
 from opswatch.web.routes import find_routes
 
@@ -60,23 +59,15 @@ class Source(Protocol):
         """
 
 
-@asynccontextmanager
-async def time_limit(seconds: float | None = None, base: str | None = None) -> AsyncIterator[None]:
-    """Raise an error that says so if the block takes longer: the retries of a request take long.
+def time_limit(
+    seconds: float | None = None, base: str | None = None
+) -> AbstractAsyncContextManager[None]:
+    """Raise an error that says so if the block takes longer than `seconds`, or `LONGEST_LOOK`.
 
-    The limit is `LONGEST_LOOK` unless given; infinity is none. The error is of the app if one is
-    asked, at `base`, and else a `TimeoutError`.
+    The error is of the app if one is asked, at `base`, and else a `TimeoutError`.
     """
-    seconds = LONGEST_LOOK if seconds is None else seconds
-    limit = asyncio.timeout(None if seconds == inf else seconds)
-    try:
-        async with limit:
-            yield
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        text = f"no answer within {seconds:g} s"
-        raise (AppUnreachableError(base, text) if base else TimeoutError(text)) from None
+    error = partial(AppUnreachableError, base) if base else TimeoutError
+    return answer_within(LONGEST_LOOK if seconds is None else seconds, error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +76,7 @@ class Target:
 
     url: str | None
     key_variable: str
-    reads_only: bool
+    needs: Collection[str]  # the services of the storage account
 
     def find_url(self, env: Mapping[str, str]) -> str | None:
         """Return the URL of the app, given or set; None to use the storage."""
@@ -96,10 +87,10 @@ class Target:
         return _open(self)
 
 
-def source_options(*, reads_only: bool) -> Callable[[Main], Main]:
+def source_options(*, needs: Collection[str]) -> Callable[[Main], Main]:
     """Give a command the options `--url` and `--key-env`, and pass it the `Target` as `target`.
 
-    A command that only reads is content with a connection string for the tables alone.
+    A connection to the storage account may lack the services that the command does not need.
     """
 
     def decorate(main: Main) -> Main:
@@ -113,7 +104,7 @@ def source_options(*, reads_only: bool) -> Callable[[Main], Main]:
         )  # fmt: skip
         @wraps(main)
         async def run(*args: Any, url: str | None, key_env: str, **options: Any) -> int:
-            target = Target(url or None, key_env, reads_only)
+            target = Target(url or None, key_env, needs)
             return await main(*args, target=target, **options)
 
         return run
@@ -152,7 +143,7 @@ class StorageSource:
     ) -> Response:
         request = Request(
             method=method,
-            url=f"http://localhost{PREFIX}/{path}?{urlencode(query)}",
+            url=f"http://localhost{API_PATH}/{path}?{urlencode(query)}",
             headers={"content-type": JSON},
             body=b"" if body is None else to_json(body).encode(),
         )
@@ -238,7 +229,7 @@ _CODES = frozenset(code.value for code in HTTPStatus)
 async def _open(target: Target) -> AsyncIterator[Source]:
     env = environment()
     url = target.find_url(env)
-    settings = Settings.read(env, reads_only=target.reads_only)
+    settings = Settings.read(env, needs=target.needs)
     parts = [part for part in Part if part is not Part.STORAGE or not url]
     if problems := problems_of(settings.mistakes, *parts):
         raise ConfigError(problems)

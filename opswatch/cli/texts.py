@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from opswatch.cli.operations import key_of
 from opswatch.cli.output import Row, instant_of, span
 from opswatch.core.keys import Key
+from opswatch.core.poll_log import MISSED
 from opswatch.core.texts import one_line, to_json
 from opswatch.core.times import format_instant
 
 _BAR = 10  # characters of a progress bar
 _WIDTH = 11  # of a name
+_FAILING = 3  # misses in a row: fewer are everyday
 _REASON = {  # of an end of ours
     "TimedOut": "it had not ended at its deadline",
     "Stopped": "a user ended the watch; the operation itself may go on",
@@ -31,7 +34,9 @@ def operation_lines(row: Row, when: When) -> list[str]:
         "kind": row.get("kind"),
         "registered": when(instant_of(row, "registeredAt")),
         "started": when(instant_of(row, "startTime")),
-        "polls": f"{row['polls']} ({row['misses']} missed)",
+        "polls": _polls(row),
+        "polled": when(instant_of(row, "lastPolledAt")),
+        "next poll": when(instant_of(row, "dueAt")),
         "last miss": row.get("lastMiss"),
         "progress": None if percent is None else f"{percent:g} %",
         "ended": when(instant_of(row, "endTime")),
@@ -82,7 +87,28 @@ def change_text(row: Row, bars: dict[tuple[Key, int], int]) -> str:
         bars[drawn] = done
         bar = "#" * done + "-" * (_BAR - done)
         text += f" [{bar}] until about {expected:%H:%M}"
-    return f"{text}, slow" if row.get("slow") else text
+    text += ", slow" if row.get("slow") else ""
+    failing = polls_fail_with(row)
+    return f"{text}, polls fail: {failing}" if failing else text
+
+
+def polls_fail_with(row: Row) -> str | None:
+    """Return what the polls of a watch meet, in short, if the latest ones could not read it.
+
+    A list has no log of polls: there it is known only of a watch that was never read.
+    """
+    if row["state"] == "finished" or misses_in_a_row(row) < _FAILING:
+        return None
+    return one_line(str(row.get("lastMiss", ""))).partition(": ")[0]
+
+
+def misses_in_a_row(row: Row) -> int:
+    """Return how many of the latest polls have missed."""
+    if "pollLog" not in row:
+        misses = int(row.get("misses", 0))
+        return misses if misses == row.get("polls") else 0
+    latest = takewhile(lambda entry: entry[1] == MISSED, reversed(row["pollLog"]))
+    return sum(entry[3] for entry in latest)
 
 
 def delivery_text(row: Row, when: When) -> str:
@@ -104,6 +130,14 @@ def delivery_text(row: Row, when: When) -> str:
 def short_instant(at: datetime | None) -> str:
     """Return an instant to the second, in UTC; empty if there is none."""
     return format_instant(at.replace(microsecond=0)) if at else ""
+
+
+def _polls(row: Row) -> str:
+    """Return the count of polls; misses that go on until now are another matter than old ones."""
+    latest = misses_in_a_row(row)
+    if not latest or row["state"] == "finished":
+        return f"{row['polls']} ({row['misses']} missed)"
+    return f"{row['polls']} ({row['misses']} missed, the latest {latest} in a row)"
 
 
 def _error(code: str | None, message: str | None) -> str | None:

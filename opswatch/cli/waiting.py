@@ -2,25 +2,33 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from math import inf
 from typing import Any, TypeVar
 
 from opswatch.cli.columns import label_of
-from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_RUNNING, EXIT_SUCCESS, exit_code_of
-from opswatch.cli.failures import command_error, may_pass
+from opswatch.cli.exit_codes import (
+    EXIT_FAILURE,
+    EXIT_RUNNING,
+    EXIT_SUCCESS,
+    EXIT_USAGE,
+    exit_code_of,
+)
+from opswatch.cli.failures import CommandError, command_error, may_pass
 from opswatch.cli.operations import get_operation, key_of, unknown
 from opswatch.cli.output import Row, note, span
 from opswatch.cli.source import Source, time_limit
 from opswatch.cli.texts import change_text, delivery_text, short_instant
+from opswatch.core.deliveries import delivery_ids
 from opswatch.core.keys import Key
+from opswatch.core.timeline import origin_of
 
 T = TypeVar("T")
 
 LONGEST_OUTAGE = 600.0  # seconds that are ridden out
-_UNKNOWN_FOR = 120.0  # seconds that a posted operation may take to be registered
+_UNKNOWN_FOR = 120.0  # seconds that a posted operation or callback may take to be registered
 _DELIVERIES_WITHIN = 30.0  # seconds from a result to its deliveries
 _SHORTEST, _LONGEST_PAUSE, _SHARE = 1.0, 5.0, 0.05  # seconds; of the time that has passed
 _AT_ONCE = 8  # looks
@@ -32,6 +40,9 @@ class Wait:
 
     any_of_them: bool = False  # the first end is enough
     callbacks: bool = False  # until the callbacks are settled, too
+    # URLs, each with the ends that it gets: until they are registered and settled, too. Their posts
+    # may be in the queue yet, so that no row has them.
+    named_callbacks: Mapping[Key, Mapping[str, Collection[str]]] = field(default_factory=dict)
     timeout: timedelta | None = None  # zero: look once
     every: float | None = None  # seconds between looks; None: 1 s, later 5 s
     has_reached: bool = (
@@ -147,8 +158,13 @@ class _Waiting:
             if row is None and passed > _UNKNOWN_FOR:
                 raise unknown(key)
             if row and row["state"] == "finished":
-                is_late = passed - self.ended.setdefault(key, passed) > _DELIVERIES_WITHIN
-                if not self.wait.callbacks or is_settled(row, is_late=is_late):
+                since_end = passed - self.ended.setdefault(key, passed)
+                missing = self._missing_callback(key, row)
+                if missing is not None and since_end > _UNKNOWN_FOR:
+                    raise _unknown_callback(missing, row)
+                if missing is not None:
+                    text += ", callback not known yet"
+                elif self._is_settled(key, row, since_end):
                     self.done.add(key)
                 else:
                     text += ", callbacks pending"
@@ -158,11 +174,40 @@ class _Waiting:
                 note(f"{span(timedelta(seconds=passed)):>6}  {text:<12}  {label}")
             if row and key in self.done - self.reported:
                 self.reported.add(key)
-                self._note_abandoned(row)
+                self._note_abandoned(key, row)
 
-    def _note_abandoned(self, row: Row) -> None:
+    def _ids(self, key: Key, row: Row) -> dict[str, frozenset[str]]:
+        """Return the ids of the named callbacks that get this end, by their URLs."""
+        named = self.wait.named_callbacks.get(key, {})
+        return {
+            url: delivery_ids(key_of(row), url, row.get("round", 1))
+            for url, ends in named.items()
+            if row["status"] in ends
+        }
+
+    def _missing_callback(self, key: Key, row: Row) -> str | None:
+        """Return a named callback that has no delivery yet; None if each has one."""
+        known = {delivery["deliveryId"] for delivery in _of_this_round(row)}
+        ids = self._ids(key, row)
+        return next((url for url in ids if ids[url].isdisjoint(known)), None)
+
+    def _deliveries(self, key: Key, row: Row) -> list[Row]:
+        """Return the deliveries that are waited for."""
+        deliveries = _of_this_round(row)
+        if self.wait.callbacks:
+            return deliveries
+        ids = frozenset().union(*self._ids(key, row).values())
+        return [delivery for delivery in deliveries if delivery["deliveryId"] in ids]
+
+    def _is_settled(self, key: Key, row: Row, since_end: float) -> bool:
+        is_late = since_end > _DELIVERIES_WITHIN
+        if self.wait.callbacks and not is_settled(row, is_late=is_late):
+            return False
+        return all(each["state"] != "pending" for each in self._deliveries(key, row))
+
+    def _note_abandoned(self, key: Key, row: Row) -> None:
         """Print which callbacks were abandoned, if they are waited for: the exit code is theirs."""
-        for each in _of_this_round(row) if self.wait.callbacks else ():
+        for each in self._deliveries(key, row):
             if each["state"] == "abandoned":
                 text = f"callback {delivery_text(each, short_instant)}"
                 note(f"{text}; `opswatch redeliver {key_of(row)}` sends it again")
@@ -183,11 +228,10 @@ class _Waiting:
     @property
     def exit_code(self) -> int:
         """The exit code of the worst end; an abandoned callback that is waited for is a failure."""
-        rows = [self.rows[key] for key in self.done]
-        code = exit_code_of(row["status"] for row in rows)
-        states = [delivery["state"] for row in rows for delivery in _of_this_round(row)]
-        has_failed = self.wait.callbacks and "abandoned" in states
-        return EXIT_FAILURE if code == EXIT_SUCCESS and has_failed else code
+        rows = {key: self.rows[key] for key in self.done}
+        code = exit_code_of(row["status"] for row in rows.values())
+        states = [each["state"] for key in rows for each in self._deliveries(key, rows[key])]
+        return EXIT_FAILURE if code == EXIT_SUCCESS and "abandoned" in states else code
 
 
 def is_settled(row: Row, *, is_late: bool) -> bool:
@@ -205,6 +249,15 @@ def is_settled(row: Row, *, is_late: bool) -> bool:
     deliveries = _of_this_round(row)
     is_complete = is_late or len(deliveries) >= len(wanted)
     return is_complete and all(delivery["state"] != "pending" for delivery in deliveries)
+
+
+def _unknown_callback(url: str, row: Row) -> CommandError:
+    text = (
+        f"a callback to {origin_of(url)} is unknown: it was not posted for {key_of(row)} with this "
+        f"URL, is not called after {row['status']}, or its post has not been read; `opswatch "
+        "rejections` and `opswatch doctor` show more"
+    )
+    return CommandError(text, EXIT_USAGE)
 
 
 def _of_this_round(row: Row) -> list[Row]:

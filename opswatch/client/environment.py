@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from opswatch.client.connection import intake_from
 from opswatch.client.http import HttpSource, open_http
 from opswatch.client.storage import StorageSource
-from opswatch.config import STORAGE, Storage, api_keys, connection_parts
+from opswatch.config import QUEUES, STORAGE, TABLES, Storage, api_keys, connection_parts
 from opswatch.core.callback_policy import is_loopback_host
 from opswatch.core.errors import ConfigError
 from opswatch.rows.messages import OPERATIONS_QUEUE
@@ -22,7 +22,10 @@ URL, KEY = "OPSWATCH_URL", "OPSWATCH_KEY"  # of the HTTP API
 
 
 def open_env(env: Mapping[str, str] | None, *, is_async: bool) -> StorageSource | HttpSource:
-    """Return the source that `env` names; no request is made. Raise `ConfigError`."""
+    """Return the source that `env` names; no request is made. Raise `ConfigError`.
+
+    A connection to the queues alone posts, and one to the tables alone reads.
+    """
     env = os.environ if env is None else env
     if env.get(URL):
         keys = api_keys(env.get(KEY, ""))
@@ -30,13 +33,15 @@ def open_env(env: Mapping[str, str] | None, *, is_async: bool) -> StorageSource 
             return open_http(env[URL], keys.get("read"), keys.get("write"), is_async=is_async)
         except ValueError as error:
             raise ConfigError([f"{URL}: {error}"]) from error
-    storage = Storage.from_env(env)
+    storage = Storage.from_env(env, needs=())
     text = storage.connection_string
     queues, tables = _client_types(is_async=is_async)
     credential = None if text else _credential(storage, is_async=is_async)
-    host = urlsplit(connection_parts(text).get("tableendpoint", "")).hostname or ""
+    parts = connection_parts(text)
+    ends = [urlsplit(parts.get(f"{service}endpoint", "")).hostname for service in (QUEUES, TABLES)]
     options: dict[str, Any] = {**_CALL}
-    if is_loopback_host(host):  # an emulator: no proxy of the environment can reach it
+    if any(is_loopback_host(host or "") for host in ends):
+        # An emulator: no proxy of the environment can reach it.
         options["use_env_settings"] = False
 
     def table(name: str) -> Any:
@@ -44,11 +49,13 @@ def open_env(env: Mapping[str, str] | None, *, is_async: bool) -> StorageSource 
             return tables.from_connection_string(text, name, **options)
         return tables(storage.table_uri, name, credential=credential, **options)
 
-    if credential is None:
+    queue = results = watches = rejections = None
+    if storage.has_queues and credential is None:
         queue = queues.from_connection_string(text, OPERATIONS_QUEUE, **options)
-    else:
+    elif storage.has_queues:
         queue = queues(storage.queue_uri, OPERATIONS_QUEUE, credential=credential, **options)
-    results, watches, rejections = map(table, (RESULTS.table, WATCHES.table, REJECTIONS.table))
+    if storage.has_tables:
+        results, watches, rejections = map(table, (RESULTS.table, WATCHES.table, REJECTIONS.table))
     source = StorageSource(queue, results, watches, rejections, intake_from(env))
     owned = (queue, results, watches, rejections, credential)
     source.owned = [each for each in owned if each is not None]

@@ -8,12 +8,11 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpRes
 
 from opswatch.client.errors import NotAllowedError, RejectedError
 from opswatch.client.row import OperationRow
+from opswatch.core.http import is_outage
 from opswatch.core.intake import Intake
 from opswatch.core.keys import Key
 
 _REFUSED = frozenset({401, 403})
-_TRANSIENT = frozenset({408, 429})
-_SERVER_ERRORS = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +61,7 @@ def is_hiccup(error: AzureError, *, has_answered: bool) -> bool:
     code = error.status_code
     if code is None:
         return has_answered or not isinstance(error, ClientAuthenticationError)
-    return code in _TRANSIENT or code >= _SERVER_ERRORS
+    return is_outage(code)
 
 
 def is_refusal(error: AzureError) -> bool:

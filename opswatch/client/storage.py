@@ -28,8 +28,9 @@ _READER = "Storage Table Data Reader"
 class StorageSource:
     """A queue and tables, through the SDK's clients of the user.
 
-    Posting needs the right to send messages, reading that to read tables. Stopping and delivering
-    again change several tables in an order that the app keeps: the HTTP API does both.
+    Posting needs the right to send messages, reading that to read tables: without the clients of
+    one of them, the other works. Stopping and delivering again change several tables in an order
+    that the app keeps: the HTTP API does both.
     """
 
     def __init__(
@@ -43,10 +44,12 @@ class StorageSource:
 
     async def post(self, body: bytes, now: datetime) -> Posted:
         """Send a message, after the checks that the app makes."""
+        if self._queue is None:
+            raise OpswatchError(f"this client only reads: it has no queue {OPERATIONS_QUEUE!r}")
         read = self._intake.read(body, now)
         if isinstance(read, Rejection):
             raise RejectedError(read.reason, read.detail)
-        ended = await self.read(read.operation.key) if read.again else None
+        ended = await self._readable(read.operation.key) if read.again else None
         try:
             await settle(self._queue.send_message(body.decode(), time_to_live=_NEVER_EXPIRES))
         except ResourceNotFoundError as error:
@@ -72,11 +75,24 @@ class StorageSource:
 
         The result is read after the watch, which may end in between.
         """
+        if self._results is None:
+            raise OpswatchError(
+                f"this client only posts: it has no tables {RESULTS.table!r} and {WATCHES.table!r}"
+            )
         watch = await self._get(self._watches, key)
         result = await self._get(self._results, key)
         if result is not None and (watch is None or _round(watch) <= _round(result)):
             return _operation(result, "finished", key)
         return _operation(watch, "watching", key) if watch is not None else None
+
+    async def _readable(self, key: Key) -> OperationRow | None:
+        """Return the operation for a poster, who may have no right to read it: then None."""
+        if self._results is None:
+            return None
+        try:
+            return await self.read(key)
+        except NotAllowedError:
+            return None
 
     async def rejection(self, posted: Posted) -> RejectedError | None:
         """Return the rejection of a post: its key is the date, then the digest of its message."""
@@ -120,7 +136,9 @@ class StorageSource:
 
 
 def check_clients(queue: Any, tables: dict[str, Any], *, is_async: bool) -> None:
-    """Raise `TypeError` or `ValueError` if clients were mixed up."""
+    """Raise `TypeError` or `ValueError` if clients were mixed up, or one is missing."""
+    if (RESULTS.table in tables) != (WATCHES.table in tables):
+        raise TypeError("`results` and `watches` go together: an operation is in one of them")
     calls = [(queue, "send_message"), *((table, "get_entity") for table in tables.values())]
     for client, name in calls:
         call = getattr(client, name, None)

@@ -79,8 +79,8 @@ class Watcher:
     def __init__(
         self,
         queue: "QueueClient",
-        results: "TableClient",
-        watches: "TableClient",
+        results: "TableClient | None" = None,
+        watches: "TableClient | None" = None,
         *,
         rejections: "TableClient | None" = None,
         settings: Mapping[str, str] | None = None,

@@ -119,17 +119,18 @@ class Watcher:
     """The client of one opswatch app, over the app's storage account or its HTTP API.
 
     `queue` is the client of the queue `operations`; `results`, `watches` and `rejections` are those
-    of the tables. Without `rejections`, a post that the app rejects later is an operation that
-    never appears. `settings` are the app's that posts depend on, such as `OPSWATCH_CLOUD`,
-    `OPSWATCH_SUBSCRIPTION_ID` and `OPSWATCH_CALLBACK_NETWORKS`; raises `ConfigError` if they are
-    wrong. The clients stay the user's to close.
+    of the tables; without `results` and `watches` it only posts. Without `rejections`, a post that
+    the app rejects later is an operation that never appears. `settings` are the app's that posts
+    depend on, such as `OPSWATCH_CLOUD`, `OPSWATCH_SUBSCRIPTION_ID` and
+    `OPSWATCH_CALLBACK_NETWORKS`; raises `ConfigError` if they are wrong. The clients stay the
+    user's to close.
     """
 
     def __init__(
         self,
         queue: "QueueClient",
-        results: "TableClient",
-        watches: "TableClient",
+        results: "TableClient | None" = None,
+        watches: "TableClient | None" = None,
         *,
         rejections: "TableClient | None" = None,
         settings: Mapping[str, str] | None = None,
@@ -142,8 +143,9 @@ class Watcher:
     def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
         """Return the client of the storage account that `AzureWebJobsStorage` names.
 
-        The variables are read as the app reads them, of the environment unless given. Without a
-        key in them, the credentials come from azure-identity. If `OPSWATCH_URL` is set, it is the
+        The variables are read as the app reads them, of the environment unless given. A signature
+        of the queues alone posts, one of the tables alone reads. Without a key or a signature, the
+        credentials come from azure-identity. If `OPSWATCH_URL` is set, it is the
         client of that app's HTTP API, with the key `OPSWATCH_KEY`. Raises `ConfigError`.
         """
         from opswatch.client.environment import open_env  # noqa: PLC0415 - not needed otherwise

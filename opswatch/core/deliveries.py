@@ -13,7 +13,8 @@ from opswatch.core.policy import Policy, due_after
 from opswatch.core.webhook import Attempt
 
 _LOG_LENGTH = 20  # attempts
-_DIGITS = 16  # hexadecimal ones, of a URL's digest
+# Hexadecimal digits of a URL's digest in a key: more if another URL has the same 16.
+DIGITS = (16, 64)
 _JITTER = 0.2
 _SECOND = timedelta(seconds=1)
 _LONGEST_BUSY_DELAY = timedelta(minutes=1)
@@ -81,27 +82,41 @@ def new_delivery(
     policy: Policy,
     *,
     of_round: int = 1,
-    digits: int = _DIGITS,
+    digits: int = DIGITS[0],
 ) -> Delivery:
     """Return the delivery of the result of `operation` to `callback_url`, due at once.
 
     Its key has so many hexadecimal `digits` of the URL's digest, and the round from the second on.
     """
-    digest = sha256(callback_url.encode("utf-8", "surrogatepass")).hexdigest()[:digits]
-    row = f"{operation.row}~{digest}" + (f"~{of_round}" if of_round > 1 else "")
-    key = Key(operation.partition, row)
+    key = _delivery_key(operation, callback_url, of_round, digits)
     gap = _jittered(key, 0, policy.callback_schedule[0])
-    identity = f"{key.partition}/{key.row}/{callback_url}".encode("utf-8", "surrogatepass")
     return Delivery(
         key=key,
         operation=operation,
-        delivery_id=f"msg_{sha256(identity).hexdigest()[:32]}",
+        delivery_id=_delivery_id(key, callback_url),
         callback_url=callback_url,
         round=of_round,
         started_at=now,
         next_attempt_at=due_after(now, gap),
         far=is_far(gap),
     )
+
+
+def delivery_ids(operation: Key, callback_url: str, of_round: int) -> frozenset[str]:
+    """Return the ids of which the delivery of a round's result to `callback_url` has one."""
+    keys = (_delivery_key(operation, callback_url, of_round, digits) for digits in DIGITS)
+    return frozenset(_delivery_id(key, callback_url) for key in keys)
+
+
+def _delivery_key(operation: Key, callback_url: str, of_round: int, digits: int) -> Key:
+    digest = sha256(callback_url.encode("utf-8", "surrogatepass")).hexdigest()[:digits]
+    row = f"{operation.row}~{digest}" + (f"~{of_round}" if of_round > 1 else "")
+    return Key(operation.partition, row)
+
+
+def _delivery_id(key: Key, callback_url: str) -> str:
+    identity = f"{key.partition}/{key.row}/{callback_url}".encode("utf-8", "surrogatepass")
+    return f"msg_{sha256(identity).hexdigest()[:32]}"
 
 
 def requeue(settled: Delivery, now: datetime, policy: Policy) -> Delivery:

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import assert_never
 
 from opswatch.core.arm import Ended, Missed, Observation, PolledUrl, Running, says_nothing
+from opswatch.core.http import is_outage
 from opswatch.core.keys import Operation
 from opswatch.core.limits import cut_error
 from opswatch.core.lookahead import is_far
@@ -27,7 +28,6 @@ from opswatch.core.watches import (
 
 _DEAD_ENDS = frozenset({400, 403, 404, 410})  # codes after which a followed URL is left
 _DEAD_END_POLLS = 4  # it is tried again once in so many polls: a 404 may pass
-_BUSY = frozenset({408, 429})
 _SHORT = 512  # characters: an error's JSON of this length is within every limit
 
 
@@ -101,10 +101,10 @@ def after_poll(
     return _wait(watch, seen, now, policy, expectation)
 
 
-def shows_news(before: Watch, after: Watch) -> bool:
-    """Return whether a poll has shown more than the poll before it: that the operation runs.
+def shows_change(before: Watch, after: Watch) -> bool:
+    """Return whether a poll has shown something else than the poll before it.
 
-    News are a new status or URL, a miss, the first answer after a miss, and an end.
+    A change is a new status or URL, a miss, the first answer after a miss, or an end.
     """
     is_running = after.end is None and after.last_running_at == after.facts.last_polled_at
     was_running = before.last_running_at == before.facts.last_polled_at
@@ -202,14 +202,14 @@ def _missed(watch: Watch, facts: OperationFacts, seen: Missed, now: datetime) ->
         facts = replace(facts, operation=facts.operation.at(route.posted_url))
         route = Route(url_style=route.posted_style, dead_url=dead_url)
     code = seen.status_code
-    is_outage = code is None or code in _BUSY or code >= HTTPStatus.INTERNAL_SERVER_ERROR
+    is_down = code is None or is_outage(code)
     return replace(
         watch,
         facts=replace(facts, misses=facts.misses + 1, last_miss=seen.reason),
         route=route,
         postponed_since=None,
         unreadable_since=since,
-        doubted=watch.doubted if is_outage and not says_nothing(watch.doubted) else None,
+        doubted=watch.doubted if is_down and not says_nothing(watch.doubted) else None,
     )
 
 

@@ -301,11 +301,12 @@ def delay_to_next_poll(
 def postpone(watch: Watch, until: datetime, now: datetime) -> Watch:
     """Return `watch` with its poll postponed for ARM's budget, under the next `seq`.
 
-    The wait does not count towards the grace of unreadable answers: it brings none.
+    The wait does not count towards the grace of unreadable answers: it brings none. (The due time
+    is by another worker's clock, and may be later than `until`: the grace gets no shorter.)
     """
     unreadable_since = watch.unreadable_since
     if unreadable_since is not None:
-        unreadable_since += until - watch.due_at
+        unreadable_since += max(until - watch.due_at, timedelta(0))
     return replace(
         watch,
         due_at=until,

@@ -258,14 +258,14 @@ async def _post(
 def _defer(
     services: Services, delivery: Delivery, until: datetime, why: Literal["paused", "probed"]
 ) -> Retry:
-    events.record_deferred(delivery, until, why)
+    events.record_deferred(services, delivery, until, why)
     return wait_for_host(delivery, until, services.clock())
 
 
 def _defer_busy(services: Services, delivery: Delivery, busy: Busy) -> Retry:
     now = services.clock()
     retry = wait_for_room(delivery, retry_busy_at(busy, now), now)
-    events.record_deferred(delivery, retry.delivery.next_attempt_at or now, "busy")
+    events.record_deferred(services, delivery, retry.delivery.next_attempt_at or now, "busy")
     return retry
 
 

@@ -31,7 +31,7 @@ from opswatch.core.metrics import (
     UNREADABLE_ROWS,
 )
 from opswatch.core.mistakes import Mistake
-from opswatch.core.polls import Action, shows_news
+from opswatch.core.polls import Action, shows_change
 from opswatch.core.redact import redact_text
 from opswatch.core.texts import one_line
 from opswatch.core.times import format_instant
@@ -159,8 +159,8 @@ def record_poll(
 ) -> None:
     """Record one poll: what ARM answered, and what follows.
 
-    If its span is not kept, its line is not either, unless it has news: most polls of a long
-    operation show that it runs, and their lines would cost more than the polls.
+    If its span is not kept, it has a line only if it shows a change: most polls of a long operation
+    show that it runs, and their lines would cost more than the polls.
     """
     answered: dict[str, str] = (
         {"status_code": str(answer.status_code)}
@@ -170,7 +170,7 @@ def record_poll(
     miss = seen.reason if isinstance(seen, Missed) else None
     decision, after = type(action).__name__.lower(), action.watch
     delay = after.due_at - (after.facts.last_polled_at or after.due_at)
-    if services.telemetry.is_sampled() or shows_news(watch, after):
+    if services.telemetry.is_sampled() or shows_change(watch, after):
         _log(
             "poll",
             key=watch.key,
@@ -188,9 +188,11 @@ def record_poll(
         services.telemetry.measure(MISSES, 1, **answered)
 
 
-def record_poll_deferred(watch: Watch, until: datetime) -> None:
-    """Record a poll that is postponed, for ARM's budget of reads."""
-    _log("poll_deferred", key=watch.key, seq=watch.seq, until=until)
+def record_poll_deferred(services: Services, watch: Watch, until: datetime) -> None:
+    """Record a poll that is postponed, for ARM's budget of reads; if its span is kept."""
+    services.telemetry.note(decision="wait")
+    if services.telemetry.is_sampled():
+        _log("poll_deferred", key=watch.key, seq=watch.seq, until=until)
 
 
 def record_slow(watch: Watch, now: datetime) -> None:
@@ -267,10 +269,14 @@ def record_settled(services: Services, delivery: Delivery) -> None:
 
 
 def record_deferred(
-    delivery: Delivery, until: datetime, why: Literal["busy", "paused", "probed"]
+    services: Services,
+    delivery: Delivery,
+    until: datetime,
+    why: Literal["busy", "paused", "probed"],
 ) -> None:
-    """Record a delivery that waits for its host; no attempt was made."""
-    _log("delivery_deferred", key=delivery.key, seq=delivery.seq, until=until, why=why)
+    """Record a delivery that waits for its host, if its span is kept; no attempt was made."""
+    if services.telemetry.is_sampled():
+        _log("delivery_deferred", key=delivery.key, seq=delivery.seq, until=until, why=why)
 
 
 def record_circuit_opened(circuit: HostCircuit) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from opswatch.core.deliveries import new_delivery
+from opswatch.core.deliveries import DIGITS, new_delivery
 from opswatch.core.keys import Key
 from opswatch.core.kinds import duration_sample
 from opswatch.core.summary import counted_as
@@ -126,7 +126,7 @@ async def _create_delivery(
        not call the receiver twice. If it crashes before, the repair finds the row.
     """
     outbox, records = services.store.outbox, services.store.deliveries
-    for digits in (16, 64):  # of the URL's digest; more if another URL has the same 16
+    for digits in DIGITS:
         delivery = new_delivery(
             result.key,
             callback_url,
@@ -138,14 +138,16 @@ async def _create_delivery(
         delivery = replace(delivery, callback_on=ends)
         inserted = await outbox.insert(delivery)
         existing = await records.get(delivery.key)
-        if inserted is None and existing is None:
+        is_pending = existing is None
+        if inserted is None and is_pending:
             existing = await outbox.get(delivery.key)
         if inserted is not None and existing is not None:
             await outbox.delete(delivery.key, inserted.etag)
         if existing is not None and existing.value.callback_url != callback_url:
             continue
-        if inserted is not None and existing is None:
+        if is_pending:  # perhaps inserted here, and refused because it was repeated
             await keep_result(services, result)
+        if inserted is not None and existing is None:
             await start_waiting(services, delivery_chain(services), delivery)
         return
 

@@ -61,16 +61,16 @@ async def poll(services: Services, wake: WakeUp) -> None:
 async def poll_row(services: Services, row: Row[Watch], link: str | None = None) -> None:
     """Poll a watch that is due, and commit what follows; `link` is the span that woke it."""
     watch, now = row.value, services.clock()
-    delay = _delay_for_budget(services, watch, now)
-    if delay:
-        until = now + delay
-        events.record_poll_deferred(watch, until)
-        postponed = postpone(watch, until, now)
-        await _commit(services, row, postponed, lambda again: postpone(again, until, now))
-        return
-    kind = kind_key(watch.facts.operation, watch.facts.kind)
-    services.durations.expectation(kind)  # read in the background while ARM answers
     with events.span(services, "poll", watch.key, watch.seq, link=link):
+        delay = _delay_for_budget(services, watch, now)
+        if delay:
+            until = now + delay
+            events.record_poll_deferred(services, watch, until)
+            postponed = postpone(watch, until, now)
+            await _commit(services, row, postponed, lambda again: postpone(again, until, now))
+            return
+        kind = kind_key(watch.facts.operation, watch.facts.kind)
+        services.durations.expectation(kind)  # read in the background while ARM answers
         answer, seen = await _observe(services, watch)
         now = services.clock()
         decide = partial(

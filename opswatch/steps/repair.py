@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from opswatch.core import lookahead
 from opswatch.core.deliveries import Delivery
+from opswatch.core.keys import Key
 from opswatch.core.lookahead import Look
 from opswatch.core.metrics import HEARTBEAT, POISON_DEPTH
 from opswatch.core.mistakes import Part, problems_of
@@ -36,27 +37,33 @@ async def repair(services: Services) -> None:
     """
     watches, deliveries = watch_chain(services), delivery_chain(services)
     queues = (services.operations, services.deliveries)
+    sent = set[tuple[Key, int]]()  # wake-ups out of a poison queue
     drained = await _run(
         {
-            f"poison of {name}": _drain(services, name, poison, queue)
+            f"poison of {name}": _drain(services, name, poison, queue, sent)
             for name, poison, queue in zip(QUEUES, services.poison, queues, strict=False)
         }
     )
-    restarted = await _run(
+    left_from = await _run(
         {
             "look-ahead of watches": _restart_look_ahead(services, watches),
             "look-ahead of deliveries": _restart_look_ahead(services, deliveries),
         }
     )
     now = services.clock()
+    found = {n: count for n, count in zip(QUEUES, drained, strict=False) if isinstance(count, int)}
     others = await _run(
         {
-            "overdue watches": _rescue(services, watches, Part.POLLS, restarted[0]),
-            "overdue deliveries": _rescue(services, deliveries, Part.DELIVERIES, restarted[1]),
-            "measurements": summarize(services, now, late_before=now - OVERDUE_GRACE),
+            "overdue watches": _rescue(services, watches, Part.POLLS, left_from[0], sent),
+            "overdue deliveries": _rescue(
+                services, deliveries, Part.DELIVERIES, left_from[1], sent
+            ),
+            "measurements": summarize(
+                services, now, late_before=now - OVERDUE_GRACE, poison_found=found
+            ),
         }
     )
-    done = [*drained, *restarted, *others]
+    done = [*drained, *left_from, *others]
     for failed in done:
         if isinstance(failed, BaseException):
             raise failed
@@ -79,24 +86,30 @@ async def _run(parts: dict[str, Awaitable[Any]]) -> list[Any]:
 
 
 async def _rescue(
-    services: Services, chain: Chain[Live], part: Part, restarted: int | BaseException
+    services: Services,
+    chain: Chain[Live],
+    part: Part,
+    left_from: datetime | BaseException | None,
+    sent: set[tuple[Key, int]],
 ) -> int:
     """Send a wake-up for each overdue row, under the `seq` that it has; return how many.
 
-    A row whose wake-up only waits in a long queue is left alone, and so is one that a wrong setting
-    stops: its wake-up is kept. A far row that the look-ahead has still before it, after an outage
-    or a restart, is the look-ahead's: a second wake-up would call its receiver twice.
+    A row whose wake-up was `sent` just now needs no second one. A row whose wake-up only waits in a
+    long queue is left alone, and so is one that a wrong setting stops: its wake-up is kept. A far
+    row that the look-ahead has still before it, after an outage or a restart, is the look-ahead's:
+    a second wake-up would call its receiver twice. `left_from` says from when, unless there is no
+    look-ahead, or it could not be restarted.
     """
     if problems_of(services.mistakes, part):
         return 0
     now = services.clock()
     overdue = Query(due_before=now - OVERDUE_GRACE - await _lag(chain.queue, now))
     suspect_before = now - _SUSPECT_AFTER
-    left_from = await _left_from(services, chain, restarted, now)
+    begins = left_from if isinstance(left_from, datetime) else now  # nothing is overdue from now on
     wakes: list[WakeUp] = []
     async for row in chain.table.find(overdue):
         live = row.value
-        if live.far and live.due_at >= left_from:
+        if (live.far and live.due_at >= begins) or (live.key, live.seq) in sent:
             continue
         wakes.append(WakeUp(key=live.key, seq=live.seq, due_at=live.due_at))
         events.record_rescued(live.key, live.seq)
@@ -111,24 +124,6 @@ async def _rescue(
     return len(wakes)
 
 
-async def _left_from(
-    services: Services, chain: Chain[Live], restarted: int | BaseException, now: datetime
-) -> datetime:
-    """Return from when on overdue far rows are left to the look-ahead: from its cursor, if it runs.
-
-    A row that is overdue for long is left only to one that was `restarted` just now: something
-    keeps another one from it. `restarted` is an error if that failed.
-    """
-    row = None
-    if not isinstance(restarted, BaseException):
-        row = await get_or_remove(services.store.lookahead, lookahead.key_of(chain.name))
-    if row is None or lookahead.is_dead(row.value, now):
-        return now
-    return (
-        row.value.looked_until if restarted else max(row.value.looked_until, now - _SUSPECT_AFTER)
-    )
-
-
 async def _lag(queue: Queue, now: datetime) -> timedelta:
     """Return for how long the next message of a queue has been waiting to be received."""
     head = await queue.peek()
@@ -140,13 +135,20 @@ async def _lag(queue: Queue, now: datetime) -> timedelta:
     return max(now - max(since, head.sent_at), timedelta(0))
 
 
-async def _drain(services: Services, name: str, poison: PoisonQueue, queue: Queue) -> int:
+async def _drain(
+    services: Services,
+    name: str,
+    poison: PoisonQueue,
+    queue: Queue,
+    sent: set[tuple[Key, int]],
+) -> int:
     """Send what the host gave up back to its queue, until nothing is left or time is up.
 
     The depth is measured first: afterwards nothing would be left to report.
 
     The wake-ups of a batch go alone, because one of them may break the worker, and without their
-    copies, which may be what does; a single wake-up is left to its row, which is overdue.
+    copies, which may be what does. They are added to `sent`. A single wake-up is left to its row,
+    which is overdue.
     """
     services.telemetry.measure(POISON_DEPTH, await poison.depth(), queue=name)
     deadline = services.clock() + _DRAIN_TIME
@@ -160,22 +162,28 @@ async def _drain(services: Services, name: str, poison: PoisonQueue, queue: Queu
             elif not isinstance(message, Look) and len(message) > 1:
                 bare = (replace(wake, copy=None, etag=None) for wake in message)
                 alone = (body for wake in bare for body in encode_wake_ups([wake]))
+                sent |= {(wake.key, wake.seq) for wake in message}
                 await asyncio.gather(*map(queue.send, alone))
             await poison.remove(poisoned)
             count += 1
     return count
 
 
-async def _restart_look_ahead(services: Services, chain: Chain[Live]) -> int:
-    """Start the look-ahead of a chain if anything waits for it and it is dead or missing."""
+async def _restart_look_ahead(services: Services, chain: Chain[Live]) -> datetime | None:
+    """Start the look-ahead of a chain if anything waits for it and it is dead or missing.
+
+    Returns from when on overdue far rows are left to it: from its cursor; None if there is none. A
+    row that is overdue for long is left only to one that is started here: something keeps a running
+    one from it.
+    """
     now, looks = services.clock(), services.store.lookahead
     row = await get_or_remove(looks, lookahead.key_of(chain.name))
     if row is not None and not lookahead.is_dead(row.value, now):
-        return 0
+        return max(row.value.looked_until, now - _SUSPECT_AFTER)
     if not await has_far_rows(chain, None):
         if row is not None:
             await looks.delete(row.value.key, row.etag)
-        return 0
+        return None
     services.trusted_looks.pop(chain.name, None)
     await keep_looking(services, chain)
-    return 1
+    return row.value.looked_until if row is not None else now

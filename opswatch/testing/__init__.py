@@ -6,26 +6,28 @@ For your own tests:
   ends;
 - `signed_event` makes a callback as the app sends it, for the tests of a receiver.
 
-The `Memory…` classes are fakes of opswatch's ports, for its own tests and simulations.
+The `Memory…` classes are fakes of opswatch's ports, for its own tests and simulations. Each is
+complete: tables check ETags, queues lease messages, and what was asked of ARM, receivers and
+telemetry can be read afterwards. Time comes from the clock that you pass in. The app itself imports
+nothing from here.
+
+    queue = MemoryQueue(clock)
+    services = Services(store=MemoryStore(), operations=queue, arm=MemoryArm(answer), ...)
+    await pump(queue, lambda body: operations_message(services, body))
 """
 
 from opswatch.testing.events import SignedEvent, signed_event
-from opswatch.testing.memory import (
+from opswatch.testing.queues import MemoryPoisonQueue, MemoryQueue, Message, Step, pump
+from opswatch.testing.services import (
     MemoryArm,
     MemoryBudget,
     MemoryCallbacks,
     MemoryCounts,
     MemoryDurations,
-    MemoryPoisonQueue,
-    MemoryQueue,
-    MemoryStore,
-    MemoryTable,
     MemoryTelemetry,
-    Message,
     Span,
-    Step,
-    pump,
 )
+from opswatch.testing.tables import MemoryStore, MemoryTable
 from opswatch.testing.watchers import FakeApp, FakeSyncWatcher, FakeWatcher
 
 __all__ = [

@@ -6,9 +6,9 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from opswatch.config import API_PATH
 from opswatch.core.texts import to_json
 
-PREFIX = "/api"  # host.json's route prefix
 JSON, PROBLEM = "application/json", "application/problem+json"
 # On every answer; the page adds its policy.
 HEADERS = {
@@ -36,15 +36,15 @@ class Request:
     @property
     def base(self) -> str:
         """The absolute URL under which the API is."""
-        return self.origin + PREFIX
+        return self.origin + API_PATH
 
     @property
     def path(self) -> str | None:
         """The path below the prefix, as it was sent, without outer slashes; None outside of it."""
         path = urlsplit(self.url).path
-        if path.lower() != PREFIX and not path.lower().startswith(f"{PREFIX}/"):
+        if path.lower() != API_PATH and not path.lower().startswith(f"{API_PATH}/"):
             return None
-        return path[len(PREFIX) :].strip("/")
+        return path[len(API_PATH) :].strip("/")
 
     @property
     def query(self) -> list[tuple[str, str]]:

@@ -4,8 +4,9 @@ from functools import cache
 from http import HTTPStatus
 from typing import Any
 
+from opswatch.config import API_PATH
 from opswatch.core.errors import Reason
-from opswatch.web.http import JSON, PREFIX, PROBLEM
+from opswatch.web.http import JSON, PROBLEM
 from opswatch.web.parameters import API_VERSION, CONTINUATION, VERSION
 from opswatch.web.problems import Code
 from opswatch.web.routes import PATH_PARTS, ROUTES, Route
@@ -53,7 +54,7 @@ def document() -> dict[str, Any]:
             "description": "Watches Azure Resource Manager operations to their end.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": PREFIX}],
+        "servers": [{"url": API_PATH}],
         "paths": paths,
         "components": {
             "schemas": SCHEMAS,

@@ -201,7 +201,9 @@ RESOURCE = Parameter(
 DELIVERY_STATES = _list_parameter(
     "state", tuple(DeliveryState), "The states, by comma; all unless given."
 )
-HOST = _texts_parameter("host", "The host of the callback URL, with its port or without")
+HOST = _texts_parameter(
+    "host", "The host of the callback URL, with its port or without, or a URL of it"
+)
 REASON = _list_parameter("reason", tuple(Reason), "The reasons, by comma; all unless given.")
 DELIVERY = Parameter(
     name="delivery",

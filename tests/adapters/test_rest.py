@@ -164,7 +164,7 @@ async def test_shared_access_signature_opens_its_service(
         opened(signed_storage(azurite, for_queue)) as first,
         opened(signed_storage(azurite, f"?{for_table}")) as second,
     ):
-        first.tables = second.tables
+        first._tables = second.tables
         await use(first, queue, table)
         with pytest.raises(HttpResponseError):
             await AzureQueue(second, queue).send(wake_up_message(WAKE))
@@ -212,8 +212,8 @@ async def test_identity_opens_both_services(secure: tuple[Azurite, ssl.SSLContex
         opened(Storage(queue_uri=uris["queue"], table_uri=uris["table"]), entra) as account,
         aiohttp.ClientSession(connector=connector) as session,
     ):
-        account.queues = replace(account.queues, session=session)
-        account.tables = replace(account.tables, session=session)
+        account._queues = replace(account.queues, session=session)
+        account._tables = replace(account.tables, session=session)
         await create_missing(account, ["letters"], ["books"])
         await use(account, "letters", "books")
         await use_transactions(account, "books")

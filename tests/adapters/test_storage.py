@@ -161,8 +161,8 @@ async def lossy_account(azurite: Azurite) -> AsyncIterator[Account]:
             ports[service] = server.sockets[0].getsockname()[1]
         account = Account(Storage(connection_string=development_storage(ports)))
         stack.push_async_callback(account.close)
-        account.queues = replace(account.queues, pauses=(0, 0))
-        account.tables = replace(account.tables, pauses=(0, 0))
+        account._queues = replace(account.queues, pauses=(0, 0))
+        account._tables = replace(account.tables, pauses=(0, 0))
         yield account
 
 

@@ -9,6 +9,8 @@ A case is an object of JSON. Its answers are `{"status" (200), "headers": [[name
 - `path` and `id`, or `provider`, `collection`; `query`: of the posted URL.
 - `raws`: messages to post in place of the URL; `then`: messages to post after the operation has
   ended, one after another. An object is posted as JSON.
+- `arm_then`: for each of these the answers from its post on, so that no case depends on how often a
+  round is polled; `[]` keeps those before.
 - `expect`: see `Expectation`.
 
 In every text `{path}`, `{id}`, `{url}`, `{arm}`, `{sub}`, `{hook}`, `{60KB}` and `{dashes}` (of a
@@ -30,8 +32,9 @@ from urllib.parse import unquote
 from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.data.tables.aio import TableServiceClient
+from azure.storage.queue import QueueMessage
 from azure.storage.queue.aio import QueueClient
 
 from opswatch.core.webhook import Secret
@@ -119,6 +122,7 @@ class Case(msgspec.Struct, forbid_unknown_fields=True):
     receiver: list[Any] = msgspec.field(default_factory=lambda: [{"status": 204}])
     raws: list[Any] = []
     then: list[Any] = []
+    arm_then: list[list[Any]] = []
     path: str = "/subscriptions/{sub}/providers/{provider}/locations/westus/{collection}/{id}"
     id: str | None = None
     provider: str = "Microsoft.Cache"
@@ -149,10 +153,16 @@ class Endpoint:
 
     answers: Sequence[Answer]
     requests: list[Request] = field(default_factory=list)
+    given: int = 0  # of these answers
+
+    def go_on_with(self, answers: Sequence[Answer]) -> None:
+        """Give the next request the first of other answers."""
+        self.answers, self.given = answers, 0
 
     def respond(self, request: Request) -> Answer:
         self.requests.append(request)
-        answer = self.answers[min(len(self.requests), len(self.answers)) - 1]
+        self.given += 1
+        answer = self.answers[min(self.given, len(self.answers)) - 1]
         if answer.needs_api_version and "api-version=" not in request.target.lower():
             error = {"code": "MissingApiVersionParameter", "message": "It is required."}
             return Answer(status=400, json={"error": error})
@@ -215,7 +225,8 @@ class Play:
         self.endpoints: dict[str, Endpoint] = {}
         self.posted: list[bytes] = []
         self.to_post: list[bytes] = []
-        self.to_post_later: list[bytes] = []
+        self.to_post_later: list[tuple[bytes, list[Answer]]] = []
+        self.unread: QueueMessage | None = None  # the later post that the app may not have read
         self.state: object = None  # as last seen
         self.changed_at = 0.0
 
@@ -233,7 +244,11 @@ class Play:
         }
         whole = json.dumps({"operation": self.url, "callbackUrl": hook, "timeout": TIMEOUT})
         self.to_post = [self._message(raw) for raw in case.raws or [whole]]
-        self.to_post_later = [self._message(raw) for raw in case.then]
+        answers = [*case.arm_then, *([] for _ in case.then[len(case.arm_then) :])]
+        self.to_post_later = [
+            (self._message(raw), self._answers(given))
+            for raw, given in zip(case.then, answers, strict=True)
+        ]
 
     def _message(self, raw: Any) -> bytes:
         filled = self._fill(raw)
@@ -431,12 +446,7 @@ async def _play_to_end(plays: list[Play], tables: TableServiceClient, queue: Que
         }
         now = loop.time()
         for one in tuple(active):
-            if not one.has_been_quiet(rows, now):
-                continue
-            if one.to_post_later:
-                await _post(queue, one, one.to_post_later.pop(0))
-                one.changed_at = loop.time()
-            else:
+            if await _has_ended(one, rows, queue, now):
                 active.remove(one)
         if active or waiting:
             idle_since = now
@@ -444,12 +454,37 @@ async def _play_to_end(plays: list[Play], tables: TableServiceClient, queue: Que
             return rows
 
 
-async def _post(queue: QueueClient, one: Play, body: bytes) -> None:
+async def _has_ended(one: Play, rows: Rows, queue: QueueClient, now: float) -> bool:
+    """Return whether a case is over; if it only waits for its next message, post that."""
+    one.unread = one.unread and await _if_unread(queue, one.unread)
+    if one.unread is not None:
+        one.changed_at = now
+    if one.unread is not None or not one.has_been_quiet(rows, now):
+        return False
+    if not one.to_post_later:
+        return True
+    body, answers = one.to_post_later.pop(0)
+    if answers:
+        one.endpoints[fold_path(one.path)].go_on_with(answers)
+    one.unread, one.changed_at = await _post(queue, one, body), now
+    return False
+
+
+async def _post(queue: QueueClient, one: Play, body: bytes) -> QueueMessage:
     one.posted.append(body)
     while True:
         try:
-            await queue.send_message(body.decode())
+            return await queue.send_message(body.decode())
         except ResourceNotFoundError:  # the app has not created it yet
             await asyncio.sleep(0.1)
-        else:
-            return
+
+
+async def _if_unread(queue: QueueClient, message: QueueMessage) -> QueueMessage | None:
+    """Return a message with its new receipt, or None if the app has received it.
+
+    Without this a slow app would look like one that the message does not change.
+    """
+    try:
+        return await queue.update_message(message, visibility_timeout=0)
+    except HttpResponseError:  # it is gone, or has another receipt
+        return None

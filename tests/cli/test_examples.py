@@ -84,7 +84,8 @@ class Seeded:
             ends = dict.fromkeys(ends, FinalStatus.LOST)
         if command == "list":
             ends[OTHER] = FinalStatus.FAILED
-        hook = {"callbackUrl": "https://hooks.example.com/a", "kind": "redisEnterprise/create"}
+        url = RECEIVER if "--callback " in line else "https://hooks.example.com/a"
+        hook = {"callbackUrl": url, "kind": "redisEnterprise/create"}
         for name in (ID, OTHER):
             key = await self.operations.watch(json.dumps({"operation": name, **hook}))
             if command == "stop":

@@ -213,10 +213,16 @@ async def test_rejections_are_newest_first(run: Run, operations: Operations) -> 
     assert [row["body"] for row in listed if row["body"] in bodies] == bodies
 
 
-async def test_summary_counts_abandonments(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_summary_counts_abandonments_and_paused_hosts(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     counted = {
-        "watching": 0, "overdue": 0, "slow": 0, "pending": 1, "failing": 1, "circuits": [],
+        "watching": 0, "overdue": 0, "slow": 0, "pending": 1, "failing": 1,
         "last24Hours": {"delivered": 2, "abandoned": 3},
+        "circuits": [
+            {"host": "a.example:443", "failures": 6, "openUntil": "2999-01-01T00:00:00Z"},
+            {"host": "b.example:443", "failures": 5, "openUntil": "2026-01-01T00:00:00Z"},
+        ],
     }  # fmt: skip
 
     async def call(*_: object) -> object:
@@ -225,6 +231,9 @@ async def test_summary_counts_abandonments(run: Run, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(StorageSource, "call", call)
     result = await run("summary")
     assert "2 callbacks delivered; abandoned 3 times; 0 posts rejected" in result.out
+    waiting, probed = result.lines[-2:]
+    assert waiting.startswith("paused      a.example:443 after 6 failures, next attempt in ")
+    assert probed == "paused      b.example:443 after 5 failures, the next attempt decides"
 
 
 async def test_list_json_is_array_of_rows(run: Run, operations: Operations) -> None:

@@ -6,10 +6,12 @@ import json
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ServiceRequestError
+from azure.storage.queue import QueueSasPermissions, generate_queue_sas
 from azure.storage.queue.aio import QueueClient
 
 from opswatch.adapters.account import Account
@@ -17,7 +19,8 @@ from opswatch.adapters.storage import create_missing
 from opswatch.cli import waiting
 from opswatch.cli.operations import get_operation
 from opswatch.cli.source import Source
-from opswatch.config import Storage
+from opswatch.config import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, Storage, connection_parts
+from opswatch.core.http import HttpResponse
 from opswatch.core.intake import Registration
 from opswatch.core.keys import Key
 from opswatch.core.watches import FinalStatus
@@ -167,6 +170,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (['{"kind": "create"}'], "UnknownShape: "),
     (["s/a~b~c~d"], "s/a~b~c~d is unknown"),
     (["1b2c", "--wait-timeout", "1h"], "--wait-timeout needs --wait"),
+    (["1b2c", "--callbacks"], "--callbacks needs --wait"),
     (["caf\udce9"], "NotUtf8: "),
     (["caf\udce9", "--kind", "x"], "NotUtf8: "),
 ]
@@ -291,6 +295,76 @@ async def test_beginning_names_what_is_watched_again(
     assert "'no-such' is unknown" in result.err
 
 
+# --- no right but to post
+
+
+@pytest.fixture
+def poster(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """A connection string whose signature permits to add messages to the queue, and no more."""
+    signature = generate_queue_sas(
+        DEVELOPMENT_ACCOUNT,
+        OPERATIONS_QUEUE,
+        DEVELOPMENT_KEY,
+        QueueSasPermissions(add=True),
+        datetime.now(UTC) + timedelta(hours=1),
+    )
+    queues = connection_parts(settings["AzureWebJobsStorage"])["queueendpoint"]
+    text = f"QueueEndpoint={queues};SharedAccessSignature={signature}"
+    monkeypatch.setenv("AzureWebJobsStorage", text)
+    return text
+
+
+@pytest.mark.usefixtures("poster")
+@pytest.mark.parametrize("options", [(), ("--again",), ("--callback", "https://hook.example/a")])
+async def test_poster_needs_the_queue_alone(
+    run: Run, queue: QueueClient, key: Named, path: Named, options: tuple[str, ...]
+) -> None:
+    result = await run("post", GUID, *options)
+    assert (result.code, result.lines, result.err) == (0, [key(GUID)], "")
+    (body,) = await bodies(queue)
+    assert path(GUID) in body
+
+
+async def test_refused_tables_do_not_stop_a_post(
+    run: Run,
+    queue: QueueClient,
+    poster: str,
+    key: Named,
+    settings: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tables = connection_parts(settings["AzureWebJobsStorage"])["tableendpoint"]
+    monkeypatch.setenv("AzureWebJobsStorage", f"TableEndpoint={tables};{poster}")
+    result = await run("post", GUID, "--again")
+    assert (result.code, result.lines, result.err) == (0, [key(GUID)], "")
+    assert len(await bodies(queue)) == 1
+
+
+@pytest.mark.usefixtures("poster")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["post", GUID, "--wait"],
+        ["post", "s/a~b~c~d"],
+        ["post", "1b2c", "--again"],
+        ["list"],
+        ["show", GUID],
+        ["wait", GUID],
+        ["stop", GUID],
+        ["redeliver", GUID],
+        ["summary"],
+    ],
+    ids=" ".join,
+)
+async def test_command_that_needs_tables_says_so(
+    run: Run, queue: QueueClient, arguments: list[str]
+) -> None:
+    result = await run(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert "AzureWebJobsStorage: it names no tables, which everything but posting" in result.err
+    assert await bodies(queue) == []
+
+
 # --- over HTTP
 
 
@@ -410,6 +484,21 @@ async def test_wait_for_another_round_passes_over_the_old_end(
     assert not ended
     assert await operations.watch(body) == known
     await operations.end(known)
+    assert (await task).code == 0
+
+
+@waits
+async def test_callback_of_a_known_operation_is_waited_for(
+    run: Run, queue: QueueClient, operations: Operations
+) -> None:
+    known = await operations.watch("w-hook")
+    await operations.end(known)
+    hook = ("--callback", "http://127.0.0.1:9000/hook")
+    task, body = await posting(run, queue, "w-hook", *hook, "--wait", "--callbacks")
+    ended, _ = await asyncio.wait({task}, timeout=0.5)  # it looks, and sees the end
+    assert not ended
+    await operations.watch(body)
+    assert len(await operations.attempt(known, HttpResponse(204, {}))) == 1
     assert (await task).code == 0
 
 

@@ -11,7 +11,7 @@ from opswatch.cli.failures import AnswerError, CommandError
 from opswatch.cli.operations import get_operation
 from opswatch.cli.source import Source
 from opswatch.cli.waiting import Looks, Wait, Waited, is_settled, wait_for
-from opswatch.core.intake import Registration
+from opswatch.core.intake import CALLBACK_ENDS, Registration
 from opswatch.core.keys import Key
 from opswatch.core.watches import FinalStatus
 from opswatch.ports import Services
@@ -225,6 +225,65 @@ async def test_callbacks_are_no_matter_unless_wanted(source: Scripted, services:
     await end(services, key)
     assert (await waited(source, key)).exit_code == 0
     assert source.looks == 1
+
+
+NEW_HOOK = "https://new.example/hook?key=1"
+
+
+@pytest.mark.parametrize(("answer", "code"), [(204, 0), (410, 1)])
+async def test_named_callback_is_waited_for_before_its_post_is_read(
+    source: Scripted,
+    services: Services,
+    answer: int,
+    code: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    key = await watch(services, callback=HOOK)
+    await end(services, key)
+    await settle(services, key, 204)
+    source.before[3] = lambda: watch(services, callback=NEW_HOOK)
+    source.before[5] = lambda: settle(services, key, answer)
+    named = {key: {NEW_HOOK: CALLBACK_ENDS}}
+    assert (await waited(source, key, named_callbacks=named)).exit_code == code
+    assert source.looks == 5
+    lines = capsys.readouterr().err.splitlines()
+    assert "Succeeded, callback not known yet" in lines[0]
+    assert "Succeeded, callbacks pending" in lines[1]
+
+
+async def test_other_callbacks_do_not_hold_up_a_named_one(
+    source: Scripted, services: Services
+) -> None:
+    key = await watch(services, callback=NEW_HOOK)
+    await end(services, key)
+    await settle(services, key, 204)
+    await watch(services, callback=HOOK)  # whose delivery stays pending
+    named = {key: {NEW_HOOK: CALLBACK_ENDS}}
+    assert (await waited(source, key, named_callbacks=named)).exit_code == 0
+    both = {"named_callbacks": named, "callbacks": True, "timeout": timedelta(0)}
+    assert (await waited(source, key, **both)).exit_code == 8
+
+
+async def test_named_callback_that_does_not_get_this_end_is_not_waited_for(
+    source: Scripted, services: Services
+) -> None:
+    key = await watch(services)
+    await end(services, key)
+    named = {key: {NEW_HOOK: ["Failed"]}}
+    assert (await waited(source, key, named_callbacks=named)).exit_code == 0
+    assert source.looks == 1
+
+
+async def test_named_callback_that_stays_unknown_is_an_error(
+    source: Scripted, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await watch(services)
+    await end(services, key)
+    monkeypatch.setattr(waiting, "_UNKNOWN_FOR", 0.0)
+    named = {key: {NEW_HOOK: CALLBACK_ENDS}}
+    with pytest.raises(CommandError, match="example is unknown") as error:
+        await waited(source, key, named_callbacks=named)
+    assert error.value.exit_code == 2
 
 
 @pytest.fixture

@@ -11,10 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.exceptions import HttpResponseError
-from azure.data.tables import EdmType, EntityProperty, TableClient
+from azure.data.tables import (
+    AccountSasPermissions,
+    EdmType,
+    EntityProperty,
+    ResourceTypes,
+    TableClient,
+    generate_account_sas,
+)
 from azure.data.tables.aio import TableClient as AsyncTableClient
-from azure.storage.queue import QueueClient, TextBase64EncodePolicy
+from azure.storage.queue import (
+    QueueClient,
+    QueueSasPermissions,
+    TextBase64EncodePolicy,
+    generate_queue_sas,
+)
 from azure.storage.queue.aio import QueueClient as AsyncQueueClient
 
 from opswatch.client import (
@@ -27,7 +40,7 @@ from opswatch.client import (
 from opswatch.client.environment import open_env
 from opswatch.client.storage import StorageSource
 from opswatch.client.sync import Watcher as SyncWatcher
-from opswatch.config import Settings
+from opswatch.config import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, Settings, connection_parts
 from opswatch.core.arm_errors import read_error
 from opswatch.core.errors import ConfigError, OpswatchError, Reason
 from opswatch.core.intake import Defaults, Intake, rejection
@@ -172,6 +185,65 @@ async def test_emulator_is_reached_past_a_proxy(
     with SyncWatcher.from_env(env) as sync:
         assert sync.submit(SIGNED).id == str(KEY)
         assert sync.get(SIGNED).row().status == "InProgress"
+
+
+# --- rights to one service alone
+
+
+def signed(storage: Azurite, service: str) -> dict[str, str]:
+    """Return settings with the least signature to post, or to read."""
+    end = connection_parts(storage.connection_string)[f"{service}endpoint"]
+    expiry = datetime.now(UTC) + timedelta(hours=1)
+    if service == "queue":
+        signature = generate_queue_sas(
+            *(DEVELOPMENT_ACCOUNT, "operations", DEVELOPMENT_KEY),
+            *(QueueSasPermissions(add=True), expiry),
+        )
+    else:
+        signature = generate_account_sas(
+            AzureNamedKeyCredential(DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY),
+            *(ResourceTypes(object=True), AccountSasPermissions(read=True), expiry),
+        )
+    text = f"{service.capitalize()}Endpoint={end};SharedAccessSignature={signature}"
+    return {**ENV, "AzureWebJobsStorage": text}
+
+
+async def test_poster_needs_the_queue_alone(account: dict[str, Any], storage: Azurite) -> None:
+    env = signed(storage, "queue")
+    async with Watcher.from_env(env) as watcher:
+        handle = await watcher.submit(ID, again=True)
+        with pytest.raises(OpswatchError, match="only posts: it has no tables"):
+            await handle.result(timeout=5)
+    with SyncWatcher.from_env(env) as sync:
+        assert sync.submit(ID, again=True).id == handle.id == str(KEY)
+    queue = AsyncQueueClient.from_connection_string(env["AzureWebJobsStorage"], "operations")
+    async with queue:
+        await Watcher(queue, settings=ENV).submit(ID)
+    assert len([*account["operations"].receive_messages()]) == 3
+
+
+async def test_refused_tables_do_not_stop_a_post(account: dict[str, Any], storage: Azurite) -> None:
+    text = signed(storage, "queue")["AzureWebJobsStorage"]
+    tables = connection_parts(storage.connection_string)["tableendpoint"]
+    env = {**ENV, "AzureWebJobsStorage": f"TableEndpoint={tables};{text}"}
+    async with Watcher.from_env(env) as watcher:
+        handle = await watcher.submit(ID, again=True)
+        with pytest.raises(NotAllowedError, match="Storage Table Data Reader"):
+            await handle.result(timeout=5)
+    assert len([*account["operations"].receive_messages()]) == 1
+
+
+async def test_reader_needs_the_tables_alone(account: dict[str, Any], storage: Azurite) -> None:
+    write_watch(account)
+    async with Watcher.from_env(signed(storage, "table")) as watcher:
+        assert (await watcher.get(SIGNED).row()).status == "InProgress"
+        with pytest.raises(OpswatchError, match="only reads: it has no queue 'operations'"):
+            await watcher.submit(SIGNED)
+
+
+def test_one_table_of_operations_is_not_enough(account: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="`results` and `watches` go together"):
+        SyncWatcher(account["operations"], account["results"])
 
 
 async def test_id_alone_needs_settings(storage: Azurite) -> None:

@@ -18,6 +18,7 @@ from opswatch.core.deliveries import (
     after_attempt,
     attempt_at,
     count_attempt,
+    delivery_ids,
     has_waited_enough,
     is_forced,
     is_settled,
@@ -84,6 +85,16 @@ def test_default_schedule_is_the_contracts() -> None:
     assert [gap.total_seconds() for gap in DEFAULT_CALLBACK_SCHEDULE] == [
         0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("of_round", [1, 2])
+def test_id_of_a_delivery_is_known_before_it_exists(of_round: int) -> None:
+    made_with = [
+        new_delivery(KEY, HOOK, NOW, POLICY, of_round=of_round, digits=digits).delivery_id
+        for digits in (16, 64)
+    ]
+    assert delivery_ids(KEY, HOOK, of_round) == set(made_with)
+    assert not delivery_ids(KEY, HOOK, of_round + 1) & set(made_with)
 
 
 def test_new_delivery_is_due_at_once() -> None:

@@ -17,7 +17,7 @@ from opswatch.core.polls import (
     is_same_poll,
     is_unpolled,
     merge_after_conflict,
-    shows_news,
+    shows_change,
 )
 from opswatch.core.texts import MAX_PROPERTY
 from opswatch.core.watches import (
@@ -123,6 +123,13 @@ def test_first_poll_is_far_if_it_is_long_until_then(start: int, due: int, *, is_
     policy = replace(POLICY, poll_min=seconds(20))
     begun = begin(registration(start_time=at(start)), NOW, policy)
     assert (begun.due_at, begun.far) == (at(due), is_far)
+
+
+@pytest.mark.parametrize(("until", "shift"), [(30, 30), (0, 0), (-40, 0)])
+def test_postponed_poll_never_shortens_the_grace(until: float, shift: float) -> None:
+    """The due time is by the clock of another worker, which may be 40 s ahead."""
+    value = replace(watch(), due_at=NOW, unreadable_since=at(-60))
+    assert postpone(value, at(until), at(until)).unreadable_since == at(shift - 60)
 
 
 def test_poll_keeps_known_facts() -> None:
@@ -233,7 +240,7 @@ def test_age_counts_from_arms_start_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "is_news"),
+    ("first", "second", "is_change"),
     [
         (running(), running(), False),
         (running(percent_complete=10), running(percent_complete=11), False),
@@ -246,13 +253,13 @@ def test_age_counts_from_arms_start_time() -> None:
         (running(), ended(inferred_from="empty body"), True),
     ],
 )
-def test_poll_shows_news_unless_it_runs_as_before(
-    first: Observation, second: Observation, is_news: bool
+def test_poll_shows_change_unless_it_runs_as_before(
+    first: Observation, second: Observation, is_change: bool
 ) -> None:
     before = wait(watch(), first)
     action = after_poll(before, second, at(60), POLICY)
-    assert shows_news(watch(), before)
-    assert shows_news(before, action.watch) is is_news
+    assert shows_change(watch(), before)
+    assert shows_change(before, action.watch) is is_change
 
 
 # --- misses

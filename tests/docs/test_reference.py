@@ -78,7 +78,7 @@ def test_callback_on_lists_the_ends() -> None:
         f"cut at {MAX_PROPERTY:,} characters",
         f"at most {poll_log.MOST_BYTES // 1024} KB",
         f"newest {deliveries._LOG_LENGTH} attempts",
-        f"{deliveries._DIGITS} hexadecimal digits of the SHA-256 of the callback URL",
+        f"{deliveries.DIGITS[0]} hexadecimal digits of the SHA-256 of the callback URL",
         f"±{deliveries._JITTER:.0%}".replace("%", " %"),
         f"and {host_limiter._MOST_SLOW} in all",
         f"After {('none', 'one', 'two', 'three', 'four', 'five')[hosts.OPENS_AFTER]} failures",

@@ -164,6 +164,18 @@ async def test_phone_says_why_and_that_there_are_more_views(
     assert ends[0] != ends[1]  # a shadow, until nothing follows
 
 
+@pytest.mark.parametrize(("poisoned", "shown"), [(2, ["2 poison messages"]), (0, [])])
+async def test_poison_messages_are_counted(
+    open_page: Open, service: Service, poisoned: int, shown: list[str]
+) -> None:
+    service.summary |= {"poisoned": {"operations": poisoned, "deliveries": 0}}
+    opened = await open_page(service)
+    page = await opened.go("operations")
+    await page.locator(".attention li").first.wait_for()
+    link = page.locator(".counted a[href='#/health']")
+    assert await link.all_inner_texts() == shown
+
+
 async def test_attention_has_room_at_every_width(open_page: Open, service: Service) -> None:
     """The cards do not run into the chart of the ends, or wider than the page."""
     opened = await open_page(service)

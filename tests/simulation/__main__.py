@@ -32,12 +32,14 @@ def main() -> int:
         return bool(run.scheduler.violations)
     began = time.monotonic()
     seeds = range(asked.seed, asked.seed + asked.runs)
-    found = list(islice(failing_seeds(seeds, asked.jobs), _MOST))
+    found = []
+    for seed in islice(failing_seeds(seeds, asked.jobs), _MOST):
+        found.append(seed)
+        sys.stdout.write(f"broken; rerun with: python -m tests.simulation --seed {seed}\n")
+        sys.stdout.flush()
     seconds = time.monotonic() - began
     for seed in found[:1]:
         sys.stdout.write(report(run_seed(seed)) + "\n")
-    for seed in found:
-        sys.stdout.write(f"broken; rerun with: python -m tests.simulation --seed {seed}\n")
     if not found:
         sys.stdout.write(
             f"{asked.runs} runs from seed {asked.seed} in {seconds:.0f} s: nothing broken\n"

@@ -3,16 +3,16 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from opswatch.core.deliveries import DeliveryState, is_settled, new_delivery
+from opswatch.core.deliveries import Delivery, DeliveryState, is_settled, new_delivery
 from opswatch.core.keys import Key
-from opswatch.core.lookahead import PERIOD, Look, LookAhead
+from opswatch.core.lookahead import PERIOD, REACH, Look, LookAhead
 from opswatch.core.summary import PARTITION
 from opswatch.core.timeline import timeline_keys
 from opswatch.core.wakeups import OVERDUE_GRACE
-from opswatch.core.watches import FinalStatus, Result, timeline_entry
+from opswatch.core.watches import FinalStatus, Result, Watch, timeline_entry
 from opswatch.rows.messages import decode_message
 from tests.simulation import undisturbed
 from tests.simulation.run import POLICY, Run, key_of
@@ -25,6 +25,7 @@ EXTRA_POLLS, EXTRA_POSTS = 2, 4  # a stalled attempt may end after several other
 _MOST_SKEW_OF_LOOKS = 4.0  # seconds
 _LOST = ("fail", "takes effect later", "with lose answer")  # in the history
 _MOST_SKEW = timedelta(seconds=60)  # between two clocks
+_MOST_SKEW_OF_UNREPAIRED = timedelta(seconds=1)
 
 
 def check(run: Run) -> None:
@@ -77,7 +78,7 @@ def _wrong_index(run: Run) -> Iterator[str]:
         for key in timeline_keys(timeline_entry(r.facts, r.end))
     }
     expected = {
-        *(key for w in left for key in timeline_keys(timeline_entry(w.facts, None))),
+        *(timeline_entry(w.facts, None).key for w in left),
         *(key for r in results for key in timeline_keys(timeline_entry(r.facts, r.end))),
         *(key for record in records for key in timeline_keys(record)),
     }
@@ -153,7 +154,10 @@ def _left_behind(run: Run) -> Iterator[str]:
     2. A worker crashes between a delivery's row and its wake-up, which no other may send.
     3. A worker crashes between a look-ahead's row and its message, and no other worker comes.
     4. A wake-up fails so late that it is not tried again: see `retry_delay`.
-    5. The wake-up of a row cannot be sent before it is written, and again not after it.
+    5. The wake-up of a row cannot be sent before it is written, and again not after it, or the
+       answer to the write was lost.
+    6. A far wait is written after a look has passed it: its answer was lost, or its worker crashed
+       before it could send the wake-up.
     """
     if run.sees_looks_end:
         yield from (f"left behind: {state}" for state in run.store.lookahead.values())
@@ -186,7 +190,7 @@ def _not_looked_for(run: Run) -> set[Key]:
     dead = {state.table for state in run.store.lookahead.values() if _was_never_sent(run, state)}
     watches = {w.key for w in run.store.watches.values() if w.far and "watches" in dead}
     far = watches | {d.key for d in run.store.outbox.values() if d.far and "outbox" in dead}
-    return far | _given_up(run) | _unsent(run)
+    return far | _given_up(run) | _unsent(run) | _written_late(run)
 
 
 def _was_never_sent(run: Run, state: LookAhead) -> bool:
@@ -206,30 +210,51 @@ def _was_never_sent(run: Run, state: LookAhead) -> bool:
 
 def _given_up(run: Run) -> set[Key]:
     """Return the rows whose wake-up failed when it was overdue by more than the grace."""
-    late: dict[Any, set[Key]] = {}  # by the task
+    due: dict[Any, dict[Key, datetime]] = {}  # by the task
     found: set[Key] = set()
     for at, task, event, *facts in run.scheduler.history:
         if facts[:1] == ["is"] and isinstance(wakes := decode_message(facts[1]), tuple):
-            before = START + timedelta(seconds=at) - OVERDUE_GRACE + _MOST_SKEW
-            late[event] = {wake.key for wake in wakes if wake.due_at and wake.due_at < before}
+            due[event] = {wake.key: wake.due_at for wake in wakes if wake.due_at}
         elif facts[-1:] and facts[-1] in _LOST:
-            found |= late.get(task, set())
+            before = START + timedelta(seconds=at) - OVERDUE_GRACE + _MOST_SKEW
+            failed = due.get(task, {})
             if event.endswith(".transact"):  # gathered from several tasks
-                found |= {change.key for change in facts[0]} & set[Key]().union(*late.values())
+                changed = {change.key for change in facts[0]}
+                failed = {k: at for each in due.values() for k, at in each.items() if k in changed}
+            found |= {key for key, due_at in failed.items() if due_at < before}
     return found
 
 
 def _unsent(run: Run) -> set[Key]:
-    """Return the deliveries whose wake-up could not be sent after their row was written."""
+    """Return the rows whose wake-up could not be sent after they were written."""
     unsent: set[tuple[Key, int]] = set()
     for _at, _task, event, *facts in run.scheduler.history:
-        if event == "deliveries.send" and facts[-1] in ("fail", "crash before"):
+        if event.endswith(".send") and facts[-1] in ("fail", "crash before"):
             wakes = decode_message(facts[0])
             unsent |= {(w.key, w.seq) for w in wakes} if isinstance(wakes, tuple) else set()
-        elif event == "outbox.transact":
+        elif event.endswith(".transact") and facts[1] != "late ->" and facts[-1] not in _LOST:
             written = {change.key for change in facts[0]}
             unsent = {(key, seq) for key, seq in unsent if key not in written}
-    return {d.key for d in run.store.outbox.values() if (d.key, d.seq) in unsent}
+    return {live.key for live in _live(run) if (live.key, live.seq) in unsent}
+
+
+def _written_late(run: Run) -> set[Key]:
+    """Return the far rows whose write took effect long after its answer was lost."""
+    late: dict[Key, datetime] = {}
+    for at, _task, event, *facts in run.scheduler.history:
+        if event.endswith(".transact") and facts[1:2] == ["late ->"]:
+            late |= {change.key: START + timedelta(seconds=at) for change in facts[0]}
+    return {
+        live.key
+        for live in _live(run)
+        if live.far
+        and live.key in late
+        and live.due_at - REACH - _MOST_SKEW_OF_UNREPAIRED < late[live.key]
+    }
+
+
+def _live(run: Run) -> list[Watch | Delivery]:
+    return [*run.store.watches.values(), *run.store.outbox.values()]
 
 
 def _is_true(run: Run, operation: Operation, result: Result) -> bool:

@@ -409,7 +409,7 @@ class Unreachable(MemoryQueue):
     ("sampler", "shown"),
     [(ALWAYS_ON, [1, 2, 3, 4, 5, 6, 7, 8, 9]), (ALWAYS_OFF, [1, 4, 6, 7, 9])],
 )
-async def test_poll_without_news_has_the_line_of_its_span(
+async def test_poll_without_a_change_has_the_line_of_its_span(
     sampler: Sampler, shown: list[int]
 ) -> None:
     """The lines of polls whose spans are left out are those that show something new."""
@@ -424,6 +424,16 @@ async def test_poll_without_news_has_the_line_of_its_span(
         assert lines == shown
         assert sum(value for value, _ in collector.points()["polls"]) == 9
         assert len(collector.spans("poll")) == (9 if sampler is ALWAYS_ON else 0)
+
+
+async def test_waits_have_lines_only_if_their_spans_are_kept() -> None:
+    """A poll that ARM's budget postpones, and a delivery to a host that is paused."""
+    names = {"opswatch.poll_deferred", "opswatch.delivery_deferred"}
+    for sampler, shown in ((ALWAYS_ON, names), (ALWAYS_OFF, set[str]())):
+        with collecting(sampler) as collector:
+            for scenario in (failing_host, postponed_and_slow):
+                await scenario(ReportingHarness(collector))
+            assert names & {event.name for event in collector.events} == shown
 
 
 # --- traces

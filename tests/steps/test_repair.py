@@ -314,6 +314,22 @@ async def test_running_look_ahead_is_left(harness: Harness) -> None:
     assert (harness.rows(), len(harness.operations.messages)) == before
 
 
+async def test_row_of_a_running_look_ahead_is_read_once(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await wait_far(harness)
+    looks, read = harness.store.lookahead, list[Key]()
+    get = looks.get
+
+    async def counted(key: Key) -> Any:
+        read.append(key)
+        return await get(key)
+
+    monkeypatch.setattr(looks, "get", counted, raising=False)
+    await repair(harness.services)
+    assert sorted(key.row for key in read) == sorted(key_of(n).row for n in ("outbox", "watches"))
+
+
 async def test_nothing_to_wait_for_needs_no_look_ahead(harness: Harness) -> None:
     await harness.watched(HOOK)
     assert not harness.watch.far
@@ -343,6 +359,16 @@ async def test_wake_ups_of_a_poisoned_batch_go_alone(harness: Harness) -> None:
     assert not harness.poison.messages
     bodies = [message.body for message in harness.operations.messages.values()]
     assert [decode_message(body) for body in bodies] == [(wake,) for wake in wakes]
+
+
+async def test_overdue_row_of_a_poisoned_batch_gets_one_wake_up(harness: Harness) -> None:
+    await lose_wake_up(harness)
+    wake = WakeUp(key=KEY, seq=harness.watch.seq)
+    harness.poison.post(wake_up_message(wake, WakeUp(key=Key("p", "other"), seq=1)))
+    await repair(harness.services)
+    bodies = [message.body for message in harness.operations.messages.values()]
+    assert [decode_message(body) for body in bodies].count((wake,)) == 1
+    assert len(bodies) == 2
 
 
 @pytest.mark.parametrize("body", [None, b"\xff\xfe nonsense"])
@@ -384,6 +410,15 @@ async def test_interrupted_drain_loses_no_post(harness: Harness) -> None:
     harness.status = ended()
     await harness.settle()
     assert harness.called() == [HOOK]
+
+
+async def test_poison_messages_that_were_handled_are_in_the_summary(harness: Harness) -> None:
+    for number in range(3):
+        harness.poison.post(f"rubbish {number} !".encode())
+    await repair(harness.services)
+    assert not harness.poison.messages
+    (summary,) = harness.store.summary.values()
+    assert summary.poisoned == {"operations": 3}
 
 
 async def test_drain_ends_when_its_time_is_up(harness: Harness) -> None:

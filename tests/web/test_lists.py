@@ -218,6 +218,9 @@ async def deliver(harness: Harness) -> None:
         ("host=h.example.com", ["h"]),
         ("host=h.example.com:8443,other.example.com", ["h", "other"]),
         ("host=h.example.com:443", []),
+        ("host=https%3A%2F%2FH.example.com:8443", ["h"]),
+        ("host=https%3A%2F%2Fhooks.example.com%2Fa%3Fb", ["hooks"]),
+        ("host=http%3A%2F%2Fhooks.example.com", []),
         ("until=1d", []),
     ],
 )

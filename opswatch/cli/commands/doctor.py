@@ -7,6 +7,7 @@ from opswatch.cli.exit_codes import EXIT_FAILURE, EXIT_SUCCESS, EXIT_UNREACHABLE
 from opswatch.cli.failures import AppUnreachableError
 from opswatch.cli.source import Target, source_options
 from opswatch.cli.terminal import Mark, Reporter, console, environment, reporter, run_async
+from opswatch.config import TABLES
 from opswatch.core.errors import ConfigError
 from opswatch.core.texts import one_line
 from opswatch.health import check_all
@@ -19,7 +20,7 @@ Examples:
 
 @click.command(epilog=_EXAMPLES)
 @run_async
-@source_options(reads_only=True)
+@source_options(needs={TABLES})
 async def command(target: Target) -> int:
     """Check settings, storage, token and ARM.
 

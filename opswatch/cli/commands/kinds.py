@@ -7,6 +7,7 @@ from opswatch.cli.exit_codes import EXIT_SUCCESS
 from opswatch.cli.output import Output, output_options
 from opswatch.cli.source import Target, source_options
 from opswatch.cli.terminal import run_async
+from opswatch.config import TABLES
 
 _EXAMPLES = """\b
 Examples:
@@ -18,7 +19,7 @@ Examples:
 @click.command(epilog=_EXAMPLES)
 @run_async
 @output_options
-@source_options(reads_only=True)
+@source_options(needs={TABLES})
 async def command(*, output: Output, target: Target) -> int:
     """List kinds of operations and how long they take.
 

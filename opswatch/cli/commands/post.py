@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,10 +12,11 @@ import click
 from opswatch.cli.exit_codes import EXIT_SUCCESS, EXIT_USAGE
 from opswatch.cli.failures import CommandError, command_error
 from opswatch.cli.output import note
-from opswatch.cli.posts import Draft, NotSent, Refused, Sent, send_all
+from opswatch.cli.posts import Draft, NotSent, Outcome, Refused, Sent, send_all
 from opswatch.cli.source import Source, Target, source_options
 from opswatch.cli.terminal import environment, print_error, read_duration, run_async
 from opswatch.cli.waiting import Wait, wait_for
+from opswatch.config import QUEUES, SERVICES
 from opswatch.core.intake import CALLBACK_ENDS
 from opswatch.core.keys import Key
 from opswatch.core.texts import from_json, one_line
@@ -30,7 +32,7 @@ Examples:
   opswatch post 6432a8f9-0fe6-4339-9303-772c92f35d02 --callback https://example.com/hook
   opswatch post 6432a8f9-0fe6-4339-9303-772c92f35d02 --callback-on Failed,Lost --timeout PT6H
   opswatch post '{"operation": "1b2c", "kind": "redisEnterprise/create"}' --client-state 42
-  opswatch post 6432a8f9-0fe6-4339-9303-772c92f35d02 --wait --wait-timeout 1h
+  opswatch post 6432a8f9-0fe6-4339-9303-772c92f35d02 --wait --callbacks --wait-timeout 1h
   opswatch list --status Lost --since 1d -o name | opswatch post - --again
 """
 
@@ -66,6 +68,9 @@ def _json(text: str) -> Any:
 @click.option("--again", is_flag=True, help="Watch again what ended as Lost, TimedOut or Stopped.")
 @click.option("--wait", "is_waiting", is_flag=True, help="Wait until they have ended, as `wait`.")
 @click.option(
+    "--callbacks", is_flag=True, help="With --wait: until the callbacks are settled, too."
+)
+@click.option(
     "--wait-timeout",
     type=read_duration,
     metavar="DURATION",
@@ -73,7 +78,7 @@ def _json(text: str) -> Any:
 )
 @click.option("--force", is_flag=True, help="Post it even if it will be rejected.")
 @run_async
-@source_options(reads_only=False)
+@source_options(needs={QUEUES})
 async def command(  # noqa: PLR0913 - one for each option
     *,
     operation: tuple[str, ...],
@@ -85,6 +90,7 @@ async def command(  # noqa: PLR0913 - one for each option
     client_state: Any,
     again: bool,
     is_waiting: bool,
+    callbacks: bool,
     wait_timeout: timedelta | None,
     force: bool,
     target: Target,
@@ -97,6 +103,8 @@ async def command(  # noqa: PLR0913 - one for each option
     """
     if wait_timeout is not None and not is_waiting:
         raise click.UsageError("--wait-timeout needs --wait; --timeout is the watch's")
+    if callbacks and not is_waiting:
+        raise click.UsageError("--callbacks needs --wait; --callback is a URL to call")
     added = {
         "callbackUrl": callback,
         "callbackOn": callback_on,
@@ -107,14 +115,27 @@ async def command(  # noqa: PLR0913 - one for each option
         "again": again or None,
     }
     options = {name: value for name, value in added.items() if value is not None}
+    if is_waiting:  # posting alone needs no more than the queues
+        target = replace(target, needs=SERVICES)
     drafts = await _read_drafts(operation)
     if not drafts:
         note("there is no line to post")
     async with target.open() as source:
-        rounds, has_refused = await _post(source, drafts, options, is_forced=force)
+        outcomes = send_all(source, drafts, options, is_forced=force, is_awaited=is_waiting)
+        posted, has_refused = await _report(source, drafts, outcomes)
         code = EXIT_SUCCESS
-        if is_waiting and rounds:
-            wait = Wait(timeout=wait_timeout, has_reached=True, ended_rounds=rounds)
+        if is_waiting and posted:
+            named: dict[Key, dict[str, Collection[str]]] = {}
+            for key, sent in posted if callbacks else ():
+                named.setdefault(key, {}).update(sent.callbacks)
+            rounds = {key: sent.ended_round for key, sent in posted}
+            wait = Wait(
+                callbacks=callbacks,
+                named_callbacks=named,
+                timeout=wait_timeout,
+                has_reached=True,
+                ended_rounds=rounds,
+            )
             code = (await wait_for(source, list(rounds), wait)).exit_code
     return EXIT_USAGE if has_refused else code
 
@@ -135,22 +156,22 @@ async def _read_drafts(texts: Sequence[str]) -> list[Draft]:
     return drafts
 
 
-async def _post(
-    source: Source, drafts: Sequence[Draft], options: dict[str, Any], *, is_forced: bool
-) -> tuple[dict[Key, int], bool]:
-    """Send posts, and print what became of each; return whether one was refused.
+async def _report(
+    source: Source, drafts: Sequence[Draft], outcomes: AsyncIterator[Outcome]
+) -> tuple[list[tuple[Key, Sent]], bool]:
+    """Print what becomes of each post.
 
-    Returns also the operations that are watched now, and the round of each that ended before.
+    Returns those that will be watched, and whether one was refused.
     """
-    keys: dict[Key, int] = {}
+    posted: list[tuple[Key, Sent]] = []
     sent, has_refused = 0, False
-    async for outcome in send_all(source, drafts, options, is_forced=is_forced):
+    async for outcome in outcomes:
         match outcome:
-            case Sent(_, key, refusal, ended_round):
+            case Sent(_, key, refusal):
                 sent += 1
                 click.echo("sent" if key is None else key)
                 if key is not None:
-                    keys[key] = ended_round
+                    posted.append((key, outcome))
                 if refusal is not None:
                     print_error(f"it will be rejected: {refusal}")
             case Refused(draft, reason):
@@ -168,7 +189,8 @@ async def _post(
                     failed.exit_code,
                 )
     page = f"{source.base}/dashboard" if source.base else environment().get("OPSWATCH_PAGE", "")
+    keys = {key for key, _ in posted}
     if page and keys:
         path = "".join(f"/{key.partition}/{key.row}" for key in keys) if len(keys) == 1 else ""
         note(f"{page}#/operations{path}")
-    return keys, has_refused
+    return posted, has_refused

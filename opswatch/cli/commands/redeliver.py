@@ -13,6 +13,7 @@ from opswatch.cli.operations import OPERATION_HELP, find_key, get_operation, ope
 from opswatch.cli.pages import count_rows
 from opswatch.cli.source import Source, Target, source_options, utc_now
 from opswatch.cli.terminal import print_error, run_async
+from opswatch.config import SERVICES
 from opswatch.core.times import format_instant
 
 _EXAMPLES = """\b
@@ -36,7 +37,7 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Only count them.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask: for scripts.")
 @run_async
-@source_options(reads_only=False)
+@source_options(needs=SERVICES)
 async def command(  # noqa: PLR0913 - one for each option
     *,
     operations: tuple[str, ...],

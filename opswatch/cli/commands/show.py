@@ -9,6 +9,7 @@ from opswatch.cli.output import Format, Output, output_options
 from opswatch.cli.source import Target, source_options, utc_now
 from opswatch.cli.terminal import print_json, run_async
 from opswatch.cli.texts import operation_lines
+from opswatch.config import TABLES
 
 _EXAMPLES = """\b
 Examples:
@@ -22,7 +23,7 @@ Examples:
 @click.argument("operation")
 @run_async
 @output_options
-@source_options(reads_only=True)
+@source_options(needs={TABLES})
 async def command(operation: str, output: Output, target: Target) -> int:
     """Show an operation and its deliveries.
 

@@ -6,6 +6,7 @@ from opswatch.cli.exit_codes import EXIT_SUCCESS
 from opswatch.cli.operations import OPERATION_HELP, find_key, operation_path
 from opswatch.cli.source import Target, source_options
 from opswatch.cli.terminal import run_async
+from opswatch.config import SERVICES
 
 _EXAMPLES = """\b
 Examples:
@@ -16,7 +17,7 @@ Examples:
 @click.command(epilog=f"{OPERATION_HELP}\n\n{_EXAMPLES}")
 @click.argument("operation")
 @run_async
-@source_options(reads_only=False)
+@source_options(needs=SERVICES)
 async def command(operation: str, target: Target) -> int:
     """Stop watching an operation.
 

@@ -8,6 +8,7 @@ from opswatch.cli.exit_codes import EXIT_SUCCESS
 from opswatch.cli.output import Column, Format, Output, Row, instant_of, output_options
 from opswatch.cli.source import Target, source_options, utc_now
 from opswatch.cli.terminal import print_json, run_async
+from opswatch.config import TABLES
 from opswatch.core.texts import one_line
 
 _EXAMPLES = """\b
@@ -30,7 +31,7 @@ _COUNTS = (*_ENDS, "delivered", "abandoned", "rejected")
 @click.command(epilog=_EXAMPLES)
 @run_async
 @output_options
-@source_options(reads_only=True)
+@source_options(needs={TABLES})
 async def command(*, output: Output, target: Target) -> int:
     """Show what needs attention.
 
@@ -66,18 +67,20 @@ def _lines(counted: Row, output: Output) -> list[str]:
         "oldest due": when(counted, "oldestDueAt"),
         "callbacks": f"{counted['pending']} pending, {counted['failing']} of them failing",
         "queues": _pairs(counted.get("queued", {})),
-        "poison": _pairs(counted.get("poisoned", {})),
+        "poison": _pairs(counted.get("poisoned", {})),  # those that the timer has handled, too
         "in 24 h": ends,
         # A delivery that is sent again may be abandoned again.
         "": f"{day.get('delivered', 0)} callbacks delivered; abandoned {abandoned} "
         f"{'time' if abandoned == 1 else 'times'}; {day.get('rejected', 0)} posts rejected",
     }
     lines = [f"{name:<11} {text}" for name, text in values.items() if text]
-    return lines + [
-        f"{'paused':<11} {one_line(each['host'])} after {each['failures']} failures, "
-        f"until {when(each, 'openUntil')}"
-        for each in counted["circuits"]
-    ]
+    for each in counted["circuits"]:
+        until = instant_of(each, "openUntil")
+        is_over = until is not None and until <= now
+        next_ = "the next attempt decides" if is_over else f"next attempt {when(each, 'openUntil')}"
+        host = one_line(each["host"])
+        lines.append(f"{'paused':<11} {host} after {each['failures']} failures, {next_}")
+    return lines
 
 
 def _pairs(counts: Mapping[str, int]) -> str:

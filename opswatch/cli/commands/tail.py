@@ -18,6 +18,7 @@ from opswatch.cli.source import Source, Target, source_options, utc_now
 from opswatch.cli.terminal import run_async
 from opswatch.cli.texts import change_text, short_instant
 from opswatch.cli.waiting import Looks
+from opswatch.config import TABLES
 from opswatch.core.keys import Key
 
 _OVERLAP = timedelta(seconds=30)  # clocks differ, and a row becomes visible after its timestamp
@@ -50,7 +51,7 @@ Examples:
 )
 @run_async
 @output_options
-@source_options(reads_only=True)
+@source_options(needs={TABLES})
 async def command(  # noqa: PLR0913 - as many options
     operation: str | None,
     *,

@@ -9,6 +9,7 @@ const HOURS = 24, HEIGHT = 28, STEP = 6;
 export function Attention({ summary }) {
   if (!summary) return html`<div class="attention" aria-hidden="true"></div><p class="counted">${"\u00a0"}</p>`;
   const day = summary.last24Hours ?? {}, failed = (day.failed ?? 0) + (day.timedOut ?? 0) + (day.lost ?? 0);
+  const poison = Object.values(summary.poisoned ?? {}).reduce((sum, count) => sum + count, 0);
   const items = [
     [summary.overdue, "late", "warn", "#/operations?state=watching"],
     [summary.slow, "slower than 99 %", "warn", "#/kinds"],
@@ -22,7 +23,8 @@ export function Attention({ summary }) {
       <a href=${link} title=${title}><b>${count ?? 0}</b> <span>${name}</span></a></li>`)}</ul>
     <${Ends} hours=${summary.hours ?? []} /></div>
     <p class="counted">${summary.countedAt ? html`Counted at <${When} at=${summary.countedAt} />, each minute`
-      : "Not counted yet: the first count follows within a minute"}</p>`;
+      : "Not counted yet: the first count follows within a minute"}${
+      poison > 0 && html` · <a href="#/health">${plural(poison, "poison message")}</a>`}</p>`;
 }
 
 /** The ends of each hour as a column, the failed ones below. */

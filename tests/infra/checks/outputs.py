@@ -5,7 +5,7 @@ A snapshot contains no outputs, so their texts are compared.
 
 import re
 
-from opswatch.web.http import PREFIX
+from opswatch.config import API_PATH
 from tests.infra.checks.project import Project
 
 PLACE = "infra/main.bicep"
@@ -17,7 +17,7 @@ OUTPUTS = {
     "AZURE_KEY_VAULT_NAME": "keyVaultName",
     "OPSWATCH_STORAGE_ACCOUNT": "storageAccountName",
     "OPSWATCH_URL": "app.outputs.uri",
-    "OPSWATCH_PAGE": f"'${{app.outputs.uri}}{PREFIX}/dashboard'",
+    "OPSWATCH_PAGE": f"'${{app.outputs.uri}}{API_PATH}/dashboard'",
 }
 # azd's own variables: https://learn.microsoft.com/azure/developer/azure-developer-cli/environment-variables-faq
 _OF_AZD = {"AZURE_SUBSCRIPTION_ID", "AZURE_PRINCIPAL_ID"}

@@ -6,7 +6,7 @@ from tests.infra.checks.project import Project
 from tests.infra.rules import ALERTS
 
 PLACE = "docs/runbook.md"
-GENERAL = {"Whose operation?"}  # sections that belong to no alert
+GENERAL = {"First look", "Whose operation?"}  # sections that belong to no alert
 _PARTS = ("What it means", "What to look at", "What to do")
 
 

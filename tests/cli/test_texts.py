@@ -1,5 +1,8 @@
-"""The expected end of an operation, as `show` and `tail` print it."""
+"""How an operation goes on, as `show`, `tail` and `list` print it: its expected end, its misses."""
 
+import pytest
+
+from opswatch.cli.columns import operation_columns
 from opswatch.cli.texts import change_text, operation_lines, short_instant
 from opswatch.core.keys import Key
 from opswatch.core.schedule import ExpectedEnd
@@ -65,3 +68,47 @@ def test_bar_is_never_drawn_back() -> None:
 def test_tail_without_expectation_prints_the_status() -> None:
     assert change(running()) == "InProgress"
     assert change(running(50, 40.0)) == "InProgress 40 %"
+
+
+# --- polls that miss
+
+REFUSED = "connect: Cannot connect to host management.azure.com"
+
+
+def missing(*shown: str, **known: object) -> Watch:
+    """Return a watch whose polls have shown this, `x` for a miss."""
+    log = tuple((number, each, 0, 1) for number, each in enumerate(shown))
+    facts = {"polls": len(shown), "misses": shown.count("x"), "last_miss": REFUSED, "poll_log": log}
+    return running(**(facts | known))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("watch", "polls"),
+    [
+        (missing("InProgress", "o"), "2 (0 missed)"),
+        (missing("x", "x", "InProgress"), "3 (2 missed)"),
+        (missing("x", "InProgress", "x", "x"), "4 (3 missed, the latest 2 in a row)"),
+    ],
+)
+def test_show_distinguishes_misses_that_go_on(watch: Watch, polls: str) -> None:
+    assert f"polls       {polls}" in lines(watch)
+
+
+def test_show_says_when_it_was_polled_and_will_be() -> None:
+    printed = lines(running(50, due_at=at(80)))
+    assert "polled      2026-11-23T03:06:30Z" in printed
+    assert "next poll   2026-11-23T03:07:00Z" in printed
+
+
+def test_tail_says_that_polls_fail() -> None:
+    assert change(missing("InProgress", "x", "x")) == "InProgress"  # a few misses are everyday
+    assert change(missing("InProgress", "x", "x", "x")) == "InProgress, polls fail: connect"
+    assert change(missing("InProgress", "x", "x", "x", "o")) == "InProgress"
+
+
+def test_list_says_that_a_watch_was_never_read() -> None:
+    known = shown.operation(OperationView(missing("x", "x", "x"), ()))
+    listed = {name: value for name, value in known.items() if name != "pollLog"}
+    (error,) = [column for column in operation_columns([listed]) if column.name == "error"]
+    assert error.value(listed) == "connect"
+    assert error.value({**listed, "misses": 2}) is None

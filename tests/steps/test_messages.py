@@ -1,6 +1,9 @@
 """A message is a wake-up or a post, in either queue."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -52,3 +55,18 @@ async def test_failing_wake_up_stays_in_its_queue(
     both = {"operations": harness.operations, "deliveries": harness.deliveries}
     found = {queue: harness.wake_ups(messages) for queue, messages in both.items()}
     assert found == {queue: [wake] * (queue == name) for queue in both}
+
+
+async def test_post_is_work_under_way(harness: Harness) -> None:
+    """What it writes may go together with what other messages write."""
+    entered: list[int] = []
+
+    @contextmanager
+    def under_way() -> Iterator[None]:
+        asked = len(harness.arm.asked)
+        yield
+        entered.append(len(harness.arm.asked) - asked)
+
+    harness.services = replace(harness.services, under_way=under_way)
+    await operations_message(harness.services, harness.registration_body())
+    assert entered == [1]

@@ -123,18 +123,23 @@ async def _decide_again(
     1. Seq 3 is polled twice, and one poll is slow. The look-ahead wakes seq 4 with a copy.
     2. The slow poll has seen a new URL, and merges it into the row, which stays at seq 4.
     3. The copy has the old URL. Its wake-up was the only one of seq 4.
+
+    The same may happen to a row that was read before step 2. An end counts all the same; but a 404
+    of the old URL says nothing of the new one, and would lead back.
     """
-    before = row.value
+    before, unpolled = row.value, is_unpolled(current, row.value)
+    is_other_url = current.facts.operation.url != before.facts.operation.url
+    has_left_url = unpolled and is_other_url and decided.end is None
+    if has_left_url or (row.is_copy and not is_same_poll(current, before)):
+        if unpolled and current.due_at == before.due_at:
+            await send_wake_up(services, watch_chain(services), current)
+        return None, decided
     if row.is_copy:
-        if not is_same_poll(current, before):
-            if is_unpolled(current, before) and current.due_at == before.due_at:
-                await send_wake_up(services, watch_chain(services), current)
-            return None, decided
         again = decide(current)
-        if is_unpolled(current, before) and again.end is None and again.due_at != decided.due_at:
+        if unpolled and again.end is None and again.due_at != decided.due_at:
             await before_commit(services, watch_chain(services), again)
         decided = again
-    if is_unpolled(current, before):
+    if unpolled:
         return (decided if row.is_copy else decide(current)), decided
     return merge_after_conflict(current, before, decided), decided
 

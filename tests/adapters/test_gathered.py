@@ -44,7 +44,8 @@ class Recorded(AzureTable[Watch]):
         super().__init__(account, WATCHES, name)
         self.sizes: list[int] = []
         self.errors: list[Exception] = []  # of the next transactions
-        self.refused: set[Key] = set()  # with 400, alone or with others
+        self.refused: set[Key] = set()  # with `code`, alone or with others
+        self.code = 400
         self.loses_answers = False
 
     async def transact(self, changes: Sequence[Change]) -> list[str | None]:
@@ -53,7 +54,7 @@ class Recorded(AzureTable[Watch]):
             raise self.errors.pop()
         if self.refused & {change.key for change in changes}:
             error = HttpResponseError("no")
-            error.status_code = 400
+            error.status_code = self.code
             raise error
         etags = await super().transact(changes)
         if self.loses_answers:  # the client repeats the request
@@ -162,11 +163,13 @@ async def test_conflict_fails_no_other_write(
     assert current.value.seq == 9
 
 
+@pytest.mark.parametrize("code", [400, 413])
 async def test_one_refused_write_fails_no_other(
-    table: GatheredTable[Watch], inner: Recorded, in_flight: InFlight
+    table: GatheredTable[Watch], inner: Recorded, in_flight: InFlight, code: int
 ) -> None:
     rows = await inserted(table, *(watch(n) for n in range(3)))
     inner.refused.add(rows[1].value.key)
+    inner.code = code
 
     async def merge(row: Row[Watch]) -> object:
         try:
@@ -175,10 +178,28 @@ async def test_one_refused_write_fails_no_other(
             return error.status_code
 
     first, second, third = await together(in_flight, *map(merge, rows))
-    assert second == 400
+    assert second == code
+    assert inner.sizes == [3, 3, 1, 1, 1]
     for outcome in (first, third):
         assert isinstance(outcome, Row)
         assert outcome.value.seq == 2
+
+
+async def test_outage_is_not_asked_for_each_write(
+    table: GatheredTable[Watch], inner: Recorded, in_flight: InFlight
+) -> None:
+    rows = await inserted(table, *(watch(n) for n in range(3)))
+    inner.refused.add(rows[1].value.key)
+    inner.code = 500
+
+    async def merge(row: Row[Watch]) -> object:
+        try:
+            return await table.merge(row, later(row))
+        except HttpResponseError as error:
+            return error.status_code
+
+    assert await together(in_flight, *map(merge, rows)) == [500] * 3
+    assert inner.sizes == [3]
 
 
 async def test_error_of_the_whole_is_everyones(
@@ -212,6 +233,19 @@ async def test_same_row_twice_is_written_once(
     assert await table.get(row.value.key) == first
 
 
+async def test_rows_that_come_twice_are_two_transactions(
+    table: GatheredTable[Watch], inner: Recorded, in_flight: InFlight
+) -> None:
+    rows = await inserted(table, watch(0), watch(1))
+    await together(
+        in_flight,
+        *(table.merge(row, later(row)) for row in rows),
+        *(table.merge(row, later(row, seq=3)) for row in rows),
+    )
+    # The first two; the other two, which conflict: together, without the first, alone.
+    assert inner.sizes == [2, 2, 1]
+
+
 @pytest.mark.parametrize("count", [1, 3])
 async def test_lost_answer_conflicts_with_itself(
     table: GatheredTable[Watch], inner: Recorded, in_flight: InFlight, count: int
@@ -224,6 +258,16 @@ async def test_lost_answer_conflicts_with_itself(
         in_flight, *(table.replace(later(row, 3), row.etag) for row in merged if row)
     )
     assert [row and row.value.seq for row in replaced] == [3] * count
+
+
+async def test_row_that_another_worker_has_written_is_not_ours(
+    table: GatheredTable[Watch], in_flight: InFlight
+) -> None:
+    """It has all that was to be written, and a value more."""
+    (row,) = await inserted(table, watch(kind="k"))
+    await together(in_flight, table.replace(later(row), row.etag))
+    without = builders.change(later(row), kind=None)
+    assert await together(in_flight, table.replace(without, row.etag)) == [None]
 
 
 # --- merges
@@ -253,6 +297,13 @@ async def test_field_that_loses_its_value_needs_the_whole_row(
     assert merged is not None
     assert await table.get(row.value.key) == merged
     assert merged.value == without
+
+
+async def test_replacement_leaves_no_old_value(table: GatheredTable[Watch]) -> None:
+    (row,) = await inserted(table, watch(kind="k"))
+    replaced = await table.replace(builders.change(later(row), kind=None), row.etag)
+    assert replaced is not None
+    assert await table.get(row.value.key) == replaced
 
 
 async def test_merge_of_a_removed_row_revives_nothing(table: GatheredTable[Watch]) -> None:
@@ -370,9 +421,19 @@ async def test_more_than_thirty_two_are_several_messages(
 async def test_negative_delay_is_none(
     queue: GatheredQueue, sends: Sends, in_flight: InFlight
 ) -> None:
-    await together(in_flight, queue.send_wake_up(wake(0), timedelta(seconds=-50)))
+    delays = [timedelta(seconds=-50), timedelta(seconds=-70), timedelta(0)]
+    await together(in_flight, *(queue.send_wake_up(wake(n), d) for n, d in enumerate(delays)))
     (message,) = sends.messages.values()
     assert message.visible_at == NOW
+
+
+async def test_wake_ups_that_are_tried_again_are_grouped_by_when(
+    queue: GatheredQueue, sends: Sends, in_flight: InFlight
+) -> None:
+    """Both were due at the same time."""
+    delays = [timedelta(seconds=5), timedelta(seconds=60)]
+    await together(in_flight, *(queue.send_wake_up(wake(n), d) for n, d in enumerate(delays)))
+    assert sorted(m.visible_at - NOW for m in sends.messages.values()) == delays
 
 
 async def test_message_of_its_own_goes_alone(

@@ -65,9 +65,39 @@ async def test_work_alone_writes_at_once(
     gatherer: Gatherer[str, str, str], in_flight: InFlight, writer: Writer
 ) -> None:
     clock = Clock()
-    assert await working(in_flight, gatherer.submit("p", "a")) == "a!"
+    for _ in range(3):
+        assert await working(in_flight, gatherer.submit("p", "a")) == "a!"
     assert clock.passed() < DELAY
-    assert writer.groups == [("p", ["a"])]
+    assert writer.groups == [("p", ["a"])] * 3
+
+
+async def test_work_that_begins_in_time_is_waited_for(
+    gatherer: Gatherer[str, str, str], in_flight: InFlight, writer: Writer
+) -> None:
+    first = asyncio.create_task(working(in_flight, gatherer.submit("p", "a")))
+    await asyncio.sleep(0)
+    with in_flight.enter():
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert writer.groups == []
+        assert await gatherer.submit("p", "b") == "b!"
+    assert await first == "a!"
+    assert writer.groups == [("p", ["a", "b"])]
+
+
+async def test_work_that_failed_is_no_longer_counted(
+    gatherer: Gatherer[str, str, str], in_flight: InFlight, writer: Writer
+) -> None:
+    for _ in range(3):
+        with pytest.raises(ValueError, match="bad"):
+            await working(in_flight, gatherer.submit("p", "bad"))
+    writer.groups.clear()
+    with in_flight.enter():
+        waiting = asyncio.create_task(working(in_flight, gatherer.submit("p", "a")))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert writer.groups == []
+    assert await waiting == "a!"
 
 
 async def test_all_work_that_waits_is_written_together(

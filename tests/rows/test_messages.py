@@ -101,6 +101,24 @@ def test_copies_take_the_room_that_is_left() -> None:
     assert kinds == [large.facts.kind] * 4 + [None] * 2 + ["small"] * 3
 
 
+def test_wake_ups_and_copies_fit_together() -> None:
+    """Of 32 with long keys, the wake-ups themselves take a good part of the message."""
+    copy = watch(kind="k" * 1000, due_at=NOW)
+    wakes = [
+        WakeUp(
+            key=Key("p" * 64, "r" * 400),
+            seq=1,
+            due_at=NOW,
+            traceparent="t" * 55,
+            copy=copy,
+            etag=ETAG,
+        )
+        for _ in range(32)
+    ]
+    (body,) = encode_wake_ups(wakes)
+    assert 50 * 1024 < len(body) <= 56 * 1024
+
+
 def test_copy_leaves_out_what_a_poll_does_not_need() -> None:
     known = watch(callbacks=(HOOK,), client_state='{"secret":1}', last_miss="500")
     wake = WakeUp(key=KEY, seq=1, due_at=NOW, copy=known, etag=ETAG)

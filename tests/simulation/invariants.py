@@ -78,7 +78,7 @@ def _wrong_index(run: Run) -> Iterator[str]:
         for key in timeline_keys(timeline_entry(r.facts, r.end))
     }
     expected = {
-        *(key for w in left for key in timeline_keys(timeline_entry(w.facts, None))),
+        *(timeline_entry(w.facts, None).key for w in left),
         *(key for r in results for key in timeline_keys(timeline_entry(r.facts, r.end))),
         *(key for record in records for key in timeline_keys(record)),
     }
@@ -210,16 +210,18 @@ def _was_never_sent(run: Run, state: LookAhead) -> bool:
 
 def _given_up(run: Run) -> set[Key]:
     """Return the rows whose wake-up failed when it was overdue by more than the grace."""
-    late: dict[Any, set[Key]] = {}  # by the task
+    due: dict[Any, dict[Key, datetime]] = {}  # by the task
     found: set[Key] = set()
     for at, task, event, *facts in run.scheduler.history:
         if facts[:1] == ["is"] and isinstance(wakes := decode_message(facts[1]), tuple):
-            before = START + timedelta(seconds=at) - OVERDUE_GRACE + _MOST_SKEW
-            late[event] = {wake.key for wake in wakes if wake.due_at and wake.due_at < before}
+            due[event] = {wake.key: wake.due_at for wake in wakes if wake.due_at}
         elif facts[-1:] and facts[-1] in _LOST:
-            found |= late.get(task, set())
+            before = START + timedelta(seconds=at) - OVERDUE_GRACE + _MOST_SKEW
+            failed = due.get(task, {})
             if event.endswith(".transact"):  # gathered from several tasks
-                found |= {change.key for change in facts[0]} & set[Key]().union(*late.values())
+                changed = {change.key for change in facts[0]}
+                failed = {k: at for each in due.values() for k, at in each.items() if k in changed}
+            found |= {key for key, due_at in failed.items() if due_at < before}
     return found
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from opswatch.adapters.gathered_queue import GatheredQueue
 from opswatch.adapters.gathered_table import GatheredTable
+from opswatch.adapters.gatherer import Gatherer
 from opswatch.core import webhook
 from opswatch.core.arm import _read_failure
 from opswatch.core.deliveries import after_attempt, is_forced, wait_for_room
@@ -133,6 +134,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
             "await asyncio.gather(self._inner.send(body, delay), return_exceptions=True)",
         ),
     ),
+    "the timer of a group that was written is left": ((Gatherer._flush, "timer.cancel()", "pass"),),
     "a wake-up that fails is dropped": ((act_on_each, "if delay is not None:", "if False:"),),
     "the wake-ups of a batch are those of its first": (
         (act_on_each, "*map(act_on, wakes)", "*map(act_on, wakes[:1])"),

@@ -445,6 +445,22 @@ async def test_wake_up_that_could_not_be_sent_is_sent_after_the_row(
     assert harness.settled.attempt_log[-1].at - due_at < timedelta(seconds=1)
 
 
+async def test_retry_that_is_written_late_sends_its_own_wake_up(harness: Harness) -> None:
+    """A look may have passed the row before."""
+    answer(harness, 401)
+    again = wake(harness)
+    harness.deliveries.messages.clear()
+
+    async def stall() -> None:
+        harness.advance(minutes=6)
+
+    harness.effects.before["outbox.replace"] = stall
+    await deliver(harness.services, again)
+    assert harness.pending.far
+    (woken,) = harness.wake_ups(harness.deliveries)
+    assert (woken.seq, woken.due_at) == (2, harness.pending.due_at)
+
+
 async def test_wait_that_has_a_message_is_not_found_by_a_look(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

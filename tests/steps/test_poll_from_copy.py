@@ -12,7 +12,7 @@ from opswatch.core.arm import Ended, read
 from opswatch.core.http import HttpResponse
 from opswatch.core.polls import polled_url
 from opswatch.core.wakeups import WakeUp
-from opswatch.core.watches import End, FinalStatus, Watch
+from opswatch.core.watches import End, FinalStatus, Result, Watch
 from opswatch.ports import Row
 from opswatch.rows.messages import BatchMessage, WakeUpFields, decode_message
 from opswatch.rows.tables import WATCHES
@@ -113,16 +113,38 @@ async def test_receiver_that_joined_since_the_copy_gets_its_end(harness: Harness
     assert sorted(harness.called()) == [HOOK, OTHER]
 
 
-async def test_copy_of_a_row_that_moved_on_polls_but_changes_nothing(harness: Harness) -> None:
+async def test_copy_of_a_row_that_moved_on_polls_but_changes_nothing(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="opswatch")
     wake = wake_up(harness)
     await poll(harness.services, replace(wake, copy=None, etag=None))
     harness.advance(seconds=1)
     after = harness.watch
+    assert "opswatch.conflict" not in caplog.text
     await poll(harness.services, wake)
     assert harness.watch == after
+    assert "opswatch.conflict" in caplog.text
     harness.status = ended()
     await harness.settle()
     assert harness.called() == [HOOK]
+
+
+async def test_worker_that_lost_records_a_conflict(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both have moved the row to the same seq; the due time distinguishes them."""
+    caplog.set_level(logging.INFO, logger="opswatch")
+    wake = replace(wake_up(harness), copy=None, etag=None)
+
+    async def poll_first() -> None:
+        harness.advance(seconds=1)
+        await poll(harness.services, wake)
+
+    harness.effects.before["watches.merge"] = poll_first
+    await poll(harness.services, wake)
+    assert harness.watch.seq == wake.seq + 1
+    assert caplog.text.count("opswatch.conflict") == 1
 
 
 async def test_copy_of_a_removed_row_revives_nothing(harness: Harness) -> None:
@@ -208,6 +230,32 @@ async def test_copy_of_a_url_that_is_polled_no_more_polls_the_row(harness: Harne
     assert harness.called() == [HOOK]
 
 
+@pytest.mark.parametrize("answer", [HttpResponse(404, {}), running()], ids=["404", "running"])
+async def test_answer_of_a_left_url_says_nothing_of_the_next(
+    harness: Harness, answer: HttpResponse
+) -> None:
+    """The other worker has merged the new URL while this one waited for the old one's answer."""
+    wake = replace(wake_up(harness), copy=None, etag=None)
+    harness.status, harness.statuses["next"] = answer, running()
+
+    async def follow() -> None:
+        row = await harness.store.watches.get(KEY)
+        assert row is not None
+        facts = row.value.facts
+        route = replace(row.value.route, posted_url=facts.operation.url)
+        facts = replace(facts, operation=facts.operation.at(ENDPOINT + status_path("next")))
+        followed = replace(row.value, facts=facts, route=route)
+        await harness.store.watches.replace(followed, row.etag)
+
+    harness.effects.before["watches.merge"] = follow
+    await poll(harness.services, wake)
+    await harness.pump_all()
+    assert harness.watch.facts.operation.url == ENDPOINT + status_path("next")
+    assert harness.watch.facts.misses == 0
+    assert harness.watch.seq == wake.seq + 1
+    assert harness.arm.asked[-1] == harness.watch.facts.operation.url
+
+
 async def test_forged_doubt_makes_no_end(harness: Harness) -> None:
     """A status that is inferred ends a watch when it repeats: in the row, not in a copy."""
     wake = wake_up(harness)
@@ -238,6 +286,37 @@ async def test_copy_of_an_earlier_round_ends_no_later_one(harness: Harness) -> N
     await poll(harness.services, replace(wake, copy=replace(wake.copy, facts=facts)))
     assert harness.watch == again
     assert harness.result.facts.round == 1
+
+
+async def test_copy_of_a_late_registration_calls_its_receiver(harness: Harness) -> None:
+    """Its first poll was postponed; the operation has a result, and the copy no receivers."""
+    wake = wake_up(harness)
+    assert wake.copy is not None
+    row = await harness.store.watches.get(KEY)
+    assert row is not None
+    facts = replace(row.value.facts, polls=0)
+    ended_before = Result(facts=facts, end=End(status=FinalStatus.FAILED, finished_at=harness.now))
+    await harness.store.results.insert(ended_before)
+    late = replace(facts, callbacks=(OTHER,))
+    written = await harness.store.watches.replace(replace(row.value, facts=late), row.etag)
+    assert written is not None
+    unpolled = replace(wake.copy, facts=replace(wake.copy.facts, polls=0))
+    await poll(harness.services, replace(wake, copy=unpolled, etag=written.etag))
+    await harness.settle()
+    assert harness.called() == [OTHER]
+    assert not harness.store.watches.rows
+
+
+async def test_copy_is_believed_before_what_is_recalled(harness: Harness) -> None:
+    """Another process has written the row since this one did."""
+    wake = wake_up(harness)
+    assert wake.copy is not None
+    before = Row(replace(wake.copy, seq=wake.seq - 1), '"0"')
+    harness.store.watches.recall = lambda _: before  # type: ignore[method-assign, assignment]
+    reads = count_reads(harness)
+    await poll(harness.services, wake)
+    assert reads == []
+    assert harness.watch.seq == wake.seq + 1
 
 
 async def test_due_time_of_a_forged_copy_does_not_delay_the_next_poll(harness: Harness) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from opswatch.core.deliveries import DeliveryState
+from opswatch.core.deliveries import Delivery, DeliveryState
 from opswatch.core.hosts import HostCircuit
 from opswatch.core.keys import Key
 from opswatch.core.timeline import settled_entry
@@ -18,6 +18,7 @@ from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
 from opswatch.steps.purge import CHUNK, purge
 from opswatch.steps.register import reject
+from opswatch.steps.repair import repair
 from tests.steps.conftest import take_post
 from tests.support import builders
 from tests.support.control import redeliver
@@ -359,6 +360,27 @@ async def test_result_purged_before_the_delivery_is_created_is_restored(harness:
     assert harness.called() == [HOOK, OTHER]
     await purge(harness.services)
     assert not any(harness.rows().values())
+
+
+async def test_result_is_kept_for_a_delivery_whose_insertion_is_repeated(harness: Harness) -> None:
+    """The answer to the first insertion was lost, and the second one conflicts with the first."""
+    await harness.ended(HOOK)
+    harness.advance(days=40)
+    result, insert = harness.result, harness.store.outbox.insert
+
+    async def repeat(delivery: Delivery) -> Any:
+        await remove_all(harness)
+        await insert(delivery)
+        return await insert(delivery)
+
+    harness.store.outbox.insert = repeat  # type: ignore[method-assign, assignment]
+    harness.post(OTHER)
+    await harness.pump()
+    assert harness.result == result
+    harness.advance(minutes=3)
+    await repair(harness.services)
+    await harness.settle()
+    assert harness.called() == [HOOK, OTHER]
 
 
 async def test_replay_during_a_purge_is_made(harness: Harness) -> None:

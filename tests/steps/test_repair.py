@@ -223,14 +223,20 @@ async def wait_far(harness: Harness) -> None:
     assert harness.watch.far
 
 
+@pytest.mark.parametrize("seconds", [25, 40], ids=["while it is trusted", "later"])
 @pytest.mark.parametrize("has_row", [True, False])
-async def test_dead_look_ahead_is_restarted(harness: Harness, *, has_row: bool) -> None:
+async def test_dead_look_ahead_is_restarted(
+    harness: Harness, seconds: int, *, has_row: bool
+) -> None:
     await wait_far(harness)
     harness.operations.messages.clear()
     if not has_row:
         await harness.store.lookahead.delete(key_of("watches"))
-    harness.advance(seconds=40)
+    harness.advance(seconds=seconds)
     await repair(harness.services)
+    assert [decode_message(m.body) for m in harness.operations.messages.values()] == [
+        state.next_look for state in harness.store.lookahead.values()
+    ]
     harness.status = ended()
     due_at = harness.watch.due_at
     await harness.settle()
@@ -249,6 +255,17 @@ async def test_overdue_far_row_is_left_to_a_restarted_look_ahead(
     before = len(harness.arm.asked)
     await harness.pump_all()
     assert len(harness.arm.asked) == before + 1
+
+
+async def test_overdue_near_row_is_left_to_no_look_ahead(harness: Harness) -> None:
+    await wait_far(harness)
+    harness.operations.messages.clear()
+    due_at = harness.watch.due_at
+    near = builders.watch(due_at=due_at, far=False)
+    await harness.store.watches.put(near)
+    harness.now = due_at + timedelta(minutes=3)
+    await repair(harness.services)
+    assert [wake.key for wake in harness.wake_ups(harness.operations)] == [near.key]
 
 
 @pytest.mark.parametrize("failing", ["lookahead.get", "lookahead.replace", "operations.send"])

@@ -222,6 +222,14 @@ async def test_far_wait_has_a_look_ahead(harness: Harness) -> None:
     assert harness.effects.names == ["lookahead.insert", "operations.send"]
 
 
+async def test_new_row_that_a_look_may_have_passed_is_woken(harness: Harness) -> None:
+    """It took long to write it."""
+    soon = replace(FAR, due_at=START + 9 * SECOND)
+    await start_waiting(harness.services, watch_chain(harness.services), soon)
+    (wake,) = harness.wake_ups(harness.operations)
+    assert (wake.key, wake.due_at) == (KEY, soon.due_at)
+
+
 async def test_chains_have_look_aheads_of_their_own(harness: Harness) -> None:
     await before_commit(harness.services, watch_chain(harness.services), FAR)
     late = delivery(far=True, next_attempt_at=START + timedelta(hours=1))

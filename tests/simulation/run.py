@@ -297,9 +297,9 @@ def _may_replace_watch(old: Watch, new: Watch) -> bool:
 
 
 def key_of(operation: Operation) -> Key:
-    return _key_of_path(operation.path)
+    return key_of_path(operation.path)
 
 
 @cache
-def _key_of_path(path: str) -> Key:
+def key_of_path(path: str) -> Key:
     return operation_from_url(ENDPOINT + path).key

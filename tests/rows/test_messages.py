@@ -101,6 +101,11 @@ def test_copies_take_the_room_that_is_left() -> None:
     assert kinds == [large.facts.kind] * 4 + [None] * 2 + ["small"] * 3
 
 
+def test_copy_that_fits_no_message_is_left_out() -> None:
+    wake = WakeUp(key=KEY, seq=1, due_at=NOW, copy=watch(kind="k" * 60_000), etag=ETAG)
+    assert decode_message(wake_up_message(wake)) == (replace(wake, copy=None, etag=None),)
+
+
 def test_wake_ups_and_copies_fit_together() -> None:
     """Of 32 with long keys, the wake-ups themselves take a good part of the message."""
     copy = watch(kind="k" * 1000, due_at=NOW)

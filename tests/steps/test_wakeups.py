@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
+from opswatch.core.intake import Registration
 from opswatch.core.keys import Key
 from opswatch.core.lookahead import Look, begin, key_of, trusted_until
 from opswatch.core.wakeups import OVERDUE_GRACE, WakeUp
 from opswatch.core.watches import Watch
 from opswatch.ports import Row, Services
 from opswatch.rows.messages import decode_message
+from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
+from opswatch.steps.register import register
 from opswatch.steps.wakeups import (
     act_on_each,
     after_commit,
@@ -30,7 +33,7 @@ from opswatch.testing import MemoryQueue, MemoryTelemetry
 from tests.steps.conftest import interrupt
 from tests.support.builders import KEY, delivery, watch
 from tests.support.cases import cases
-from tests.support.harness import START, Harness, InterruptedStepError
+from tests.support.harness import HOOK, START, Harness, InterruptedStepError, ended
 
 SECOND = timedelta(seconds=1)
 WATCH = watch(seq=3, due_at=START)
@@ -228,6 +231,40 @@ async def test_new_row_that_a_look_may_have_passed_is_woken(harness: Harness) ->
     await start_waiting(harness.services, watch_chain(harness.services), soon)
     (wake,) = harness.wake_ups(harness.operations)
     assert (wake.key, wake.due_at) == (KEY, soon.due_at)
+
+
+async def test_registration_that_takes_long_wakes_its_row(harness: Harness) -> None:
+    """A look may have passed it between its insertion and the check of the look-ahead."""
+    start = (START + 30 * SECOND).isoformat()
+    harness.post(startTime=start)
+    (message,) = harness.operations.messages.values()
+    harness.operations.messages.clear()
+    posted = harness.services.intake.read(message.body, START)
+    assert isinstance(posted, Registration)
+
+    async def stall() -> None:
+        harness.advance(seconds=30)
+
+    harness.effects.before["timeline.insert"] = stall
+    await register(harness.services, posted, START)
+    assert harness.watch.far
+    assert harness.seqs(harness.operations) == [1]
+
+
+async def test_delivery_that_takes_long_to_create_is_woken(harness: Harness) -> None:
+    """The same for a first attempt that is made after a minute."""
+    schedule = (timedelta(minutes=1),)
+    policy = replace(harness.services.policy, callback_schedule=schedule)
+    harness.services = replace(harness.services, policy=policy)
+
+    async def stall() -> None:
+        harness.advance(seconds=55)
+
+    harness.status = ended()
+    harness.effects.before["lookahead.insert"] = stall
+    await operations_message(harness.services, harness.registration_body(HOOK))
+    assert harness.pending.far
+    assert harness.seqs(harness.deliveries) == [1]
 
 
 async def test_chains_have_look_aheads_of_their_own(harness: Harness) -> None:

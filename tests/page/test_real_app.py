@@ -19,7 +19,7 @@ from tests.page.journeys import post_another, read_why_and_redeliver
 from tests.page.service import OF_PAGE, POLICY
 from tests.page.test_hostile import CORPUS
 from tests.page.test_states import SHOWN, check, check_all
-from tests.support.api import Api
+from tests.support.api import SEEDS, Api
 from tests.support.endpoints import Endpoint, Reply
 from tests.support.harness import SECRET, SUBSCRIPTION
 
@@ -45,7 +45,7 @@ class Prepared:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def app(azurite: Azurite) -> AsyncIterator[Prepared]:
     async with AsyncExitStack() as stack:
-        arm = await stack.enter_async_context(Simulator(seed=7))
+        arm = await stack.enter_async_context(Simulator(seed=next(SEEDS)))
         receiver = await stack.enter_async_context(Endpoint("hook", SECRET))
         gone = await stack.enter_async_context(Endpoint("gone", SECRET, lambda *_: Reply(410)))
         env = {

@@ -17,7 +17,7 @@ from tests.support.endpoints import Endpoint
 from tests.support.harness import SECRET, SUBSCRIPTION
 from tests.support.trigger import ROOT
 
-_SEEDS = count(7)
+SEEDS = count(7)  # of simulators beside a shared emulator: else two have the same operations
 # How an operation of each script ends, when it is watched as here.
 ENDS = {
     "succeeded": "Succeeded",
@@ -67,7 +67,7 @@ async def running_api(
     async with AsyncExitStack() as stack:
         if azurite is None:
             azurite = await asyncio.to_thread(stack.enter_context, running_azurite())
-        arm = await stack.enter_async_context(Simulator(seed=next(_SEEDS)))
+        arm = await stack.enter_async_context(Simulator(seed=next(SEEDS)))
         receiver = await stack.enter_async_context(Endpoint("hook", SECRET))
         env = {
             **arm.environment,

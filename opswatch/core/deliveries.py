@@ -17,6 +17,7 @@ _LOG_LENGTH = 20  # attempts
 DIGITS = (16, 64)
 _JITTER = 0.2
 _SECOND = timedelta(seconds=1)
+_CLOCK_SKEW = timedelta(minutes=1)  # between two workers, at the most
 _LONGEST_BUSY_DELAY = timedelta(minutes=1)
 _BUSY_PARTS = 4  # a delivery that is busy waits for a quarter of the time that it has been busy
 
@@ -297,9 +298,12 @@ def abandon(delivery: Delivery, reason: str, now: datetime) -> Settle:
 def is_settled(pending: Delivery, record: Delivery) -> bool:
     """Return whether `record` is of the round that `pending` is in, or of a later one.
 
-    A replay begins a round with the record's attempts; a row with fewer is left over.
+    A replay begins a round with the record's attempts; a row with fewer is left over, and so is one
+    that began long before the record: its operation was purged and posted again.
     """
-    return pending.started_at == record.started_at or pending.attempts < record.attempts
+    is_left_over = pending.started_at + _CLOCK_SKEW < record.started_at
+    is_same = pending.started_at == record.started_at
+    return is_same or is_left_over or pending.attempts < record.attempts
 
 
 def _jittered(key: Key, attempt: int, gap: timedelta) -> timedelta:

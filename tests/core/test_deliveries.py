@@ -350,6 +350,8 @@ def test_record_settles_its_round_and_earlier_ones() -> None:
     record = settle(made(2), Accepted())
     assert is_settled(made(2), record)
     assert is_settled(made(1, started_at=at(-9)), record)
+    assert is_settled(made(3, started_at=at(-600)), record)  # of before a purge
+    assert not is_settled(made(3, started_at=at(-30)), record)  # perhaps by a slow clock
     assert not is_settled(requeue(record, at(9), POLICY), record)
 
 

@@ -103,14 +103,15 @@ class PurgedRun(Run):
 
         1. A receiver was called. A user asks for a replay, or the operation is posted again and the
            worker stalls: a delivery is created while or after the purge removes the result.
-        2. The worker crashes before it has kept the result, or has seen that nothing is left to do.
+        2. The worker crashes before it has kept the result, or has seen that nothing is left to do;
+           or its insertion is repeated, and it takes its own row for another worker's.
         """
         (receiver,) = (r for r in self.scenario.receivers if r.url == record.callback_url)
         if record.state is not DeliveryState.ABANDONED or receiver.is_retired:
             return
         was_called = any(key_of_path(path) == record.operation for path in receiver.accepted)
         is_purged = record.reason == "the result has been purged"
-        if not (is_purged and was_called and self.scheduler.tasks_lost):
+        if not (is_purged and was_called and self.disturbances()):
             self.scheduler.violate(f"abandoned without a reason: {record}")
 
     def problems(self) -> Iterator[str]:

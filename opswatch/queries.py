@@ -5,9 +5,9 @@ from datetime import datetime
 
 from opswatch.core.deliveries import Delivery
 from opswatch.core.keys import Key
+from opswatch.core.policy import CLOCK_SKEW
 from opswatch.core.timeline import INDEXED
 from opswatch.core.watches import (
-    CLOCK_SKEW,
     FinalStatus,
     OperationFacts,
     Result,

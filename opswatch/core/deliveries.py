@@ -9,7 +9,7 @@ from typing import assert_never
 from opswatch.core import webhook
 from opswatch.core.keys import Key, stable_random
 from opswatch.core.lookahead import is_far
-from opswatch.core.policy import Policy, due_after
+from opswatch.core.policy import CLOCK_SKEW, Policy, due_after
 from opswatch.core.webhook import Attempt
 
 _LOG_LENGTH = 20  # attempts
@@ -17,7 +17,6 @@ _LOG_LENGTH = 20  # attempts
 DIGITS = (16, 64)
 _JITTER = 0.2
 _SECOND = timedelta(seconds=1)
-_CLOCK_SKEW = timedelta(minutes=1)  # between two workers, at the most
 _LONGEST_BUSY_DELAY = timedelta(minutes=1)
 _BUSY_PARTS = 4  # a delivery that is busy waits for a quarter of the time that it has been busy
 
@@ -301,7 +300,7 @@ def is_settled(pending: Delivery, record: Delivery) -> bool:
     A replay begins a round with the record's attempts; a row with fewer is left over, and so is one
     that began long before the record: its operation was purged and posted again.
     """
-    is_left_over = pending.started_at + _CLOCK_SKEW < record.started_at
+    is_left_over = pending.started_at + CLOCK_SKEW < record.started_at
     is_same = pending.started_at == record.started_at
     return is_same or is_left_over or pending.attempts < record.attempts
 

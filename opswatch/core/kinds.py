@@ -8,7 +8,8 @@ from hashlib import sha256
 
 from opswatch.core.durations import BINS, History, distribution, weight_of
 from opswatch.core.keys import GUID, NOTHING, Key, Operation
-from opswatch.core.watches import ARM_STATUSES, CLOCK_SKEW, Watch
+from opswatch.core.policy import CLOCK_SKEW
+from opswatch.core.watches import ARM_STATUSES, Watch
 
 BINS_VERSION = 1  # raised when the bins' edges change: weights of other bins are not read
 MOST_KINDS = 200  # that a provider keeps

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from opswatch.core.keys import Key
+from opswatch.core.policy import CLOCK_SKEW
 
 NEAR = timedelta(seconds=15)  # the longest wait that is a message
 PERIOD = timedelta(seconds=5)  # between two looks
@@ -16,7 +17,6 @@ PERIOD = timedelta(seconds=5)  # between two looks
 REACH = timedelta(seconds=10)
 ENDS_AFTER = 12  # looks in a row that found nothing to wait for
 _CRASHES = 3  # looks in a row that may have been cut off before they had sent anything
-_CLOCK_SKEW = timedelta(minutes=1)
 _USUAL_SKEW = timedelta(seconds=2)  # between the clocks of two workers, at the most
 _BEGINS_WITHIN = timedelta(seconds=4)  # the first look; later, its message was never sent
 _DEAD_AFTER = timedelta(seconds=15)  # a look is late by more: its message was lost
@@ -73,7 +73,7 @@ def is_covered(due_at: datetime, now: datetime) -> bool:
 
 def begin(table: str, now: datetime) -> LookAhead:
     """Return a look-ahead that looks at once; the clock of the committing worker may be slow."""
-    return LookAhead(table=table, due_at=now, looked_until=now - _CLOCK_SKEW)
+    return LookAhead(table=table, due_at=now, looked_until=now - CLOCK_SKEW)
 
 
 def is_for(look: Look, state: LookAhead, now: datetime) -> bool:
@@ -91,9 +91,9 @@ def is_for(look: Look, state: LookAhead, now: datetime) -> bool:
     ahead = look.seq - state.seq
     if ahead <= 0:
         return ahead == 0 and look.due_at == state.due_at
-    if look.due_at > now + _CLOCK_SKEW:
+    if look.due_at > now + CLOCK_SKEW:
         return False
-    return ahead <= (look.due_at - state.due_at + _CLOCK_SKEW) / PERIOD
+    return ahead <= (look.due_at - state.due_at + CLOCK_SKEW) / PERIOD
 
 
 def looks_from(look: Look, state: LookAhead, now: datetime) -> datetime:
@@ -104,8 +104,8 @@ def looks_from(look: Look, state: LookAhead, now: datetime) -> datetime:
     each time, would multiply the polls.
     """
     cursor = state.looked_until
-    if cursor > now + REACH + _CLOCK_SKEW:  # of a wrong clock: it says nothing
-        return now - _CLOCK_SKEW
+    if cursor > now + REACH + CLOCK_SKEW:  # of a wrong clock: it says nothing
+        return now - CLOCK_SKEW
     if look.seq <= state.seq + _CRASHES:
         return cursor
     unsent_from = max(cursor, min(look.due_at, now) - PERIOD + REACH)
@@ -126,7 +126,7 @@ def after_look(
     `trusted_until` counts on.
     """
     cursor = state.looked_until
-    is_believed = cursor <= until + _CLOCK_SKEW
+    is_believed = cursor <= until + CLOCK_SKEW
     empty_looks = 0 if waits else state.empty_looks + 1
     if empty_looks > ENDS_AFTER:
         return None
@@ -143,7 +143,7 @@ def after_look(
 def is_dead(state: LookAhead, now: datetime) -> bool:
     """Return whether its message was lost, or the clock of the worker that sent it was wrong."""
     late = now - state.due_at
-    return late > (_DEAD_AFTER if state.seq > 1 else _BEGINS_WITHIN) or late < -_CLOCK_SKEW
+    return late > (_DEAD_AFTER if state.seq > 1 else _BEGINS_WITHIN) or late < -CLOCK_SKEW
 
 
 def restart(state: LookAhead, now: datetime) -> LookAhead:

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from opswatch.core.keys import Key
+from opswatch.core.policy import CLOCK_SKEW
 from opswatch.core.watches import Watch
 
 # A row may be overdue by this much before its wake-up counts as lost: longer than any step.
 OVERDUE_GRACE = timedelta(minutes=2)
 _FIRST_RETRY, _LAST_RETRY = timedelta(seconds=5), timedelta(seconds=60)
-_CLOCK_SKEW = timedelta(minutes=1)
 # "*" would match any row: https://learn.microsoft.com/rest/api/storageservices/merge-entity
 # A line break would end the header, and begin another change of the transaction that has it.
 # https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3
@@ -65,6 +65,6 @@ def retry_delay(wake: WakeUp, now: datetime) -> timedelta | None:
     if wake.due_at is None:
         return None
     overdue = now - wake.due_at
-    if not -_CLOCK_SKEW < overdue < OVERDUE_GRACE:
+    if not -CLOCK_SKEW < overdue < OVERDUE_GRACE:
         return None
     return min(max(overdue, _FIRST_RETRY), _LAST_RETRY)

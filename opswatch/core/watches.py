@@ -11,7 +11,7 @@ from opswatch.core.arm_errors import ArmError
 from opswatch.core.intake import Registration
 from opswatch.core.keys import Key, Operation, stable_random
 from opswatch.core.lookahead import is_far
-from opswatch.core.policy import Policy
+from opswatch.core.policy import CLOCK_SKEW, Policy
 from opswatch.core.poll_log import PollEntry
 from opswatch.core.redact import redact_text
 from opswatch.core.schedule import (
@@ -27,7 +27,7 @@ _MOST_EARLIER_ENDS = 20  # of a result: the newest
 _LISTED, _LONGEST_READ = 200, 2000  # characters of a message that a list shows, and that are read
 # A start is not believed if it is longer before the registration (ARM keeps a status for about a
 # day), or later than now by more than clocks differ.
-_LONGEST_BEFORE, CLOCK_SKEW = timedelta(days=7), timedelta(minutes=1)
+_LONGEST_BEFORE = timedelta(days=7)
 
 
 class FinalStatus(StrEnum):

@@ -6,10 +6,10 @@ from datetime import datetime
 from opswatch.core.deliveries import DIGITS, new_delivery
 from opswatch.core.keys import Key
 from opswatch.core.kinds import duration_sample
+from opswatch.core.policy import CLOCK_SKEW
 from opswatch.core.summary import counted_as
 from opswatch.core.timeline import replaced_entries, unsuccessful_entry
 from opswatch.core.watches import (
-    CLOCK_SKEW,
     Result,
     Watch,
     can_be_watched_again,

@@ -104,7 +104,7 @@ def looks_from(look: Look, state: LookAhead, now: datetime) -> datetime:
     each time, would multiply the polls.
     """
     cursor = state.looked_until
-    if cursor > now + REACH + CLOCK_SKEW:  # of a wrong clock: it says nothing
+    if _is_of_wrong_clock(cursor, now + REACH):
         return now - CLOCK_SKEW
     if look.seq <= state.seq + _CRASHES:
         return cursor
@@ -126,7 +126,6 @@ def after_look(
     `trusted_until` counts on.
     """
     cursor = state.looked_until
-    is_believed = cursor <= until + CLOCK_SKEW
     empty_looks = 0 if waits else state.empty_looks + 1
     if empty_looks > ENDS_AFTER:
         return None
@@ -134,10 +133,15 @@ def after_look(
         state,
         seq=following.seq,
         due_at=following.due_at,
-        looked_until=max(until, cursor) if is_believed else until,
+        looked_until=until if _is_of_wrong_clock(cursor, until) else max(until, cursor),
         empty_looks=empty_looks,
         missed_from=None,
     )
+
+
+def _is_of_wrong_clock(cursor: datetime, until: datetime) -> bool:
+    """Return whether a cursor is later than a look that reaches until `until` can have set it."""
+    return cursor > until + CLOCK_SKEW
 
 
 def is_dead(state: LookAhead, now: datetime) -> bool:

@@ -175,9 +175,8 @@ async def touch_result(services: Services, key: Key) -> bool:
     """
     results = services.store.results
     while (row := await results.get(key)) is not None:
-        if not _may_be_purged(services, row.value):
-            return True
-        if await results.replace(row.value, row.etag) is not None:
+        is_young = not _may_be_purged(services, row.value)
+        if is_young or await results.replace(row.value, row.etag) is not None:
             return True
     return False
 

@@ -96,33 +96,46 @@ async def deliver(services: Services, wake: WakeUp) -> None:
 async def _commit(
     services: Services, row: Row[Delivery], action: Retry | Settle, made: Attempt | None
 ) -> None:
-    """Write what follows to the row; an attempt that was `made` is written in any case.
-
-    The wake-up that led here is stale then, so it cannot make up for its successor.
-    """
-    if isinstance(action, Settle):
-        try:
-            await _settle(services, row, action.delivery)
-        except Exception:
-            if made is not None:  # its end, once seen, is kept: no other attempt is made for it
-                due = row.value.next_attempt_at  # as it is: so the wake-up is current
-                kept = replace(action.delivery, next_attempt_at=due)
-                await services.store.outbox.replace(kept, row.etag)
-            raise
+    """Write what follows to the row; an attempt that was `made` is written in any case."""
+    if isinstance(action, Retry):
+        await _wait(services, row, action.delivery, made)
         return
-    chain, waiting, waits = delivery_chain(services), action.delivery, True
+    try:
+        await _settle(services, row, action.delivery)
+    except Exception:
+        if made is not None:  # its end, once seen, is kept: no other attempt is made for it
+            due = row.value.next_attempt_at  # as it is: so the wake-up is current
+            kept = replace(action.delivery, next_attempt_at=due)
+            await services.store.outbox.replace(kept, row.etag)
+        raise
+
+
+async def _wait(
+    services: Services, row: Row[Delivery], waiting: Delivery, made: Attempt | None
+) -> None:
+    """Write a delivery that waits, and see to it that the wait ends.
+
+    Once it is written, the wake-up that led here is stale, so it cannot make up for its successor.
+    """
+    chain, is_awaited = delivery_chain(services), True
     try:
         await before_commit(services, chain, waiting)
     except Exception:
         if made is None:
             raise
         # As a message, even if it is far: a look that found it as well would wake it twice.
-        waiting, waits = replace(waiting, far=False), False
-    if not await _replace(services, row, waiting):
+        waiting, is_awaited = replace(waiting, far=False), False
+    try:
+        is_ours = await _replace(services, row, waiting)
+    except Exception:
+        if not is_awaited:  # the row may be written all the same
+            await send_wake_up(services, chain, waiting)
+        raise
+    if not is_ours:
         events.record_conflict(row.value.key, row.value.seq)
         if made is not None:
             await _count_besides(services, row.value, made)
-    elif waits:
+    elif is_awaited:
         await after_commit(services, chain, waiting)
     else:  # again; if this fails too, the repair sends it
         await send_wake_up(services, chain, waiting)

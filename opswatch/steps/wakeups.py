@@ -128,9 +128,16 @@ async def before_commit(services: Services, chain: Chain[Live], live: Live) -> N
 
 
 async def after_commit(services: Services, chain: Chain[Live], live: Live) -> None:
-    """Send the wake-up of a far wait whose commit was so slow that a look may have passed it."""
+    """Send the wake-up of a far wait whose commit was so slow that a look may have passed it.
+
+    It is sent a second time if that fails: the wake-up that led here is stale by now, and cannot
+    make up for it.
+    """
     if live.far and lookahead.is_covered(live.due_at, services.clock()):
-        await send_wake_up(services, chain, live)
+        try:
+            await send_wake_up(services, chain, live)
+        except Exception:
+            await send_wake_up(services, chain, live)
 
 
 async def start_waiting(services: Services, chain: Chain[Live], live: Live) -> None:

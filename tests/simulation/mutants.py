@@ -24,6 +24,7 @@ from opswatch.core.wakeups import compare, retry_delay
 from opswatch.steps.control import _requeue
 from opswatch.steps.deliver import _attempt, _post, _record_for_host, _settle, deliver
 from opswatch.steps.deliver import _commit as _commit_delivery
+from opswatch.steps.deliver import _wait as _wait_delivery
 from opswatch.steps.finish import (
     _create_delivery,
     _list_end,
@@ -272,10 +273,14 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (_record_for_host, "except Exception as", "except ZeroDivisionError as"),
     ),
     "a wake-up that could not be sent before the row is not sent after it": (
-        (_commit_delivery, "await send_wake_up(services, chain, waiting)", "pass"),
+        (
+            _wait_delivery,
+            "repair sends it\n        await send_wake_up(services, chain, waiting)",
+            "repair sends it\n        pass",
+        ),
     ),
     "an attempt is not written if its wake-up cannot be sent": (
-        (_commit_delivery, "if made is None:", "if True:"),
+        (_wait_delivery, "if made is None:", "if True:"),
     ),
     "an end that cannot be recorded is forgotten": (
         (_commit_delivery, "if made is not None:  #", "if False:  #"),

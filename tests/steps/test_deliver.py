@@ -5,11 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from opswatch.core.deliveries import DeliveryState, count_attempt
+from opswatch.core.deliveries import Delivery, DeliveryState, count_attempt
 from opswatch.core.hosts import OPENS_AFTER, Acquired, Busy, HostCircuit
 from opswatch.core.http import NoAnswer
 from opswatch.core.wakeups import WakeUp
 from opswatch.core.webhook import Attempt, event
+from opswatch.ports import Row
 from opswatch.steps.deliver import deliver
 from opswatch.steps.poll import poll
 from opswatch.steps.repair import repair
@@ -443,6 +444,30 @@ async def test_wake_up_that_could_not_be_sent_is_sent_after_the_row(
     await harness.settle()
     assert harness.settled.state is DeliveryState.DELIVERED
     assert harness.settled.attempt_log[-1].at - due_at < timedelta(seconds=1)
+
+
+async def test_wake_up_of_a_write_without_an_answer_is_sent(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look-ahead could not be checked, so the row is near, and no look finds it."""
+    answer(harness, 401, 204)
+    again = wake(harness)
+    harness.deliveries.messages.clear()
+    replace_row = harness.store.outbox.replace
+
+    async def lose_answer(delivery: Delivery, etag: str) -> Row[Delivery] | None:
+        await replace_row(delivery, etag)
+        raise OutageError
+
+    with monkeypatch.context() as outage:
+        fail(harness, outage, "lookahead.get")
+        outage.setattr(harness.services.store.outbox, "replace", lose_answer)
+        with pytest.raises(OutageError):
+            await deliver(harness.services, again)
+    (woken,) = harness.wake_ups(harness.deliveries)
+    assert (woken.seq, woken.due_at) == (2, harness.pending.due_at)
+    await harness.settle()
+    assert harness.settled.attempts == 2
 
 
 async def test_retry_that_is_written_late_sends_its_own_wake_up(harness: Harness) -> None:

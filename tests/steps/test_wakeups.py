@@ -283,6 +283,23 @@ async def test_slow_commit_sends_its_own_wake_up(harness: Harness, took: int, se
     assert len(harness.wake_ups(harness.operations)) == sent
 
 
+async def test_wake_up_of_a_slow_commit_is_sent_twice_if_it_fails(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message that led to the commit is stale after it."""
+    harness.advance(minutes=6)
+    send, failures = harness.operations.send_wake_up, [ConnectionError]
+
+    async def send_or_fail(wake: WakeUp, delay: timedelta) -> None:
+        if failures:
+            raise failures.pop()
+        await send(wake, delay)
+
+    monkeypatch.setattr(harness.operations, "send_wake_up", send_or_fail)
+    await after_commit(harness.services, watch_chain(harness.services), FAR)
+    assert len(harness.wake_ups(harness.operations)) == 1
+
+
 async def test_poll_that_takes_long_sends_its_own_wake_up(harness: Harness) -> None:
     await harness.watched()
     harness.operations.messages.clear()

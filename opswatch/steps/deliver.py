@@ -53,6 +53,7 @@ from opswatch.steps.wakeups import (
 
 _NO_SECRET_DELAY = timedelta(minutes=1)  # and at random up to half as much again
 _WATCHED_DELAY = timedelta(minutes=5)
+_PURGED = "the result has been purged"
 _SLOW = timedelta(seconds=1)  # a replay takes two requests of a user's and an attempt
 
 
@@ -205,8 +206,8 @@ async def _without_result(services: Services, delivery: Delivery) -> Retry | Set
     pending = await services.store.outbox.get(delivery.key)
     is_current = pending is not None and pending.value.seq == delivery.seq
     if is_current and await services.store.watches.get(delivery.operation) is None:
-        return abandon(delivery, "the result has been purged", services.clock())
-    reason = "the result has been purged, and the operation is watched"
+        return abandon(delivery, _PURGED, services.clock())
+    reason = f"{_PURGED}, and the operation is watched"
     return postpone(delivery, reason, _WATCHED_DELAY, services.clock())
 
 
@@ -353,9 +354,9 @@ async def _remove_what_is_outdated(services: Services, settled: Delivery) -> Non
     record = await records.get(settled.key)
     if record is None:
         return
-    is_delivered = record.value.state is DeliveryState.DELIVERED  # so it had a result
+    had_result = record.value.reason != _PURGED
     if settled_entry(record.value).key != key:
         await services.store.settled.delete(key)
-    elif is_delivered and not await touch_result(services, settled.operation):
+    elif had_result and not await touch_result(services, settled.operation):
         await services.store.settled.delete(key)
         await records.delete(settled.key, record.etag)

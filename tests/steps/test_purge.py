@@ -19,7 +19,7 @@ from opswatch.steps.poll import poll
 from opswatch.steps.purge import CHUNK, purge
 from opswatch.steps.register import reject
 from opswatch.steps.repair import repair
-from tests.steps.conftest import take_post
+from tests.steps.conftest import answer, take_post
 from tests.support import builders
 from tests.support.control import redeliver
 from tests.support.harness import (
@@ -81,8 +81,12 @@ async def test_old_result_goes_with_its_rows(harness: Harness) -> None:
     assert not any(harness.rows().values())
 
 
-async def test_attempt_that_ends_after_the_purge_leaves_no_record(harness: Harness) -> None:
+@pytest.mark.parametrize("code", [204, 410])
+async def test_attempt_that_ends_after_the_purge_leaves_no_record(
+    harness: Harness, code: int
+) -> None:
     """It stalls; another attempt settles the delivery, and its operation is purged."""
+    answer(harness, code)
 
     async def settle_and_purge() -> None:
         (pending,) = harness.store.outbox.values()
@@ -99,8 +103,12 @@ async def test_attempt_that_ends_after_the_purge_leaves_no_record(harness: Harne
     assert not harness.store.settled.values()
 
 
-async def test_attempt_that_ends_during_the_purge_keeps_the_result(harness: Harness) -> None:
+@pytest.mark.parametrize("code", [204, 410])
+async def test_attempt_that_ends_during_the_purge_keeps_the_result(
+    harness: Harness, code: int
+) -> None:
     """The purge has removed another attempt's record; this one's is removed by the next run."""
+    answer(harness, code)
     stalled, goes_on = asyncio.Event(), asyncio.Event()
 
     async def stall() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from opswatch.core.keys import Key
-from opswatch.core.policy import CLOCK_SKEW
+from opswatch.core.policy import CLOCK_SKEW, USUAL_SKEW
 
 NEAR = timedelta(seconds=15)  # the longest wait that is a message
 PERIOD = timedelta(seconds=5)  # between two looks
@@ -17,7 +17,6 @@ PERIOD = timedelta(seconds=5)  # between two looks
 REACH = timedelta(seconds=10)
 ENDS_AFTER = 12  # looks in a row that found nothing to wait for
 _CRASHES = 3  # looks in a row that may have been cut off before they had sent anything
-_USUAL_SKEW = timedelta(seconds=2)  # between the clocks of two workers, at the most
 _BEGINS_WITHIN = timedelta(seconds=4)  # the first look; later, its message was never sent
 _DEAD_AFTER = timedelta(seconds=15)  # a look is late by more: its message was lost
 _TRUST = timedelta(seconds=30)  # a look-ahead that has just been busy runs for longer than this
@@ -68,7 +67,7 @@ def is_covered(due_at: datetime, now: datetime) -> bool:
 
     The clock of the worker that looked may be fast, or that of this one slow.
     """
-    return due_at - now <= REACH + _USUAL_SKEW
+    return due_at - now <= REACH + USUAL_SKEW
 
 
 def begin(table: str, now: datetime) -> LookAhead:

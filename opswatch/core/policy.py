@@ -11,6 +11,7 @@ DEFAULT_CALLBACK_SCHEDULE = tuple(
 # https://learn.microsoft.com/rest/api/storageservices/put-message
 MAX_DELAY = timedelta(days=7)
 CLOCK_SKEW = timedelta(minutes=1)  # between two clocks: more, and one of them is wrong
+USUAL_SKEW = timedelta(seconds=2)  # between the clocks of two workers, at the most
 _MARGIN = timedelta(minutes=1)  # below it: clocks may be set back before the message is sent
 _SECOND = timedelta(seconds=1)  # the queue's resolution
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from opswatch.core.keys import Key
-from opswatch.core.policy import CLOCK_SKEW
+from opswatch.core.policy import CLOCK_SKEW, USUAL_SKEW
 from opswatch.core.watches import Watch
 
 # A row may be overdue by this much before its wake-up counts as lost: longer than any step.
@@ -68,3 +68,11 @@ def retry_delay(wake: WakeUp, now: datetime) -> timedelta | None:
     if not -CLOCK_SKEW < overdue < OVERDUE_GRACE:
         return None
     return min(max(overdue, _FIRST_RETRY), _LAST_RETRY)
+
+
+def is_given_up(due_at: datetime, now: datetime) -> bool:
+    """Return whether a row that was committed just now may have lost its message as too early.
+
+    The clock of the worker that gave it up may be fast, or that of this one slow.
+    """
+    return now - due_at >= OVERDUE_GRACE - USUAL_SKEW

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from opswatch.core import lookahead
 from opswatch.core.deliveries import Delivery
 from opswatch.core.policy import MAX_DELAY
-from opswatch.core.wakeups import Fence, WakeUp, compare, retry_delay
+from opswatch.core.wakeups import Fence, WakeUp, compare, is_given_up, retry_delay
 from opswatch.core.watches import Watch
 from opswatch.ports import Queue, Row, Services, Table
 from opswatch.rows import tables
@@ -128,12 +128,14 @@ async def before_commit(services: Services, chain: Chain[Live], live: Live) -> N
 
 
 async def after_commit(services: Services, chain: Chain[Live], live: Live) -> None:
-    """Send the wake-up of a far wait whose commit was so slow that a look may have passed it.
+    """Send the wake-up of a wait whose commit was so slow that what ends it may be over.
 
-    It is sent a second time if that fails: the wake-up that led here is stale by now, and cannot
-    make up for it.
+    A look may have passed a far wait, and the message of a near one may have been given up. It is
+    sent a second time if that fails: the wake-up that led here is stale by now, and cannot make up
+    for it.
     """
-    if live.far and lookahead.is_covered(live.due_at, services.clock()):
+    is_over = lookahead.is_covered if live.far else is_given_up
+    if is_over(live.due_at, services.clock()):
         try:
             await send_wake_up(services, chain, live)
         except Exception:
@@ -143,7 +145,8 @@ async def after_commit(services: Services, chain: Chain[Live], live: Live) -> No
 async def start_waiting(services: Services, chain: Chain[Live], live: Live) -> None:
     """See to it that a row that was just inserted, near or far, gets its first wake-up."""
     await before_commit(services, chain, live)
-    await after_commit(services, chain, live)
+    if live.far:  # the message of a near one was sent just now
+        await after_commit(services, chain, live)
 
 
 async def keep_looking(services: Services, chain: Chain[Live]) -> None:

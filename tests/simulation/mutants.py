@@ -162,7 +162,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     ),
     "a dead look-ahead stays dead": ((is_dead, "return late > ", f"return {_DAYS} and late > "),),
     "a slow commit of a far wait is not seen to": (
-        (after_commit, "if live.far and", "if False and"),
+        (after_commit, "if is_over(", "if False and is_over("),
     ),
     "a registration leaves a kept end alone": (
         (

@@ -283,6 +283,23 @@ async def test_slow_commit_sends_its_own_wake_up(harness: Harness, took: int, se
     assert len(harness.wake_ups(harness.operations)) == sent
 
 
+@pytest.mark.parametrize(("took", "sent"), [(0, 0), (117, 0), (118, 1), (400, 1)])
+async def test_near_wait_whose_message_was_given_up_is_woken(
+    harness: Harness, took: int, sent: int
+) -> None:
+    """Until its row was written, each arrival of its message was too early."""
+    harness.advance(seconds=took)
+    await after_commit(harness.services, watch_chain(harness.services), WATCH)
+    assert len(harness.wake_ups(harness.operations)) == sent
+
+
+async def test_first_wake_up_of_a_late_row_is_sent_once(harness: Harness) -> None:
+    """Two would call a receiver twice."""
+    harness.advance(minutes=6)
+    await start_waiting(harness.services, delivery_chain(harness.services), delivery())
+    assert len(harness.wake_ups(harness.deliveries)) == 1
+
+
 async def test_wake_up_of_a_slow_commit_is_sent_twice_if_it_fails(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

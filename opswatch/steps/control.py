@@ -14,7 +14,7 @@ from opswatch.ports import Services
 from opswatch.queries import get_deliveries
 from opswatch.steps import events
 from opswatch.steps.finish import finish, keep_result
-from opswatch.steps.wakeups import before_commit, delivery_chain, start_waiting
+from opswatch.steps.wakeups import after_commit, before_commit, delivery_chain, start_waiting
 
 MOST_REDELIVERED = 1000  # in one call: a request has its time limit
 _AT_ONCE = 32  # of them: each takes several requests to the storage
@@ -118,6 +118,7 @@ async def _attempt_now(services: Services, key: Key, now: datetime) -> bool:
         due = attempt_at(row.value, now)
         await before_commit(services, chain, due)
         if await outbox.replace(due, row.etag) is not None:
+            await after_commit(services, chain, due)
             return True
     return False
 

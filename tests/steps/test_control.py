@@ -12,7 +12,7 @@ from opswatch.core.wakeups import WakeUp
 from opswatch.dated import Span
 from opswatch.lists import DeliveryFilter
 from opswatch.steps import control
-from opswatch.steps.control import StopOutcome, redeliver_all, stop
+from opswatch.steps.control import StopOutcome, redeliver_all, redeliver_due, stop
 from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
 from tests.steps.conftest import answer, interrupt, live_rows
@@ -147,6 +147,19 @@ async def test_pending_delivery_is_not_requeued(harness: Harness) -> None:
     assert await redeliver(harness.services, KEY) == 0
     await harness.settle()
     assert harness.called() == [HOOK]
+
+
+async def test_attempt_now_that_is_written_late_is_woken(harness: Harness) -> None:
+    """Its first wake-up may have been given up as too early."""
+    await end_with_pending_delivery(harness)
+    harness.deliveries.messages.clear()
+
+    async def stall() -> None:
+        harness.advance(minutes=3)
+
+    harness.effects.before["outbox.replace"] = stall
+    assert len(await redeliver_due(harness.services, KEY)) == 1
+    assert harness.seqs(harness.deliveries) == [2, 2]
 
 
 async def test_redelivery_under_way_is_not_begun_again(harness: Harness) -> None:

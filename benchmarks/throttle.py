@@ -26,6 +26,7 @@ from opswatch.core.durations import History
 from opswatch.core.http import HttpResponse
 from opswatch.core.intake import Registration
 from opswatch.core.keys import operation_from_url
+from opswatch.core.observations import Missed
 from opswatch.core.policy import Policy
 from opswatch.core.polls import Wait, after_poll, polled_url
 from opswatch.core.schedule import expect
@@ -166,7 +167,7 @@ class Simulation:
             return
         delay = (action.watch.due_at - instant).total_seconds()
         if self._interval is not None:
-            is_refused = isinstance(seen, arm.Missed)
+            is_refused = isinstance(seen, Missed)
             delay = float(_RETRY_AFTER) if is_refused else self._interval
         self._at(now + math.ceil(delay), lambda at: self._wake(operation, at))
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
-from opswatch.core.arm import Observation
 from opswatch.core.deliveries import Delivery
 from opswatch.core.hosts import Acquired, Busy, HostCircuit, Slot
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
@@ -16,6 +15,7 @@ from opswatch.core.kinds import KindDurations, Sample
 from opswatch.core.lookahead import LookAhead
 from opswatch.core.metrics import Metric
 from opswatch.core.mistakes import Mistake
+from opswatch.core.observations import Observation
 from opswatch.core.policy import Policy
 from opswatch.core.schedule import Expectation
 from opswatch.core.summary import Counted, HourCounts, PendingDelivery, RunningWatch, Summary

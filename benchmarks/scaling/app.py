@@ -13,9 +13,9 @@ from typing import Any
 from benchmarks.scaling import rules
 from benchmarks.scaling.host import Done, Function, Instance, Timeline
 from benchmarks.scaling.rules import Rules
-from opswatch.core.arm import Ended, Running
 from opswatch.core.intake import Registration
 from opswatch.core.keys import operation_from_url
+from opswatch.core.observations import Ended, Running
 from opswatch.core.policy import Policy
 from opswatch.core.polls import Wait, after_poll
 from opswatch.core.schedule import Expectation

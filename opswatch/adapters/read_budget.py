@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from math import inf
 
-from opswatch.core.arm import Missed, Observation
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.keys import NOTHING, Operation, stable_random
+from opswatch.core.observations import Missed, Observation
 
 _FRESH = 2.0  # seconds for which a header says anything: a bucket refills within ten
 _SHARE_FOR_NEW, _SHARE_FOR_WAITING = 0.3, 0.1  # of a full bucket that must be left for a read

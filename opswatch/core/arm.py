@@ -8,9 +8,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any
 
 from opswatch.core.arm_bodies import (
     ENVELOPE,
@@ -26,12 +25,13 @@ from opswatch.core.arm_bodies import (
     provisioning_state,
     resource_id,
 )
-from opswatch.core.arm_errors import ArmError, read_error
+from opswatch.core.arm_errors import read_error
 from opswatch.core.errors import RefusedError
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.keys import path_of
+from opswatch.core.observations import Ended, Missed, Observation, Running, UrlStyle
 from opswatch.core.redact import redact_text
-from opswatch.core.texts import JsonText, decode_text, from_lenient_json, one_line, to_json
+from opswatch.core.texts import decode_text, from_lenient_json, one_line, to_json
 from opswatch.core.times import parse_instant, parse_retry_after
 from opswatch.core.urls import (
     collection_of,
@@ -71,13 +71,6 @@ _EMPTY = "an empty "  # begins `inferred_from` of an answer that says nothing
 _MAX_STATUS = 128  # UTF-16 units
 
 
-class UrlStyle(StrEnum):
-    """What a polled URL has shown itself to be."""
-
-    STATUS = "status"  # it has borne a status, and ends with one
-    LOCATION = "location"  # it has answered 202 without a status, and ends with any other 2xx
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolledUrl:
     """The URL of a poll, and what is known of it."""
@@ -93,52 +86,6 @@ class PolledUrl:
         if self.style is not None:
             return self.style is UrlStyle.STATUS
         return collection_of(self.url) in _STATUS_COLLECTIONS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
-    """The operation is still running."""
-
-    status: str  # ARM's word
-    start_time: datetime | None = None
-    percent_complete: float | None = None
-    resource_id: str | None = None
-    retry_after: timedelta | None = None
-    style: UrlStyle | None = None  # what the polled URL has shown itself to be, if it has
-    next_url: str | None = None  # to poll from now on
-    next_style: UrlStyle | None = None  # of `next_url`
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """The operation has ended."""
-
-    status: Literal["Succeeded", "Failed", "Canceled"]
-    start_time: datetime | None = None
-    end_time: datetime | None = None
-    percent_complete: float | None = None
-    resource_id: str | None = None
-    error: ArmError | None = None
-    result: JsonText | None = None
-    inferred_from: str | None = None  # why it is only believed if the next poll shows it, too
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Missed:
-    """The poll could not read the status, which says nothing about the operation."""
-
-    reason: str  # "429 TooManyRequests: …"
-    status_code: int | None = None  # None: there was no HTTP response
-    unreadable: bool = False  # the status does not exist or may not be read
-    retry_after: timedelta | None = None
-
-    @property
-    def answered(self) -> bool:
-        """Whether there was an HTTP response."""
-        return self.status_code is not None
-
-
-Observation = Running | Ended | Missed
 
 
 @dataclass(frozen=True, slots=True)

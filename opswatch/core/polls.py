@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import assert_never
 
-from opswatch.core.arm import Ended, Missed, Observation, PolledUrl, Running, says_nothing
+from opswatch.core.arm import PolledUrl, says_nothing
 from opswatch.core.http import is_outage
 from opswatch.core.keys import Operation
 from opswatch.core.limits import cut_error
 from opswatch.core.lookahead import is_far
+from opswatch.core.observations import Ended, Missed, Observation, Running
 from opswatch.core.policy import Policy
 from opswatch.core.poll_log import MISSED, READ, PollEntry, add_poll
 from opswatch.core.redact import redact_text

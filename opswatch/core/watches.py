@@ -4,13 +4,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from opswatch.core.arm import (
-    UrlStyle,
-)
 from opswatch.core.arm_errors import ArmError
 from opswatch.core.intake import Registration
 from opswatch.core.keys import Key, Operation, stable_random
 from opswatch.core.lookahead import is_far
+from opswatch.core.observations import UrlStyle
 from opswatch.core.policy import CLOCK_SKEW, Policy
 from opswatch.core.poll_log import PollEntry
 from opswatch.core.redact import redact_text

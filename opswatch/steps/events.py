@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Literal
 
-from opswatch.core.arm import Missed, Observation
 from opswatch.core.deliveries import Delivery, Retry, Settle
 from opswatch.core.errors import ConfigError
 from opswatch.core.hosts import HostCircuit
@@ -31,6 +30,7 @@ from opswatch.core.metrics import (
     UNREADABLE_ROWS,
 )
 from opswatch.core.mistakes import Mistake
+from opswatch.core.observations import Missed, Observation
 from opswatch.core.polls import Action, shows_change
 from opswatch.core.redact import redact_text
 from opswatch.core.texts import one_line

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from opswatch.core import arm
-from opswatch.core.arm import Observation
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.kinds import kind_key
+from opswatch.core.observations import Observation
 from opswatch.core.polls import (
     after_poll,
     is_same_poll,

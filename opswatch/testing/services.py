@@ -6,12 +6,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from opswatch.core.arm import Observation
 from opswatch.core.hosts import Acquired, Busy, Slot
 from opswatch.core.http import CallbackRequest, HttpResponse, NoAnswer
 from opswatch.core.keys import Key, Operation
 from opswatch.core.kinds import KindDurations, Sample, count_sample
 from opswatch.core.metrics import Metric
+from opswatch.core.observations import Observation
 from opswatch.core.policy import Policy
 from opswatch.core.schedule import Expectation, expect, expect_unknown
 from opswatch.core.summary import Counted, HourCounts, one_more

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opswatch.adapters.read_budget import ReadBudget
-from opswatch.core.arm import Missed, Running
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.keys import Operation, operation_from_url
+from opswatch.core.observations import Missed, Running
 from tests.support.builders import at, seconds
 
 READS = "x-ms-ratelimit-remaining-subscription-reads"

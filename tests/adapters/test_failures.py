@@ -23,9 +23,10 @@ from opswatch.adapters.credentials import LazyCredential
 from opswatch.adapters.failures import clean, reason
 from opswatch.adapters.storage import AzurePoisonQueue, AzureQueue, AzureTable, create_missing
 from opswatch.config import Storage
-from opswatch.core.arm import Missed, PolledUrl, read
+from opswatch.core.arm import PolledUrl, read
 from opswatch.core.http import NoAnswer
 from opswatch.core.keys import Key
+from opswatch.core.observations import Missed
 from opswatch.health import brief
 from opswatch.ports import Query
 from opswatch.rows.tables import WATCHES

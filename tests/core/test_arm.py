@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from opswatch.core import arm
-from opswatch.core.arm import Ended, Missed, Observation, PolledUrl, Running, UrlStyle
+from opswatch.core.arm import PolledUrl
 from opswatch.core.arm_errors import ArmError
 from opswatch.core.http import HttpResponse, NoAnswer
+from opswatch.core.observations import Ended, Missed, Observation, Running, UrlStyle
 from tests.support.builders import (
     ENDPOINT,
     NOW,

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from opswatch.core.arm import Ended, Missed, Observation, PolledUrl, Running, UrlStyle, read
+from opswatch.core.arm import PolledUrl, read
 from opswatch.core.http import NoAnswer
+from opswatch.core.observations import Ended, Missed, Observation, Running, UrlStyle
 from opswatch.core.policy import Policy
 from opswatch.core.polls import Action, Finish, Wait, after_poll, polled_url
 from opswatch.core.watches import Watch

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opswatch.core.arm import Observation
 from opswatch.core.durations import History
+from opswatch.core.observations import Observation
 from opswatch.core.policy import Policy
 from opswatch.core.polls import Wait, after_poll
 from opswatch.core.schedule import Expectation, backoff, expect, expect_unknown, next_delay

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opswatch.core.arm import Observation, UrlStyle
 from opswatch.core.keys import Key
+from opswatch.core.observations import Observation, UrlStyle
 from opswatch.core.policy import Policy
 from opswatch.core.polls import (
     Finish,

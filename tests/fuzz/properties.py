@@ -7,11 +7,11 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from opswatch.core import arm, webhook
-from opswatch.core.arm import Ended, Missed, Running
 from opswatch.core.deliveries import new_delivery
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.intake import MAX_CLIENT_STATE, MAX_MESSAGE, Registration, Rejection
 from opswatch.core.keys import Key
+from opswatch.core.observations import Ended, Missed, Running
 from opswatch.core.policy import Policy
 from opswatch.core.polls import Finish, Wait, after_poll, polled_url
 from opswatch.core.texts import MAX_DEPTH, MAX_PROPERTY, utf16_length

@@ -5,8 +5,8 @@ from base64 import b64encode
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from opswatch.core.arm import Ended, Missed
 from opswatch.core.http import HttpResponse, NoAnswer
+from opswatch.core.observations import Ended, Missed
 from tests.fuzz.properties import check_answer, check_message
 from tests.fuzz.strategies import ANSWERS, FOLLOWED, MESSAGES, SILENCES
 from tests.support.builders import answer

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from opswatch.core.arm import Ended, read
+from opswatch.core.arm import read
 from opswatch.core.http import HttpResponse
+from opswatch.core.observations import Ended
 from opswatch.core.polls import polled_url
 from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import End, FinalStatus, Result, Watch

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Any, TypeVar
 
-from opswatch.core.arm import Ended, Missed, Running, UrlStyle
 from opswatch.core.arm_errors import ArmError
 from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.deliveries import Delivery, new_delivery
 from opswatch.core.http import HttpResponse
 from opswatch.core.intake import Defaults, Intake, Registration, Rejection
 from opswatch.core.keys import Key, Operation, operation_from_url
+from opswatch.core.observations import Ended, Missed, Running, UrlStyle
 from opswatch.core.policy import Policy
 from opswatch.core.watches import End, FinalStatus, OperationFacts, Result, Watch
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from opswatch.core import setting_values as values
-from opswatch.core.callback_policy import CallbackRules, is_loopback_host
+from opswatch.core.callback_policy import CallbackRules
 from opswatch.core.errors import ConfigError
 from opswatch.core.intake import MAX_TIMEOUT, MIN_TIMEOUT, Defaults
 from opswatch.core.mistakes import Mistake, Part, meant_setting, problems_of
@@ -73,9 +73,6 @@ STOPS: Mapping[str, frozenset[Part]] = MappingProxyType(
 )
 _SECRETS = "OPSWATCH_CALLBACK_SECRETS"
 _PREFIX = "OPSWATCH_"
-API_PATH = "/api"  # host.json's route prefix
-_EXAMPLE_URL = "https://APP.azurewebsites.net"
-_BOTH_KEYS = re.compile(r"(?:read|write)=[^,]+(?:,(?:read|write)=[^,]+)*")
 UNRESOLVED = (
     "a Key Vault reference that Azure could not resolve: check that the secret exists and that the "
     "app's identity may read it, then restart the app"
@@ -298,27 +295,6 @@ def connection_parts(text: str) -> dict[str, str]:
     """Return what a connection string says, by its names in lower case."""
     pairs = [part.partition("=") for part in text.split(";") if part]
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
-
-
-def api_base(url: str) -> str:
-    """Return the URL of an app's HTTP API; raise `ValueError` if no key may be sent to `url`."""
-    parts = urlsplit(url if "://" in url else f"https://{url}")
-    is_local = parts.scheme == "http" and is_loopback_host(parts.hostname or "")
-    is_plain = parts.hostname and not (parts.query or parts.fragment or "@" in parts.netloc)
-    if not is_plain or not (parts.scheme == "https" or is_local):
-        raise ValueError(f"an https URL, or http on this machine, such as {_EXAMPLE_URL}")
-    path = parts.path.rstrip("/")
-    if not path.lower().endswith(API_PATH):
-        path += API_PATH
-    return f"{parts.scheme}://{parts.netloc}{path}"
-
-
-def api_keys(text: str) -> dict[str, str]:
-    """Return the keys of the functions `read` and `write`: one for both, or `read=…,write=…`."""
-    text = text.strip()
-    if _BOTH_KEYS.fullmatch(text):
-        return dict(pair.split("=", 1) for pair in text.split(","))
-    return {"read": text, "write": text} if text else {}
 
 
 def development_storage(ports: Mapping[str, int]) -> str:

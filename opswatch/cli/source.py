@@ -15,10 +15,11 @@ import click
 
 from opswatch.adapters.failures import reason
 from opswatch.adapters.sessions import azure_session, environment_proxy
+from opswatch.api import API_PATH, api_base, api_keys
 from opswatch.bootstrap import intake_of, open_app
 from opswatch.cli.failures import AnswerError, AppUnreachableError
 from opswatch.cli.terminal import Main, environment
-from opswatch.config import API_PATH, Settings, api_base, api_keys
+from opswatch.config import Settings
 from opswatch.core.errors import ConfigError
 from opswatch.core.intake import Intake
 from opswatch.core.mistakes import Part, problems_of

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from opswatch.api import api_keys
 from opswatch.client.connection import intake_from
 from opswatch.client.http import HttpSource, open_http
 from opswatch.client.storage import StorageSource
-from opswatch.config import QUEUES, STORAGE, TABLES, Storage, api_keys, connection_parts
+from opswatch.config import QUEUES, STORAGE, TABLES, Storage, connection_parts
 from opswatch.core.callback_policy import is_loopback_host
 from opswatch.core.errors import ConfigError
 from opswatch.rows.messages import OPERATIONS_QUEUE

@@ -14,11 +14,11 @@ from azure.core.exceptions import DecodeError, HttpResponseError
 from azure.core.pipeline.policies import ProxyPolicy, UserAgentPolicy
 from azure.core.rest import HttpRequest
 
+from opswatch.api import api_base
 from opswatch.client.calls import settle
 from opswatch.client.errors import NotAllowedError, OperationNotFoundError, RejectedError
 from opswatch.client.row import OperationRow, row_from_json
 from opswatch.client.source import Posted
-from opswatch.config import api_base
 from opswatch.core.callback_policy import is_loopback_host
 from opswatch.core.intake import Intake
 from opswatch.core.keys import Key

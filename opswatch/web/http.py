@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from opswatch.config import API_PATH
+from opswatch.api import API_PATH
 from opswatch.core.texts import to_json
 
 JSON, PROBLEM = "application/json", "application/problem+json"

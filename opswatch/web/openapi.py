@@ -4,7 +4,7 @@ from functools import cache
 from http import HTTPStatus
 from typing import Any
 
-from opswatch.config import API_PATH
+from opswatch.api import API_PATH
 from opswatch.core.errors import Reason
 from opswatch.web.http import JSON, PROBLEM
 from opswatch.web.parameters import API_VERSION, CONTINUATION, VERSION

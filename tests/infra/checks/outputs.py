@@ -5,7 +5,7 @@ A snapshot contains no outputs, so their texts are compared.
 
 import re
 
-from opswatch.config import API_PATH
+from opswatch.api import API_PATH
 from tests.infra.checks.project import Project
 
 PLACE = "infra/main.bicep"

@@ -128,12 +128,14 @@ async def before_commit(services: Services, chain: Chain[Live], live: Live) -> N
 
 
 async def after_commit(services: Services, chain: Chain[Live], live: Live) -> None:
-    """Send the wake-up of a wait whose commit was so slow that what ends it may be over.
+    """Make up for a commit that was so slow that what ends the wait may be over.
 
-    A look may have passed a far wait, and the message of a near one may have been given up. It is
-    sent a second time if that fails: the wake-up that led here is stale by now, and cannot make up
-    for it.
+    The look-ahead may have found nothing to wait for, and ended, or a look may have passed the row;
+    the message of a near wait may have been given up. The row's wake-up is sent a second time if
+    that fails: the one that led here is stale by now, and cannot make up for it.
     """
+    if live.far:
+        await keep_looking(services, chain)
     is_over = lookahead.is_covered if live.far else is_given_up
     if is_over(live.due_at, services.clock()):
         try:

@@ -351,6 +351,7 @@ _LATE = frozenset(
         "a stale copy is believed",
         "a wake-up that could not be sent before the row is not sent after it",
         "an answer of 429 counts as unreadable",
+        "an early message is dropped",
         "an end that cannot be recorded is forgotten",
         "an error at a Location URL is a miss",
         "an old result is not kept for a late receiver",

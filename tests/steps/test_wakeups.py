@@ -283,6 +283,20 @@ async def test_slow_commit_sends_its_own_wake_up(harness: Harness, took: int, se
     assert len(harness.wake_ups(harness.operations)) == sent
 
 
+async def test_slow_commit_starts_the_look_ahead_again(harness: Harness) -> None:
+    """It had found nothing to wait for, and had ended before the row was written."""
+    far = replace(FAR, due_at=START + timedelta(hours=1))
+    await before_commit(harness.services, watch_chain(harness.services), far)
+    while harness.operations.messages:
+        harness.advance(seconds=5)
+        await harness.pump()
+    assert not harness.store.lookahead.rows
+    await after_commit(harness.services, watch_chain(harness.services), far)
+    assert harness.store.lookahead.rows
+    (message,) = harness.operations.messages.values()
+    assert isinstance(decode_message(message.body), Look)
+
+
 @pytest.mark.parametrize(("took", "sent"), [(0, 0), (117, 0), (118, 1), (400, 1)])
 async def test_near_wait_whose_message_was_given_up_is_woken(
     harness: Harness, took: int, sent: int

@@ -6,10 +6,11 @@ import pytest
 
 from opswatch.core.deliveries import DeliveryState, abandon, new_delivery
 from opswatch.core.keys import Key
+from opswatch.core.kinds import KindDurations
 from opswatch.core.policy import Policy
 from opswatch.core.timeline import settled_entry
-from opswatch.dated import MOST_READS, Span
-from opswatch.lists import DeliveryFilter, list_deliveries
+from opswatch.dated import MOST_READS, MOST_ROWS, Span
+from opswatch.lists import DeliveryFilter, list_deliveries, list_kinds
 from opswatch.ports import Page, Store
 from opswatch.testing import MemoryStore
 from tests.support.builders import NOW, at
@@ -90,3 +91,11 @@ async def test_last_page_of_pending_ones_alone_has_no_next(twelve: Store) -> Non
     wanted = DeliveryFilter(span=SPAN, states=(DeliveryState.PENDING,))
     page = await list_deliveries(twelve, wanted, 6)
     assert (len(page.values), page.continuation) == (6, None)
+
+
+async def test_kinds_of_several_pages_are_all_listed() -> None:
+    store = MemoryStore()
+    for number in range(MOST_ROWS + 1):
+        await store.durations.put(KindDurations(provider="p", kind=f"{number:04}"))
+    kinds = await list_kinds(store)
+    assert [int(known.kind) for known in kinds] == list(range(MOST_ROWS + 1))

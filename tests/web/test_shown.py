@@ -1,5 +1,6 @@
 """What the API shows of a row: every text that others have written is redacted again."""
 
+from base64 import encodebytes
 from dataclasses import replace
 
 import pytest
@@ -43,6 +44,24 @@ def test_rejected_post_is_redacted(body: bytes) -> None:
     assert "[redacted]" in row["body"]
     assert "[redacted]" in row["detail"]
     assert "hunter22" not in str(row)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"callbackUrl": "https://h.example/T0", "clientState": "' + "x" * 5000 + '"}',
+        '{"callbackUrl": "https://h.example/T0", "clientState": ',
+        '{"data": {"callbackUrl": "https:\\/\\/h.example\\/T0"}}',
+        '{"callback\\u0055rl": "https://h.example/T0"}',
+    ],
+    ids=["long", "cut off", "within", "escaped"],
+)
+def test_rejected_post_shows_of_a_callback_the_host(body: str) -> None:
+    for posted in (body.encode(), encodebytes(body.encode())):
+        shown_body = shown.rejection(rejection(posted, Reason.TOO_LARGE, "", NOW))["body"]
+        assert "https://h.example" in shown_body
+        assert "T0" not in shown_body
+        assert len(shown_body) <= 4096
 
 
 def test_ends_of_callbacks_at_one_host_are_joined() -> None:

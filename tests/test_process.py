@@ -3,10 +3,15 @@
 import asyncio
 import gc
 import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from azure.core.exceptions import ServiceRequestError
 from azure.storage.queue import QueueSasPermissions, generate_queue_sas
 
 from opswatch.adapters.account import Account
@@ -20,6 +25,7 @@ from opswatch.ports import Services
 from opswatch.process import Process
 from opswatch.rows.messages import POISON_SUFFIX, QUEUES
 from opswatch.steps.messages import operations_message
+from tests.support.harness import Harness
 
 
 async def test_callers_share_the_services(azurite: Azurite) -> None:
@@ -72,7 +78,120 @@ def test_end_of_event_loop_closes_services(
         asyncio.run(services.store.watches.get(Key("p", "r")))
 
 
-# --- messages that cannot be handled, in a real queue
+# --- messages that cannot be handled
+
+
+@dataclass
+class Keeping:
+    """A process over queues in memory whose step fails with `error`."""
+
+    harness: Harness = field(default_factory=Harness)
+    error: Exception = field(default_factory=lambda: ConfigError(["OPSWATCH_X: wrong"]))
+    now: float = 1000.0
+    process: Process = field(init=False)
+    creations: int = 0
+    storage_fails: bool = False
+
+    def __post_init__(self) -> None:
+        @asynccontextmanager
+        async def opening(_: object) -> AsyncIterator[tuple[Services, Callable[[], Any]]]:
+            yield self.harness.services, self.create
+
+        self.process = Process({}, opening=opening, clock=lambda: self.now)
+
+    async def create(self) -> None:
+        self.creations += 1
+        if self.storage_fails:
+            raise ServiceRequestError("no route")
+
+    async def keep(self, after: float, queue: str = "operations") -> float:
+        """Hand a message over; return the seconds that it is kept for."""
+        self.now += after
+        fake = self.harness.operations if queue == "operations" else self.harness.deliveries
+
+        async def step(_: Services, __: bytes) -> None:
+            raise self.error
+
+        await self.process.handle(queue, step, b"{}")
+        (message,) = fake.messages.values()
+        fake.messages.clear()
+        return (message.visible_at - self.harness.now).total_seconds()
+
+
+async def test_messages_are_kept_longer_the_longer_it_lasts() -> None:
+    keeping = Keeping()
+    for after, least in ((0, 15), (20, 15), (40, 30), (40, 50), (100, 60), (179, 60)):
+        assert least <= await keeping.keep(after) <= 2 * least + 1, after
+    assert await keeping.keep(0, "deliveries") <= 31  # each queue has its own count
+    assert await keeping.keep(0) >= 60
+    assert await keeping.keep(180) <= 31  # after some minutes without one
+
+
+async def test_log_counts_messages_kept_since_the_last_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    keeping = Keeping()
+    with caplog.at_level(logging.WARNING, "opswatch"):
+        for after in (0, 10, 10, 39, 1, 59, 1):
+            await keeping.keep(after)
+    lines = [line for line in caplog.messages if "message_kept" in line]
+    assert [line.partition("count=")[2].partition(" ")[0] for line in lines] == ["1", "4", "2"]
+
+
+async def test_message_that_cannot_be_kept_is_left_to_the_host() -> None:
+    keeping = Keeping()
+
+    async def refuse(*_: object) -> None:
+        raise failure
+
+    keeping.harness.operations.send = refuse  # type: ignore[assignment,method-assign]
+    failure: Exception = ServiceRequestError("no route")
+    with pytest.raises(ConfigError):
+        await keeping.keep(0)
+    failure = RuntimeError("a defect")
+    with pytest.raises(RuntimeError):
+        await keeping.keep(0)
+
+
+async def test_defect_keeps_no_message() -> None:
+    keeping = Keeping(error=RuntimeError("a defect"))
+    with pytest.raises(RuntimeError, match="a defect"):
+        await keeping.keep(0)
+    assert not keeping.harness.operations.messages
+
+
+async def test_failed_creation_is_repeated_after_seconds() -> None:
+    keeping = Keeping(storage_fails=True)
+    for after, creations in ((0, 1), (4, 1), (1, 2), (4, 2)):
+        keeping.now += after
+        with pytest.raises(ServiceRequestError):
+            await keeping.process.services()
+        assert keeping.creations == creations
+    keeping.storage_fails = False
+    keeping.now += 1
+    assert await keeping.process.services() is keeping.harness.services
+    keeping.now += 60
+    await keeping.process.services()
+    assert keeping.creations == 3
+
+
+async def test_cancelled_caller_does_not_stop_the_creation() -> None:
+    keeping, created = Keeping(), asyncio.Event()
+
+    async def create() -> None:
+        await created.wait()
+
+    keeping.create = create  # type: ignore[method-assign]
+    cancelled, waiting = (asyncio.create_task(keeping.process.services()) for _ in range(2))
+    for _ in range(9):
+        await asyncio.sleep(0)
+    cancelled.cancel()
+    await asyncio.sleep(0)
+    created.set()
+    assert await waiting is keeping.harness.services
+
+
+# --- the same, in a real queue
 
 ROOT = Path(__file__).parents[1]
 BODIES = [

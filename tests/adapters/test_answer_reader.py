@@ -269,6 +269,7 @@ def test_length_counts_unless_json_is_cut(body: bytes, length: int) -> None:
     [
         b"\r\n",
         b"\r\nnull",
+        b"content-length: 0\r\n\r\n",
         b"content-length: 4\r\n\r\nnull",
         b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ],

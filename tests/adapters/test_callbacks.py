@@ -412,6 +412,9 @@ async def test_name_without_an_answer_is_busy() -> None:
     outcomes = [await attempt(callbacks, "http://hook.dead.example:8080/") for _ in range(3)]
     await callbacks.close()
     assert [type(outcome) for outcome in outcomes] == [Busy] * 3
+    (host,) = callbacks._limiter._hosts.values()
+    assert not host.is_unknown, "it counts as slow"
+    assert not host.is_quick
     assert names.asked == ["hook.dead.example"]
 
 
@@ -450,6 +453,68 @@ async def test_few_of_many_addresses_are_tried() -> None:
     await callbacks.close()
     assert outcome == NoAnswer("connect", "withheld")
     assert set(opened) == {"127.0.0.1", "127.0.0.2", "127.0.0.3"}
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [
+        ("http://hook.example/", 80),
+        ("https://hook.example/", 443),
+        ("http://hook.example:8080/", 8080),
+    ],
+)
+async def test_port_is_the_schemes_unless_given(url: str, port: int) -> None:
+    opened: list[int] = []
+
+    def refuse(addr_info: aiohttp.AddrInfoType) -> socket.socket:
+        opened.append(addr_info[4][1])
+        raise ConnectionRefusedError(111, "withheld")
+
+    callbacks = HttpCallbacks(LOOPBACK, open_socket=refuse, resolver=Names())
+    assert isinstance(await attempt(callbacks, url), NoAnswer)
+    await callbacks.close()
+    assert opened == [port]
+
+
+async def test_forced_attempt_has_a_look_up_whatever_the_room() -> None:
+    names = Names(dead=True)
+    async with receiver(OK) as server:
+        callbacks = HttpCallbacks(LOOPBACK, timeout=SHORT, resolver=names)
+        urls = [f"http://hook.zone{number}.example:8080/" for number in range(60)]
+        outcomes = await asyncio.gather(*(attempt(callbacks, url) for url in urls))
+        assert set(map(type, outcomes)) == {Busy}
+        names.dead = False
+        url = server.url(host="hook.new.example")
+        assert isinstance(await attempt(callbacks, url), Busy)
+        assert isinstance(await attempt(callbacks, url, forced=True), HttpResponse)
+        await callbacks.close()
+
+
+async def test_forced_attempt_waits_longer_for_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opswatch.adapters.callbacks.PATIENCE", 0.01)
+    answers = asyncio.Event()
+
+    class Late(Names):
+        async def resolve(
+            self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+        ) -> list[ResolveResult]:
+            await answers.wait()
+            return await super().resolve(host, port, family)
+
+    async with receiver(OK) as server:
+        callbacks = HttpCallbacks(LOOPBACK, resolver=Late())
+        url = server.url(host="hook.example")
+        assert isinstance(await attempt(callbacks, url), Busy)
+        asyncio.get_running_loop().call_later(0.05, answers.set)
+        assert isinstance(await attempt(callbacks, url, forced=True), HttpResponse)
+        await callbacks.close()
+
+
+async def test_addresses_belong_to_no_domain() -> None:
+    callbacks = HttpCallbacks(LOOPBACK)
+    async with callbacks.slot("https://203.0.113.7/"), callbacks.slot("https://a.b.example/"):
+        assert set(callbacks._limiter._groups) == {"b.example"}
+    await callbacks.close()
 
 
 async def test_unexpected_error_counts_as_an_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -555,6 +620,6 @@ async def test_missing_hello_is_a_timeout() -> None:
 
 def test_tls_is_at_least_1_2_and_verified() -> None:
     tls = system_tls()
-    assert tls.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert tls.minimum_version == ssl.TLSVersion.TLSv1_2
     assert tls.verify_mode == ssl.CERT_REQUIRED
     assert tls.check_hostname

@@ -171,6 +171,11 @@ async def test_unchanged_row_keeps_its_plan(app: App) -> None:
     app.durations.expectation(KIND)
     await settle()
     assert app.durations.expectation(KIND) is before
+    await settle()
+    reads = app.table.reads
+    app.durations.expectation(KIND)
+    await settle()
+    assert app.table.reads == reads  # it has been read within this minute
     await fill(app, 600)
     app.clock.now += timedelta(seconds=61)
     app.durations.expectation(KIND)
@@ -217,6 +222,7 @@ async def test_corrupted_row_means_the_prior_and_is_replaced(
     for _ in range(2):
         await fill(app, 50, 50)
     assert app.rows[KIND.row].operations in (4, 10)
+    assert app.rows[KIND.row].p50 is not None
     counts = app.rows[KIND.row].history(NOW).counts(NOW)
     assert sum(counts) == pytest.approx(4, rel=1e-3)
 

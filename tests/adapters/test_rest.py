@@ -371,6 +371,13 @@ async def test_error_holds_the_code_and_message_of_the_body(body: bytes) -> None
         await put(says(answer("400 No", body)))
 
 
+async def test_error_holds_no_signature_of_a_url() -> None:
+    body = b"<Error><Code>X</Code><Message>See https://a.example/b?sv=1&amp;sig=c2VjcmV0</Message>"
+    with pytest.raises(HttpResponseError, match="400 X: See https://a") as raised:
+        await put(says(answer("400 No", body)))
+    assert "c2VjcmV0" not in str(raised.value)
+
+
 @pytest.mark.parametrize("is_in_header", [True, False])
 @pytest.mark.parametrize(
     ("status", "code", "kind"),

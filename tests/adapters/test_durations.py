@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -368,6 +369,32 @@ async def test_provider_keeps_the_most_used_kinds(app: App) -> None:
     assert KIND.row in cache
     assert "k000" not in cache
     assert len(app.table.rows) == 201
+
+
+async def test_kinds_that_are_asked_for_stay_in_memory(app: App) -> None:
+    kinds = [Key("microsoft.cache", f"k{i}") for i in range(1001)]
+    for asked in (kinds[:1000], kinds[:1], kinds[1000:]):
+        app.clock.now += timedelta(seconds=61)
+        for kind in asked:
+            app.durations.expectation(kind)
+        for _ in range(3000):
+            await asyncio.sleep(0)
+    assert list(app.durations._known) == [*kinds[2:1000], kinds[0], kinds[1000]]
+
+
+async def test_reading_belongs_to_no_poll(app: App) -> None:
+    poll: ContextVar[str] = ContextVar("poll", default="none")
+    inner, seen = app.table.get, list[str]()
+
+    async def get(key: Key) -> Row[KindDurations] | None:
+        seen.append(poll.get())
+        return await inner(key)
+
+    app.table.get = get  # type: ignore[method-assign]
+    poll.set("a poll's")
+    app.durations.expectation(KIND)
+    await settle()
+    assert seen == ["none"]
 
 
 async def test_any_kinds_take_bounded_memory(app: App) -> None:

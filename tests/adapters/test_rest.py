@@ -40,7 +40,8 @@ from opswatch.core.keys import Key
 from opswatch.core.wakeups import WakeUp
 from opswatch.local.azurite import Azurite, running_azurite
 from opswatch.ports import Poisoned, Query, Sent
-from opswatch.rows.tables import WATCHES
+from opswatch.rows.codec import Codec
+from opswatch.rows.tables import PENDING, RUNNING, WATCHES
 from tests.support.builders import NOW, operation, watch
 from tests.support.harness import wake_up_message
 from tests.support.receivers import certified
@@ -508,6 +509,22 @@ async def test_row_is_read_as_the_sdk_does(key: Key) -> None:
     for name in ("accept", "dataserviceversion"):
         assert len({*server.header(name)}) == 1
     assert None not in server.header("x-ms-date")
+
+
+@pytest.mark.parametrize(
+    ("codec", "columns"),
+    [
+        (RUNNING, "PartitionKey,RowKey,dueAt,kind,slow"),
+        (PENDING, "PartitionKey,RowKey,roundAttempts"),
+    ],
+)
+async def test_rows_that_are_counted_are_read_in_part(codec: Codec[Any], columns: str) -> None:
+    async with serving(says(answer("200 OK", b'{"value": []}'))) as server:
+        storage = Storage(queue_uri=server.endpoint, table_uri=server.endpoint)
+        async with opened(storage, Credential()) as account:
+            assert [row async for row in AzureTable(account, codec, "t").find(Query())] == []
+    (target,) = server.targets
+    assert f"$select={columns}" in unquote(target)
 
 
 async def test_messages_are_sent_as_the_sdk_does() -> None:

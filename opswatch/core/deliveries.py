@@ -225,6 +225,22 @@ def with_counted(decided: Delivery, before: Delivery, current: Delivery) -> Deli
     )
 
 
+def keep_end(settled: Delivery, before: Delivery, current: Delivery) -> Delivery | None:
+    """Return the row as it is now with the end of an attempt that was made of `before`.
+
+    It waits as it does, so that its wake-up is current. None if it has another end, or is of
+    another round.
+    """
+    if current.state is not DeliveryState.PENDING or current.started_at != before.started_at:
+        return None
+    return replace(
+        with_counted(settled, before, current),
+        seq=current.seq,
+        far=current.far,
+        next_attempt_at=current.next_attempt_at,
+    )
+
+
 def postpone(delivery: Delivery, reason: str, delay: timedelta, now: datetime) -> Retry:
     """Return a delivery that cannot be attempted now; no attempt is counted."""
     postponed = replace(delivery, last_error=reason)

@@ -17,6 +17,7 @@ from opswatch.core.deliveries import (
     is_forced,
     is_same_wait,
     is_settled,
+    keep_end,
     postpone,
     wait_for_host,
     wait_for_room,
@@ -105,9 +106,11 @@ async def _commit(
         await _settle(services, row, action.delivery)
     except Exception:
         if made is not None:  # its end, once seen, is kept: no other attempt is made for it
-            due = row.value.next_attempt_at  # as it is: so the wake-up is current
-            kept = replace(action.delivery, next_attempt_at=due)
-            await services.store.outbox.replace(kept, row.etag)
+            current: Row[Delivery] | None = row
+            while current and (kept := keep_end(action.delivery, row.value, current.value)):
+                if await services.store.outbox.replace(kept, current.etag) is not None:
+                    break
+                current = await services.store.outbox.get(row.value.key)
         raise
 
 

@@ -134,14 +134,14 @@ async def after_commit(services: Services, chain: Chain[Live], live: Live) -> No
     the message of a near wait may have been given up. The row's wake-up is sent a second time if
     that fails: the one that led here is stale by now, and cannot make up for it.
     """
-    if live.far:
-        await keep_looking(services, chain)
     is_over = lookahead.is_covered if live.far else is_given_up
     if is_over(live.due_at, services.clock()):
         try:
             await send_wake_up(services, chain, live)
         except Exception:
             await send_wake_up(services, chain, live)
+    if live.far:  # last: it may fail, and from now on each look finds the row
+        await keep_looking(services, chain)
 
 
 async def start_waiting(services: Services, chain: Chain[Live], live: Live) -> None:

@@ -331,6 +331,21 @@ async def test_wake_up_of_a_slow_commit_is_sent_twice_if_it_fails(
     assert len(harness.wake_ups(harness.operations)) == 1
 
 
+async def test_wake_up_of_a_slow_commit_is_sent_without_a_look_ahead(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What made the commit slow may keep the row of the look-ahead from being read, too."""
+
+    async def fail(_: Key) -> None:
+        raise ConnectionError
+
+    harness.advance(minutes=6)
+    monkeypatch.setattr(harness.store.lookahead, "get", fail)
+    with pytest.raises(ConnectionError):
+        await after_commit(harness.services, watch_chain(harness.services), FAR)
+    assert len(harness.wake_ups(harness.operations)) == 1
+
+
 async def test_poll_that_takes_long_sends_its_own_wake_up(harness: Harness) -> None:
     await harness.watched()
     harness.operations.messages.clear()

@@ -129,8 +129,8 @@ async def _wait(
         if made is None:
             raise
         # As a message, even if it is far: a look that found it as well would wake it twice.
-        waiting = replace(waiting, far=False)
-        is_awaited = await _try_to_send(services, chain, waiting)
+        was_far, waiting = waiting.far, replace(waiting, far=False)
+        is_awaited = was_far and await _try_to_send(services, chain, waiting)
     if not await _replace(services, row, waiting):
         events.record_conflict(row.value.key, row.value.seq)
         if made is not None:

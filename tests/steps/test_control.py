@@ -15,9 +15,10 @@ from opswatch.steps import control
 from opswatch.steps.control import StopOutcome, redeliver_all, redeliver_due, stop
 from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
+from opswatch.steps.repair import repair
 from tests.steps.conftest import answer, interrupt, live_rows
 from tests.support.control import redeliver
-from tests.support.harness import HOOK, KEY, OTHER, Harness, ended
+from tests.support.harness import HOOK, KEY, OTHER, Harness, ended, running
 
 # --- stop
 
@@ -96,6 +97,30 @@ async def test_next_wake_up_finishes_interrupted_stop(harness: Harness, cut_afte
     await harness.settle()
     assert harness.result.end.status == "Stopped"
     assert harness.called() == []
+    assert not harness.store.watches.rows
+
+
+@pytest.mark.parametrize("cut_after", [1, 2, 3, 4])
+async def test_repeated_stop_finishes_interrupted_one(harness: Harness, cut_after: int) -> None:
+    """Its next poll may be due hours later."""
+    harness.status = running(**{"retry-after": "3000"})
+    await harness.watched(HOOK)
+    await interrupt(harness, stop(harness.services, KEY), after=cut_after)
+    assert await stop(harness.services, KEY) is StopOutcome.STOPPED
+    assert harness.result.end.status == "Stopped"
+    assert not harness.store.watches.rows
+
+
+async def test_interrupted_stop_of_a_far_wait_is_repaired(harness: Harness) -> None:
+    """Without another request, and long before the next poll is due."""
+    harness.status = running(**{"retry-after": "3000"})
+    await harness.watched(HOOK)
+    await interrupt(harness, stop(harness.services, KEY), after=1)
+    harness.operations.messages.clear()
+    harness.advance(minutes=3)
+    await repair(harness.services)
+    await harness.pump_all()
+    assert harness.result.end.status == "Stopped"
     assert not harness.store.watches.rows
 
 

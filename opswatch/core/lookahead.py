@@ -143,10 +143,14 @@ def _is_of_wrong_clock(cursor: datetime, until: datetime) -> bool:
     return cursor > until + CLOCK_SKEW
 
 
-def is_dead(state: LookAhead, now: datetime) -> bool:
-    """Return whether its message was lost, or the clock of the worker that sent it was wrong."""
+def is_dead(state: LookAhead, now: datetime, lag: timedelta = timedelta(0)) -> bool:
+    """Return whether its message was lost, or the clock of the worker that sent it was wrong.
+
+    If its queue is behind by `lag`, a look may be late by that and still come. To send another one
+    each time would make all of them stale, and none would look.
+    """
     late = now - state.due_at
-    return late > (_DEAD_AFTER if state.seq > 1 else _BEGINS_WITHIN) or late < -CLOCK_SKEW
+    return late > (_DEAD_AFTER if state.seq > 1 else _BEGINS_WITHIN) + lag or late < -CLOCK_SKEW
 
 
 def restart(state: LookAhead, now: datetime) -> LookAhead:

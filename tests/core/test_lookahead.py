@@ -159,6 +159,11 @@ def test_first_look_is_dead_sooner(late: float, expected: bool) -> None:
     assert is_dead(begin("watches", NOW), at(late)) is expected
 
 
+@pytest.mark.parametrize(("late", "expected"), [(115, False), (115.1, True), (-60.1, True)])
+def test_look_of_a_queue_that_is_behind_is_dead_later(late: float, expected: bool) -> None:
+    assert is_dead(STATE, at(late), timedelta(seconds=100)) is expected
+
+
 def test_restart_looks_from_where_it_stopped() -> None:
     restarted = restart(replace(STATE, empty_looks=3), at(60))
     assert restarted == replace(STATE, seq=8, due_at=at(60), looked_until=at(5))

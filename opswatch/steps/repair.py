@@ -169,17 +169,21 @@ async def _restart_look_ahead(services: Services, chain: Chain[Live]) -> datetim
     """Start the look-ahead of a chain if anything waits for it and it is dead or missing.
 
     Returns from when on overdue far rows are left to it: from its cursor; None if there is none. A
-    row that is overdue for long is left only to one that is started here: something keeps a running
-    one from it.
+    row that was overdue for long when the last look was due is not left to it: something keeps
+    looks from that row.
     """
     now, looks = services.clock(), services.store.lookahead
     row = await get_or_remove(looks, lookahead.key_of(chain.name))
-    if row is not None and not await is_dead(chain, row.value, now):
-        return max(row.value.looked_until, now - _SUSPECT_AFTER)
+    left_from = now
+    if row is not None:
+        state = row.value
+        left_from = max(state.looked_until, min(state.due_at, now) - _SUSPECT_AFTER)
+        if not await is_dead(chain, state, now):
+            return left_from
     if not await has_far_rows(chain, None):
         if row is not None:
             await looks.delete(row.value.key, row.etag)
         return None
     services.trusted_looks.pop(chain.name, None)
     await keep_looking(services, chain)
-    return row.value.looked_until if row is not None else now
+    return left_from

@@ -111,6 +111,14 @@ def looks_from(look: Look, state: LookAhead, now: datetime) -> datetime:
     return min(unsent_from, state.missed_from or unsent_from)
 
 
+def may_overlap(look: Look, state: LookAhead, took: timedelta) -> bool:
+    """Return whether another look may have been under way while this one read the rows.
+
+    `state` is that of when it began: it is ahead of it, or was so slow that the following began.
+    """
+    return look.seq != state.seq or took > PERIOD / 2
+
+
 def following(look: Look, now: datetime) -> Look:
     """Return the look after `look`."""
     return Look(look.seq + 1, now + PERIOD)

@@ -20,6 +20,7 @@ from opswatch.core.lookahead import (
     is_for,
     key_of,
     looks_from,
+    may_overlap,
     restart,
     trusted_until,
 )
@@ -179,3 +180,10 @@ def test_trusted_look_ahead_outlives_its_trust() -> None:
     """
     last_look = 12 * PERIOD
     assert NOW + last_look - trusted_until(NOW) >= timedelta(seconds=15)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "took", "expected"), [(0, 2.5, False), (0, 2.6, True), (1, 0, True)]
+)
+def test_other_look_may_be_under_way(ahead: int, took: float, expected: bool) -> None:
+    assert may_overlap(Look(7 + ahead, NOW), STATE, seconds(took)) is expected

@@ -70,7 +70,7 @@ async def _look(
 async def _wake(
     services: Services, chain: Chain[Live], look: Look, state: LookAhead, now: datetime
 ) -> int:
-    """Send a wake-up for each row that a look covers, with a copy of a watch; return how many.
+    """Send a wake-up for each row that a look covers; return how many.
 
     If another look was under way at the same time, what it has woken is not woken again: two
     wake-ups would call a receiver twice.
@@ -82,17 +82,25 @@ async def _wake(
         latest = await services.store.lookahead.get(state.key)
         if latest is not None:
             due_from = lookahead.looks_from(look, latest.value, now)
-    sends, read_at = [], services.clock()
-    for row in found:
-        live = row.value
-        if live.due_at < due_from:
-            continue
-        wake = WakeUp(key=live.key, seq=live.seq, due_at=live.due_at)
-        if isinstance(live, Watch):
-            wake = replace(wake, copy=live, etag=row.etag)
-        sends.append(chain.queue.send_wake_up(wake, live.due_at - read_at))
-    await asyncio.gather(*sends)
+    unsent = [row for row in found if row.value.due_at >= due_from]
+    outcomes = await asyncio.gather(
+        *(_send(services, chain, row) for row in unsent), return_exceptions=True
+    )
+    failed = [row for row, outcome in zip(unsent, outcomes, strict=True) if outcome is not None]
+    if failed and len(failed) == len(unsent):
+        raise next(filter(None, outcomes))
+    # A second time: the following look would repeat the others as well.
+    await asyncio.gather(*(_send(services, chain, row) for row in failed))
     return len(found)
+
+
+async def _send(services: Services, chain: Chain[Live], row: Row[Live]) -> None:
+    """Send the wake-up of a row, with a copy if it is a watch."""
+    live = row.value
+    wake = WakeUp(key=live.key, seq=live.seq, due_at=live.due_at)
+    if isinstance(live, Watch):
+        wake = replace(wake, copy=live, etag=row.etag)
+    await chain.queue.send_wake_up(wake, live.due_at - services.clock())
 
 
 async def has_far_rows(chain: Chain[Live], due_from: datetime | None) -> bool:

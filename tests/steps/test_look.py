@@ -10,6 +10,7 @@ import pytest
 
 from opswatch.core.keys import Key
 from opswatch.core.lookahead import Look, LookAhead, begin, key_of
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Watch
 from opswatch.ports import Page, Query, Row
 from opswatch.rows.messages import decode_message, encode_look
@@ -251,6 +252,27 @@ async def test_looks_that_wake_nothing_pass_no_row(
     harness.advance(seconds=5)
     await harness.pump()
     assert len(harness.wake_ups(harness.operations)) == 6
+
+
+async def test_one_message_that_fails_repeats_no_other(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The following look would send all of them again, and call receivers twice."""
+    await insert(harness, watch("1", at(8)), watch("2", at(9)))
+    send, failures = harness.operations.send_wake_up, [ConnectionError]
+
+    async def send_or_fail(wake: WakeUp, delay: timedelta) -> None:
+        if failures and wake.key.row == "1":
+            raise failures.pop()
+        await send(wake, delay)
+
+    monkeypatch.setattr(harness.operations, "send_wake_up", send_or_fail)
+    harness.operations.post(encode_look(LOOK))
+    await harness.pump()
+    harness.now = at(5)
+    await harness.pump()
+    sent = [wake.key.row for wake in harness.wake_ups(harness.operations)]
+    assert sorted(sent) == ["1", "2"]
 
 
 async def test_one_look_by_a_wrong_clock_passes_no_row(harness: Harness) -> None:

@@ -137,18 +137,23 @@ async def _create_delivery(
         )
         delivery = replace(delivery, callback_on=ends)
         inserted = await outbox.insert(delivery)
-        existing = await records.get(delivery.key)
-        is_pending = existing is None
-        if inserted is None and is_pending:
-            existing = await outbox.get(delivery.key)
-        if inserted is not None and existing is not None:
-            await outbox.delete(delivery.key, inserted.etag)
-        if existing is not None and existing.value.callback_url != callback_url:
-            continue
-        if is_pending:  # perhaps inserted here, and refused because it was repeated
-            await keep_result(services, result)
-        if inserted is not None and existing is None:
-            await start_waiting(services, delivery_chain(services), delivery)
+        try:
+            existing = await records.get(delivery.key)
+            is_pending = existing is None
+            if inserted is None and is_pending:
+                existing = await outbox.get(delivery.key)
+            if inserted is not None and existing is not None:
+                await outbox.delete(delivery.key, inserted.etag)
+            if existing is not None and existing.value.callback_url != callback_url:
+                continue
+            if is_pending:  # perhaps inserted here, and refused because it was repeated
+                await keep_result(services, result)
+            if inserted is not None and existing is None:
+                await start_waiting(services, delivery_chain(services), delivery)
+        except Exception:
+            if inserted is not None:  # this will be repeated, but not its insertion
+                await start_waiting(services, delivery_chain(services), delivery)
+            raise
         return
 
 

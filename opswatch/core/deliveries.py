@@ -140,6 +140,12 @@ def requeue(settled: Delivery, now: datetime, policy: Policy) -> Delivery:
     )
 
 
+def start_after(pending: Delivery, left_over: Delivery) -> Delivery:
+    """Return a new round that starts later than a row that is left over: so they are distinct."""
+    least = left_over.started_at + timedelta(microseconds=1)
+    return replace(pending, started_at=max(pending.started_at, least))
+
+
 def after_attempt(
     delivery: Delivery, attempt: Attempt, reply: webhook.Reply, now: datetime, policy: Policy
 ) -> Retry | Settle:

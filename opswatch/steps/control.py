@@ -5,7 +5,14 @@ from datetime import datetime
 from enum import Enum, auto
 
 from opswatch.core import watches
-from opswatch.core.deliveries import Delivery, DeliveryState, attempt_at, is_settled, requeue
+from opswatch.core.deliveries import (
+    Delivery,
+    DeliveryState,
+    attempt_at,
+    is_settled,
+    requeue,
+    start_after,
+)
 from opswatch.core.keys import Key
 from opswatch.core.timeline import SettledEntry, settled_entry
 from opswatch.core.watches import FinalStatus, Watch
@@ -149,6 +156,7 @@ async def _requeue(services: Services, settled: Delivery, now: datetime) -> bool
             continue
         if not is_settled(row.value, settled):
             break
+        pending = start_after(pending, row.value)
         await outbox.delete(pending.key, row.etag)
     if row.value.round_attempts:
         return False

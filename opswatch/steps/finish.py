@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from opswatch.core.deliveries import DIGITS, new_delivery
+from opswatch.core.deliveries import DIGITS, begin_late, new_delivery
 from opswatch.core.keys import Key
 from opswatch.core.kinds import duration_sample
 from opswatch.core.policy import CLOCK_SKEW
@@ -135,7 +135,7 @@ async def _create_delivery(
             of_round=result.facts.round,
             digits=digits,
         )
-        delivery = replace(delivery, callback_on=ends)
+        delivery = begin_late(replace(delivery, callback_on=ends), services.clock())
         inserted = await outbox.insert(delivery)
         try:
             existing = await records.get(delivery.key)

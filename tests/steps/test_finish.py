@@ -94,6 +94,22 @@ async def test_delivery_is_woken_though_a_request_fails(
     assert not live_rows(harness)
 
 
+async def test_delivery_that_begins_late_is_not_overdue(harness: Harness) -> None:
+    """Its operation ended long ago; with a second wake-up its receiver would be called twice."""
+    await interrupt(harness, poll(harness.services, WakeUp(key=KEY, seq=2)), after=2)
+    harness.advance(minutes=10)
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
+    await repair(harness.services)
+    assert harness.seqs(harness.deliveries) == [1, 1]
+    for pending in harness.store.outbox.values():
+        assert (pending.due_at, pending.started_at) == (
+            harness.now,
+            harness.result.end.finished_at,
+        )
+    await harness.settle()
+    assert harness.called() == [HOOK, OTHER]
+
+
 async def test_first_end_is_kept(harness: Harness) -> None:
     async def another_end() -> None:
         harness.advance(seconds=1)

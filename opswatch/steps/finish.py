@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from opswatch.core.deliveries import DIGITS, new_delivery
+from opswatch.core.deliveries import DIGITS, begin_late, new_delivery
 from opswatch.core.keys import Key
 from opswatch.core.kinds import duration_sample
 from opswatch.core.policy import CLOCK_SKEW
@@ -143,20 +143,25 @@ async def _create_delivery(
             of_round=result.facts.round,
             digits=digits,
         )
-        delivery = replace(delivery, callback_on=ends)
+        delivery = begin_late(replace(delivery, callback_on=ends), services.clock())
         inserted = await outbox.insert(delivery)
-        existing = await records.get(delivery.key)
-        is_pending = existing is None
-        if inserted is None and is_pending:
-            existing = await outbox.get(delivery.key)
-        if inserted is not None and existing is not None:
-            await outbox.delete(delivery.key, inserted.etag)
-        if existing is not None and existing.value.callback_url != callback_url:
-            continue
-        if is_pending:  # perhaps inserted here, and refused because it was repeated
-            await keep_result(services, result)
-        if inserted is not None and existing is None:
-            await start_waiting(services, delivery_chain(services), delivery)
+        try:
+            existing = await records.get(delivery.key)
+            is_pending = existing is None
+            if inserted is None and is_pending:
+                existing = await outbox.get(delivery.key)
+            if inserted is not None and existing is not None:
+                await outbox.delete(delivery.key, inserted.etag)
+            if existing is not None and existing.value.callback_url != callback_url:
+                continue
+            if is_pending:  # perhaps inserted here, and refused because it was repeated
+                await keep_result(services, result)
+            if inserted is not None and existing is None:
+                await start_waiting(services, delivery_chain(services), delivery)
+        except Exception:
+            if inserted is not None:  # this will be repeated, but not its insertion
+                await start_waiting(services, delivery_chain(services), delivery)
+            raise
         return
 
 

@@ -18,6 +18,7 @@ from opswatch.rows.messages import decode_message
 from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
 from opswatch.steps.register import register
+from opswatch.steps.repair import repair
 from opswatch.steps.wakeups import (
     act_on_each,
     after_commit,
@@ -406,6 +407,29 @@ async def test_dead_look_ahead_is_restarted(harness: Harness) -> None:
     assert decode_message(message.body) == Look(2, harness.now)
     (row,) = harness.store.lookahead.values()
     assert (row.seq, row.due_at, row.looked_until) == (2, harness.now, START - 60 * SECOND)
+
+
+@pytest.mark.parametrize("looks", [0, 3])
+async def test_look_that_waits_in_a_long_queue_is_not_replaced(
+    harness: Harness, looks: int
+) -> None:
+    """Each new message would make the one that waits stale, and no look would ever be made."""
+    for _ in range(looks):
+        await keep(harness)
+        await harness.pump()
+        harness.advance(seconds=5)
+    await keep(harness)
+    (message,) = harness.operations.messages.values()
+    for _ in range(5):  # it is behind others, which are not received
+        harness.advance(seconds=31)
+        await keep(harness)
+        await repair(harness.services)
+    assert list(harness.operations.messages.values()) == [message]
+    harness.operations.messages.clear()  # now it is lost
+    await keep(harness)
+    harness.advance(seconds=31)
+    await keep(harness)
+    assert len(harness.operations.messages) == 1
 
 
 async def test_look_ahead_that_may_end_is_told_to_go_on(harness: Harness) -> None:

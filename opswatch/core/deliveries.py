@@ -102,6 +102,14 @@ def new_delivery(
     )
 
 
+def begin_late(delivery: Delivery, now: datetime) -> Delivery:
+    """Return a new delivery as due now, if it was due before: it is not overdue from the beginning.
+
+    Else the repair could wake it while its first wake-up is on its way.
+    """
+    return delivery if delivery.due_at >= now else replace(delivery, next_attempt_at=now, far=False)
+
+
 def delivery_ids(operation: Key, callback_url: str, of_round: int) -> frozenset[str]:
     """Return the ids of which the delivery of a round's result to `callback_url` has one."""
     keys = (_delivery_key(operation, callback_url, of_round, digits) for digits in DIGITS)
@@ -138,6 +146,12 @@ def requeue(settled: Delivery, now: datetime, policy: Policy) -> Delivery:
         far=is_far(gap),
         seq=settled.seq + 1,
     )
+
+
+def start_after(pending: Delivery, left_over: Delivery) -> Delivery:
+    """Return a new round that starts later than a row that is left over: so they are distinct."""
+    least = left_over.started_at + timedelta(microseconds=1)
+    return replace(pending, started_at=max(pending.started_at, least))
 
 
 def after_attempt(
@@ -221,6 +235,22 @@ def with_counted(decided: Delivery, before: Delivery, current: Delivery) -> Deli
         attempts=decided.attempts + more,
         round_attempts=decided.round_attempts + more,
         attempt_log=tuple(log)[-_LOG_LENGTH:],
+    )
+
+
+def keep_end(settled: Delivery, before: Delivery, current: Delivery) -> Delivery | None:
+    """Return the row as it is now with the end of an attempt that was made of `before`.
+
+    It waits as it does, so that its wake-up is current. None if it has another end, or is of
+    another round.
+    """
+    if current.state is not DeliveryState.PENDING or current.started_at != before.started_at:
+        return None
+    return replace(
+        with_counted(settled, before, current),
+        seq=current.seq,
+        far=current.far,
+        next_attempt_at=current.next_attempt_at,
     )
 
 

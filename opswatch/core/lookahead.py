@@ -111,6 +111,14 @@ def looks_from(look: Look, state: LookAhead, now: datetime) -> datetime:
     return min(unsent_from, state.missed_from or unsent_from)
 
 
+def may_overlap(look: Look, state: LookAhead, took: timedelta) -> bool:
+    """Return whether another look may have been under way while this one read the rows.
+
+    `state` is that of when it began: it is ahead of it, or was so slow that the following began.
+    """
+    return look.seq != state.seq or took > PERIOD / 2
+
+
 def following(look: Look, now: datetime) -> Look:
     """Return the look after `look`."""
     return Look(look.seq + 1, now + PERIOD)
@@ -143,10 +151,14 @@ def _is_of_wrong_clock(cursor: datetime, until: datetime) -> bool:
     return cursor > until + CLOCK_SKEW
 
 
-def is_dead(state: LookAhead, now: datetime) -> bool:
-    """Return whether its message was lost, or the clock of the worker that sent it was wrong."""
+def is_dead(state: LookAhead, now: datetime, lag: timedelta = timedelta(0)) -> bool:
+    """Return whether its message was lost, or the clock of the worker that sent it was wrong.
+
+    If its queue is behind by `lag`, a look may be late by that and still come. To send another one
+    each time would make all of them stale, and none would look.
+    """
     late = now - state.due_at
-    return late > (_DEAD_AFTER if state.seq > 1 else _BEGINS_WITHIN) or late < -CLOCK_SKEW
+    return late > (_DEAD_AFTER if state.seq > 1 else _BEGINS_WITHIN) + lag or late < -CLOCK_SKEW
 
 
 def restart(state: LookAhead, now: datetime) -> LookAhead:

@@ -325,7 +325,13 @@ def ended_as(
 
 
 def stop(watch: Watch, now: datetime) -> Watch:
-    """Return `watch` with the end that a user asked for."""
+    """Return `watch` with the end that a user asked for.
+
+    It no longer waits, so the repair finds what an interruption leaves, and not the next poll,
+    which may be due hours later.
+    """
+    if watch.far:
+        watch = replace(watch, due_at=now, far=False)
     return ended_as(watch, FinalStatus.STOPPED, now)
 
 

@@ -5,12 +5,19 @@ from datetime import datetime
 from enum import Enum, auto
 
 from opswatch.core import watches
-from opswatch.core.deliveries import Delivery, DeliveryState, attempt_at, is_settled, requeue
+from opswatch.core.deliveries import (
+    Delivery,
+    DeliveryState,
+    attempt_at,
+    is_settled,
+    requeue,
+    start_after,
+)
 from opswatch.core.keys import Key
 from opswatch.core.timeline import SettledEntry, settled_entry
-from opswatch.core.watches import FinalStatus
+from opswatch.core.watches import FinalStatus, Watch
 from opswatch.lists import DeliveryFilter, list_deliveries
-from opswatch.ports import Services
+from opswatch.ports import Row, Services
 from opswatch.queries import get_deliveries
 from opswatch.steps import events
 from opswatch.steps.finish import finish, keep_result
@@ -29,14 +36,22 @@ class StopOutcome(Enum):
 
 
 async def stop(services: Services, key: Key) -> StopOutcome:
-    """End the watch `key` with the result `Stopped` and no callback; the operation goes on."""
+    """End the watch `key` with the result `Stopped` and no callback; the operation goes on.
+
+    A stop that was interrupted after its end was written is finished.
+    """
     while True:
         row = await services.store.watches.get(key)
-        if row is None or row.value.end is not None:
-            ended = row is not None or await services.store.results.get(key) is not None
-            return StopOutcome.ENDED_BEFORE if ended else StopOutcome.UNKNOWN
-        stopped = watches.stop(row.value, services.clock())
-        kept = await services.store.watches.replace(stopped, row.etag)
+        if row is None:
+            is_known = await services.store.results.get(key) is not None
+            return StopOutcome.ENDED_BEFORE if is_known else StopOutcome.UNKNOWN
+        end = row.value.end
+        kept: Row[Watch] | None = row
+        if end is None:
+            stopped = watches.stop(row.value, services.clock())
+            kept = await services.store.watches.replace(stopped, row.etag)
+        elif end.status is not FinalStatus.STOPPED:
+            return StopOutcome.ENDED_BEFORE
         if kept is not None:
             result = await finish(services, kept)
             is_ours = result.end.status is FinalStatus.STOPPED
@@ -141,6 +156,7 @@ async def _requeue(services: Services, settled: Delivery, now: datetime) -> bool
             continue
         if not is_settled(row.value, settled):
             break
+        pending = start_after(pending, row.value)
         await outbox.delete(pending.key, row.etag)
     if row.value.round_attempts:
         return False

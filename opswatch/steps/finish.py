@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from opswatch.core.deliveries import DIGITS, new_delivery
+from opswatch.core.deliveries import DIGITS, begin_late, new_delivery
 from opswatch.core.keys import Key
 from opswatch.core.kinds import duration_sample
 from opswatch.core.policy import CLOCK_SKEW
@@ -29,9 +29,23 @@ async def finish(services: Services, row: Row[Watch]) -> Result:
     receiver that has joined since gets its delivery first, and a new round that has begun since is
     left alone. Returns the result that is stored: the first end of a round counts.
     """
-    key = row.value.key
     result = await _store_result(services, row.value)
     await _list_end(services, result)
+    await _create_deliveries(services, row, result)
+    return result
+
+
+async def finish_late_registration(services: Services, row: Row[Watch], ended: Result) -> None:
+    """Finish a watch that was begun when its operation already had a result.
+
+    That one is not stored again: if it was purged since, nothing would lead the purge to it.
+    """
+    await _create_deliveries(services, row, ended)
+
+
+async def _create_deliveries(services: Services, row: Row[Watch], result: Result) -> None:
+    """Create the deliveries of a watch, and remove it, unless it is of a later round."""
+    key = row.value.key
     called: set[str] = set()
     failure: Exception | None = None
     current: Row[Watch] | None = row
@@ -51,7 +65,6 @@ async def finish(services: Services, row: Row[Watch]) -> Result:
         if await services.store.watches.delete(key, current.etag):
             break
         current = await services.store.watches.get(key)
-    return result
 
 
 async def _store_result(services: Services, watch: Watch) -> Result:
@@ -106,11 +119,6 @@ async def _list_end(services: Services, result: Result) -> None:
         listed = row.value if row is not None and is_later else None
 
 
-async def finish_late_registration(services: Services, row: Row[Watch], ended: Result) -> None:
-    """Finish a watch that was begun when its operation already had a result."""
-    await finish(services, replace(row, value=replace(row.value, end=ended.end)))
-
-
 async def _create_delivery(
     services: Services,
     result: Result,
@@ -135,20 +143,25 @@ async def _create_delivery(
             of_round=result.facts.round,
             digits=digits,
         )
-        delivery = replace(delivery, callback_on=ends)
+        delivery = begin_late(replace(delivery, callback_on=ends), services.clock())
         inserted = await outbox.insert(delivery)
-        existing = await records.get(delivery.key)
-        is_pending = existing is None
-        if inserted is None and is_pending:
-            existing = await outbox.get(delivery.key)
-        if inserted is not None and existing is not None:
-            await outbox.delete(delivery.key, inserted.etag)
-        if existing is not None and existing.value.callback_url != callback_url:
-            continue
-        if is_pending:  # perhaps inserted here, and refused because it was repeated
-            await keep_result(services, result)
-        if inserted is not None and existing is None:
-            await start_waiting(services, delivery_chain(services), delivery)
+        try:
+            existing = await records.get(delivery.key)
+            is_pending = existing is None
+            if inserted is None and is_pending:
+                existing = await outbox.get(delivery.key)
+            if inserted is not None and existing is not None:
+                await outbox.delete(delivery.key, inserted.etag)
+            if existing is not None and existing.value.callback_url != callback_url:
+                continue
+            if is_pending:  # perhaps inserted here, and refused because it was repeated
+                await keep_result(services, result)
+            if inserted is not None and existing is None:
+                await start_waiting(services, delivery_chain(services), delivery)
+        except Exception:
+            if inserted is not None:  # this will be repeated, but not its insertion
+                await start_waiting(services, delivery_chain(services), delivery)
+            raise
         return
 
 

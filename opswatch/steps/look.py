@@ -46,17 +46,17 @@ async def _look(
     """
     looks: Table[LookAhead] = services.store.lookahead
     current: Row[LookAhead] | None = row
+    now = services.clock()
+    until, looked_from, found = now + lookahead.REACH, None, 0
     while current is not None and lookahead.is_for(look, current.value, services.clock()):
-        now = services.clock()
-        until = now + lookahead.REACH
         due_from = lookahead.looks_from(look, current.value, now)
-        try:
-            due = Query(far=True, due_from=due_from, due_before=until)
-            found = [live async for live in chain.table.find(due)]
-            await _wake(chain, found, services.clock())
-        except Exception:
-            await looks.replace(replace(current.value, missed_from=due_from), current.etag)
-            raise
+        if looked_from is None or due_from < looked_from:
+            looked_from = due_from
+            try:
+                found = await _wake(services, chain, look, current.value, now)
+            except Exception:
+                await looks.replace(replace(current.value, missed_from=due_from), current.etag)
+                raise
         waits = bool(found) or await has_far_rows(chain, until)
         after = lookahead.after_look(current.value, following, until, waits=waits)
         if after is None and await looks.delete(current.value.key, current.etag):
@@ -67,16 +67,40 @@ async def _look(
         current = await looks.get(row.value.key)  # a worker with a far wait has kept it running
 
 
-async def _wake(chain: Chain[Live], found: list[Row[Live]], now: datetime) -> None:
-    """Send a wake-up for each row, with a copy of a watch."""
-    sends = []
-    for row in found:
-        live = row.value
-        wake = WakeUp(key=live.key, seq=live.seq, due_at=live.due_at)
-        if isinstance(live, Watch):
-            wake = replace(wake, copy=live, etag=row.etag)
-        sends.append(chain.queue.send_wake_up(wake, live.due_at - now))
-    await asyncio.gather(*sends)
+async def _wake(
+    services: Services, chain: Chain[Live], look: Look, state: LookAhead, now: datetime
+) -> int:
+    """Send a wake-up for each row that a look covers; return how many.
+
+    If another look was under way at the same time, what it has woken is not woken again: two
+    wake-ups would call a receiver twice.
+    """
+    due_from = lookahead.looks_from(look, state, now)
+    due = Query(far=True, due_from=due_from, due_before=now + lookahead.REACH)
+    found = [row async for row in chain.table.find(due)]
+    if lookahead.may_overlap(look, state, services.clock() - now):
+        latest = await services.store.lookahead.get(state.key)
+        if latest is not None:
+            due_from = lookahead.looks_from(look, latest.value, now)
+    unsent = [row for row in found if row.value.due_at >= due_from]
+    outcomes = await asyncio.gather(
+        *(_send(services, chain, row) for row in unsent), return_exceptions=True
+    )
+    failed = [row for row, outcome in zip(unsent, outcomes, strict=True) if outcome is not None]
+    if failed and len(failed) == len(unsent):
+        raise next(filter(None, outcomes))
+    # A second time: the following look would repeat the others as well.
+    await asyncio.gather(*(_send(services, chain, row) for row in failed))
+    return len(found)
+
+
+async def _send(services: Services, chain: Chain[Live], row: Row[Live]) -> None:
+    """Send the wake-up of a row, with a copy if it is a watch."""
+    live = row.value
+    wake = WakeUp(key=live.key, seq=live.seq, due_at=live.due_at)
+    if isinstance(live, Watch):
+        wake = replace(wake, copy=live, etag=row.etag)
+    await chain.queue.send_wake_up(wake, live.due_at - services.clock())
 
 
 async def has_far_rows(chain: Chain[Live], due_from: datetime | None) -> bool:

@@ -20,7 +20,14 @@ from opswatch.steps import events
 from opswatch.steps.look import has_far_rows
 from opswatch.steps.summary import summarize
 from opswatch.steps.unreadable import get_or_remove
-from opswatch.steps.wakeups import Chain, delivery_chain, keep_looking, watch_chain
+from opswatch.steps.wakeups import (
+    Chain,
+    delivery_chain,
+    is_dead,
+    keep_looking,
+    queue_lag,
+    watch_chain,
+)
 
 Live = TypeVar("Live", Watch, Delivery)
 _DRAIN_TIME = timedelta(seconds=15)  # of the minute between two runs
@@ -103,7 +110,7 @@ async def _rescue(
     if problems_of(services.mistakes, part):
         return 0
     now = services.clock()
-    overdue = Query(due_before=now - OVERDUE_GRACE - await _lag(chain.queue, now))
+    overdue = Query(due_before=now - OVERDUE_GRACE - await queue_lag(chain.queue, now))
     suspect_before = now - _SUSPECT_AFTER
     begins = left_from if isinstance(left_from, datetime) else now  # nothing is overdue from now on
     wakes: list[WakeUp] = []
@@ -122,17 +129,6 @@ async def _rescue(
         *(chain.queue.send(body) for wake in suspects for body in encode_wake_ups([wake])),
     )
     return len(wakes)
-
-
-async def _lag(queue: Queue, now: datetime) -> timedelta:
-    """Return for how long the next message of a queue has been waiting to be received."""
-    head = await queue.peek()
-    if head is None:
-        return timedelta(0)
-    message = decode_message(head.body)
-    due = [message] if isinstance(message, Look) else message or ()
-    since = min((item.due_at for item in due if item.due_at), default=head.sent_at)
-    return max(now - max(since, head.sent_at), timedelta(0))
 
 
 async def _drain(
@@ -173,17 +169,21 @@ async def _restart_look_ahead(services: Services, chain: Chain[Live]) -> datetim
     """Start the look-ahead of a chain if anything waits for it and it is dead or missing.
 
     Returns from when on overdue far rows are left to it: from its cursor; None if there is none. A
-    row that is overdue for long is left only to one that is started here: something keeps a running
-    one from it.
+    row that was overdue for long when the last look was due is not left to it: something keeps
+    looks from that row.
     """
     now, looks = services.clock(), services.store.lookahead
     row = await get_or_remove(looks, lookahead.key_of(chain.name))
-    if row is not None and not lookahead.is_dead(row.value, now):
-        return max(row.value.looked_until, now - _SUSPECT_AFTER)
+    left_from = now
+    if row is not None:
+        state = row.value
+        left_from = max(state.looked_until, min(state.due_at, now) - _SUSPECT_AFTER)
+        if not await is_dead(chain, state, now):
+            return left_from
     if not await has_far_rows(chain, None):
         if row is not None:
             await looks.delete(row.value.key, row.etag)
         return None
     services.trusted_looks.pop(chain.name, None)
     await keep_looking(services, chain)
-    return row.value.looked_until if row is not None else now
+    return left_from

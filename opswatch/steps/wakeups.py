@@ -3,17 +3,18 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from opswatch.core import lookahead
 from opswatch.core.deliveries import Delivery
+from opswatch.core.lookahead import Look, LookAhead
 from opswatch.core.policy import MAX_DELAY
 from opswatch.core.wakeups import Fence, WakeUp, compare, is_given_up, retry_delay
 from opswatch.core.watches import Watch
 from opswatch.ports import Queue, Row, Services, Table
 from opswatch.rows import tables
-from opswatch.rows.messages import encode_look
+from opswatch.rows.messages import decode_message, encode_look
 from opswatch.steps import events
 from opswatch.steps.unreadable import get_or_remove
 
@@ -134,14 +135,14 @@ async def after_commit(services: Services, chain: Chain[Live], live: Live) -> No
     the message of a near wait may have been given up. The row's wake-up is sent a second time if
     that fails: the one that led here is stale by now, and cannot make up for it.
     """
-    if live.far:
-        await keep_looking(services, chain)
     is_over = lookahead.is_covered if live.far else is_given_up
     if is_over(live.due_at, services.clock()):
         try:
             await send_wake_up(services, chain, live)
         except Exception:
             await send_wake_up(services, chain, live)
+    if live.far:  # last: it may fail, and from now on each look finds the row
+        await keep_looking(services, chain)
 
 
 async def start_waiting(services: Services, chain: Chain[Live], live: Live) -> None:
@@ -165,7 +166,7 @@ async def keep_looking(services: Services, chain: Chain[Live]) -> None:
             begun = lookahead.begin(name, now)
             if (written := await looks.insert(begun)) is not None:
                 await chain.queue.send(encode_look(begun.next_look))
-        elif lookahead.is_dead(row.value, now):
+        elif await is_dead(chain, row.value, now):
             restarted = lookahead.restart(row.value, now)
             if (written := await looks.replace(restarted, row.etag)) is not None:
                 events.record_look_ahead_restarted(name, now - row.value.due_at)
@@ -176,3 +177,20 @@ async def keep_looking(services: Services, chain: Chain[Live]) -> None:
             written = row
         if written is not None:
             services.trusted_looks[name] = trusted_until = lookahead.trusted_until(now)
+
+
+async def is_dead(chain: Chain[Live], state: LookAhead, now: datetime) -> bool:
+    """Return whether no look of a chain will come: its message does not wait in a long queue."""
+    is_late = lookahead.is_dead(state, now)
+    return is_late and lookahead.is_dead(state, now, await queue_lag(chain.queue, now))
+
+
+async def queue_lag(queue: Queue, now: datetime) -> timedelta:
+    """Return for how long the next message of a queue has been waiting to be received."""
+    head = await queue.peek()
+    if head is None:
+        return timedelta(0)
+    message = decode_message(head.body)
+    due = [message] if isinstance(message, Look) else message or ()
+    since = min((item.due_at for item in due if item.due_at), default=head.sent_at)
+    return max(now - max(since, head.sent_at), timedelta(0))

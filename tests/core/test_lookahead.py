@@ -20,6 +20,7 @@ from opswatch.core.lookahead import (
     is_for,
     key_of,
     looks_from,
+    may_overlap,
     restart,
     trusted_until,
 )
@@ -159,6 +160,11 @@ def test_first_look_is_dead_sooner(late: float, expected: bool) -> None:
     assert is_dead(begin("watches", NOW), at(late)) is expected
 
 
+@pytest.mark.parametrize(("late", "expected"), [(115, False), (115.1, True), (-60.1, True)])
+def test_look_of_a_queue_that_is_behind_is_dead_later(late: float, expected: bool) -> None:
+    assert is_dead(STATE, at(late), timedelta(seconds=100)) is expected
+
+
 def test_restart_looks_from_where_it_stopped() -> None:
     restarted = restart(replace(STATE, empty_looks=3), at(60))
     assert restarted == replace(STATE, seq=8, due_at=at(60), looked_until=at(5))
@@ -174,3 +180,10 @@ def test_trusted_look_ahead_outlives_its_trust() -> None:
     """
     last_look = 12 * PERIOD
     assert NOW + last_look - trusted_until(NOW) >= timedelta(seconds=15)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "took", "expected"), [(0, 2.5, False), (0, 2.6, True), (1, 0, True)]
+)
+def test_other_look_may_be_under_way(ahead: int, took: float, expected: bool) -> None:
+    assert may_overlap(Look(7 + ahead, NOW), STATE, seconds(took)) is expected

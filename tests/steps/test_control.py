@@ -13,11 +13,13 @@ from opswatch.dated import Span
 from opswatch.lists import DeliveryFilter
 from opswatch.steps import control
 from opswatch.steps.control import StopOutcome, redeliver_all, redeliver_due, stop
+from opswatch.steps.deliver import deliver
 from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
+from opswatch.steps.repair import repair
 from tests.steps.conftest import answer, interrupt, live_rows
 from tests.support.control import redeliver
-from tests.support.harness import HOOK, KEY, OTHER, Harness, ended
+from tests.support.harness import HOOK, KEY, OTHER, Harness, ended, running
 
 # --- stop
 
@@ -81,7 +83,7 @@ async def test_stop_is_repeated_after_concurrent_poll(harness: Harness) -> None:
 async def test_late_receivers_watch_cannot_be_stopped(harness: Harness) -> None:
     await harness.ended(HOOK)
     body = harness.post(OTHER)
-    outcomes = stop_before(harness, "timeline.put")
+    outcomes = stop_before(harness, "outbox.insert")
     await operations_message(harness.services, body)
     await harness.settle()
     assert outcomes == [StopOutcome.ENDED_BEFORE]
@@ -96,6 +98,30 @@ async def test_next_wake_up_finishes_interrupted_stop(harness: Harness, cut_afte
     await harness.settle()
     assert harness.result.end.status == "Stopped"
     assert harness.called() == []
+    assert not harness.store.watches.rows
+
+
+@pytest.mark.parametrize("cut_after", [1, 2, 3, 4])
+async def test_repeated_stop_finishes_interrupted_one(harness: Harness, cut_after: int) -> None:
+    """Its next poll may be due hours later."""
+    harness.status = running(**{"retry-after": "3000"})
+    await harness.watched(HOOK)
+    await interrupt(harness, stop(harness.services, KEY), after=cut_after)
+    assert await stop(harness.services, KEY) is StopOutcome.STOPPED
+    assert harness.result.end.status == "Stopped"
+    assert not harness.store.watches.rows
+
+
+async def test_interrupted_stop_of_a_far_wait_is_repaired(harness: Harness) -> None:
+    """Without another request, and long before the next poll is due."""
+    harness.status = running(**{"retry-after": "3000"})
+    await harness.watched(HOOK)
+    await interrupt(harness, stop(harness.services, KEY), after=1)
+    harness.operations.messages.clear()
+    harness.advance(minutes=3)
+    await repair(harness.services)
+    await harness.pump_all()
+    assert harness.result.end.status == "Stopped"
     assert not harness.store.watches.rows
 
 
@@ -270,6 +296,23 @@ async def test_abandoned_deliveries_are_requeued_however_many(
     counts = [await redeliver_all(harness.services, wanted) for _ in range(3)]
     assert counts == [(2, True), (2, True), (1, False)]
     assert not harness.store.settled.values()
+
+
+async def test_replay_outlasts_the_removal_of_a_left_over_row(harness: Harness) -> None:
+    """Both began at the same instant, and a worker is about to remove the one that is left over."""
+    answer(harness, 410)
+    await harness.ended(HOOK)
+    harness.advance(minutes=5)
+    left_over = replace(harness.settled, state=DeliveryState.PENDING, attempts=0, round_attempts=0)
+    await harness.store.outbox.put(
+        replace(left_over, started_at=harness.now, next_attempt_at=harness.now)
+    )
+    wanted = abandoned_since(harness.now - timedelta(days=1), until=harness.now)
+    harness.effects.before["outbox.delete"] = lambda: redeliver_all(harness.services, wanted)
+    await deliver(harness.services, WakeUp(key=left_over.key, seq=left_over.seq))
+    await harness.settle()
+    assert harness.called() == [HOOK, HOOK]
+    assert harness.settled.attempts == 2
 
 
 async def test_replay_during_a_slow_settling_has_the_only_entry(harness: Harness) -> None:

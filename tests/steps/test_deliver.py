@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from opswatch.core.deliveries import Delivery, DeliveryState, count_attempt
+from opswatch.core.deliveries import Delivery, DeliveryState, attempt_at, count_attempt
 from opswatch.core.hosts import OPENS_AFTER, Acquired, Busy, HostCircuit
 from opswatch.core.http import NoAnswer
 from opswatch.core.wakeups import WakeUp
@@ -446,6 +446,22 @@ async def test_wake_up_that_could_not_be_sent_is_sent_after_the_row(
     assert harness.settled.attempt_log[-1].at - due_at < timedelta(seconds=1)
 
 
+async def test_wait_without_a_look_ahead_is_sent_before_its_row(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash after the row would leave it without a wake-up."""
+    answer(harness, 401)
+    again = wake(harness)
+    harness.deliveries.messages.clear()
+    fail(harness, monkeypatch, "lookahead.get")
+    await deliver(harness.services, again)
+    assert harness.effects.names[:3] == [
+        "callbacks.post", "deliveries_queue.send_wake_up", "outbox.replace",
+    ]  # fmt: skip
+    (woken,) = harness.wake_ups(harness.deliveries)
+    assert (woken.seq, woken.due_at) == (2, harness.pending.due_at)
+
+
 async def test_wake_up_of_a_write_without_an_answer_is_sent(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -542,6 +558,35 @@ async def test_end_that_cannot_be_recorded_is_kept(
     expected = DeliveryState.DELIVERED if code == 204 else DeliveryState.ABANDONED
     assert (harness.settled.state, harness.settled.attempts) == (expected, 1)
     assert harness.settled.next_attempt_at is None
+    assert not harness.store.outbox.rows
+
+
+@pytest.mark.parametrize("is_moved", [False, True], ids=["counted besides", "made due by a user"])
+async def test_end_is_kept_in_a_row_that_has_changed(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, *, is_moved: bool
+) -> None:
+    """It cannot be recorded, and the row is not as it was when the attempt began."""
+    answer(harness, 204)
+    again = wake(harness)
+    harness.deliveries.messages.clear()
+    besides = Attempt(at=harness.now - SECOND, duration=0.1, status_code=503)
+
+    async def change() -> None:
+        pending = harness.pending
+        changed = attempt_at(pending, harness.now) if is_moved else count_attempt(pending, besides)
+        await harness.store.outbox.put(changed)
+
+    harness.effects.before["outbox.replace"] = change
+    with monkeypatch.context() as outage:
+        fail(harness, outage, "deliveries.insert")
+        with pytest.raises(OutageError):
+            await deliver(harness.services, again)
+    kept = harness.pending
+    assert (kept.state, kept.seq) == (DeliveryState.DELIVERED, again.seq + is_moved)
+    assert kept.attempts == len(kept.attempt_log) == (1 if is_moved else 2)
+    await deliver(harness.services, wake(harness))
+    assert harness.called() == [HOOK]
+    assert harness.settled.state is DeliveryState.DELIVERED
     assert not harness.store.outbox.rows
 
 

@@ -163,7 +163,7 @@ async def repair_and_purge(harness: ReportingHarness) -> None:
 
 
 async def failing_and_slow_work(harness: ReportingHarness) -> None:
-    """A poll fails, a look-ahead is late and ends, and a part of the repair fails."""
+    """A poll fails, a look is lost, the look-ahead ends, and a part of the repair fails."""
 
     def answer(_: str) -> Answer:
         raise ConnectionError("no answer")
@@ -177,6 +177,7 @@ async def failing_and_slow_work(harness: ReportingHarness) -> None:
     harness.arm_answers = [HttpResponse(429, {"retry-after": "60"}), status("Succeeded")]
     harness.advance(seconds=10)
     await harness.pump_all()
+    harness.operations.messages.clear()
     harness.advance(seconds=40)
     await repair(harness.services)
     harness.effects.before["lookahead.replace"] = Unreachable(harness.clock).depth

@@ -70,6 +70,46 @@ async def test_same_message_continues_interrupted_end(harness: Harness, cut_afte
     assert len(harness.arm.asked) == (2 if is_kept else 3)
 
 
+@pytest.mark.parametrize("failing", ["deliveries.get", "deliveries_queue.send_wake_up"])
+async def test_delivery_is_woken_though_a_request_fails(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """Only the worker that has inserted a delivery sends its wake-up: not the one that repeats."""
+    name, verb = failing.split(".")
+    port = harness.deliveries if name == "deliveries_queue" else harness.store.deliveries
+    working, failures = getattr(port, verb), [ConnectionError]
+
+    async def fail_once(*arguments: object) -> object:
+        if failures:
+            raise failures.pop()
+        return await working(*arguments)
+
+    monkeypatch.setattr(port, verb, fail_once)
+    wake = WakeUp(key=KEY, seq=2)
+    with pytest.raises(ConnectionError):
+        await poll(harness.services, wake)
+    await poll(harness.services, wake)
+    await harness.pump_all()
+    assert harness.called() == [HOOK, OTHER]
+    assert not live_rows(harness)
+
+
+async def test_delivery_that_begins_late_is_not_overdue(harness: Harness) -> None:
+    """Its operation ended long ago; with a second wake-up its receiver would be called twice."""
+    await interrupt(harness, poll(harness.services, WakeUp(key=KEY, seq=2)), after=2)
+    harness.advance(minutes=10)
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
+    await repair(harness.services)
+    assert harness.seqs(harness.deliveries) == [1, 1]
+    for pending in harness.store.outbox.values():
+        assert (pending.due_at, pending.started_at) == (
+            harness.now,
+            harness.result.end.finished_at,
+        )
+    await harness.settle()
+    assert harness.called() == [HOOK, OTHER]
+
+
 async def test_first_end_is_kept(harness: Harness) -> None:
     async def another_end() -> None:
         harness.advance(seconds=1)

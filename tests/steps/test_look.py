@@ -1,5 +1,6 @@
 """One look of a look-ahead: what it wakes, where it goes on, and when it ends."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 
 from opswatch.core.keys import Key
 from opswatch.core.lookahead import Look, LookAhead, begin, key_of
+from opswatch.core.wakeups import WakeUp
 from opswatch.core.watches import Watch
 from opswatch.ports import Page, Query, Row
 from opswatch.rows.messages import decode_message, encode_look
@@ -252,6 +254,27 @@ async def test_looks_that_wake_nothing_pass_no_row(
     assert len(harness.wake_ups(harness.operations)) == 6
 
 
+async def test_one_message_that_fails_repeats_no_other(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The following look would send all of them again, and call receivers twice."""
+    await insert(harness, watch("1", at(8)), watch("2", at(9)))
+    send, failures = harness.operations.send_wake_up, [ConnectionError]
+
+    async def send_or_fail(wake: WakeUp, delay: timedelta) -> None:
+        if failures and wake.key.row == "1":
+            raise failures.pop()
+        await send(wake, delay)
+
+    monkeypatch.setattr(harness.operations, "send_wake_up", send_or_fail)
+    harness.operations.post(encode_look(LOOK))
+    await harness.pump()
+    harness.now = at(5)
+    await harness.pump()
+    sent = [wake.key.row for wake in harness.wake_ups(harness.operations)]
+    assert sorted(sent) == ["1", "2"]
+
+
 async def test_one_look_by_a_wrong_clock_passes_no_row(harness: Harness) -> None:
     """Its cursor is an hour ahead; the waits of that hour are not left to the repair."""
     harness.status = running(**{"retry-after": "600"})
@@ -280,6 +303,51 @@ async def test_repeated_look_does_not_fork_the_chain(harness: Harness) -> None:
     await harness.pump()
     assert len(looks(harness)) == 1
     assert state(harness).seq == 7
+
+
+async def test_look_that_meets_a_new_wait_sends_no_wake_up_twice(harness: Harness) -> None:
+    """Two wake-ups of one delivery would call its receiver twice."""
+    await harness.store.lookahead.put(replace(STATE, empty_looks=4))
+    await insert(harness, watch("1", at(3)))
+    waiting = watch("2", at(60))
+    harness.effects.before["lookahead.replace"] = lambda: before_commit(
+        harness.services, watch_chain(harness.services), waiting
+    )
+    await look(harness)
+    assert [wake.key.row for wake in harness.wake_ups(harness.operations)] == ["1"]
+    assert (state(harness).seq, state(harness).looked_until) == (6, at(10))
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]], ids=["in order", "overtaken"])
+async def test_looks_that_overlap_send_no_wake_up_twice(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, order: list[int]
+) -> None:
+    """To read the rows takes longer than the time to the following look."""
+    await insert(harness, watch("1", at(8)), watch("2", at(14)))
+    find, reading = harness.store.watches.find, [asyncio.Event(), asyncio.Event()]
+    unread = iter(reading)
+
+    async def slow_find(query: Query) -> AsyncIterator[Row[Watch]]:
+        rows = [row async for row in find(query)]
+        await next(unread).wait()
+        for row in rows:
+            yield row
+
+    monkeypatch.setattr(harness.store.watches, "find", slow_find)
+    both = []
+    for due in (LOOK, Look(6, at(5))):
+        both.append(asyncio.create_task(look(harness, due)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        harness.advance(seconds=5)
+    monkeypatch.undo()
+    for number in order:
+        reading[number].set()
+        await both[number]
+    await harness.pump()
+    sent = [wake.key.row for wake in harness.wake_ups(harness.operations)]
+    assert sorted(sent) == ["1", "2"]
+    assert len(looks(harness)) == 1
 
 
 async def test_waits_beyond_its_reach_keep_it_running(harness: Harness) -> None:

@@ -296,6 +296,23 @@ async def test_long_overdue_far_row_is_rescued_from_a_running_look_ahead(
     assert harness.seqs(harness.operations) == [harness.watch.seq] * rescued
 
 
+@pytest.mark.parametrize(("minutes", "rescued"), [(10, False), (12, True)])
+async def test_long_overdue_far_row_is_rescued_from_restarts(
+    harness: Harness, minutes: int, *, rescued: bool
+) -> None:
+    """Each look is lost: the look-ahead was restarted a minute ago, and is dead again."""
+    await wait_far(harness)
+    harness.operations.messages.clear()
+    harness.now = harness.watch.due_at + timedelta(minutes=minutes)
+    (look,) = harness.store.lookahead.values()
+    lost = replace(look, due_at=harness.now - timedelta(minutes=1))
+    await harness.store.lookahead.put(lost)
+    await repair(harness.services)
+    assert harness.seqs(harness.operations) == [harness.watch.seq] * rescued
+    (restarted,) = harness.store.lookahead.values()
+    assert restarted.seq == look.seq + 1
+
+
 async def test_dead_look_ahead_that_nothing_needs_is_removed(harness: Harness) -> None:
     await wait_far(harness)
     harness.operations.messages.clear()

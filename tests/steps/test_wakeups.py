@@ -18,6 +18,7 @@ from opswatch.rows.messages import decode_message
 from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
 from opswatch.steps.register import register
+from opswatch.steps.repair import repair
 from opswatch.steps.wakeups import (
     act_on_each,
     after_commit,
@@ -331,6 +332,21 @@ async def test_wake_up_of_a_slow_commit_is_sent_twice_if_it_fails(
     assert len(harness.wake_ups(harness.operations)) == 1
 
 
+async def test_wake_up_of_a_slow_commit_is_sent_without_a_look_ahead(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What made the commit slow may keep the row of the look-ahead from being read, too."""
+
+    async def fail(_: Key) -> None:
+        raise ConnectionError
+
+    harness.advance(minutes=6)
+    monkeypatch.setattr(harness.store.lookahead, "get", fail)
+    with pytest.raises(ConnectionError):
+        await after_commit(harness.services, watch_chain(harness.services), FAR)
+    assert len(harness.wake_ups(harness.operations)) == 1
+
+
 async def test_poll_that_takes_long_sends_its_own_wake_up(harness: Harness) -> None:
     await harness.watched()
     harness.operations.messages.clear()
@@ -391,6 +407,29 @@ async def test_dead_look_ahead_is_restarted(harness: Harness) -> None:
     assert decode_message(message.body) == Look(2, harness.now)
     (row,) = harness.store.lookahead.values()
     assert (row.seq, row.due_at, row.looked_until) == (2, harness.now, START - 60 * SECOND)
+
+
+@pytest.mark.parametrize("looks", [0, 3])
+async def test_look_that_waits_in_a_long_queue_is_not_replaced(
+    harness: Harness, looks: int
+) -> None:
+    """Each new message would make the one that waits stale, and no look would ever be made."""
+    for _ in range(looks):
+        await keep(harness)
+        await harness.pump()
+        harness.advance(seconds=5)
+    await keep(harness)
+    (message,) = harness.operations.messages.values()
+    for _ in range(5):  # it is behind others, which are not received
+        harness.advance(seconds=31)
+        await keep(harness)
+        await repair(harness.services)
+    assert list(harness.operations.messages.values()) == [message]
+    harness.operations.messages.clear()  # now it is lost
+    await keep(harness)
+    harness.advance(seconds=31)
+    await keep(harness)
+    assert len(harness.operations.messages) == 1
 
 
 async def test_look_ahead_that_may_end_is_told_to_go_on(harness: Harness) -> None:

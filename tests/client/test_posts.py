@@ -3,6 +3,7 @@
 import json
 import threading
 from datetime import timedelta
+from enum import Enum
 from types import SimpleNamespace
 from typing import Any
 
@@ -227,6 +228,20 @@ def test_poller_without_polling_is_handed_over(kind: Any, make: Any) -> None:
     poller = kind(None, initial, lambda response: response, make())
     assert ended_row(poller) is None
     assert operation_of(poller) == (SIGNED, PUT)
+
+
+def test_status_of_an_ended_poller_may_be_an_enum() -> None:
+    class Status(Enum):
+        FAILED = "failed"
+
+    initial = started(headers={"Azure-AsyncOperation": SIGNED})
+    method = SimpleNamespace(_initial_response=initial, finished=lambda: True)
+    poller = SimpleNamespace(
+        polling_method=lambda: method, status=lambda: Status.FAILED, done=lambda: True
+    )
+    ended = ended_row(poller)
+    assert ended is not None
+    assert (ended.id, ended.status) == (str(KEY), "Failed")
 
 
 def test_foreign_polling_method_says_what_to_do() -> None:

@@ -150,6 +150,7 @@ class LearnedDurations:
                 self._corrupted.discard(kind)
                 await self._table.put(with_percentiles(added, now))
                 return False
+            self._corrupted.discard(kind)
             if row is None:
                 if await self._table.insert(merged) is not None:
                     return True

@@ -230,11 +230,12 @@ async def test_corrupted_row_means_the_prior_and_is_replaced(
 
 async def test_garbled_answer_costs_no_history(app: App) -> None:
     await fill(app, *[600.0] * 6)
-    app.table.failure = ValueError("half a page of HTML")
-    await fill(app, 600)
-    app.table.failure = None
-    await fill(app, 600)
-    assert app.rows[KIND.row].operations == 8
+    for operations in (8, 10):  # each time: it was read well in between
+        app.table.failure = ValueError("half a page of HTML")
+        await fill(app, 600)
+        app.table.failure = None
+        await fill(app, 600)
+        assert app.rows[KIND.row].operations == operations
 
 
 # --- over the storage

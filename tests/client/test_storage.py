@@ -244,9 +244,10 @@ async def test_reader_needs_the_tables_alone(account: dict[str, Any], storage: A
             await watcher.submit(SIGNED)
 
 
-def test_one_table_of_operations_is_not_enough(account: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", ["results", "watches"])
+def test_one_table_of_operations_is_not_enough(account: dict[str, Any], name: str) -> None:
     with pytest.raises(TypeError, match="`results` and `watches` go together"):
-        SyncWatcher(account["operations"], account["results"])
+        SyncWatcher(account["operations"], **{name: account[name]})
 
 
 async def test_id_alone_needs_settings(storage: Azurite) -> None:
@@ -444,6 +445,12 @@ async def test_rejection_is_found_on_the_day_of_the_post_and_the_next(day: str) 
     at = datetime(2026, 11, 24, 1, 59, tzinfo=timezone(timedelta(hours=2)))
     rejected = await source.rejection(Posted(key=KEY, at=at, digests=("first", "second")))
     assert "ForeignHost: not ARM" in str(rejected)
+
+
+async def test_client_without_rejections_finds_none() -> None:
+    intake: Any = None
+    source = StorageSource(None, None, None, None, intake)
+    assert await source.rejection(Posted(key=KEY, at=NOW, digests=("digest",))) is None
 
 
 async def test_account_without_the_app_is_named() -> None:

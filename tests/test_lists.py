@@ -1,16 +1,19 @@
 """Which deliveries a list selects; `tests.web.test_lists` lists them over HTTP."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from opswatch.core.deliveries import DeliveryState, abandon, new_delivery
+from opswatch.core.errors import Reason
+from opswatch.core.intake import rejection
 from opswatch.core.keys import Key
 from opswatch.core.kinds import KindDurations
 from opswatch.core.policy import Policy
 from opswatch.core.timeline import settled_entry
 from opswatch.dated import MOST_READS, MOST_ROWS, Span
-from opswatch.lists import DeliveryFilter, list_deliveries, list_kinds
+from opswatch.lists import DeliveryFilter, list_deliveries, list_kinds, list_rejections
 from opswatch.ports import Page, Store
 from opswatch.testing import MemoryStore
 from tests.support.builders import NOW, at
@@ -99,3 +102,16 @@ async def test_kinds_of_several_pages_are_all_listed() -> None:
         await store.durations.put(KindDurations(provider="p", kind=f"{number:04}"))
     kinds = await list_kinds(store)
     assert [int(known.kind) for known in kinds] == list(range(MOST_ROWS + 1))
+
+
+async def test_rejections_of_a_day_are_all_listed() -> None:
+    """Their keys are digests, in no order of time."""
+    store = MemoryStore()
+    for first in "09af":
+        await store.rejections.put(
+            replace(rejection(b"x", Reason.EMPTY, "", NOW), body_sha256=first * 64)
+        )
+    listed = await list_rejections(store, SPAN, ["empty"], 10)
+    assert [each.body_sha256[0] for each in listed.values] == list("09af")
+    assert (await list_rejections(store, SPAN, ["NotJson"], 10)).values == []
+    assert (await list_rejections(store, Span(since=at(1), until=at(9)), [], 10)).values == []

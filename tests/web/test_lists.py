@@ -109,6 +109,7 @@ async def test_page_costs_few_pages_of_the_storage(
         ("kind=redis/create,redis/delete", 200),
         ("kind=other", 0),
         ("resource=cache-US-7", 67),
+        ("resource=RESOURCEGROUPS/RG/", 67),
         ("operation=OP-000", 10),
         ("operation=op-0007", 1),
         ("provider=Microsoft.Cache&location=West%20US", 200),
@@ -159,11 +160,11 @@ async def test_entry_of_before_is_shown(harness: Harness, client: Client) -> Non
     entry = timeline_entry(builders.watch().facts, builders.end(FinalStatus.FAILED))
     await harness.store.timeline.put(entry)
     (entity, etag) = harness.store.timeline.rows[entry.key]
-    for name in ("operationId", "provider", "polls", "misses"):
+    for name in ("operationId", "provider", "location", "polls", "misses"):
         del entity[name]
     harness.store.timeline.rows[entry.key] = (entity, etag)
     harness.now = builders.NOW
-    (row,) = await client.all_pages("operations")
+    (row,) = await client.all_pages("operations?provider=microsoft.cache&location=westus")
     assert row["operationId"] == builders.ID
     assert row["provider"] == "microsoft.cache"
 

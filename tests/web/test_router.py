@@ -60,6 +60,7 @@ async def test_every_answer_has_its_headers(client: Client, method: str, path: s
         ("GET", "operations/a%2Fb/c", None, {}, Code.NOT_FOUND),
         ("GET", "operations/a/b%0A", None, {}, Code.NOT_FOUND),
         ("GET", f"{ONE}?code=secret", None, {}, Code.UNKNOWN_PARAMETER),
+        ("GET", "openapi.json?code=secret", None, {}, Code.UNKNOWN_PARAMETER),
         ("GET", f"{ONE}?api-version=2020-01-01", None, {}, Code.UNSUPPORTED_API_VERSION),
     ],
 )

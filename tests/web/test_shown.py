@@ -7,10 +7,12 @@ import pytest
 
 from opswatch.core.errors import Reason
 from opswatch.core.intake import rejection
+from opswatch.core.kinds import KindDurations
+from opswatch.core.summary import HourCounts, KindCount, OpenCircuit, Summary
 from opswatch.core.watches import FinalStatus, Result, Watch, timeline_entry
 from opswatch.queries import ListedOperation, OperationView
 from opswatch.web import shown
-from tests.support.builders import NOW, arm_error, end, result, watch
+from tests.support.builders import NOW, arm_error, at, end, result, watch
 
 TEXT = "500 password=hunter22"
 ERROR = replace(arm_error(message=TEXT), code_inner="X", message_inner=TEXT)
@@ -74,3 +76,69 @@ def test_ends_of_callbacks_at_one_host_are_joined() -> None:
     )
     row = shown.operation(OperationView(value, ()))
     assert row["callbackOn"] == {"https://h.example": ["Failed", "Lost", "TimedOut"]}
+
+
+def test_kinds_are_shown_as_they_are_posted() -> None:
+    known = [
+        KindDurations(provider="p", kind="redis~create", operations=3, p50=1.5, updated_at=NOW)
+    ]
+    counted = Summary(
+        kinds=(
+            KindCount(provider="p", kind="redis~create", running=2, slow=1),
+            KindCount(provider="p", kind="~operationsstatus", running=1, slow=0),
+        )
+    )
+    learned, unknown = shown.kinds(known, counted)
+    assert learned == {
+        "provider": "p",
+        "kind": "redis/create",
+        "collection": None,
+        "n": 3,
+        "p50": 1.5,
+        "p90": None,
+        "p99": None,
+        "updatedAt": "2026-11-23T03:05:40Z",
+        "running": 2,
+        "slow": 1,
+    }
+    assert (unknown["kind"], unknown["collection"]) == (None, "operationsstatus")
+    assert (unknown["n"], unknown["running"]) == (0, 1)
+
+
+def test_summary_is_shown_whole() -> None:
+    counted = Summary(
+        counted_at=NOW,
+        watching=6,
+        overdue=1,
+        slow=2,
+        oldest_due_at=at(-9),
+        pending=4,
+        failing=3,
+        queued={"operations": 7},
+        poisoned={"deliveries": 1},
+        circuits=(OpenCircuit(host="h:443", failures=5, open_until=at(30)),),
+        hours=(
+            HourCounts(hour="2026-11-23T02", failed=1),
+            HourCounts(hour="2026-11-23T03", lost=2),
+        ),
+    )
+    row = shown.summary(counted)
+    hours, last_day = row.pop("hours"), row.pop("last24Hours")
+    assert row == {
+        "countedAt": "2026-11-23T03:05:40Z",
+        "watching": 6,
+        "overdue": 1,
+        "slow": 2,
+        "oldestDueAt": "2026-11-23T03:05:31Z",
+        "pending": 4,
+        "failing": 3,
+        "queued": {"operations": 7},
+        "poisoned": {"deliveries": 1},
+        "circuits": [{"host": "h:443", "failures": 5, "openUntil": "2026-11-23T03:06:10Z"}],
+    }
+    assert [(hour["hour"], hour["failed"], hour["lost"]) for hour in hours] == [
+        ("2026-11-23T02", 1, 0),
+        ("2026-11-23T03", 0, 2),
+    ]
+    assert (last_day["failed"], last_day["lost"], last_day["succeeded"]) == (1, 2, 0)
+    assert "hour" not in last_day

@@ -149,6 +149,10 @@ def test_status_decides(response: HttpResponse, seen: Observation) -> None:
             ended(result='{"status":{"phase":1}}'),
         ),
         "a code without a message": (answer({"code": "A1"}), ended(result='{"code":"A1"}')),
+        "a status of another kind in a 202": (
+            answer({"status": "Enabled"}, 202),
+            running("Enabled"),
+        ),
         "a status that is running": (answer({"status": "InProgress"}), running()),
         "a status that has failed": (answer({"status": "Failed"}), ended(status="Failed")),
         "provisioningState running": (

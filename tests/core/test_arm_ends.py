@@ -11,7 +11,7 @@ from opswatch.core.observations import Ended, Missed, Observation, Running, UrlS
 from opswatch.core.policy import Policy
 from opswatch.core.polls import Action, Finish, Wait, after_poll, polled_url
 from opswatch.core.watches import Watch
-from tests.support.builders import API_VERSION, ENDPOINT, NOW, PATH, URL, answer, at
+from tests.support.builders import API_VERSION, ENDPOINT, ID, NOW, PATH, URL, answer, at
 from tests.support.builders import watch as new_watch
 
 RESULTS_URL = URL.replace("operationsStatus", "operationResults")
@@ -29,9 +29,10 @@ def look(url: str, style: UrlStyle | None, *response: Any) -> Observation:
 
 @pytest.mark.parametrize("code", [200, 203, 206, 226])
 def test_location_url_ends_with_any_2xx(code: int) -> None:
-    seen = look(RESULTS_URL, UrlStyle.LOCATION, {"name": "made"}, code)
-    assert isinstance(seen, Ended)
-    assert seen.inferred_from is None
+    for name in ("made", ID):  # also the operation's own
+        seen = look(RESULTS_URL, UrlStyle.LOCATION, {"name": name}, code)
+        assert isinstance(seen, Ended)
+        assert seen.inferred_from is None
 
 
 @pytest.mark.parametrize(

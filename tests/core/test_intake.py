@@ -233,6 +233,8 @@ REJECTED: dict[Reason, dict[str, tuple[Any, str]]] = {
         ),
     },
     Reason.UNKNOWN_SHAPE: {
+        "an event of Event Grid": ({"id": ID, "eventType": "x"}, "an event"),
+        "a CloudEvent": ({"id": ID, "specversion": "1.0"}, "an event"),
         "an array": ([ID], "array"),
         "an empty array": ("[]", "array"),
         "an empty object": ({}, "'operation'"),

@@ -55,6 +55,12 @@ def test_other_origin_is_refused(scheme: str, authority: str) -> None:
     assert not same_origin(scheme, authority, ENDPOINT)
 
 
+def test_regions_are_those_of_the_public_clouds() -> None:
+    assert same_origin("https", "westus.management.azure.com", ENDPOINT)
+    assert not same_origin("https", "a.westus.management.azure.com", ENDPOINT)
+    assert not same_origin("https", "westus.arm.example.com", "https://arm.example.com")
+
+
 HOSTS = st.sampled_from(
     [*ENDPOINTS, "https://", "//", "/", "https://management.azure.com@", "https:/", "\\\\", ""]
 )

@@ -218,7 +218,9 @@ def test_wake_up_hides_no_trigger_metadata() -> None:
         b'{"wake":{"partition":"a","row":"b"}}',
         b'{"wake":{"partition":"a","row":"b","seq":"1"}}',
         b'{"wake":{"partition":"a","row":"b","seq":1.5}}', b'{"Wake":{}}',
-        b'{"wake":' + b"[" * 100_000, json.dumps({"operation": URL}).encode(),
+        b'{"wake":' + b"[" * 100_000,
+        b'{"wake":[{"partition":"a","row":"b","seq":1,"copy":{"a":' + b"[" * 50_000,
+        json.dumps({"operation": URL}).encode(),
     ],
 )  # fmt: skip
 def test_post_is_not_a_wake_up(body: bytes) -> None:

@@ -100,6 +100,15 @@ async def test_no_attempt_waits_at_a_stuck_host() -> None:
     assert attempts.slots == [Acquired(), Acquired(), Busy(timedelta(seconds=61))]
 
 
+async def test_no_attempt_waits_long_at_an_unknown_host() -> None:
+    now = [0.0]
+    attempts = Attempts(HostLimiter(most=1, patience=60, clock=lambda: now[0]))
+    await attempts.start(1)
+    now[0] = 0.6
+    await attempts.start(1)
+    assert attempts.slots == [Acquired(), Busy(timedelta(seconds=0.6))]
+
+
 async def test_slow_attempt_does_not_end_waiting_for_quick_ones() -> None:
     now = [0.0]
     attempts = Attempts(HostLimiter(most=2, patience=1, clock=lambda: now[0]))

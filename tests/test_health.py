@@ -17,6 +17,7 @@ from azure.core.exceptions import (
 from opswatch import health
 from opswatch.core.http import HttpResponse, NoAnswer
 from opswatch.core.intake import Defaults
+from opswatch.core.mistakes import Mistake, Part
 from opswatch.health import Check, brief, check_all
 from opswatch.ports import Services
 from opswatch.rows.messages import POISON_SUFFIX, QUEUES
@@ -216,3 +217,28 @@ def test_error_is_shown_in_one_clean_line() -> None:
     assert "second" not in shown
     assert brief(TimeoutError()) == "TimeoutError"
     assert len(brief(OSError("x" * 999))) <= 300
+
+
+# --- wrong settings
+
+
+@pytest.mark.parametrize(
+    ("part", "asked"),
+    [
+        (Part.STORAGE, {"settings", "secret"}),
+        (Part.POSTS, {"settings", "secret", "storage", "queue", "poison", "table"}),
+        (Part.POLLS, {"settings", "secret", "storage", "queue", "poison", "table"}),
+        (
+            Part.DELIVERIES,
+            {"settings", "secret", "storage", "queue", "poison", "table", "token", "ARM"},
+        ),
+    ],
+)
+async def test_what_a_wrong_setting_stops_is_not_asked(
+    harness: Harness, part: Part, asked: set[str]
+) -> None:
+    mistake = Mistake("OPSWATCH_X: wrong", frozenset({part}))
+    services = replace(harness.services, mistakes=(mistake,))
+    checks = await checks_of(services)
+    assert {check.topic for check in checks} == asked
+    assert await bad(services) == [("settings", "OPSWATCH_X: wrong")]

@@ -26,7 +26,7 @@ class DeliveryFilter:
         """Return whether a callback URL is of one of the hosts."""
         origin = origin_of(callback_url).lower()
         host = origin.partition("://")[2]
-        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        name = host.rpartition(":")[0] or host
         wanted = {(origin_of(each) or each).lower() for each in self.hosts}
         return not wanted or bool({origin, host, name} & wanted)
 
@@ -60,7 +60,7 @@ async def list_deliveries(
                 break
         if token is not None:
             return Page(found, _PENDING + token)
-        if found or reads + len(states) > MOST_READS:
+        if found:
             return Page(found, _SETTLED if states else None)
     if not states:
         return Page(found)

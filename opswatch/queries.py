@@ -102,7 +102,7 @@ class OperationFilter:
 
 @dataclass(frozen=True, slots=True)
 class ListedOperation:
-    """An operation in a list: its entry, and its watch if it is running and was read."""
+    """An operation in a list: its entry, and its watch if there is one and it was read."""
 
     entry: TimelineEntry
     watch: Watch | None = None
@@ -188,7 +188,7 @@ async def list_operations(
         running = await _read_running(store, wanted)
 
     def listed(entry: TimelineEntry) -> ListedOperation:
-        return ListedOperation(entry, None if entry.finished_at else running.get(entry.operation))
+        return ListedOperation(entry, running.get(entry.operation))
 
     entries = await list_dated(
         Dated(

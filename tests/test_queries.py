@@ -208,6 +208,9 @@ async def five() -> Store:
         ({"statuses": ("inprogress",)}, [0]),  # the watch's: the timeline has none
         ({"statuses": (REGISTERED,)}, [1]),
         ({"statuses": ("unheard of",)}, []),
+        ({"statuses": ("failed", "succeeded")}, [2, 3, 4]),  # one of them has no index
+        ({"statuses": ("failed", "inprogress")}, [0, 3]),
+        ({"is_watching": True, "subscriptions": ("SUBSCRIPTION",)}, [0, 1]),
         ({"is_watching": True}, [0, 1]),
         ({"is_watching": False}, [2, 3, 4]),
         ({"is_watching": False, "statuses": ("inprogress",)}, []),
@@ -217,6 +220,16 @@ async def test_list_fulfils_every_condition(
     five: Store, conditions: dict[str, Any], expected: list[int]
 ) -> None:
     assert await listed(five, **conditions) == expected
+
+
+async def test_filtered_pages_of_running_ones_are_no_longer_than_asked() -> None:
+    store = MemoryStore()
+    for number in range(7):
+        named = replace(operation(), key=Key("s", f"operation-{number:03}"))
+        await store.watches.put(watch(operation=named, kind="odd" if number % 3 else None))
+    pages = await pages_of(store, 3, is_watching=True, kinds=("odd",))
+    assert [number for page in pages for number in page] == [1, 2, 4, 5]
+    assert all(len(page) <= 3 for page in pages)
 
 
 async def test_listed_status_is_the_current_one(five: Store) -> None:

@@ -175,8 +175,7 @@ class DurablePolling:
         """Wait for the end, raise it if it is no success, and read the result."""
         if self._is_done:
             return
-        posted = self.posted.result()
-        watched = self.connection.watched(self.key, posted if posted.digests else None)
+        watched = self.connection.watched(self.key, self.posted.result())
         last: OperationRow | None = None
         async for row in watched.looks(None):
             last = row

@@ -223,7 +223,6 @@ def is_same_wait(before: Delivery, current: Delivery) -> bool:
         current.state is DeliveryState.PENDING
         and current.started_at == before.started_at
         and current.seq == before.seq
-        and current.next_attempt_at == before.next_attempt_at
     )
 
 

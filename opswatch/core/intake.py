@@ -166,23 +166,30 @@ def rejection(body: bytes, reason: Reason, detail: str, now: datetime) -> Reject
 
 
 def _text(body: bytes) -> str:
-    """Return the posted text, decoded if it is base64, without white space and BOM around it.
+    """Return the posted text, decoded if it is base64, without white space and BOM around it."""
+    if len(body) > MAX_MESSAGE:
+        raise RefusedError(Reason.TOO_LARGE, f"{len(body)} bytes; a message has {MAX_MESSAGE}")
+    text = _decoded(body)
+    packed = packed_in_base64(text)
+    if packed is not None:
+        text = _decoded(packed)
+    if not text:
+        raise RefusedError(Reason.EMPTY, "an empty message")
+    return text
+
+
+def packed_in_base64(text: str) -> bytes | None:
+    """Return the text that a posted text is the base64 of; None if it is no base64.
 
     It counts as base64 if it decodes to printable text. Line ends within it are skipped:
     command-line tools wrap their lines. Printable is not `str.isprintable`, which knows no emoji
     newer than Python.
     """
-    if len(body) > MAX_MESSAGE:
-        raise RefusedError(Reason.TOO_LARGE, f"{len(body)} bytes; a message has {MAX_MESSAGE}")
-    text = _decoded(body)
     packed = text.replace("\r", "").replace("\n", "")
-    if len(packed) % 4 == 0 and _BASE64.fullmatch(packed):
-        inner = b64decode(packed)
-        if _is_utf16(inner) or _is_printable(inner):
-            text = _decoded(inner)
-    if not text:
-        raise RefusedError(Reason.EMPTY, "an empty message")
-    return text
+    if len(packed) % 4 or not _BASE64.fullmatch(packed):
+        return None
+    inner = b64decode(packed)
+    return inner if _is_utf16(inner) or _is_printable(inner) else None
 
 
 def _decoded(body: bytes) -> str:

@@ -45,6 +45,7 @@ from opswatch.steps import events
 from opswatch.steps.finish import touch_result
 from opswatch.steps.unreadable import get_or_remove
 from opswatch.steps.wakeups import (
+    Chain,
     after_commit,
     before_commit,
     delivery_chain,
@@ -128,14 +129,9 @@ async def _wait(
         if made is None:
             raise
         # As a message, even if it is far: a look that found it as well would wake it twice.
-        waiting, is_awaited = replace(waiting, far=False), False
-    try:
-        is_ours = await _replace(services, row, waiting)
-    except Exception:
-        if not is_awaited:  # the row may be written all the same
-            await send_wake_up(services, chain, waiting)
-        raise
-    if not is_ours:
+        was_far, waiting = waiting.far, replace(waiting, far=False)
+        is_awaited = was_far and await _try_to_send(services, chain, waiting)
+    if not await _replace(services, row, waiting):
         events.record_conflict(row.value.key, row.value.seq)
         if made is not None:
             await _count_besides(services, row.value, made)
@@ -143,6 +139,15 @@ async def _wait(
         await after_commit(services, chain, waiting)
     else:  # again; if this fails too, the repair sends it
         await send_wake_up(services, chain, waiting)
+
+
+async def _try_to_send(services: Services, chain: Chain[Delivery], waiting: Delivery) -> bool:
+    """Send a wake-up before the row that is written in any case; return False if that fails."""
+    try:
+        await send_wake_up(services, chain, waiting)
+    except Exception:
+        return False
+    return True
 
 
 async def _replace(services: Services, row: Row[Delivery], decided: Delivery) -> bool:

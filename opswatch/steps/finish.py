@@ -29,9 +29,23 @@ async def finish(services: Services, row: Row[Watch]) -> Result:
     receiver that has joined since gets its delivery first, and a new round that has begun since is
     left alone. Returns the result that is stored: the first end of a round counts.
     """
-    key = row.value.key
     result = await _store_result(services, row.value)
     await _list_end(services, result)
+    await _create_deliveries(services, row, result)
+    return result
+
+
+async def finish_late_registration(services: Services, row: Row[Watch], ended: Result) -> None:
+    """Finish a watch that was begun when its operation already had a result.
+
+    That one is not stored again: if it was purged since, nothing would lead the purge to it.
+    """
+    await _create_deliveries(services, row, ended)
+
+
+async def _create_deliveries(services: Services, row: Row[Watch], result: Result) -> None:
+    """Create the deliveries of a watch, and remove it, unless it is of a later round."""
+    key = row.value.key
     called: set[str] = set()
     failure: Exception | None = None
     current: Row[Watch] | None = row
@@ -51,7 +65,6 @@ async def finish(services: Services, row: Row[Watch]) -> Result:
         if await services.store.watches.delete(key, current.etag):
             break
         current = await services.store.watches.get(key)
-    return result
 
 
 async def _store_result(services: Services, watch: Watch) -> Result:
@@ -104,11 +117,6 @@ async def _list_end(services: Services, result: Result) -> None:
         row = await services.store.results.get(listed.key)
         is_later = row is not None and row.value.facts.round > listed.facts.round
         listed = row.value if row is not None and is_later else None
-
-
-async def finish_late_registration(services: Services, row: Row[Watch], ended: Result) -> None:
-    """Finish a watch that was begun when its operation already had a result."""
-    await finish(services, replace(row, value=replace(row.value, end=ended.end)))
 
 
 async def _create_delivery(

@@ -4,11 +4,13 @@ Columns are shown by name, so that a new one is a decision. A callback URL shows
 host, the operation's URL no query; texts and JSON of ARM and of receivers are redacted.
 """
 
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from opswatch.core.deliveries import Delivery
-from opswatch.core.intake import Rejection
+from opswatch.core.intake import Rejection, packed_in_base64
 from opswatch.core.keys import Key
 from opswatch.core.kinds import KindDurations
 from opswatch.core.redact import redact, redact_text
@@ -41,6 +43,7 @@ _DELIVERY = (
 )  # fmt: skip
 _TEXTS = ("errorMessage", "errorMessageInner", "lastMiss", "lostReason")
 _MOST_OF_A_BODY = 4096  # characters of a rejected post
+_CALLBACK_URL = re.compile(r'("callbackUrl"\s*:\s*")([^"]*)')  # also in a text that is not JSON
 
 
 def operation(view: OperationView) -> dict[str, Any]:
@@ -115,21 +118,20 @@ def delivery(shown: Delivery | SettledEntry) -> dict[str, Any]:
 
 
 def rejection(shown: Rejection) -> dict[str, Any]:
-    """Return a rejected post; of its body no more than a person reads."""
-    body = cut(shown.body, _MOST_OF_A_BODY)
-    try:
+    """Return a rejected post; of its body, decoded if it is base64, what a person reads."""
+    packed = packed_in_base64(shown.body.strip())
+    body = shown.body if packed is None else packed.decode("utf-8", "replace")
+    with suppress(ValueError):
         posted = from_json(body)
-    except ValueError:
-        posted = None
-    if isinstance(posted, dict) and isinstance(posted.get("callbackUrl"), str):
-        posted["callbackUrl"] = origin_of(posted["callbackUrl"])
-        body = to_json(redact(posted))
+        if '"callbackUrl"' in to_json(posted):
+            body = to_json(redact(posted))
+    body = _CALLBACK_URL.sub(lambda found: found[1] + origin_of(found[2]), body)
     return {
         "day": shown.key.partition,
         "id": shown.body_sha256,
         "reason": shown.reason.value,
         "detail": redact_text(shown.detail),
-        "body": redact_text(body),
+        "body": redact_text(cut(body, _MOST_OF_A_BODY)),
         "receivedAt": format_instant(shown.received_at),
         "count": shown.count,
     }

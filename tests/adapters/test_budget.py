@@ -83,6 +83,7 @@ def test_old_header_says_nothing() -> None:
     answered(budget, 0, reads="100")
     answered(budget, 1, reads="0")
     assert delay(budget, 2.9) > 0
+    answered(budget, 2.9)  # without a header
     assert delay(budget, 3.1) == 0
 
 
@@ -148,6 +149,19 @@ def test_throttled_resource_pauses_its_provider() -> None:
     refused(budget, 0, 30, "ResourceRequestsThrottled")
     assert delay(budget, 1) > 0
     assert delay(budget, 1, operation(provider="Microsoft.Sql")) == 0
+
+
+def test_longer_of_two_pauses_counts() -> None:
+    budget = ReadBudget()
+    refused(budget, 0, 10)
+    refused(budget, 0, 100, "ResourceRequestsThrottled")
+    assert delay(budget, 0) > 100
+
+
+def test_no_turn_is_within_a_pause() -> None:
+    budget = ReadBudget()
+    refused(budget, 0, 3000)
+    assert all(delay(budget, 0) > 3000 for _ in range(400))
 
 
 def test_refusal_without_a_wait_pauses_nothing_else() -> None:

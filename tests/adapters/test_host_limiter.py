@@ -214,6 +214,51 @@ async def test_quick_hosts_that_begin_to_hang_leave_slots() -> None:
     await process.end_all()
 
 
+async def test_host_gets_few_slots_while_many_attempts_hang() -> None:
+    process = Process()
+    assert await process.hang(hosts(2), each=24) == 48
+    assert await process.hang(["new"], each=9) == 4
+    assert await process.hang(hosts(11, "more"), each=9) == 44
+    assert await process.hang(["last"], each=9) == 1
+    await process.end_all()
+
+
+async def test_host_is_quick_again_after_an_attempt_that_hung() -> None:
+    process = Process()
+    assert await process.answer("known")
+    assert await process.hang(["known"], each=1) == 1
+    process.now += 3
+    assert await process.answer("another")  # by then the one that hangs is slow
+    await process.end_all()
+    assert await process.answer("known")
+    await process.hang(hosts(200), each=1)
+    assert await process.answer("known")
+    await process.end_all()
+
+
+async def test_idle_host_is_busy_as_long_as_the_process() -> None:
+    process = Process()
+    assert await process.answer("idle", seconds=10.0)
+    process.now = 100.0
+    await process.hang(hosts(200), each=1)
+    process.now = 101.0
+    async with process.limiter.slot("idle") as slot:
+        assert slot == Busy(timedelta(seconds=1))
+    await process.end_all()
+
+
+async def test_attempts_that_hang_leave_few_places_to_wait() -> None:
+    limiter = HostLimiter(patience=60, clock=lambda: 0.0)
+    attempts = Attempts(limiter)
+    await attempts.start(1)
+    await attempts.end(1)  # the host is quick
+    async with AsyncExitStack() as stack:
+        for host in hosts(170):
+            await stack.enter_async_context(limiter.slot(host, forced=True))
+        await attempts.start(32 + 6 + 3)
+        assert attempts.slots == [Acquired()] * 33 + [FULL] * 3
+
+
 async def test_slow_hosts_get_fewer_slots_than_unknown_ones() -> None:
     process = Process()
     assert await process.answer("slow", seconds=10.0)
@@ -265,6 +310,15 @@ async def test_domain_that_hangs_leaves_quick_tenants_alone() -> None:
     assert await process.answer("new", domain="apps.example")
 
 
+async def test_quick_tenants_of_a_domain_do_not_count() -> None:
+    process = Process()
+    for host in hosts(2, "quick"):
+        assert await process.answer(host, domain="apps.example")
+    assert await process.hang(hosts(2, "quick"), each=30, domain="apps.example") == 60
+    assert await process.answer("new", domain="apps.example")
+    await process.end_all()
+
+
 async def test_host_without_a_name_server_counts_as_slow() -> None:
     process = Process()
     async with process.limiter.slot("dead") as slot:
@@ -290,11 +344,18 @@ async def test_full_addresses_are_left_out() -> None:
 async def test_memory_of_hosts_is_bounded() -> None:
     process = Process()
     await process.hang(["hangs"], each=1)
+    assert await process.answer("used again and again")
+    used = process.limiter._hosts["used again and again"]
     for number in range(3000):
+        if number % 500 == 0:
+            assert await process.answer("used again and again")
         assert await process.answer(f"host{number}", seconds=0.0, domain=f"domain{number}")
     assert len(process.limiter._hosts) == 2000
     assert "hangs" in process.limiter._hosts
+    assert process.limiter._hosts["used again and again"] is used
     assert set(process.limiter._groups) == {"address of hangs"}
+    process.now += 3
+    assert await process.answer("another")  # by then the one that hangs is slow
     await process.end_all()
     assert process.limiter._groups == {}
     assert (process.limiter._all.running, process.limiter._all.slow) == (0, 0)

@@ -32,6 +32,7 @@ class Identity:
     life: int = HOUR
     refresh_in: int | None = None
     asked: list[tuple[tuple[str, ...], str | None]] = field(default_factory=list)
+    is_asked_for_cae: bool = True  # each time: only such a token is challenged with claims
     times: list[float] = field(default_factory=list)
     forgotten: int = 0
     cut_off: int = 0
@@ -40,6 +41,7 @@ class Identity:
         self, *scopes: str, options: TokenRequestOptions | None = None
     ) -> AccessTokenInfo:
         self.asked.append((scopes, (options or {}).get("claims")))
+        self.is_asked_for_cae &= bool((options or {}).get("enable_cae"))
         self.times.append(self.time)
         number = len(self.asked)
         await asyncio.sleep(0)
@@ -81,9 +83,12 @@ async def test_concurrent_callers_share_one_request(identity: Identity, tokens: 
     got = await asyncio.gather(*(tokens.get() for _ in range(10)))
     assert set(got) == {"token1"}
     assert identity.asked == [((SCOPE,), None)]
+    assert identity.is_asked_for_cae
 
 
-@pytest.mark.parametrize(("refresh_in", "renewed_at"), [(600, 600), (3000, 3000), (None, 1800)])
+@pytest.mark.parametrize(
+    ("refresh_in", "renewed_at"), [(600, 600), (3000, 3000), (None, 1800), (10, 30)]
+)
 async def test_token_is_renewed_in_background(
     identity: Identity, tokens: Tokens, refresh_in: int | None, renewed_at: int
 ) -> None:
@@ -110,15 +115,16 @@ async def test_nobody_waits_while_old_token_lasts(identity: Identity, tokens: To
 
 
 async def test_failed_renewal_is_repeated_rarely_and_old_token_used_until_expiry(
-    identity: Identity, tokens: Tokens
+    identity: Identity, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("opswatch.adapters.tokens._SECOND_TRY", 0.0)
     await tokens.get()
     identity.is_down = True
     for identity.time in range(1800, HOUR):
         assert await tokens.get() == "token1"
         await settle()
     minutes = (HOUR - 1800) / 60
-    assert len(identity.asked) <= 1 + 2 * 2 * minutes  # every 30 s, twice each
+    assert len(identity.asked) == 1 + 2 * 2 * minutes  # every 30 s, twice each
     await tokens.close()
     identity.time = HOUR
     with pytest.raises(ClientAuthenticationError, match="no identity here"):
@@ -195,8 +201,18 @@ async def test_refused_replacement_is_not_replaced_at_once(
     for _ in range(9):
         assert (await tokens.replace(replaced.token)).token == "token2"
     assert len(identity.asked) == 2
+    assert (await tokens.replace(replaced.token, "{}")).token == "token3"  # it lacked claims
     identity.time += 30
-    assert (await tokens.replace(replaced.token)).token == "token3"
+    assert (await tokens.replace("token3")).token == "token4"
+
+
+async def test_nobody_gets_a_token_that_is_being_replaced(
+    identity: Identity, tokens: Tokens
+) -> None:
+    replacing = asyncio.create_task(tokens.replace(await tokens.get()))
+    await asyncio.sleep(0)
+    assert await tokens.get() == "token2" == (await replacing).token
+    assert len(identity.asked) == 2
 
 
 async def test_token_for_claims_replaces_the_refused_token(

@@ -255,6 +255,11 @@ def test_address_that_would_leak_a_key_is_refused(url: str) -> None:
         open_http(url, "key", None, is_async=False)
 
 
+def test_one_key_serves_both_functions() -> None:
+    keys = [open_http(URL, "key", write, is_async=False)._keys for write in (None, "other")]
+    assert keys == [{"read": "key", "write": "key"}, {"read": "key", "write": "other"}]
+
+
 def test_environment_may_name_the_api() -> None:
     opened = open_env({"OPSWATCH_URL": URL, "OPSWATCH_KEY": "key"}, is_async=False)
     assert isinstance(opened, HttpSource)

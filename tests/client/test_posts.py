@@ -1,6 +1,8 @@
 """What is handed over becomes a post: texts, responses, pollers, and what their requests say."""
 
+import json
 import threading
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +20,7 @@ from azure.mgmt.core.polling.async_arm_polling import AsyncARMPolling
 
 from opswatch.client.posts import (
     NoStatusUrlError,
+    Options,
     Request,
     ended_row,
     key_of_url,
@@ -64,7 +67,7 @@ def async_poller(initial: Any, method: Any) -> AsyncLROPoller[Any]:
     ("method", "path", "resource", "kind"),
     [
         ("PUT", RESOURCE, RESOURCE, "redisEnterprise/create"),
-        ("PATCH", RESOURCE, RESOURCE, "redisEnterprise/update"),
+        ("patch", RESOURCE, RESOURCE, "redisEnterprise/update"),
         ("DELETE", f"{RESOURCE}/", RESOURCE, "redisEnterprise/delete"),
         (
             "PUT",
@@ -104,6 +107,21 @@ def test_request_names_resource_and_kind(
 ) -> None:
     request = Request(method=method, url=f"{ARM}{path}?api-version=1")
     assert (request.resource_id, request.kind) == (resource, kind)
+
+
+@pytest.mark.parametrize(
+    ("options", "posted"),
+    [
+        ({}, {}),
+        ({"callback_on": "Failed"}, {"callbackOn": ["Failed"]}),
+        ({"callback_on": ("Failed", "Lost")}, {"callbackOn": ["Failed", "Lost"]}),
+        ({"timeout": timedelta(seconds=29.5)}, {"timeout": "PT30S"}),
+        ({"timeout": "PT1H"}, {"timeout": "PT1H"}),
+        ({"client_state": 0, "again": True}, {"clientState": 0, "again": True}),
+    ],
+)
+def test_options_become_properties(options: dict[str, Any], posted: dict[str, Any]) -> None:
+    assert json.loads(Options(**options).body(SIGNED)) == {"operation": SIGNED} | posted
 
 
 @pytest.mark.parametrize(

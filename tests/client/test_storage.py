@@ -6,13 +6,13 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from azure.core.credentials import AzureNamedKeyCredential
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.data.tables import (
     AccountSasPermissions,
     EdmType,
@@ -38,6 +38,7 @@ from opswatch.client import (
     Watcher,
 )
 from opswatch.client.environment import open_env
+from opswatch.client.source import Posted
 from opswatch.client.storage import StorageSource
 from opswatch.client.sync import Watcher as SyncWatcher
 from opswatch.config import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, Settings, connection_parts
@@ -426,6 +427,23 @@ async def test_refusal_names_the_role(code: int) -> None:
         await source.read(KEY)
     with pytest.raises(NotAllowedError, match="Storage Queue Data Message Sender"):
         await source.post(SIGNED.encode(), NOW)
+
+
+@pytest.mark.parametrize("day", ["2026-11-23", "2026-11-24"])
+async def test_rejection_is_found_on_the_day_of_the_post_and_the_next(day: str) -> None:
+    """A message that is posted before midnight may be read after it."""
+
+    class Rejections:
+        async def get_entity(self, partition: str, digest: str) -> dict[str, str]:
+            if (partition, digest) != (day, "second"):
+                raise ResourceNotFoundError
+            return {"reason": "ForeignHost", "detail": "not ARM"}
+
+    intake: Any = None
+    source = StorageSource(None, None, None, Rejections(), intake)
+    at = datetime(2026, 11, 24, 1, 59, tzinfo=timezone(timedelta(hours=2)))
+    rejected = await source.rejection(Posted(key=KEY, at=at, digests=("first", "second")))
+    assert "ForeignHost: not ARM" in str(rejected)
 
 
 async def test_account_without_the_app_is_named() -> None:

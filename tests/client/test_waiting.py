@@ -103,6 +103,14 @@ async def test_each_outage_counts_from_its_own_beginning() -> None:
     seen = await statuses(clock, *outage, RUNNING, *outage, finished())
     assert seen == ["InProgress", "Succeeded"]
     assert clock.seconds > 600
+    assert clock.slept[0] == clock.slept[29] == 1.0  # the first delay of each
+
+
+async def test_looks_stay_frequent_while_something_changes() -> None:
+    clock = Clock()
+    polled = [row(status="InProgress", dueAt=NOW, percentComplete=percent) for percent in range(5)]
+    await statuses(clock, *polled, polled[-1], polled[-1], finished())
+    assert clock.slept == [1.0] * 5 + [2.0, 4.0]
 
 
 async def test_read_that_hangs_is_a_hiccup() -> None:
@@ -142,10 +150,11 @@ async def test_sign_in_must_work_once() -> None:
     assert await statuses(Clock(), RUNNING, no_sign_in, finished()) == ["InProgress", "Succeeded"]
 
 
-async def test_timeout_ends_the_wait_and_names_the_status() -> None:
+@pytest.mark.parametrize("reads", [(RUNNING,), (RUNNING, None)])
+async def test_timeout_ends_the_wait_and_names_the_status(reads: tuple[Read, ...]) -> None:
     clock = Clock()
     with pytest.raises(TimeoutError, match="InProgress; the watch goes on"):
-        await statuses(clock, RUNNING, within=timedelta(seconds=20))
+        await statuses(clock, *reads, within=timedelta(seconds=20))
     assert clock.seconds == 20
 
 

@@ -93,6 +93,14 @@ def nested(depth: int) -> bytes:
         "hybrid: 202 with a status": (answer({"status": "InProgress"}, 202), running()),
         "hybrid: an end, even in a 202": (answer({"status": "Succeeded"}, 202), ended()),
         "AAO: running in a 201": (answer({"status": "Running"}, 201), running("Running")),
+        "AAO: a state of its own beside": (
+            answer({"status": "InProgress", "properties": {"provisioningState": "Succeeded"}}),
+            running(),
+        ),
+        "AAO: also in another case": (
+            answer({"Status": "Failed", "status": "InProgress"}),
+            running(),
+        ),
     },
 )
 def test_status_decides(response: HttpResponse, seen: Observation) -> None:
@@ -111,6 +119,10 @@ def test_status_decides(response: HttpResponse, seen: Observation) -> None:
         "a 202 with null": (answer(b"null", 202), RUNNING),
         "a 202 with a list": (answer([1], 202), RUNNING),
         "a 202 with a text": (answer(b"Accepted", 202), RUNNING),
+        "a 202 with JSON called HTML": (
+            answer({"a": 1}, 202, {"content-type": "text/html"}),
+            RUNNING,
+        ),
         "an empty 200 (Redis delete)": (answer(None), ended()),
         "a 200 with white space": (answer(b"\n"), ended()),
         "a 200 with a byte-order mark": (answer(b"\xef\xbb\xbf"), ended()),
@@ -128,10 +140,15 @@ def test_status_decides(response: HttpResponse, seen: Observation) -> None:
             answer({"status": "Enabled", "a": 1}),
             ended(result='{"status":"Enabled","a":1}'),
         ),
+        "a status of another kind beside times": (
+            answer({"status": "Enabled", "startTime": START_TEXT}),
+            ended(result=compact({"status": "Enabled", "startTime": START_TEXT})),
+        ),
         "a status that is an object": (
             answer({"status": {"phase": 1}}),
             ended(result='{"status":{"phase":1}}'),
         ),
+        "a code without a message": (answer({"code": "A1"}), ended(result='{"code":"A1"}')),
         "a status that is running": (answer({"status": "InProgress"}), running()),
         "a status that has failed": (answer({"status": "Failed"}), ended(status="Failed")),
         "provisioningState running": (
@@ -245,6 +262,9 @@ def test_location_error_is_its_failure_if_repeated() -> None:
         assert seen == ended(status="Failed", error=CONFLICT, inferred_from=inferred)
         assert isinstance(read(answer(body, code), STATUS), Missed)
         assert isinstance(read(answer(None, code), LOCATION), Missed)
+        listed = read(answer([body["error"]], code), LOCATION)
+        assert isinstance(listed, Ended)
+        assert (listed.status, listed.inferred_from) == ("Failed", inferred)
     for code in (401, 403, 404, 408, 410, 429, 500, 503):
         assert isinstance(read(answer(body, code), LOCATION), Missed)
 
@@ -270,9 +290,13 @@ def test_further_words_are_ends(word: str, status: str) -> None:
     assert read_ended(answer({"status": word})).status == status
 
 
+def test_202_without_a_status_leaves_the_style() -> None:
+    assert read_running(answer(None, 202), STATUS).style is STATUS
+
+
 def test_result_may_be_beside_the_envelope() -> None:
-    body = {"status": "Completed", "name": "x", "manifest": {"a": 1}}
-    assert read_ended(answer(body)).result == '{"manifest":{"a":1}}'
+    body = {"status": "Completed", "name": "x", "manifest": {"a": 1}, "left": 0, "error": None}
+    assert read_ended(answer(body)).result == '{"manifest":{"a":1},"left":0}'
     assert read_ended(answer(body | {"properties": {"b": 2}})).result == '{"b":2}'
 
 
@@ -681,6 +705,7 @@ def test_huge_retry_after_is_kept() -> None:
         "plain": (429, "Please try after 11 seconds.", 11),
         "one": (429, "Please try again after '1' second.", 1),
         "minutes": (429, "Please try again after '5' minutes.", 300),
+        "in capitals": (429, "PLEASE TRY AGAIN AFTER 5 MINUTES.", 300),
         "none": (429, "Please try again later.", None),
         "not throttled": (503, "Please try again after '372' seconds.", None),
     },

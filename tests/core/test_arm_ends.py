@@ -196,6 +196,14 @@ def test_dead_end_is_left_and_tried_again(code: int) -> None:
     assert asked[0] == asked[1] == URL
 
 
+def test_posted_url_keeps_its_style_behind_several_others() -> None:
+    """The posted URL has shown no status: its 200 with a resource is the end."""
+    accepted = answer(None, 202, {"azure-asyncoperation": MOVED})
+    further = answer({"status": "InProgress"}, headers={"azure-asyncoperation": f"{MOVED}-2"})
+    gone, resource = answer(None, 404), answer({"name": "cache-1"})
+    assert isinstance(polls(new_watch(), accepted, further, gone, resource), Finish)
+
+
 def test_two_urls_that_lead_to_one_another_are_polled_in_turn() -> None:
     leads_back = answer({"status": "InProgress"}, headers={"azure-asyncoperation": URL})
     action = polls(new_watch(), LEADS_ON, leads_back, LEADS_ON, leads_back)

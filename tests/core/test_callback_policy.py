@@ -248,6 +248,7 @@ def test_port_is_443_or_unprivileged(port: str) -> None:
 def test_http_needs_a_permitted_network() -> None:
     assert LOOPBACK.refusal("http://127.0.0.1/") is None
     assert LOOPBACK.refusal("http://127.0.0.1:80/") is None
+    assert LOOPBACK.refusal("http://127.0.0.1:443/") is None
     assert LOOPBACK.refusal("https://127.0.0.1:80/") is not None
     assert LOOPBACK.refusal("http://127.0.0.1:8080/") is None
     assert LOOPBACK.refusal("http://8.8.8.8/") is not None
@@ -275,6 +276,8 @@ def test_localhost_needs_a_loopback_network(host: str) -> None:
         ("*.example.com", "hooks.example.com.evil.net", False),
         ("example.com", "EXAMPLE.com", True),
         ("example.com", "example.com.evil.net", False),
+        ("example.com", "evil-example.com", False),
+        ("example.com", "hooks.example.com", False),
         ("*", "anything.example", True),
         ("*", "127.0.0.1", False),
         ("8.8.8.*", "8.8.8.8", True),

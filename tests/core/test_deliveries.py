@@ -235,6 +235,8 @@ def test_gap_is_at_least_its_floor(count: int, reply: Reply, least: float) -> No
 def test_short_schedule_shortens_floors() -> None:
     short = Policy(callback_schedule=(seconds(0), seconds(1), seconds(2)))
     assert gap(delivery(), Failed("404", floor=seconds(300)), short) == seconds(2)
+    falling = Policy(callback_schedule=(seconds(0), seconds(20), seconds(1)))
+    assert gap(made(1), Failed("404", floor=seconds(300)), falling) == seconds(20)
 
 
 @cases(

@@ -245,6 +245,7 @@ REJECTED: dict[Reason, dict[str, tuple[Any, str]]] = {
         "kind": ({"operation": ID, "kind": 1}, "'kind'"),
     },
     Reason.INVALID_OPERATION: {
+        "a message of 64 KiB": ("x" * 65_536, "neither"),
         "words": ("hello world", "neither"),
         "an ID of 129": ("x" * 129, "neither"),
         "a relative path": ("a/b", "neither"),
@@ -400,8 +401,12 @@ def test_optional_properties_are_kept() -> None:
         {
             "operation": URL,
             "kind": " redisEnterprise/create ",
+            "resourceId": " /subscriptions/s ",
             "callbackUrl": HOOK,
+            "callbackOn": ["Lost", "Failed", "Lost"],
+            "startTime": "2026-11-23T03:05:40Z",
             "timeout": "PT6H",
+            "again": True,
             "clientState": {"ticket": 42, "é": [None, True, 1.5]},
             "color": "unknown",
         }
@@ -409,16 +414,19 @@ def test_optional_properties_are_kept() -> None:
     assert posted == Registration(
         operation=posted.operation,
         kind="redisEnterprise/create",
+        resource_id="/subscriptions/s",
         callback_url=HOOK,
+        callback_on=("Lost", "Failed"),
+        start_time=NOW,
         timeout=timedelta(hours=6),
+        again=True,
         client_state='{"ticket":42,"é":[null,true,1.5]}',
     )
 
 
 def test_optional_properties_may_be_null() -> None:
-    posted = accepted(
-        {"operation": URL, "kind": None, "callbackUrl": None, "timeout": None, "clientState": None}
-    )
+    names = ("kind", "resourceId", "callbackUrl", "callbackOn", "startTime", "timeout", "again")
+    posted = accepted({"operation": URL, "clientState": None} | dict.fromkeys(names))
     assert posted == Registration(operation=posted.operation) == accepted(URL)
 
 

@@ -148,7 +148,9 @@ def test_jitter_depends_on_key_and_seq() -> None:
     )
 
 
-@pytest.mark.parametrize("seen", [missed(500), missed(429), SILENCE])
+@pytest.mark.parametrize(
+    "seen", [missed(500), missed(429), missed(429, retry_after=seconds(1)), SILENCE]
+)
 def test_misses_back_off_and_never_hasten_a_poll(seen: Observation) -> None:
     value, now = watch(last_running_at=NOW), NOW
     gaps: list[timedelta] = []
@@ -186,6 +188,8 @@ def many(first: float = 590) -> History:
 
 
 LEARNED = expect(many(), NOW, Policy())
+# The age by which 95 of 100 have ended.
+LATE = LEARNED.durations.quantile(0.95)
 SLOW_KIND = expect(many().merge(many(9000)).merge(many(9000)), NOW, Policy())
 
 
@@ -195,6 +199,18 @@ def test_running_poll_expects_an_end() -> None:
     assert value.expected is not None
     assert at(450) < value.expected.earliest_at < value.expected.at < value.expected.latest_at
     assert value.slow is False
+    late = after_poll(
+        watch(registered_at=at(50), start_time=NOW), running(), at(60), Policy(), LEARNED
+    ).watch
+    assert late.expected == value.expected
+
+
+def test_few_samples_of_yesterday_expect_an_end() -> None:
+    known = History()
+    for _ in range(5):
+        known = known.add(600, 600, at(-86_400))
+    expectation = expect(known, NOW, Policy())
+    assert after_poll(watch(), running(), at(60), Policy(), expectation).watch.expected is not None
 
 
 def test_missed_poll_keeps_the_expected_end() -> None:
@@ -216,6 +232,9 @@ def test_watch_becomes_slow_and_stays_slow() -> None:
     assert value.slow is True
     for later in (KNOWN, SLOW_KIND):
         assert after_poll(value, running(), at(2100), Policy(), later).watch.slow is True
+    assert after_poll(watch(), running(), at(LATE), Policy(), LEARNED).watch.slow is False
+    joined = watch(registered_at=at(1990), start_time=NOW)
+    assert after_poll(joined, running(), at(2000), Policy(), LEARNED).watch.slow is True
 
 
 def test_end_expects_nothing_new() -> None:

@@ -53,13 +53,15 @@ def test_later_end_replaces_entries_of_earlier_ones() -> None:
 
 
 def test_settled_delivery_is_listed_when_it_settled() -> None:
-    pending = delivery(callback_url=SECRET_URL, last_error="500 no /T0/secret?sig=abc here")
+    pending = delivery(
+        callback_url=SECRET_URL, last_error="500 no /T0/secret?sig=abc here", last_attempt_at=NOW
+    )
     settled = abandon(pending, "500", at(24 * 3600)).delivery
     entry = settled_entry(settled)
     assert entry.key.partition == "2026-11-24~abandoned"
     assert entry.record == settled.key
     assert (entry.callback_url, entry.settled_at) == ("https://hooks.example.com:8443", at(86400))
-    assert entry.last_error == "500 no /… here"
+    assert (entry.last_error, entry.last_attempt_at) == ("500 no /… here", NOW)
     assert timeline_keys(settled) == (entry.key,)
     assert timeline_keys(pending) == ()
 

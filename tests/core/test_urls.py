@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from opswatch.core.errors import Reason, RefusedError
 from opswatch.core.keys import operation_from_url, path_of
 from opswatch.core.texts import MAX_PROPERTY
-from opswatch.core.urls import own_url, same_origin, with_api_version
+from opswatch.core.urls import (
+    collection_of,
+    is_resource_url,
+    own_url,
+    same_origin,
+    with_api_version,
+    without_signature,
+)
 from tests.support.builders import ENDPOINT, PATH, URL
 
 ENDPOINTS = [ENDPOINT, "http://localhost:7080", "https://[::1]:8443", "https://arm.example.com:443"]
@@ -100,6 +107,24 @@ def test_api_version_is_read_from_the_url(query: str, version: str | None) -> No
     url = ENDPOINT + PATH + query
     assert operation_from_url(url).api_version == version
     assert (with_api_version(url, "9") == url) is (version is not None)
+
+
+@pytest.mark.parametrize("tail", ["", "/", "?a=/b/c", "/?a=/b/c"])
+def test_collection_is_the_last_segment_but_one(tail: str) -> None:
+    assert collection_of(f"{ENDPOINT}{PATH}{tail}") == "operationsstatus"
+    assert not is_resource_url(f"{ENDPOINT}{PATH}{tail}")
+
+
+@pytest.mark.parametrize(
+    ("query", "left"),
+    [
+        ("?t=1&API-Version=2024-10-01&s=2&h=3", "?API-Version=2024-10-01"),
+        ("?t=1&s=2&h=3", ""),
+        ("", ""),
+    ],
+)
+def test_signature_is_left_out(query: str, left: str) -> None:
+    assert without_signature(ENDPOINT + PATH + query) == ENDPOINT + PATH + left
 
 
 def test_path_is_that_which_is_sent() -> None:

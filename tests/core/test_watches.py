@@ -146,6 +146,17 @@ def test_poll_keeps_known_facts() -> None:
     assert wait(known, running(percent_complete=0.5)).facts.percent_complete == 0.5
 
 
+@pytest.mark.parametrize(("posted", "kept"), [("/posted", "/posted"), (None, "/arms")])
+def test_posted_resource_is_kept(posted: str | None, kept: str) -> None:
+    value = wait(watch(resource_id=posted), running(resource_id="/arms"))
+    assert value.facts.resource_id == kept
+
+
+@pytest.mark.parametrize("seen", OBSERVATIONS)
+def test_any_poll_ends_a_postponement(seen: Observation) -> None:
+    assert wait(watch(postponed_since=at(-9)), seen).postponed_since is None
+
+
 def test_new_url_replaces_the_polled_one() -> None:
     value = wait(watch(), running(next_url=f"{URL}&t=2"))
     assert value.facts.operation == replace(watch().facts.operation, url=f"{URL}&t=2")
@@ -204,6 +215,14 @@ def test_long_result_is_cut() -> None:
     assert kept.truncated
     assert kept.result is not None
     assert len(kept.result) == MAX_PROPERTY
+
+
+def test_long_error_is_cut() -> None:
+    error = arm_error(message="x" * (MAX_PROPERTY + 1))
+    _, kept = finish(watch(), ended(status="Failed", error=error))
+    assert kept.truncated
+    assert kept.error is not None
+    assert len(kept.error.json) <= MAX_PROPERTY
 
 
 @pytest.mark.parametrize("status", ["Succeeded", "Failed", "Canceled"])
@@ -427,6 +446,7 @@ def test_poll_of_a_copy_counts_for_the_same_url(
         "only the poll showed a new URL": (THEIRS, with_url(OURS), with_url(THEIRS)),
         "only the poll showed the URL's style": (THEIRS, with_style(OURS), with_style(THEIRS)),
         "the row has another new URL": (with_url(THEIRS, f"{NEW_URL}&x=1"), with_url(OURS), None),
+        "the style is that of the URL before": (with_url(THEIRS), with_style(OURS), None),
         "the row has ended": (
             change(THEIRS, end=end(FinalStatus.FAILED)), change(OURS, end=end()), None
         ),

@@ -297,6 +297,23 @@ def test_event_type_names_the_end(status: FinalStatus, kind: str) -> None:
     assert body["time"] == "2026-11-23T03:05:47Z"
 
 
+@cases(
+    "last_status, last_miss, reason",
+    {
+        "a word": ("Creating", None, "the last status was Creating"),
+        "a word and a miss": (
+            "Creating", "429 Busy", "the last status was Creating; the last miss was 429 Busy"
+        ),
+        "misses alone": (None, "500", "the last status was never read; the last miss was 500"),
+    },
+)  # fmt: skip
+def test_reason_of_a_time_out_is_what_was_seen_last(
+    last_status: str | None, last_miss: str | None, reason: str
+) -> None:
+    timed_out = end(FinalStatus.TIMED_OUT, last_status=last_status)
+    assert data_of(result(end=timed_out, last_miss=last_miss))["reason"] == reason
+
+
 @pytest.mark.parametrize(
     "body", [event(FAILED, MESSAGE_ID), sample_event(MESSAGE_ID, NOW)], ids=["result", "sample"]
 )

@@ -84,7 +84,7 @@ async def test_stop_is_repeated_after_concurrent_poll(harness: Harness) -> None:
 async def test_late_receivers_watch_cannot_be_stopped(harness: Harness) -> None:
     await harness.ended(HOOK)
     body = harness.post(OTHER)
-    outcomes = stop_before(harness, "timeline.put")
+    outcomes = stop_before(harness, "outbox.insert")
     await operations_message(harness.services, body)
     await harness.settle()
     assert outcomes == [StopOutcome.ENDED_BEFORE]

@@ -446,6 +446,22 @@ async def test_wake_up_that_could_not_be_sent_is_sent_after_the_row(
     assert harness.settled.attempt_log[-1].at - due_at < timedelta(seconds=1)
 
 
+async def test_wait_without_a_look_ahead_is_sent_before_its_row(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash after the row would leave it without a wake-up."""
+    answer(harness, 401)
+    again = wake(harness)
+    harness.deliveries.messages.clear()
+    fail(harness, monkeypatch, "lookahead.get")
+    await deliver(harness.services, again)
+    assert harness.effects.names[:3] == [
+        "callbacks.post", "deliveries_queue.send_wake_up", "outbox.replace",
+    ]  # fmt: skip
+    (woken,) = harness.wake_ups(harness.deliveries)
+    assert (woken.seq, woken.due_at) == (2, harness.pending.due_at)
+
+
 async def test_wake_up_of_a_write_without_an_answer_is_sent(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

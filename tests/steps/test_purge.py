@@ -1,6 +1,7 @@
 """The purge: what is old goes in slices, and nothing that is younger or owed goes with it."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -131,6 +132,33 @@ async def test_attempt_that_ends_during_the_purge_keeps_the_result(
     harness.effects.before["results.delete_all"] = let_it_end
     await purge(harness.services)
     assert harness.store.deliveries.rows
+    await purge(harness.services)
+    assert not any(harness.rows().values())
+
+
+@pytest.mark.parametrize("effect", ["results.get", "results.insert", "outbox.insert"])
+async def test_late_registration_that_stalls_over_the_purge_leaves_nothing(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, effect: str
+) -> None:
+    """Another worker finishes it meanwhile, so its message does not come again."""
+    await harness.ended(HOOK)
+    harness.advance(days=40)
+    body = take_post(harness, HOOK)
+
+    async def finish_and_purge() -> None:
+        await operations_message(harness.services, body)
+        await purge(harness.services)
+        assert not harness.store.results.rows
+
+    async def fail(*_: object) -> None:
+        raise ConnectionError
+
+    harness.effects.before[effect] = finish_and_purge
+    with monkeypatch.context() as outage, suppress(ConnectionError):
+        outage.setattr(harness.store.timeline, "put", fail)
+        await operations_message(harness.services, body)
+    await harness.settle()
+    harness.advance(days=40)
     await purge(harness.services)
     assert not any(harness.rows().values())
 

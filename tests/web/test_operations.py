@@ -67,6 +67,7 @@ async def test_every_form_can_be_posted(client: Client, body: str) -> None:
         (b"12345", "UnknownShape"),
         (b"null", "UnknownShape"),
         (b'"{}"', "UnknownShape"),
+        (b'" {\\"operation\\": \\"x\\"}"', "UnknownShape"),
         (b"{}", "UnknownShape"),
         (b'{"operation": "x", "kind": 1}', "UnknownShape"),
         (b'{"operation": "x", "startTime": 1}', "UnknownShape"),

@@ -71,6 +71,13 @@ async def test_refusals_come_in_order(
     assert "secret" not in answer.json["detail"]
 
 
+@pytest.mark.parametrize(
+    ("path", "status"), [("/api/operations", 200), ("/API/operations/", 200), ("/apix", 404)]
+)
+async def test_prefix_is_matched_in_any_case(client: Client, path: str, status: int) -> None:
+    assert (await client.get(ORIGIN + path)).status == status
+
+
 async def test_own_origin_and_no_body_are_taken(client: Client) -> None:
     answer = await client.post(f"{ONE}/stop", origin=ORIGIN, content_type="text/plain")
     assert answer.code == "OperationNotFound"
@@ -78,6 +85,24 @@ async def test_own_origin_and_no_body_are_taken(client: Client) -> None:
         "operations", b"{}", origin=ORIGIN, content_type="Application/JSON; charset=utf-8"
     )
     assert answer.code == "UnknownShape"
+
+
+async def test_verdict_on_health_is_kept_for_seconds(harness: Harness, client: Client) -> None:
+    asked = 0
+    checked = harness.operations.depth
+
+    async def depth() -> int:
+        nonlocal asked
+        asked += 1
+        return await checked()
+
+    harness.operations.depth = depth  # type: ignore[method-assign]
+    counts = []
+    for later in (0, 9, 2, 9):
+        harness.advance(seconds=later)
+        assert (await client.get("health")).status in (200, 503)
+        counts.append(asked)
+    assert counts[0] == counts[1] < counts[2] == counts[3]
 
 
 async def test_options_names_the_methods(client: Client) -> None:
@@ -138,6 +163,7 @@ async def test_fault_is_a_problem_without_its_text(
             response = await Router(services).respond(request, "read")
             assert response.status == status
             assert response.headers["cache-control"] == "no-store"
+            assert ("retry-after" in response.headers) is isinstance(error, ServiceRequestError)
             body: Any = from_json(response.body)
             assert body["code"] == code
             assert b"secret" not in response.body

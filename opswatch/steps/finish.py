@@ -162,6 +162,7 @@ async def _create_delivery(
                 await start_waiting(services, delivery_chain(services), delivery)
         except Exception:
             if inserted is not None:  # this will be repeated, but not its insertion
+                await keep_result(services, result)
                 await start_waiting(services, delivery_chain(services), delivery)
             raise
         return

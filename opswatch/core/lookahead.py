@@ -40,6 +40,9 @@ class LookAhead:
     seq: int = 1
     empty_looks: int = 0  # in a row: there was nothing to wait for
     missed_from: datetime | None = None  # since when rows are due that a failed look did not wake
+    # The last look that came so late that it woke overdue rows: when, and from which due time on.
+    caught_up_at: datetime | None = None
+    caught_up_from: datetime | None = None
 
     @property
     def key(self) -> Key:
@@ -136,6 +139,8 @@ def after_look(
     empty_looks = 0 if waits else state.empty_looks + 1
     if empty_looks > ENDS_AFTER:
         return None
+    looked_at = until - REACH
+    is_late = waits and cursor < looked_at - CLOCK_SKEW
     return replace(
         state,
         seq=following.seq,
@@ -143,6 +148,8 @@ def after_look(
         looked_until=until if _is_of_wrong_clock(cursor, until) else max(until, cursor),
         empty_looks=empty_looks,
         missed_from=None,
+        caught_up_at=looked_at if is_late else state.caught_up_at,
+        caught_up_from=cursor if is_late else state.caught_up_from,
     )
 
 

@@ -19,6 +19,7 @@ from opswatch.core.watches import FinalStatus, Watch
 from opswatch.lists import DeliveryFilter, list_deliveries
 from opswatch.ports import Row, Services
 from opswatch.queries import get_deliveries
+from opswatch.rows.codec import UnreadableRowError
 from opswatch.steps import events
 from opswatch.steps.finish import finish, keep_result
 from opswatch.steps.wakeups import after_commit, before_commit, delivery_chain, start_waiting
@@ -68,18 +69,24 @@ async def redeliver_due(
     """
     now = services.clock()
     sent: list[Delivery] = []
+    failure: UnreadableRowError | None = None
     for delivery in await get_deliveries(services.store, operation):
         if delivery_id not in (None, delivery.delivery_id):
             continue
         is_delivered = delivery.state is DeliveryState.DELIVERED
-        if delivery.state is DeliveryState.PENDING:
-            is_sent = await _attempt_now(services, delivery.key, now)
-        else:
-            is_wanted = delivery_id is not None or not is_delivered
-            is_sent = is_wanted and await _requeue(services, delivery, now)
-        if is_sent:
-            row = await services.store.outbox.get(delivery.key)
-            sent.append(row.value if row else delivery)
+        try:
+            if delivery.state is DeliveryState.PENDING:
+                is_sent = await _attempt_now(services, delivery.key, now)
+            else:
+                is_wanted = delivery_id is not None or not is_delivered
+                is_sent = is_wanted and await _requeue(services, delivery, now)
+            if is_sent:
+                row = await services.store.outbox.get(delivery.key)
+                sent.append(row.value if row else delivery)
+        except UnreadableRowError as error:
+            failure = error  # the other ones are sent
+    if failure is not None:
+        raise failure
     return sent
 
 
@@ -116,11 +123,17 @@ async def redeliver_all(
 
 
 async def _requeue_entry(services: Services, entry: SettledEntry, now: datetime) -> bool:
-    """Begin a new round of the delivery that the index names, if its record is still the one."""
-    record = await services.store.deliveries.get(entry.record)
-    if record is None or settled_entry(record.value).key != entry.key:
-        return False  # purged, or replaced by a later round
-    return await _requeue(services, record.value, now)
+    """Begin a new round of the delivery that the index names, if its record is still the one.
+
+    A row that cannot be decoded was reported, and stops no other replay.
+    """
+    try:
+        record = await services.store.deliveries.get(entry.record)
+        if record is None or settled_entry(record.value).key != entry.key:
+            return False  # purged, or replaced by a later round
+        return await _requeue(services, record.value, now)
+    except UnreadableRowError:
+        return False
 
 
 async def _attempt_now(services: Services, key: Key, now: datetime) -> bool:

@@ -38,8 +38,10 @@ async def finish(services: Services, row: Row[Watch]) -> Result:
 async def finish_late_registration(services: Services, row: Row[Watch], ended: Result) -> None:
     """Finish a watch that was begun when its operation already had a result.
 
-    That one is not stored again: if it was purged since, nothing would lead the purge to it.
+    That one is not stored again: if it was purged since, nothing would lead the purge to it. But
+    it is listed: the worker that stored it may have crashed, and its watch is removed here.
     """
+    await _list_end(services, ended)
     await _create_deliveries(services, row, ended)
 
 
@@ -160,6 +162,7 @@ async def _create_delivery(
                 await start_waiting(services, delivery_chain(services), delivery)
         except Exception:
             if inserted is not None:  # this will be repeated, but not its insertion
+                await keep_result(services, result)
                 await start_waiting(services, delivery_chain(services), delivery)
             raise
         return

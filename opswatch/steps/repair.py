@@ -12,6 +12,7 @@ from opswatch.core.keys import Key
 from opswatch.core.lookahead import Look
 from opswatch.core.metrics import HEARTBEAT, POISON_DEPTH
 from opswatch.core.mistakes import Part, problems_of
+from opswatch.core.policy import CLOCK_SKEW
 from opswatch.core.wakeups import OVERDUE_GRACE, WakeUp
 from opswatch.core.watches import Watch
 from opswatch.ports import PoisonQueue, Query, Queue, Services
@@ -170,7 +171,7 @@ async def _restart_look_ahead(services: Services, chain: Chain[Live]) -> datetim
 
     Returns from when on overdue far rows are left to it: from its cursor; None if there is none. A
     row that was overdue for long when the last look was due is not left to it: something keeps
-    looks from that row.
+    looks from that row. What a look has just woken late is left, too: it may be under way.
     """
     now, looks = services.clock(), services.store.lookahead
     row = await get_or_remove(looks, lookahead.key_of(chain.name))
@@ -178,6 +179,11 @@ async def _restart_look_ahead(services: Services, chain: Chain[Live]) -> datetim
     if row is not None:
         state = row.value
         left_from = max(state.looked_until, min(state.due_at, now) - _SUSPECT_AFTER)
+        if state.caught_up_at is not None and state.caught_up_from is not None:
+            elapsed = now - state.caught_up_at
+            is_done = elapsed >= OVERDUE_GRACE + await queue_lag(chain.queue, now)
+            if elapsed >= -CLOCK_SKEW and not is_done:
+                left_from = min(left_from, state.caught_up_from)
         if not await is_dead(chain, state, now):
             return left_from
     if not await has_far_rows(chain, None):

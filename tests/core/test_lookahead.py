@@ -115,6 +115,18 @@ def test_look_moves_the_cursor_on() -> None:
     assert after == replace(STATE, seq=8, due_at=at(5), looked_until=at(10))
 
 
+@pytest.mark.parametrize(("late", "catches_up"), [(65, False), (66, True)])
+def test_look_that_is_late_has_caught_up(late: float, catches_up: bool) -> None:
+    """The rows that it wakes may be overdue, and need time."""
+    after = after_look(STATE, Look(8, at(late)), at(late) + REACH, waits=True)
+    assert after is not None
+    expected = (at(late), STATE.looked_until) if catches_up else (None, None)
+    assert (after.caught_up_at, after.caught_up_from) == expected
+    later = after_look(after, Look(9, at(late + 5)), at(late + 5) + REACH, waits=True)
+    assert later is not None
+    assert (later.caught_up_at, later.caught_up_from) == expected
+
+
 def test_cursor_never_moves_back() -> None:
     """The clock of this worker is slow."""
     after = after_look(STATE, Look(8, at(5)), at(-9), waits=True)

@@ -348,6 +348,7 @@ _LATE = frozenset(
         "a replay leaves its entry in the index",
         "a second end of a delivery wins",
         "a settled delivery is sent again",
+        "a slow commit of a far wait is not seen to",
         "a stale copy is believed",
         "a wake-up that could not be sent before the row is not sent after it",
         "an answer of 429 counts as unreadable",

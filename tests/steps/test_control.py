@@ -11,6 +11,7 @@ from opswatch.core.timeline import settled_entry
 from opswatch.core.wakeups import WakeUp
 from opswatch.dated import Span
 from opswatch.lists import DeliveryFilter
+from opswatch.rows.codec import UnreadableRowError
 from opswatch.steps import control
 from opswatch.steps.control import StopOutcome, redeliver_all, redeliver_due, stop
 from opswatch.steps.deliver import deliver
@@ -296,6 +297,36 @@ async def test_abandoned_deliveries_are_requeued_however_many(
     counts = [await redeliver_all(harness.services, wanted) for _ in range(3)]
     assert counts == [(2, True), (2, True), (1, False)]
     assert not harness.store.settled.values()
+
+
+@pytest.mark.parametrize("table", ["deliveries", "outbox"])
+async def test_unreadable_delivery_stops_no_other_replay(harness: Harness, table: str) -> None:
+    """Its entry stays in the index, so each request meets it again."""
+    answer(harness, 410)
+    await harness.ended(HOOK)
+    abandoned = harness.settled
+    for number in range(3):
+        other = replace(abandoned, key=replace(abandoned.key, row=f"{KEY.row}~{number}"))
+        await harness.store.deliveries.put(other)
+        await harness.store.settled.put(settled_entry(other))
+    spoiled = replace(abandoned.key, row=f"{KEY.row}~1")
+    getattr(harness.store, table).rows[spoiled] = ({}, "unreadable")
+    wanted = abandoned_since(harness.now - timedelta(days=1), until=harness.now)
+    assert await redeliver_all(harness.services, wanted) == (3, False)
+    assert [entry.record for entry in harness.store.settled.values()] == [spoiled]
+
+
+async def test_unreadable_delivery_stops_no_other_of_its_operation(harness: Harness) -> None:
+    answer(harness, 410)
+    await harness.watched(HOOK, OTHER)
+    harness.status = ended()
+    await harness.settle()
+    first = min(harness.store.deliveries.rows, key=lambda key: key.row)
+    harness.store.outbox.rows[first] = ({}, "unreadable")
+    with pytest.raises(UnreadableRowError):
+        await redeliver_due(harness.services, KEY)
+    del harness.store.outbox.rows[first]
+    assert len(harness.store.outbox.values()) == 1
 
 
 async def test_replay_outlasts_the_removal_of_a_left_over_row(harness: Harness) -> None:

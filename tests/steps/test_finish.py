@@ -3,8 +3,10 @@
 import pytest
 
 from opswatch.core.http import HttpResponse
+from opswatch.core.keys import Key
 from opswatch.core.wakeups import WakeUp
 from opswatch.steps.finish import finish
+from opswatch.steps.messages import operations_message
 from opswatch.steps.poll import poll
 from opswatch.steps.repair import repair
 from tests.steps.conftest import answer, interrupt, live_rows
@@ -92,6 +94,26 @@ async def test_delivery_is_woken_though_a_request_fails(
     await harness.pump_all()
     assert harness.called() == [HOOK, OTHER]
     assert not live_rows(harness)
+
+
+async def test_old_result_is_kept_before_its_delivery_is_woken(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if a request fails: a purge could remove it, and the delivery would be abandoned."""
+    await poll(harness.services, WakeUp(key=KEY, seq=2))
+    await harness.settle()
+    harness.advance(days=40)
+    harness.effects.names.clear()
+
+    async def fail(_: Key) -> None:
+        monkeypatch.undo()
+        raise ConnectionError
+
+    monkeypatch.setattr(harness.store.deliveries, "get", fail)
+    with pytest.raises(ConnectionError):
+        await operations_message(harness.services, harness.registration_body(f"{HOOK}/late"))
+    after_insertion = harness.effects.names[harness.effects.names.index("outbox.insert") :]
+    assert after_insertion[1:] == ["results.replace", "deliveries_queue.send_wake_up"]
 
 
 async def test_delivery_that_begins_late_is_not_overdue(harness: Harness) -> None:

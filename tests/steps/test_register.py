@@ -6,6 +6,9 @@ from datetime import timedelta
 import pytest
 
 from opswatch.core.errors import Reason
+from opswatch.core.keys import Key
+from opswatch.core.watches import Result
+from opswatch.ports import Row
 from opswatch.steps.control import stop
 from opswatch.steps.messages import operations_message
 from opswatch.steps.register import register
@@ -135,7 +138,7 @@ async def test_same_message_continues_interrupted_registration(
     assert len(harness.arm.asked) == (2 if cut_after < 3 else 3)
 
 
-@pytest.mark.parametrize("cut_after", range(1, 5))
+@pytest.mark.parametrize("cut_after", range(1, 6))
 async def test_same_message_continues_interrupted_late_registration(
     harness: Harness, cut_after: int
 ) -> None:
@@ -152,6 +155,29 @@ async def test_same_message_continues_interrupted_late_registration(
     assert harness.result == before
     assert not live_rows(harness)
     assert len(harness.store.timeline.values()) == 1
+
+
+async def test_registration_lists_an_end_whose_worker_crashed(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finds the result, and removes the watch, so nobody else would list it."""
+    harness.status = ended("Failed")
+    first, second = take_post(harness, HOOK), take_post(harness, OTHER)
+
+    results = harness.store.results
+
+    async def get_late(key: Key) -> Row[Result] | None:
+        monkeypatch.undo()
+        await interrupt(harness, operations_message(harness.services, second), after=6)
+        assert harness.effects.names[-1] == "results.insert"
+        return await results.get(key)
+
+    monkeypatch.setattr(results, "get", get_late)
+    await operations_message(harness.services, first)
+    await harness.settle()
+    assert sorted(harness.called()) == [HOOK, OTHER]
+    assert not live_rows(harness)
+    assert [entry.status for entry in harness.store.timeline.values()] == ["Failed"]
 
 
 async def test_same_message_finishes_stopped_late_watch(harness: Harness) -> None:

@@ -313,6 +313,31 @@ async def test_long_overdue_far_row_is_rescued_from_restarts(
     assert restarted.seq == look.seq + 1
 
 
+@pytest.mark.parametrize(
+    ("is_received", "seconds", "rescued"),
+    [(True, 60, False), (True, 115, False), (True, 125, True), (False, 500, False)],
+)
+async def test_row_that_was_just_woken_late_is_not_rescued(
+    harness: Harness, seconds: int, *, is_received: bool, rescued: bool
+) -> None:
+    """The app was stopped; a second wake-up would call a receiver that is slow twice."""
+    await wait_far(harness)
+    harness.operations.messages.clear()
+    harness.now = harness.watch.due_at + timedelta(minutes=30)
+    await repair(harness.services)
+    (message,) = harness.operations.receive()
+    await operations_message(harness.services, message.body)
+    seq = harness.watch.seq
+    assert harness.seqs(harness.operations) == [seq]
+    if is_received:  # and not done yet
+        harness.operations.messages.clear()
+    harness.advance(seconds=seconds)
+    (look,) = harness.store.lookahead.values()
+    await harness.store.lookahead.put(replace(look, due_at=harness.now))  # it still runs
+    await repair(harness.services)
+    assert harness.seqs(harness.operations) == [seq] * (rescued or not is_received)
+
+
 async def test_dead_look_ahead_that_nothing_needs_is_removed(harness: Harness) -> None:
     await wait_far(harness)
     harness.operations.messages.clear()

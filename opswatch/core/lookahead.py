@@ -89,13 +89,17 @@ def is_for(look: Look, state: LookAhead, now: datetime) -> bool:
     A look that is ahead of the row is due at least one period later for each look between them,
     and does not arrive before it is due. Any other one was forged, or its worker's clock is wrong:
     then the look-ahead is dead, and is restarted.
+
+    One that is due at about the same time as the row's own look is of a second chain, which began
+    when the answer to a send got lost. Both would go on beside each other, each seen as a crash.
     """
     ahead = look.seq - state.seq
     if ahead <= 0:
         return ahead == 0 and look.due_at == state.due_at
-    if look.due_at > now + CLOCK_SKEW:
+    later = look.due_at - state.due_at
+    if look.due_at > now + CLOCK_SKEW or abs(later) < PERIOD - USUAL_SKEW:
         return False
-    return ahead <= (look.due_at - state.due_at + CLOCK_SKEW) / PERIOD
+    return ahead <= (later + CLOCK_SKEW) / PERIOD
 
 
 def looks_from(look: Look, state: LookAhead, now: datetime) -> datetime:

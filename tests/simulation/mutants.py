@@ -272,13 +272,6 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         (deliver, _COMMIT_ATTEMPT, f"{_RECORD_HOST}\n        {_COMMIT_ATTEMPT}"),
         (_record_for_host, "except Exception as", "except ZeroDivisionError as"),
     ),
-    "a wake-up that could not be sent before the row is not sent after it": (
-        (
-            _wait_delivery,
-            "repair sends it\n        await send_wake_up(services, chain, waiting)",
-            "repair sends it\n        pass",
-        ),
-    ),
     "an attempt is not written if its wake-up cannot be sent": (
         (_wait_delivery, "if made is None:", "if True:"),
     ),
@@ -326,9 +319,6 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "an old result is not kept for a late receiver": (
         (keep_result, "while not await", "while False and await"),
     ),
-    "the purge does not see a watch": (
-        (_examine, "if await store.watches.get(key) is not None:", "if False:"),
-    ),
 }
 
 # Found late: `make mutants` looks for these as well.
@@ -350,7 +340,6 @@ _LATE = frozenset(
         "a settled delivery is sent again",
         "a slow commit of a far wait is not seen to",
         "a stale copy is believed",
-        "a wake-up that could not be sent before the row is not sent after it",
         "an answer of 429 counts as unreadable",
         "an early message is dropped",
         "an end that cannot be recorded is forgotten",
@@ -359,7 +348,6 @@ _LATE = frozenset(
         "attempts are made at full speed",
         "no attempt is forced",
         "silence counts as unreadable",
-        "the purge does not see a watch",
         "the purge does not see what is pending",
         "the purge removes by key alone",
         "the purge removes entries first",

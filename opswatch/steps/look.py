@@ -53,7 +53,7 @@ async def _look(
         if looked_from is None or due_from < looked_from:
             looked_from = due_from
             try:
-                found = await _wake(services, chain, look, current.value, now)
+                found = await _wake(services, chain, look, current.value, due_from, now)
             except Exception:
                 await looks.replace(replace(current.value, missed_from=due_from), current.etag)
                 raise
@@ -68,14 +68,18 @@ async def _look(
 
 
 async def _wake(
-    services: Services, chain: Chain[Live], look: Look, state: LookAhead, now: datetime
+    services: Services,
+    chain: Chain[Live],
+    look: Look,
+    state: LookAhead,
+    due_from: datetime,
+    now: datetime,
 ) -> int:
-    """Send a wake-up for each row that a look covers; return how many.
+    """Send a wake-up for each row that a look covers, due at `due_from` or later; return how many.
 
     If another look was under way at the same time, what it has woken is not woken again: two
     wake-ups would call a receiver twice.
     """
-    due_from = lookahead.looks_from(look, state, now)
     due = Query(far=True, due_from=due_from, due_before=now + lookahead.REACH)
     found = [row async for row in chain.table.find(due)]
     if lookahead.may_overlap(look, state, services.clock() - now):
